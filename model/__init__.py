@@ -1,0 +1,1 @@
+"""Torch code: audio features, encoders, aligners. Knows no Prefect."""

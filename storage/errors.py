@@ -1,0 +1,58 @@
+"""Every error that voicemill raises on purpose.
+
+VoicemillError
+├── ConfigError            a setting contradicts another one, or its value is out of range
+├── ModelMissing           a model that a setting names is not on this machine
+├── InboxError             the inbox cannot be listed or its metadata cannot be read
+├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
+├── StoreError             the store is damaged, or not a store
+│   └── StoreBusy          another refresh holds the store
+├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
+└── ServerError            the Prefect server cannot be reached or started
+"""
+
+from storage.records import Reason
+
+
+class VoicemillError(Exception):
+    """Base of all. The message says what was given, what was expected, where we looked, and the command that mends it."""
+
+
+class ConfigError(VoicemillError):
+    """A setting is out of range or contradicts another one; the message names it."""
+
+
+class ModelMissing(VoicemillError):
+    """A model named by a setting is neither a folder nor in the local cache; the message names the fetch command."""
+
+
+class InboxError(VoicemillError):
+    """The inbox or its metadata cannot be read."""
+
+
+class AudioError(VoicemillError):
+    """One upload cannot be decoded.
+
+    `reason` is the member of `Reason` it is recorded under; `samples` how many came out before the damage.
+    """
+
+    def __init__(self, reason: Reason, message: str, samples: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.samples = samples
+
+
+class StoreError(VoicemillError):
+    """The store is damaged, or the folder is not a store."""
+
+
+class StoreBusy(StoreError):
+    """Another refresh holds the store."""
+
+
+class BreakerOpen(VoicemillError):
+    """The circuit breaker stopped a publish."""
+
+
+class ServerError(VoicemillError):
+    """The Prefect server cannot be reached or started."""

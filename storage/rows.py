@@ -1,0 +1,80 @@
+"""Records to Arrow tables and back: the schema of a record is derived from its annotations, so it is stated once."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+R = TypeVar("R")
+
+_PRIMITIVES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    bytes: pa.large_binary(),
+}
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        (annotation,) = (part for part in typing.get_args(annotation) if part is not types.NoneType)
+    if typing.get_origin(annotation) is tuple:
+        return pa.list_(_arrow_type(typing.get_args(annotation)[0]))
+    if dataclasses.is_dataclass(annotation):
+        return pa.struct(list(schema_of(typing.cast(type, annotation))))
+    if issubclass(annotation, Enum):
+        return pa.string()
+    return _PRIMITIVES[annotation]
+
+
+@cache
+def schema_of(record: type) -> pa.Schema:
+    """The Arrow schema of a record: str, int, float, bool, bytes, enums of str, `X | None`, tuples, nested records."""
+    hints = typing.get_type_hints(record)
+    return pa.schema([pa.field(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(record)])
+
+
+def to_table(rows: Iterable[R], record: type[R]) -> pa.Table:
+    """Records to a table, one row each, in their order."""
+    rows = list(rows)
+    schema = schema_of(record)
+    columns = [pa.array([_plain(getattr(row, f.name)) for row in rows], type=f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def from_table(table: pa.Table, record: type[R]) -> list[R]:
+    """The inverse of `to_table`."""
+    hints = typing.get_type_hints(record)
+    columns = [
+        [_revive(value, hints[f.name]) for value in table.column(f.name).to_pylist()]
+        for f in dataclasses.fields(typing.cast(Any, record))
+    ]
+    return [record(*values) for values in zip(*columns, strict=True)]
+
+
+def _revive(value: Any, annotation: Any) -> Any:
+    if typing.get_origin(annotation) is tuple:
+        inner = typing.get_args(annotation)[0]
+        return tuple(_revive(item, inner) for item in value)
+    if dataclasses.is_dataclass(annotation):
+        hints = typing.get_type_hints(annotation)
+        return typing.cast(type, annotation)(**{name: _revive(item, hints[name]) for name, item in value.items()})
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return annotation(value)
+    return value

@@ -1,0 +1,120 @@
+"""The store's folders, atomic writes, and the lock that lets one refresh at a time work on it."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.errors import StoreBusy, StoreError
+
+FORMAT = 1
+"""Version of the folder layout, written to `<store>/store.json`."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store on a folder. Everything under `stages` is a cache: safe to delete."""
+
+    root: Path
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def stages(self) -> Path:
+        return self.root / "stages"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def prefect(self) -> Path:
+        """Home of the private Prefect server: its SQLite database and logs."""
+        return self.root / "prefect"
+
+    @classmethod
+    def open(cls, root: str | Path, *, create: bool = False) -> "Store":
+        """Open the store at `root`, or make one there.
+
+        Raises:
+            StoreError: the folder is missing or is not a store (and `create` is off), it holds something else, or its
+                layout is newer than this program.
+        """
+        store = cls(Path(root).expanduser().resolve())
+        mark = store.root / "store.json"
+        if mark.exists():
+            found = json.loads(mark.read_text())["format"]
+            if found != FORMAT:
+                raise StoreError(
+                    f"{store.root} has store format {found}; this voicemill reads format {FORMAT}: upgrade it"
+                )
+            return store
+        if not create:
+            raise StoreError(
+                f"{root} is not a voicemill store (no store.json): `voicemill refresh --store {root}` makes one"
+            )
+        if store.root.exists() and any(store.root.iterdir()):
+            raise StoreError(f"{root} is not empty and not a voicemill store: give an empty or a new folder")
+        store.root.mkdir(parents=True, exist_ok=True)
+        write_atomic(mark, json.dumps({"format": FORMAT}).encode())
+        return store
+
+    @contextmanager
+    def locked(self, holder: str, *, wait: bool = False) -> Iterator[None]:
+        """Hold the store for one writer; freed by the operating system when the process dies.
+
+        Raises:
+            StoreBusy: another process holds it and `wait` is off; the message names the holder.
+        """
+        with (self.root / ".lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                lock.seek(0)
+                other = lock.read().strip() or "another process"
+                raise StoreBusy(
+                    f"{self.root} is held by {other}. Wait for it to end, or run again with --wait to queue behind it."
+                ) from None
+            lock.truncate(0)
+            lock.write(holder)
+            lock.flush()
+            yield
+            lock.truncate(0)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that a reader sees the old file or the new one, never a part."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """The JSON in `path`, or `default` where there is no file."""
+    return json.loads(path.read_text()) if path.exists() else default

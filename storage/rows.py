@@ -34,7 +34,7 @@ def _arrow_type(annotation: Any) -> pa.DataType:
 
 
 @cache
-def schema_of(record: type) -> pa.Schema:
+def schema_of(record: Any) -> pa.Schema:
     """The Arrow schema of a record: str, int, float, bool, bytes, enums of str, `X | None`, tuples, nested records."""
     hints = typing.get_type_hints(record)
     return pa.schema([pa.field(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(record)])

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import Artifact, Wave, Waves
 from storage.records import Batch, Failure, Outcome, Segment, Upload
+from storage.store import Store
 
 R = TypeVar("R")
 S = TypeVar("S", bound="StageSettings")
@@ -48,6 +49,14 @@ class Inputs:
     """Where the bytes of an upload lie on this machine (`decode` alone reads them)."""
     duplicates: frozenset[str] = frozenset()
     """Uploads whose decoded samples an earlier upload already has (`slice` alone reads it)."""
+    key: str = ""
+    """Content key of the output being made (`shards` names its files by it)."""
+    store: Store | None = None
+    """Where `shards` writes its Parquet files."""
+    recipe: str = ""
+    """sha256 of the recipe (`shards` writes it into the rows)."""
+    feature_tables: Mapping[str, str] = field(default_factory=dict)
+    """Stage name -> table, as {"content": "features/mfcc-0123abcd"} (`shards` reads it)."""
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @cached_property

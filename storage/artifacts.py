@@ -112,7 +112,7 @@ class Waves:
         return sum(block.samples for _, block in blocks)
 
     def read(self, upload: str, index: int = -1, start: Samples = 0, stop: Samples | None = None) -> Wave:
-        """float32 [stop - start], 32 kHz, read-only. `start`, `stop` count from the beginning of the upload or segment."""
+        """float32 [stop - start], 32 kHz, read-only; positions count from the start of the upload or segment."""
         stop = self.samples(upload, index) if stop is None else stop
         parts = [
             self._block(number)[max(start - block.start, 0) : stop - block.start]
@@ -179,7 +179,10 @@ class ArtifactWriter:
             self._audio.close()
             self._audio = None
         self._stack.close()
-        with replacing(self._path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-            with pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
+        with (
+            replacing(self._path) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
         return Artifact(self._path)

@@ -15,7 +15,7 @@ from storage.records import Reason
 
 
 class VoicemillError(Exception):
-    """Base of all. The message says what was given, what was expected, where we looked, and the command that mends it."""
+    """Base of all. The message says what was given and expected, where we looked, and the command that mends it."""
 
 
 class ConfigError(VoicemillError):

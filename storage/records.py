@@ -281,7 +281,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One Parquet file that `shards` wrote: rows of one table, one speaker, one batch. Not part of a table until publish."""
+    """One Parquet file that `shards` wrote: one table, one speaker, one batch. Not part of a table until publish."""
 
     table: str
     """"utterances", "ledger", "features/mel-1a2b3c4d", ..."""

@@ -27,15 +27,19 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     if typing.get_origin(annotation) is tuple:
         return pa.list_(_arrow_type(typing.get_args(annotation)[0]))
     if dataclasses.is_dataclass(annotation):
-        return pa.struct(list(schema_of(typing.cast(type, annotation))))
+        return pa.struct(list(schema_of(annotation)))
     if issubclass(annotation, Enum):
         return pa.string()
     return _PRIMITIVES[annotation]
 
 
-@cache
 def schema_of(record: Any) -> pa.Schema:
     """The Arrow schema of a record: str, int, float, bool, bytes, enums of str, `X | None`, tuples, nested records."""
+    return _schema_of(record)
+
+
+@cache
+def _schema_of(record: Any) -> pa.Schema:
     hints = typing.get_type_hints(record)
     return pa.schema([pa.field(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(record)])
 

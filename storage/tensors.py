@@ -1,4 +1,4 @@
-"""Tensors in tables: float16 little-endian bytes and a shape, because Delta has no float16 and nested lists read slowly.
+"""Tensors in tables: float16 little-endian bytes and a shape: Delta has no float16, and nested lists read slowly.
 
 Reading needs no voicemill: `numpy.frombuffer(row["data"], "<f2").reshape(row["frames"], row["dims"])`.
 """

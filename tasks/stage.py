@@ -1,8 +1,8 @@
 """What a stage is, and what it may read. Nothing here knows Prefect, Delta or how work is spread over processes.
 
 A stage is a module with a `Settings` class, a `VERSION`, pure functions over arrays, and one `STAGE`. Its `run` is a
-generator: it reads its inputs and yields records (rows of its output), `Audio`, and a `Failure` for what it could not do.
-Failing on one upload never ends a stage: wrap the work on one upload in `guarded`.
+generator: it reads its inputs and yields records (rows of its output), `Audio`, and a `Failure` for what it could not
+do. Failing on one upload never ends a stage: wrap the work on one upload in `guarded`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

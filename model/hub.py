@@ -1,0 +1,163 @@
+"""Models by hub id or local folder: where they lie, what they weigh in a content key, and the one way to fetch them.
+
+Nothing here downloads except `fetch`, which `voicemill models fetch` calls. Hub models live in `$VOICEMILL_MODELS`, or
+where it is not set in the standard Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`), so downloads made by other programs
+are found. The layout read is the documented one: `models--<org>--<name>/{refs/<revision>,snapshots/<commit>}`.
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import ModelMissing
+from storage.keys import digest, file_digest
+from storage.store import write_atomic
+
+WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".onnx", ".ckpt", ".th"})
+"""Suffixes of files that hold weights: a folder with none of them is not a model, or half of one."""
+
+_PROSE = frozenset({".md", ".gitattributes", ".png", ".jpg", ".jpeg", ".svg", ".lock", ".metadata"})
+"""Suffixes of files that change nothing about what a model computes."""
+
+_UNUSED = ("*.h5", "*.msgpack", "*.ot", "*.tflite", "*.mlmodel")
+"""Weights of frameworks that voicemill does not run: `fetch` leaves them out."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A model as a setting names it: `org/name`, `name` or `org/name@revision`."""
+
+    repo: str
+    revision: str = "main"
+
+    @classmethod
+    def parse(cls, name: str) -> "Name":
+        repo, _, revision = name.partition("@")
+        return cls(repo, revision or "main")
+
+
+def cache_folder() -> Path:
+    """The folder that holds models named by hub id: `$VOICEMILL_MODELS`, else the Hugging Face cache."""
+    if chosen := os.environ.get("VOICEMILL_MODELS"):
+        return Path(chosen).expanduser()
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def is_folder(name: str) -> bool:
+    """Whether `name` means a local folder: it exists as one, or is written as a path (`./x`, `/x`, `~/x`, `a/b/c`)."""
+    written = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
+    return written or Path(name).is_dir()
+
+
+def resolve(name: str, setting: str) -> Path:
+    """The local folder of the model that `setting` names; never touches the network.
+
+    Raises:
+        ModelMissing: the name is empty; there is no such folder, or it holds no weights; or the cache lacks the model.
+            The message names the setting, the folder looked in, and the command that fetches it.
+    """
+    if not name.strip():
+        raise ModelMissing(f"{setting} names no model: give a hub id (org/name) or a local folder")
+    if is_folder(name):
+        folder = Path(name).expanduser().resolve()
+        if not folder.is_dir():
+            raise ModelMissing(
+                f"{setting} = {name!r}: there is no folder {folder}. Give an existing one, or a hub id (org/name) and "
+                "run `voicemill models fetch`"
+            )
+        if not has_weights(folder):
+            raise ModelMissing(f"{setting} = {name!r}: {folder} holds no weights ({', '.join(sorted(WEIGHTS))})")
+        return folder
+    cache, wanted = cache_folder(), Name.parse(name)
+    found = _snapshot(cache, wanted)
+    if found is None or not has_weights(found):
+        state = "is only partly in" if found else "is not in"
+        raise ModelMissing(
+            f"{setting} = {name!r}: the model {state} {cache}, and nothing is downloaded unasked. "
+            f"Run `voicemill models fetch` where there is a network, or set {setting} to a local folder"
+        )
+    return found
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether any file under `folder` holds weights. A link whose blob is gone does not count."""
+    return any(file.suffix in WEIGHTS and file.is_file() for file in folder.rglob("*"))
+
+
+def _snapshot(cache: Path, name: Name) -> Path | None:
+    root = cache / f"models--{name.repo.replace('/', '--')}"
+    ref = root / "refs" / name.revision
+    commit = ref.read_text().strip() if ref.is_file() else name.revision
+    folder = root / "snapshots" / commit
+    return folder if folder.is_dir() else None
+
+
+def digest_of(path: Path, memory: Path | None = None) -> str:
+    """sha256 (hex) over the names and bytes of a model's files (a folder, or one file); prose is left out.
+
+    A file's digest is remembered under `memory` (default `~/.cache/voicemill/digests`) by its path, size, inode and
+    times, so a model of gigabytes is read once, not at every refresh. A memory that cannot be written is done without.
+
+    Raises:
+        ModelMissing: there is nothing at `path`.
+    """
+    if memory is None:
+        memory = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "voicemill" / "digests"
+    if path.is_file():
+        return _remembered(path, memory)
+    files = sorted(f for f in path.rglob("*") if f.is_file() and _counts(f.relative_to(path)))
+    if not files:
+        raise ModelMissing(f"{path} holds no file of a model")
+    return digest([[file.relative_to(path).as_posix(), _remembered(file, memory)] for file in files])
+
+
+def _counts(relative: Path) -> bool:
+    hidden = any(part.startswith(".") for part in relative.parts)
+    return not hidden and "__pycache__" not in relative.parts and relative.suffix.lower() not in _PROSE
+
+
+def _remembered(file: Path, memory: Path) -> str:
+    real = file.resolve()
+    state = real.stat()
+    name = digest([str(real), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns])
+    note = memory / name
+    try:
+        known = note.read_text()
+        if len(known) == 64:
+            return known
+    except OSError:
+        pass
+    value = file_digest(real)
+    if real.stat().st_mtime_ns == state.st_mtime_ns:
+        with contextlib.suppress(OSError):
+            write_atomic(note, value.encode())
+    return value
+
+
+def fetch(name: str) -> Path:
+    """Download a model by hub id into the cache folder, with progress bars; the only function that uses the network.
+
+    A local folder is returned as it is. Files already there are not downloaded again.
+
+    Raises:
+        ModelMissing: the hub cannot be reached, does not know the model, or asks for a token; the message says which.
+    """
+    if is_folder(name):
+        return resolve(name, "models fetch")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    wanted, cache = Name.parse(name), cache_folder()
+    try:
+        folder = snapshot_download(
+            wanted.repo, revision=wanted.revision, cache_dir=cache, ignore_patterns=list(_UNUSED)
+        )
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelMissing(
+            f"{name!r} could not be fetched into {cache}: {type(error).__name__}: {error}. "
+            "Check the name and the network; for a gated model set HF_TOKEN"
+        ) from error
+    return Path(folder)

@@ -1,0 +1,60 @@
+"""Where a model runs and in which precision: one function decides, and says why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from storage.errors import ConfigError
+
+Wanted = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device, the dtype of autocast on it (float32 = no autocast), and the reason for both."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+
+def place(device: Wanted = "auto", precision: Precision = "auto") -> Placement:
+    """Pick device and dtype.
+
+    "auto": the first CUDA GPU if there is one, else the CPU. bfloat16 where the hardware multiplies it (GPUs of compute
+    capability 8 and up; CPUs with avx512_bf16 or amx_bf16), float16 on older GPUs, float32 on the other CPUs, where
+    emulated bfloat16 is slower than float32.
+
+    Raises:
+        ConfigError: CUDA is asked for and there is none, or float16 is asked for on a CPU.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise ConfigError(
+            "device = 'cuda', but torch sees no CUDA GPU here: install its driver, or set device = 'auto'"
+        )
+    chosen = "cuda" if has_cuda and device != "cpu" else "cpu"
+    why = f"{chosen} as the setting says" if device != "auto" else ("a GPU is there" if has_cuda else "no GPU here")
+    if precision != "auto":
+        if chosen == "cpu" and precision == "float16":
+            raise ConfigError("precision = 'float16' needs a GPU: set 'auto', 'float32' or 'bfloat16'")
+        return Placement(torch.device(chosen), getattr(torch, precision), f"{why}; {precision} as the setting says")
+    if chosen == "cuda":
+        major, minor = torch.cuda.get_device_capability()
+        dtype = torch.bfloat16 if major >= 8 else torch.float16
+        return Placement(torch.device("cuda"), dtype, f"{why}; {dtype} on compute capability {major}.{minor}")
+    if flag := bf16_flag():
+        return Placement(torch.device("cpu"), torch.bfloat16, f"{why}; bfloat16, the CPU has {flag}")
+    return Placement(torch.device("cpu"), torch.float32, f"{why}; float32, the CPU has no bfloat16 instructions")
+
+
+def bf16_flag() -> str:
+    """The CPU's instructions that multiply bfloat16 ("amx_bf16", "avx512_bf16" or "bf16"), or ""."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # not Linux
+        return ""
+    return next((flag for flag in ("amx_bf16", "avx512_bf16", "bf16") if flag in words), "")

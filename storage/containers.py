@@ -1,0 +1,157 @@
+"""What kind of audio file the first bytes announce, and whether the file ends before its own structure does.
+
+No extension is read. The length checks are structural (chunks, boxes, counts in the header), so they hold for formats
+whose header is exact: WAV, RF64, AIFF, AU, NIST sphere, MP4, Matroska. FLAC and Ogg are counted while they are decoded.
+A header may leave the length open (streamed WAV with 0xFFFFFFFF, live WebM): nothing is stated, so nothing is missing.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+SLACK = 64
+"""Bytes that may be missing at the end: some recorders count the header of 44 bytes into the length of the data."""
+
+OPEN = 0x7FFF_0000
+"""From here on a 32-bit length means "unknown when the header was written" (pipes of ffmpeg, sox, arecord)."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the first bytes say."""
+
+    kind: str
+    """wav, aiff, au, caf, w64, flac, ogg, sph, mp3, mp4, matroska, or "" = unknown."""
+    short: str = ""
+    """Not "": the file ends before the length its header states; the text says by how much."""
+
+
+def identify(path: Path) -> Container:
+    """Look at the structure of a file; reads a few hundred bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(16)
+        kind = _kind(head)
+        file.seek(0)
+        missing = _MEASURES[kind](file, size) if kind in _MEASURES else 0
+    short = f"its header asks for {size + missing} bytes, the file has {size}" if missing > SLACK else ""
+    return Container(kind, short)
+
+
+def _kind(head: bytes) -> str:
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6)):
+        return "mp3"
+    return next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), "")
+
+
+_MAGICS = {
+    b"fLaC": "flac",
+    b"OggS": "ogg",
+    b"NIST_1A": "sph",
+    b"\x1aE\xdf\xa3": "matroska",
+    b".snd": "au",
+    b"caff": "caf",
+    b"riff\x2e\x91\xcf\x11": "w64",
+}
+
+
+def _wav(file: BinaryIO, size: int) -> int:
+    """Bytes missing behind the data chunk of RIFF, RIFX or RF64; without a data chunk: behind the whole."""
+    magic, length = struct.unpack("<4s4s", file.read(8))
+    order = ">" if magic == b"RIFX" else "<"
+    file.seek(12)
+    data = 0
+    while len(chunk := file.read(8)) == 8:
+        name, extent = struct.unpack(order + "4sI", chunk)
+        at = file.tell()
+        if name == b"ds64" and len(wide := file.read(16)) == 16:
+            (data,) = struct.unpack("<8xQ", wide)
+        if name == b"data":
+            if extent == 0xFFFF_FFFF and data:
+                extent = data
+            missing = at + extent - size
+            return 0 if missing > 0 and extent >= OPEN and not data else missing
+        file.seek(at + extent + extent % 2)
+    (total,) = struct.unpack(order + "I", length)
+    return 0 if total >= OPEN or total + 8 <= size else total + 8 - size + SLACK
+
+
+def _aiff(file: BinaryIO, size: int) -> int:
+    file.seek(12)
+    while len(chunk := file.read(8)) == 8:
+        name, length = struct.unpack(">4sI", chunk)
+        if name == b"SSND":
+            return int(file.tell() + length - size)
+        file.seek(file.tell() + length + length % 2)
+    return 0
+
+
+def _au(file: BinaryIO, size: int) -> int:
+    head = file.read(12)
+    if len(head) < 12:
+        return 0
+    _, offset, length = struct.unpack(">4sII", head)
+    return 0 if length >= OPEN else int(offset + length - size)
+
+
+def _sph(file: BinaryIO, size: int) -> int:
+    lines = file.read(1024).split(b"\n")
+    fields = {parts[0]: parts[2] for line in lines if len(parts := line.split()) == 3}
+    try:
+        frame = int(fields[b"channel_count"]) * int(fields[b"sample_n_bytes"])
+        stated = int(lines[1]) + int(fields[b"sample_count"]) * frame
+    except (KeyError, ValueError, IndexError):
+        return 0
+    return 0 if b"shorten" in fields.get(b"sample_coding", b"") else stated - size
+
+
+def _mp4(file: BinaryIO, size: int) -> int:
+    """Walk the boxes of the top level; the last one must end within the file."""
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1 and len(wide := file.read(8)) == 8:
+            (length,) = struct.unpack(">Q", wide)
+        if length < 8 or not name.isascii():
+            return 0
+        at += length
+    return at - size
+
+
+def _matroska(file: BinaryIO, size: int) -> int:
+    """End of the Segment element, where it states one."""
+    if file.read(4) != b"\x1aE\xdf\xa3":
+        return 0
+    header = _vint(file)
+    if header is None:
+        return 0
+    file.seek(header, 1)
+    if file.read(4) != b"\x18\x53\x80\x67":
+        return 0
+    length = _vint(file)
+    return 0 if length is None else file.tell() + length - size
+
+
+def _vint(file: BinaryIO) -> int | None:
+    """A length of EBML (RFC 8794, section 4); None where it is left open."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    width = 9 - first[0].bit_length()
+    value = int.from_bytes(bytes([first[0] & (0xFF >> width)]) + file.read(width - 1), "big")
+    return None if value == (1 << 7 * width) - 1 else value
+
+
+_MEASURES = {"wav": _wav, "aiff": _aiff, "au": _au, "sph": _sph, "mp4": _mp4, "matroska": _matroska}

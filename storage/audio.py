@@ -230,12 +230,14 @@ def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source |
             raise AudioError(Reason.NOT_AUDIO, f"a {demuxer.format.name} file without an audio stream")
         stream = demuxer.streams.audio[0]
         context = stream.codec_context
+        if context is None:
+            return None, "no decoder for its audio stream"
         context.thread_count = 1
         rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
     except (av.error.FFmpegError, ValueError) as error:
         return None, str(error)
     if not rate or not channels:
-        return None, "no decoder for its audio stream"
+        return None, "its audio stream states no rate or no channels"
 
     def blocks() -> Iterator[tuple[int, Wave]]:
         packets = iter(demuxer.demux(stream))
@@ -254,7 +256,8 @@ def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source |
     else:
         seconds = (demuxer.duration or 0) / av.time_base
     exact = container.kind in ("mp4", "matroska") and seconds > 0
-    codec = f"{container.kind or demuxer.format.name.split(',')[0]}/{context.name}"
+    name = demuxer.format.name.split(",")[0]
+    codec = f"{'mp4' if container.kind == 'mp4' else name}/{context.name}"
     return Source(codec, rate, channels, seconds, exact, blocks), ""
 
 

@@ -22,7 +22,8 @@ class Container:
     """What the first bytes say."""
 
     kind: str
-    """wav, aiff, au, caf, w64, flac, ogg, sph, mp3, mp4, matroska, or "" = unknown."""
+    """wav, aiff, au, caf, w64, flac, ogg, sph, mp4, matroska, id3 (a tag, then MP3 or another), or "" = unknown:
+    MP3 and AAC without a tag have no magic, only frames that a decoder must find."""
     short: str = ""
     """Not "": the file ends before the length its header states; the text says by how much."""
 
@@ -50,12 +51,11 @@ def _kind(head: bytes) -> str:
         return "aiff"
     if head[4:8] == b"ftyp":
         return "mp4"
-    if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6)):
-        return "mp3"
     return next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), "")
 
 
 _MAGICS = {
+    b"ID3": "id3",
     b"fLaC": "flac",
     b"OggS": "ogg",
     b"NIST_1A": "sph",

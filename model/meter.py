@@ -7,7 +7,7 @@ the filter is the default one of pyloudnorm, which reads 0.05 LU under the stand
 
 True peak: 4x oversampling (BS.1770-4, annex 2) with a 24-tap Kaiser-windowed sinc for each phase. Between two samples
 the interpolated value cannot pass the largest sample under the filter times the sum of the filter's absolute taps
-(7.2 dB), so only blocks that could hold a new maximum are interpolated, the likeliest first: exact, and 6,300 times real
+(7.2 dB), so only blocks that could hold a new maximum are interpolated, the likeliest first: exact; 6,300 times real
 time on speech (1,250 on a steady tone, where no block can be left out).
 """
 

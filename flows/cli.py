@@ -1,0 +1,272 @@
+"""The command line: `voicemill`. Heavy imports wait until a command needs them, so that `--help` answers at once."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows import cli_setup
+from flows.cli_setup import ConfigOption, JsonOption
+from storage.errors import VoicemillError
+
+app = typer.Typer(
+    name="voicemill",
+    help="Turns recordings of many speakers into versioned corpora for voice cloning, and keeps them fresh.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+consent = typer.Typer(help="Who allowed the use of their voice.", no_args_is_help=True)
+app.add_typer(consent, name="consent")
+app.add_typer(cli_setup.models, name="models")
+app.add_typer(cli_setup.config, name="config")
+app.command()(cli_setup.doctor)
+
+InboxOption = Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")]
+StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
+SpeakerOption = Annotated[str, typer.Option(help="Whose voice it is.")]
+NumberOption = Annotated[int | None, typer.Option("--version", help="A corpus version; the latest if left out.")]
+
+
+@app.command()
+def refresh(
+    inbox: InboxOption,
+    store: StoreOption,
+    config: ConfigOption = "default",
+    assume_consent: Annotated[str, typer.Option(help="A reason that stands for all speakers' consent.")] = "",
+    wait: Annotated[bool, typer.Option(help="Queue behind another refresh of this store.")] = False,
+    force_publish: Annotated[bool, typer.Option(help="Publish although the circuit breaker says no.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the corpus up to the inbox: run what is new or changed, publish the next corpus version."""
+    from flows.progress import fresh
+    from flows.server import prefect_api
+    from flows.terminal import progress_bar, show_summary
+    from storage.store import Store
+    from tasks.config import load
+
+    _ = load(config).models  # a missing model or a wrong setting is said before anything starts
+    opened = Store.open(store, create=True)
+    with prefect_api(opened), progress_bar(fresh(), shown=not as_json and sys.stderr.isatty()):
+        from flows import refresh as flow
+
+        options = flow.RefreshOptions(
+            inbox=inbox,
+            store=store,
+            config=config,
+            assume_consent=assume_consent,
+            wait=wait,
+            force_publish=force_publish,
+        )
+        summary = flow.refresh(options)
+    if as_json:
+        print(json.dumps(summary.as_json(), ensure_ascii=False))
+    else:
+        show_summary(summary, store=store)
+
+
+@app.command()
+def versions(store: StoreOption, as_json: JsonOption = False) -> None:
+    """List the corpus versions of a store."""
+    from flows.terminal import clock, console, table
+    from storage import versions as versions_
+    from storage.store import Store
+
+    found = versions_.history(Store.open(store))
+    if as_json:
+        print(json.dumps([asdict(version) for version in found], ensure_ascii=False))
+    elif not found:
+        console.print(f"no corpus version yet: voicemill refresh --inbox INBOX --store {store}")
+    else:
+        columns = ("version", "created", "speakers", "utterances", "kept", "uploads", "recipe")
+        rows = [
+            (
+                v.number,
+                v.created,
+                v.counts.speakers,
+                v.counts.utterances,
+                clock(v.counts.seconds["kept"]),
+                sum(v.counts.uploads.values()),
+                v.recipe[:12],
+            )
+            for v in found
+        ]
+        table("corpus versions", columns, rows)
+
+
+@app.command()
+def ledger(
+    store: StoreOption,
+    by: Annotated[str, typer.Option(help="outcome, reason, stage, speaker, upload or path.")] = "outcome",
+    version: NumberOption = None,
+    speaker: Annotated[str | None, typer.Option(help="Only this speaker.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where every second of every upload went."""
+    from flows.terminal import table
+    from storage import ledger as ledger_
+    from storage.errors import ConfigError
+    from storage.store import Store
+    from storage.versions import CorpusVersion
+
+    allowed = ledger_.By.__args__  # type: ignore[attr-defined]
+    if by not in allowed:
+        raise ConfigError(f"--by {by} is none of {', '.join(allowed)}")
+    rows = CorpusVersion.open(Store.open(store), version).ledger(speaker=speaker)
+    lines = ledger_.summary(rows, by)  # type: ignore[arg-type]
+    if as_json:
+        print(json.dumps([asdict(line) | {"seconds": line.seconds} for line in lines], ensure_ascii=False))
+        return
+    columns = (by, "uploads", "seconds", "kept", "silence", "filtered", "failed", "corrupt")
+    table(
+        f"ledger by {by}, seconds",
+        columns,
+        [
+            (
+                line.name or "kept",
+                line.uploads,
+                line.seconds,
+                line.kept,
+                line.silence,
+                line.filtered,
+                line.failed,
+                line.corrupt,
+            )
+            for line in lines
+        ],
+    )
+
+
+@consent.command("grant")
+def grant(
+    speaker: SpeakerOption,
+    store: StoreOption,
+    note: Annotated[str, typer.Option(help="Where it is written down.")] = "",
+) -> None:
+    """Record that a speaker allows the use; the next refresh takes the uploads in."""
+    from flows.terminal import console
+    from storage import consent as consent_
+    from storage.store import Store
+
+    consent_.grant(Store.open(store, create=True), speaker, note)
+    console.print(f"consent of {speaker!r} recorded")
+
+
+@consent.command("withdraw")
+def withdraw(
+    speaker: SpeakerOption, store: StoreOption, note: Annotated[str, typer.Option(help="Why, or on whose word.")] = ""
+) -> None:
+    """Record that a speaker no longer allows the use; the next version leaves the speaker out."""
+    from flows.terminal import console
+    from storage import consent as consent_
+    from storage.store import Store
+
+    consent_.withdraw(Store.open(store, create=True), speaker, note)
+    console.print(f"withdrawal of {speaker!r} recorded: the next refresh leaves the speaker out")
+    console.print(f"to erase what is stored: voicemill forget --speaker {speaker!r} --store {store}")
+
+
+@consent.command("list")
+def list_consents(store: StoreOption, as_json: JsonOption = False) -> None:
+    """List what was recorded by `grant` and `withdraw`, oldest first."""
+    from flows.terminal import table
+    from storage import consent as consent_
+    from storage.store import Store
+
+    found = consent_.recorded(Store.open(store))
+    if as_json:
+        print(json.dumps([asdict(record) for record in found], ensure_ascii=False))
+    else:
+        table("consents", ("time", "speaker", "action", "note"), [(r.time, r.speaker, r.action, r.note) for r in found])
+
+
+@app.command()
+def forget(
+    speaker: SpeakerOption,
+    store: StoreOption,
+    inbox: Annotated[str | None, typer.Option(help="Erase the speaker's files in this inbox folder too.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a speaker: rows and bytes in every table, version, cache and report; writes a receipt."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from flows.terminal import console
+    from storage import forget as forget_
+    from storage.store import Store
+
+    opened = Store.open(store)
+    if not yes:
+        where = f"{store} and {inbox}" if inbox else store
+        typer.confirm(f"Erase everything of speaker {speaker!r} in {where}? This cannot be undone.", abort=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    receipt = forget_.forget(opened, speaker, inbox=Path(inbox) if inbox else None, created=now)
+    if as_json:
+        print(json.dumps(asdict(receipt), ensure_ascii=False, default=str))
+    else:
+        console.print_json(json.dumps(asdict(receipt), ensure_ascii=False, default=str))
+
+
+@app.command()
+def report(
+    store: StoreOption,
+    version: NumberOption = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the HTML report of a corpus version and print its path."""
+    import webbrowser
+
+    from flows import report as report_
+    from storage.store import Store
+
+    path = report_.write(Store.open(store), version)
+    print(path)
+    if show:
+        webbrowser.open(path.as_uri())
+
+
+@app.command()
+def dashboard(
+    store: StoreOption, show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False
+) -> None:
+    """Serve the Prefect dashboard with the history of this store, until interrupted."""
+    import threading
+    import webbrowser
+
+    from flows.server import prefect_api
+    from flows.terminal import console
+    from storage.store import Store
+
+    with prefect_api(Store.open(store)) as url:
+        console.print(f"{url}/v2/runs   (Ctrl-C ends it)")
+        if show:
+            webbrowser.open(f"{url}/v2/runs")
+        threading.Event().wait()
+
+
+@app.command()
+def demo(folder: Annotated[str, typer.Argument(help="Where to make the demo; must be new or empty.")] = "demo") -> None:
+    """Synthesise a small corpus and run the main job on it three times."""
+    from pathlib import Path
+
+    from flows import demo as demo_
+
+    demo_.run(Path(folder))
+
+
+def main() -> None:
+    """Entry point: an error of ours is one message and exit status 2, never a traceback."""
+    try:
+        app()
+    except VoicemillError as error:
+        print(f"voicemill: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -51,9 +51,10 @@ class Meta:
     """What this stage could not do."""
     pending: tuple[str, ...] = ()
     """Uploads whose rows are missing or incomplete, because this stage or one before it failed on them."""
+    lost: tuple[str, ...] = ()
+    """Those of them that have no rows at all: later stages pass them over."""
     blocks: tuple[Block, ...] = field(default=(), repr=False)
     wall_s: float = 0.0
-    peak_mb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Artifact:
         with pa.OSFile(str(self.path)) as file:
             raw = json.loads(pa.ipc.open_file(file).schema.metadata[_META])
         raw["failures"] = tuple(Failure(**{**f, "reason": Reason(f["reason"])}) for f in raw["failures"])
-        raw["pending"] = tuple(raw["pending"])
+        raw["pending"], raw["lost"] = tuple(raw["pending"]), tuple(raw["lost"])
         raw["blocks"] = tuple(Block(*block) for block in raw["blocks"])
         return Meta(**raw)
 

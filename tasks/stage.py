@@ -96,6 +96,8 @@ class Stage(Generic[S]):
     """Where the needed stages depend on the settings: overrides `needs`."""
     facts: Callable[[Batch], Any] | None = None
     """What of the uploads' records, besides their bytes, changes the output; JSON-able; becomes part of the key."""
+    sealed: bool = False
+    """Its output is never repaired in place: what an earlier stage failed on becomes part of its key (`shards`)."""
     models: Callable[[S], Mapping[str, str]] | None = None
     """Setting name -> digest of each model that these settings load; part of the key.
     Raises ModelMissing when one is not on this machine."""

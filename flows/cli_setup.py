@@ -1,0 +1,114 @@
+"""Commands about the installation: models, configs, and whether this machine is fit to run."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+models = typer.Typer(help="Pretrained models that a config names.", no_args_is_help=True)
+config = typer.Typer(help="Settings: what they are, whether a file is right.", no_args_is_help=True)
+
+ConfigOption = Annotated[str, typer.Option("--config", help="A TOML file, or a shipped config: default, production.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+def _named_models(name: str) -> list[tuple[str, str]]:
+    from tasks.models import named_models
+
+    from tasks.config import load
+
+    return named_models(load(name))
+
+
+@models.command("list")
+def list_models(config: ConfigOption = "default", as_json: JsonOption = False) -> None:
+    """List the models that a config names, and where each lies on this machine."""
+    from flows.terminal import console, table
+    from model import hub
+    from storage.errors import ModelMissing
+
+    rows = []
+    for setting, name in _named_models(config):
+        try:
+            rows.append((setting, name, str(hub.resolve(name, setting))))
+        except ModelMissing:
+            rows.append((setting, name, ""))
+    if as_json:
+        print(json.dumps([{"setting": s, "model": m, "path": p or None} for s, m, p in rows]))
+    elif rows:
+        table(
+            f"models of config {config!r}", ("setting", "model", "path"), [(s, m, p or "missing") for s, m, p in rows]
+        )
+        if not all(path for _, _, path in rows):
+            console.print(f"fetch the missing ones: voicemill models fetch --config {config}")
+    else:
+        console.print(f"config {config!r} names no model: all that it uses came with the installation")
+
+
+@models.command("fetch")
+def fetch_models(config: ConfigOption = "production") -> None:
+    """Download the models that a config names. The only command that uses the network."""
+    from flows.terminal import console
+    from model import hub
+
+    for setting, name in _named_models(config):
+        console.print(f"{setting} = {name!r}: {hub.fetch(name)}")
+
+
+@config.command("show")
+def show_config(config: ConfigOption = "default", as_json: JsonOption = False) -> None:
+    """Print every setting with its value and its line of help, as TOML that `--config` reads back."""
+    from tasks.config import load
+
+    settings = load(config)
+    print(settings.model_dump_json(indent=2) if as_json else _toml(settings))
+
+
+def _toml(settings: Any) -> str:
+    lines: list[str] = []
+    for section in type(settings).model_fields:
+        lines.append(f"[{section}]")
+        part = getattr(settings, section)
+        tables: list[str] = []
+        for name, field in type(part).model_fields.items():
+            value = getattr(part, name)
+            lines += [f"# {line}" for line in (field.description or "").splitlines()]
+            if isinstance(value, dict):
+                tables += [f"[{section}.{name}]", *(f"{json.dumps(k)} = {_literal(v)}" for k, v in value.items())]
+            else:
+                lines.append(f"{name} = {_literal(value)}" if value is not None else f"# {name} is not set")
+        lines += [*tables, ""]
+    return "\n".join(lines)
+
+
+def _literal(value: Any) -> str:
+    """JSON's literals are TOML's, for everything that a setting may be."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+@config.command("check")
+def check_config(config: Annotated[str, typer.Argument(help="A TOML file, or a shipped config.")] = "default") -> None:
+    """Check a config: names, ranges, contradictions, and whether its models are on this machine."""
+    from flows.terminal import console
+    from tasks.config import load
+    from tasks.recipe import Recipe
+
+    settings = load(config)
+    console.print(f"{config}: right; recipe {Recipe(settings).id[:16]}")
+
+
+def doctor(store: Annotated[str | None, typer.Option(help="Check this store too.")] = None) -> None:
+    """Check that this machine can run voicemill: packages, cores, memory, disk, server, store."""
+    from flows import checks
+    from flows.terminal import console
+
+    worst = True
+    for check in checks.run(Path(store) if store else None):
+        mark = "[green]ok[/]  " if check.fine else "[red]fail[/]"
+        console.print(f"{mark} {check.name:<22} {check.found}")
+        if not check.fine:
+            console.print(f"     {check.mend}")
+            worst = False
+    sys.exit(0 if worst else 1)

@@ -1,0 +1,113 @@
+"""The subflow `prepare-lot`: up to 16 batches through all stages."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.plan import Plan, find_duplicates, read_plan
+from flows.progress import active
+from storage.artifacts import Artifact
+from storage.records import Batch, Decoded
+from storage.store import Store
+from tasks.config import STAGES, Config
+from tasks.engine import as_task
+from tasks.execute import Done, Work, artifact_path
+from tasks.recipe import Recipe
+
+
+@dataclass
+class LotResult:
+    """What a lot gave: references, and the errors of batches that a task run broke."""
+
+    shards: dict[str, Done] = field(default_factory=dict)
+    """Batch id -> its shards."""
+    decoded: dict[str, str] = field(default_factory=dict)
+    """Batch id -> key of its `decode` output."""
+    samples_of: dict[str, str] = field(default_factory=dict)
+    """Upload -> sha256 of its decoded samples."""
+    duplicates: set[str] = field(default_factory=set)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Batch id -> error."""
+
+
+@flow(name="prepare-lot", flow_run_name="lot {number} of {lots}", persist_result=False, validate_parameters=False)
+def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
+    """Decode a lot, find the uploads that repeat another's samples, then run the other stages batch by batch."""
+    plan = read_plan(plan_file)
+    batches, recipe = plan.lots[number - 1], Recipe(plan.settings)
+    result = LotResult(samples_of=dict(plan.samples_of))
+    decoding = {batch.id: _submit(plan, recipe, batch, "decode", (), {}) for batch in batches}
+    for batch in batches:
+        if done := _collect(decoding[batch.id], "decode", batch, result):
+            result.decoded[batch.id] = done.key
+            rows = Artifact(artifact_path(Store.open(plan.store), "decode", done.key)).rows(Decoded)
+            result.samples_of |= {row.upload: row.pcm for row in rows}
+    result.duplicates = find_duplicates(result.samples_of, plan.order)
+    futures: dict[tuple[str, str], PrefectFuture[Done]] = {("decode", id_): future for id_, future in decoding.items()}
+    for stage in STAGES[1:]:
+        for batch in batches:
+            futures[stage.name, batch.id] = _submit(plan, recipe, batch, stage.name, result.duplicates, futures)
+    for stage in STAGES[1:]:
+        for batch in batches:
+            if (done := _collect(futures[stage.name, batch.id], stage.name, batch, result)) and stage.name == "shards":
+                result.shards[batch.id] = done
+    return result
+
+
+def _submit(
+    plan: Plan,
+    recipe: Recipe,
+    batch: Batch,
+    stage: str,
+    duplicates: Any,
+    futures: dict[tuple[str, str], PrefectFuture[Done]],
+) -> PrefectFuture[Done]:
+    keys = recipe.keys(batch, duplicates)
+    inputs = next(s for s in STAGES if s.name == stage).inputs_of(recipe.config.of(stage))
+    mine = {upload.sha256 for upload in batch.uploads}
+    work = Work(
+        stage,
+        keys[stage],
+        batch,
+        {name: keys[name] for name in inputs},
+        recipe.config,
+        plan.store,
+        plan.inbox,
+        tuple(sorted(mine & set(duplicates))),
+        recipe.id,
+        recipe.feature_tables,
+    )
+    return as_task(stage).submit(work, wait_for=[futures[name, batch.id] for name in inputs])
+
+
+def _collect(future: PrefectFuture[Done], stage: str, batch: Batch, result: LotResult) -> Done | None:
+    """The result of a task run; of one that broke, the error is noted under its batch (the first one stays)."""
+    future.wait()
+    if future.state.is_completed():
+        done: Done = future.result()
+        active().ended(done)
+        return done
+    active().broke(stage)
+    result.broken.setdefault(batch.id, f"{stage}: {future.state.message}")
+    return None
+
+
+def task_runner(config: Config) -> TaskRunner[Any]:
+    """The Prefect task runner that a config asks for.
+
+    With `processes`, task runs are threads that wait for a worker process: two for each, so that one that waits for an
+    earlier stage holds nobody up.
+    """
+    count = config.run.count
+    if config.run.runner == "dask":
+        from prefect_dask import DaskTaskRunner
+
+        return DaskTaskRunner(cluster_kwargs={"n_workers": count, "threads_per_worker": 1})
+    if config.run.runner == "ray":
+        from prefect_ray import RayTaskRunner
+
+        return RayTaskRunner(init_kwargs={"num_cpus": count})
+    return ThreadPoolTaskRunner(max_workers=2 * count if config.run.runner == "processes" else count)

@@ -1,0 +1,174 @@
+"""The flow `refresh`: an inbox of recordings becomes the next corpus version."""
+
+import os
+import time
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from pydantic import BaseModel, Field
+
+from flows import dashboard, report
+from flows.lot import LotResult, prepare_lot, task_runner
+from flows.plan import Plan, make_plan, write_plan
+from flows.progress import active
+from flows.summary import Summary, stage_counts
+from flows.uploads import shards_of, upload_rows
+from storage import ledger, versions
+from storage.records import UploadRow, UploadState
+from storage.rows import from_table
+from storage.store import Store
+from storage.versions import CorpusVersion, Version
+from tasks import batches as batches_
+from tasks import config as config_
+from tasks import publish as publish_
+from tasks import scan as scan_
+from tasks import workers
+from tasks.config import STAGES
+from tasks.recipe import Recipe
+
+_LEDGER_COLUMNS = ["upload", "start", "stop", "outcome", "speaker"]
+_LOCAL: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+class RefreshOptions(BaseModel):
+    """Parameters of a refresh; the dashboard makes a form of them."""
+
+    inbox: str = Field(description="Folder or fsspec url of the recordings")
+    store: str = Field(description="Folder of the store")
+    config: str = Field("default", description="A TOML file, or a shipped config: default, production")
+    assume_consent: str = Field("", description="A reason, recorded, that stands for the consent of all speakers")
+    wait: bool = Field(False, description="Queue behind another refresh of the store instead of refusing")
+    force_publish: bool = Field(False, description="Publish although the circuit breaker says no")
+
+
+@flow(name="refresh", persist_result=False)
+def refresh(options: RefreshOptions) -> Summary:
+    """Scan the inbox, run what is new or changed, publish the next corpus version, and report."""
+    began = time.perf_counter()
+    recipe = Recipe(config_.load(options.config))
+    store = Store.open(options.store, create=True)
+    with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
+        last, before = latest_rows(store)
+        found = scan_inbox(options, store, recipe, before)
+        batches = batches_.form(store, found.uploads, before, recipe.config.batches)
+        plan = make_plan(options.inbox, store, recipe, batches, last, before)
+        announce(plan, found, last)
+        lots = run_lots(plan, recipe, store)
+        shards = shards_of(store, plan, lots)
+        rows = upload_rows(store, plan, batches, lots, shards, before, found.others)
+        published = publish_version(options, recipe, store, shards, rows)
+        summary = summarise(store, plan, lots, rows, found, published=published is not None)
+        if published:
+            summary.report = write_report(store)
+    summary.wall_s = round(time.perf_counter() - began, 2)
+    show(summary, store)
+    return summary
+
+
+def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow]]:
+    """The last corpus version and its uploads."""
+    last = versions.latest(store)
+    return last, from_table(CorpusVersion(store, last).uploads(), UploadRow) if last else []
+
+
+@task(name="scan", **_LOCAL)
+def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: list[UploadRow]) -> scan_.ScanResult:
+    """List the inbox, hash what is new or touched, read transcripts and consents."""
+    return scan_.scan(
+        options.inbox, store, recipe.config.scan, known=before, assume_consent=options.assume_consent or None
+    )
+
+
+def announce(plan: Plan, found: scan_.ScanResult, last: Version | None) -> None:
+    """Name the run by what it works on, and say how much there is to do."""
+    speakers = {upload.speaker for upload in found.uploads}
+    number = (last.number if last else 0) + bool(plan.lots)
+    name = f"refresh · {len(speakers)} speakers · v{number}" if plan.lots else f"refresh · nothing new · v{number}"
+    dashboard.name_run(name, [f"version:{number}", f"recipe:{Recipe(plan.settings).id[:8]}"])
+    active().expect((stage.name for stage in STAGES), len(plan.batches))
+
+
+def run_lots(plan: Plan, recipe: Recipe, store: Store) -> list[LotResult]:
+    """Run the lots one after another: of equal uploads the one in the earlier lot stays."""
+    if not plan.lots:
+        return []
+    active().watchers.append(dashboard.ProgressArtifact())
+    run = prepare_lot.with_options(task_runner=task_runner(recipe.config))
+    results: list[LotResult] = []
+    with workers.pool(recipe.config.run.count) if recipe.config.run.runner == "processes" else nullcontext():
+        for number in range(1, len(plan.lots) + 1):
+            path = write_plan(store, plan, str(flow_run.id))
+            results.append(run(str(path), number, len(plan.lots)))
+            plan = replace(plan, samples_of=results[-1].samples_of)
+    path.unlink()
+    return results
+
+
+@task(name="publish", **_LOCAL)
+def publish_version(
+    options: RefreshOptions, recipe: Recipe, store: Store, shards: publish_.Shards, rows: list[UploadRow]
+) -> Version | None:
+    """Commit the tables and write the row of the corpus version, unless nothing differs or the breaker says no."""
+    return publish_.publish(
+        store,
+        uploads=rows,
+        shards=shards,
+        recipe=recipe.id,
+        config=recipe.config.model_dump(mode="json"),
+        feature_tables=recipe.feature_tables,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=recipe.config.publish,
+        force=options.force_publish,
+    )
+
+
+def summarise(
+    store: Store, plan: Plan, lots: list[LotResult], rows: list[UploadRow], found: scan_.ScanResult, *, published: bool
+) -> Summary:
+    """Counts of the version that now stands, and of what this refresh did."""
+    version = versions.latest(store)
+    counts = version.counts if version else None
+    failed = {row.path: f"{row.reason}: {row.detail}" for row in rows if row.state is UploadState.FAILED}
+    return Summary(
+        store=str(store.root),
+        version=version.number if version else 0,
+        published=published,
+        uploads=dict(sorted(Counter(row.state.value for row in rows).items())),
+        seconds=dict(counts.seconds) if counts else {},
+        reasons=dict(counts.reasons) if counts else {},
+        stages=stage_counts(active(), (stage.name for stage in STAGES), len(plan.unchanged)),
+        speakers=counts.speakers if counts else 0,
+        utterances=counts.utterances if counts else 0,
+        batches_run=len(plan.batches),
+        batches_unchanged=len(plan.unchanged),
+        held=dict(Counter(row.speaker for row in rows if row.state is UploadState.HELD)),
+        problems=[str(problem) for problem in found.problems],
+        broken={id_: error for lot in lots for id_, error in lot.broken.items()},
+        failures=failed,
+        report=report.latest(store),
+        run=dashboard.run_address(),
+    )
+
+
+@task(name="report", **_LOCAL)
+def write_report(store: Store) -> str:
+    """Write the HTML report of the latest version."""
+    return str(report.write(store))
+
+
+def show(summary: Summary, store: Store) -> None:
+    """The artifacts of the run."""
+    lines = ledger.summary(CorpusVersion.open(store).ledger(_LEDGER_COLUMNS), "speaker") if summary.version else []
+    dashboard.show_summary(summary, [speaker_line(line) for line in lines])
+
+
+def speaker_line(line: ledger.Line) -> dict[str, object]:
+    """One row of the table by speaker."""
+    share = line.kept / line.seconds if line.seconds else 0.0
+    return {"speaker": line.name, "uploads": line.uploads, "kept s": round(line.kept, 1), "share kept": f"{share:.0%}"}

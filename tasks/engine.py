@@ -1,0 +1,30 @@
+"""The one place where a stage becomes a Prefect task.
+
+A task run is one stage of one batch; it takes and returns references, and its work happens wherever
+`workers.execute_anywhere` finds a process for it. Prefect's own result cache stays off: the content keys decide.
+"""
+
+from functools import cache
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.config import BY_NAME
+from tasks.execute import Done, Work
+from tasks.workers import execute_anywhere
+
+
+@cache
+def as_task(stage: str) -> Task[[Work], Done]:
+    """The task of a stage, under the stage's name and with the first line of its module as description."""
+    module = BY_NAME[stage].run.__module__
+    description = (__import__(module, fromlist=["_"]).__doc__ or "").strip().splitlines()[0]
+
+    def run_stage(work: Work) -> Done:
+        return execute_anywhere(work)
+
+    options: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "tags": [f"stage:{stage}"]}
+    return task(
+        run_stage, name=stage, task_run_name=stage + " · batch {work.batch.number}", description=description, **options
+    )

@@ -1,0 +1,189 @@
+"""Running one stage of one batch: from its inputs' artifacts to its own, in whatever process this happens to be.
+
+- The artifact is there, and complete: nothing runs.
+- It is there, but some uploads failed when it was made (they are `pending`): the stage runs for those alone, and the
+  artifact is replaced by the repaired one. A `sealed` stage (shards: its files are named by its key) never repairs;
+  what is missing becomes part of its key instead.
+- It is not there: the stage runs.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from storage.artifacts import Artifact, ArtifactWriter, Meta
+from storage.keys import digest
+from storage.records import Batch, Failure, Reason, Upload
+from storage.store import Store
+from storage.units import Seconds
+from tasks.config import BY_NAME, Config
+from tasks.scan import fetch
+from tasks.stage import Audio, Inputs, Stage
+
+
+@dataclass(frozen=True)
+class Work:
+    """One stage of one batch, described small enough to send anywhere."""
+
+    stage: str
+    key: str
+    batch: Batch
+    inputs: dict[str, str]
+    """Stage -> key of what it reads."""
+    config: Config
+    store: str
+    inbox: str
+    duplicates: tuple[str, ...] = ()
+    recipe: str = ""
+    feature_tables: dict[str, str] = field(default_factory=dict)
+    buried: tuple[str, ...] = ()
+    """Uploads that killed a worker process: recorded as failed instead of run."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a `Work`: a reference to the artifact, and what it cost."""
+
+    stage: str
+    batch: str
+    key: str
+    uri: str
+    rows: int
+    seconds: Seconds
+    """Audio of the uploads it ran on; 0 when skipped."""
+    ran: bool
+    pending: tuple[str, ...]
+    wall_s: Seconds
+    peak_mb: float
+
+
+def artifact_path(store: Store, stage: str, key: str) -> Path:
+    """Where the output of a stage lies."""
+    return store.stages / stage / f"{key}.arrow"
+
+
+def execute(work: Work) -> Done:
+    """Bring the output of `work` into being, or find it there."""
+    began = time.perf_counter()
+    stage, store = BY_NAME[work.stage], Store(Path(work.store))
+    inputs = {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
+    missing = {upload for artifact in inputs.values() for upload in artifact.meta.pending}
+    key = digest([work.key, sorted(missing)]) if stage.sealed and missing else work.key
+    path = artifact_path(store, work.stage, key)
+    old = Artifact(path) if path.exists() else None
+    todo = _todo(work, inputs, old, sealed=stage.sealed)
+    if old is not None and not todo:
+        return Done(work.stage, work.batch.id, key, str(path), 0, 0.0, False, old.meta.pending, 0.0, 0.0)
+    _reset_peak()
+    artifact = _run(stage, replace(work, key=key), inputs, missing, old, todo, path)
+    return Done(
+        work.stage,
+        work.batch.id,
+        key,
+        str(path),
+        artifact.table().num_rows,
+        sum(upload.seconds for upload in todo),
+        True,
+        artifact.meta.pending,
+        round(time.perf_counter() - began, 3),
+        _peak_mb(),
+    )
+
+
+def _todo(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:
+    """The uploads to run on: all, or those the artifact lacks; never one that an earlier stage failed on whole."""
+    if sealed:
+        return work.batch.uploads if old is None else ()
+    lost = {upload for artifact in inputs.values() for upload in artifact.meta.lost}
+    wanted = {upload.sha256 for upload in work.batch.uploads} if old is None else set(old.meta.pending)
+    return tuple(upload for upload in work.batch.uploads if upload.sha256 in wanted - lost)
+
+
+def _run(
+    stage: Stage[Any],
+    work: Work,
+    artifacts: dict[str, Artifact],
+    missing: set[str],
+    old: Artifact | None,
+    todo: tuple[Upload, ...],
+    path: Path,
+) -> Artifact:
+    began = time.perf_counter()
+    buried = [u for u in todo if u.sha256 in work.buried]
+    failures = [Failure(u.sha256, f"a worker died in {work.stage}", reason=Reason.WORKER_DIED) for u in buried]
+    redone = {upload.sha256 for upload in todo}
+    rows: list[Any] = []
+    with ArtifactWriter(path) as writer:
+        if old is not None:
+            rows = [row for row in old.rows(stage.row) if row.upload not in redone]
+            _copy_audio(old, writer, redone)
+        for record in produce(stage, work, artifacts, tuple(u for u in todo if u not in buried)):
+            if isinstance(record, Audio):
+                writer.audio(record.upload, record.index, record.wave)
+            elif isinstance(record, Failure):
+                failures.append(record)
+            else:
+                rows.append(record)
+        order = {upload.sha256: place for place, upload in enumerate(work.batch.uploads)}
+        rows.sort(key=lambda row: order.get(row.upload, -1))
+        pending = tuple(sorted({failure.upload for failure in failures} | missing))
+        lost = {failure.upload for failure in failures if failure.index < 0}
+        lost |= {upload for artifact in artifacts.values() for upload in artifact.meta.lost}
+        wall_s = round(time.perf_counter() - began, 3)
+        meta = Meta(work.stage, work.key, tuple(failures), pending, tuple(sorted(lost)), wall_s=wall_s)
+        return writer.finish(rows, stage.row, meta)
+
+
+def produce(stage: Stage[Any], work: Work, artifacts: dict[str, Artifact], todo: tuple[Upload, ...]) -> Iterator[Any]:
+    """The stage's records; an error that no guard of the stage caught fails every upload it was working on."""
+    store = Store(Path(work.store))
+    inputs = Inputs(
+        replace(work.batch, uploads=todo),
+        artifacts,
+        lambda upload: fetch(work.inbox, upload, store),
+        frozenset(work.duplicates),
+        work.key,
+        store,
+        work.recipe,
+        work.feature_tables,
+    )
+    try:
+        yield from stage.run(inputs, work.config.of(stage.name))
+    except OSError:
+        raise  # the store itself cannot be written: the task fails, the flow decides
+    except Exception as error:  # whatever a model or a library does to us must end as an outcome of these uploads
+        for upload in todo:
+            yield Failure(upload.sha256, f"{type(error).__name__}: {error}"[:500])
+    finally:
+        inputs.close()
+
+
+def _copy_audio(old: Artifact, writer: ArtifactWriter, redone: set[str]) -> None:
+    if not old.meta.blocks:
+        return
+    with old.waves() as waves:
+        for upload, index in dict.fromkeys((block.upload, block.index) for block in old.meta.blocks):
+            if upload not in redone:
+                for wave in waves.stream(upload, index):
+                    writer.audio(upload, index, wave)
+
+
+def _reset_peak() -> None:
+    """Forget the peak memory so far (Linux keeps it in VmHWM)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_mb() -> float:
+    """Peak resident memory since the last reset, MB."""
+    try:
+        status = Path(f"/proc/{os.getpid()}/status").read_text()
+    except OSError:
+        return 0.0
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024

@@ -19,13 +19,13 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage import deltalog
 from storage.errors import StoreError
 from storage.keys import file_digest
 from storage.records import FeatureRow, LedgerRow, ShardFile, UploadRow, Utterance
@@ -45,9 +45,6 @@ CONFIGURATION = {
 }
 """Old table versions stay readable, also after a VACUUM with default arguments."""
 
-_COMMIT = re.compile(r"\d{20}\.json")
-_LOG = re.compile(r"\d{20}\.(json|checkpoint(\.\d+\.\d+)?\.parquet)|_last_checkpoint")
-
 
 @dataclass(frozen=True, order=True)
 class File:
@@ -62,7 +59,7 @@ class File:
     @property
     def key(self) -> str:
         """The content key of the shard, as in the file's name."""
-        return Path(self.path).stem.partition("-")[0]
+        return _key(self.path)
 
 
 def record_of(table: str) -> type:
@@ -162,8 +159,7 @@ def missing(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:
 
 def head(store: Store, table: str) -> int:
     """Delta version of the table's head; -1 where there is no table."""
-    commits = [int(path.stem) for path in _commits(store, table)]
-    return max(commits, default=-1)
+    return deltalog.head(folder(store, table))
 
 
 def active(store: Store, table: str, version: int | None = None) -> dict[str, File]:
@@ -266,42 +262,20 @@ def sweep(store: Store, pins: Mapping[str, Iterable[int]]) -> list[Path]:
     keys: set[str] = set()
     for table in [*names(store), "versions"]:
         root = folder(store, table)
-        known = _ever(store, table, set(pins.get(table, ())))
-        keys |= {File(path, "", 0, 0).key for path in known}
-        for path in sorted(root.rglob("*")):
-            in_log = path.parent.name == "_delta_log"
-            keep = _LOG.fullmatch(path.name) if in_log else path.relative_to(root).as_posix() in known
-            if path.is_file() and not keep:
-                deleted.append(path)
+        known = deltalog.referenced(root, set(pins.get(table, ())))
+        keys |= {_key(path) for path in known}
+        deleted += deltalog.strays(root)
+        shards = (path for path in root.rglob("*") if path.is_file() and path.parent.name != "_delta_log")
+        deleted += sorted(path for path in shards if path.relative_to(root).as_posix() not in known)
     for path in deleted:
-        if (key := File(path.name, "", 0, 0).key) not in keys:
+        if (key := _key(path.name)) not in keys:
             (store.stages / "shards" / f"{key}.arrow").unlink(missing_ok=True)
         path.unlink()
     return deleted
 
 
-def _ever(store: Store, table: str, versions: set[int]) -> set[str]:
-    """Paths of the files that are in the head or in one of `versions`, by one pass over the log."""
-    live: set[str] = set()
-    known: set[str] = set()
-    commits = _commits(store, table)
-    for number, path in zip(count(), commits, strict=False):
-        if path.stem != f"{number:020}":
-            raise StoreError(f"commit {number} of table {table} is missing in {path.parent}: nothing was swept")
-        for line in path.read_text().splitlines():
-            action = json.loads(line)
-            if "add" in action:
-                live.add(action["add"]["path"])
-            elif "remove" in action:
-                live.discard(action["remove"]["path"])
-        if number in versions or number == len(commits) - 1:
-            known |= live
-    return known
-
-
-def _commits(store: Store, table: str) -> list[Path]:
-    log = folder(store, table) / "_delta_log"
-    return sorted(path for path in log.glob("*.json") if _COMMIT.fullmatch(path.name))
+def _key(path: str) -> str:
+    return Path(path).stem.partition("-")[0]
 
 
 def _whole(path: Path, size: int) -> bool:

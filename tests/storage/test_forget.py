@@ -1,0 +1,222 @@
+"""forget: no byte of the speaker is left, everybody else is whole, and a kill at any moment is mended."""
+
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import factories as f
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storage import forget as forget_
+from storage import versions
+from storage.errors import StoreBusy, StoreError
+from storage.forget import Receipt, Tombstones, forget, gather, receipts, tombstones
+from storage.keys import digest
+from storage.records import Batch
+from storage.store import Store, write_atomic
+from storage.versions import CorpusVersion
+from tasks import shards as stage
+
+WHO = "Zoë Forgotten"
+TEXT = "xylophone quartz zephyr"
+MINE = (f.upload(WHO, 0, 6, TEXT), f.upload(WHO, 1, 3, TEXT))
+BATCHES = [
+    f.make_batch(1, f.upload("ann"), MINE[0]),
+    f.make_batch(2, f.upload("bob"), f.upload("zoe forgotten")),
+    f.make_batch(3, MINE[1], f.upload("cid")),
+]
+COLUMNS = ["id", "speaker", "text", "audio"]
+
+
+def fill(root: Path) -> Store:
+    """Three versions, two of them with the speaker, and everything else in which a store may hold them."""
+    store = Store.open(root, create=True)
+    f.corpus(store, BATCHES[1:2])
+    f.corpus(store, BATCHES[:2])
+    f.corpus(store, BATCHES, recipe="another recipe")
+    for batch in BATCHES:
+        registry(store, batch)
+    write_atomic(store.reports / "report.html", f"<h1>{WHO}</h1>".encode())
+    write_atomic(store.root / "quarantine" / f"{MINE[0].sha256}.wav", b"sound")
+    write_atomic(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
+    write_atomic(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
+    (store.stages / "mel" / ".x.arrow.77.abcd.tmp").write_bytes(f.matrix("mel", MINE[0].sha256, 0, 9999).data)
+    return store
+
+
+def registry(store: Store, batch: Batch) -> None:
+    uploads = [{"sha256": u.sha256, "speaker": u.speaker, "text": u.text, "size": u.size} for u in batch.uploads]
+    raw = {"id": batch.id, "number": batch.number, "uploads": uploads}
+    write_atomic(store.stages / "batches" / f"{batch.number}-{batch.id}.json", json.dumps(raw).encode())
+    rows = {"path": [u.path for u in batch.uploads], "sha256": [u.sha256 for u in batch.uploads]}
+    (store.stages / "scan").mkdir(exist_ok=True)
+    pq.write_table(pa.table(rows), store.stages / "scan" / f"{batch.number}.parquet")
+
+
+def secrets_of_speaker() -> Iterator[tuple[str, bytes]]:
+    """What must not be in any file: text, stored and decoded audio, features, names of content."""
+    yield "text", TEXT.encode()
+    yield "name", WHO.encode()
+    for upload in MINE:
+        made = f.make_rows(f.make_batch(1, upload))
+        for segment in (s for s in made.rows["slice"] if s.index >= 0):
+            wave = f.noise(upload.sha256, segment.index, segment.stop - segment.start)
+            yield "denoised float32", wave[1000:1016].tobytes()
+            gained = wave * np.float32(10 ** (7 / 20))
+            yield "FLAC", stage.flac(gained)[2000:2032]
+            for name in f.DIMS:
+                yield name, f.matrix(name, upload.sha256, segment.index, len(wave)).data[200:232]
+        yield "decoded float32", f.noise(upload.sha256, -1, 192_000)[1000:1016].tobytes()
+
+
+def found(store: Store) -> set[str]:
+    """Kinds of secrets that some file of the store holds; Parquet text is compressed, so it is read as well."""
+    kinds = set()
+    for path in store.root.rglob("*"):
+        if path.is_file():
+            raw = path.read_bytes()
+            kinds |= {kind for kind, needle in secrets_of_speaker() if needle in raw}
+        if path.is_file() and path.suffix == ".parquet":
+            text = repr(pq.read_table(path, use_threads=False, partitioning=None).to_pylist()).encode()
+            kinds |= {kind for kind, needle in secrets_of_speaker() if kind in ("text", "name") and needle in text}
+    return kinds
+
+
+def others(store: Store, number: int) -> list[dict[str, object]]:
+    corpus = CorpusVersion.open(store, number)
+    return [row for row in corpus.utterances(COLUMNS).to_pylist() if row["speaker"] != WHO]
+
+
+def check_forgotten(store: Store, before: dict[int, list[dict[str, object]]]) -> None:
+    assert found(store) == set()
+    for number, rows in before.items():
+        corpus = CorpusVersion.open(store, number)
+        assert corpus.utterances(COLUMNS).to_pylist() == rows
+        for name in ("content", "f0", "mel"):
+            assert corpus.features(name, ["id"])["id"].to_pylist() == [row["id"] for row in rows]
+        assert WHO not in corpus.ledger(["speaker"])["speaker"].to_pylist()
+        assert WHO not in corpus.uploads(["speaker"])["speaker"].to_pylist()
+    want = Tombstones(frozenset(u.sha256 for u in MINE), frozenset(digest(["pcm", u.sha256]) for u in MINE))
+    assert tombstones(store) == want
+
+
+def test_no_byte_is_left(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    kinds = {kind for kind, _ in secrets_of_speaker()}
+    assert found(store) == kinds  # the scan finds every kind where it is there
+    before = {number: others(store, number) for number in (1, 2, 3)}
+    assert [len(rows) for rows in before.values()] == [4, 6, 8]
+    receipt = forget(store, WHO, created=f.WHEN)
+    check_forgotten(store, before)
+    assert (receipt.uploads, receipt.versions, receipt.models) == (2, (2, 3), ("s2-7",))
+    assert receipt.rows["utterances"] == 4
+    assert receipt.mentions == ()
+    assert receipts(store) == [receipt]
+    assert receipt.matches(WHO)
+    assert not receipt.matches("zoe forgotten")
+    assert WHO not in next(store.receipts.glob("*.json")).read_text()
+    assert forget_.pending(store) == []
+    assert (store.stages / "batches" / f"3-{BATCHES[2].id}.json").exists()  # cid's batch keeps its number
+    with pytest.raises(StoreError, match="nothing is known"):
+        forget(store, WHO, created=f.WHEN)
+
+
+def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    forget(store, WHO, created=f.WHEN)
+    rest = [Batch(b.id, b.number, tuple(u for u in b.uploads if u.speaker != WHO)) for b in BATCHES]
+    version = f.corpus(store, rest, recipe="another recipe")
+    assert version is not None
+    assert version.number == 4
+    assert others(store, 4) == CorpusVersion.open(store, 4).utterances(COLUMNS).to_pylist()
+    assert CorpusVersion.open(store, 4).utterances(["id"]).num_rows == 8
+
+
+def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    store = fill(tmp_path / "store")
+    pin = versions.get(store, 2).pins["utterances"]
+    forget(store, WHO, created=f.WHEN)
+    old = DeltaTable(store.tables / "utterances", version=pin)
+    assert all(Path(uri).exists() for uri in old.file_uris())
+    assert len(old.file_uris()) == 3
+
+
+def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    inbox = tmp_path / "inbox" / "elsewhere"
+    inbox.mkdir(parents=True)
+    content = b"R" * 100
+    sha256 = hashlib.sha256(content).hexdigest()
+    uploads = [{"sha256": sha256, "speaker": WHO, "size": 100}]
+    write_atomic(store.stages / "batches" / "9-x.json", json.dumps({"uploads": uploads}).encode())
+    for name, raw in (("renamed.wav", content), ("renamed.txt", TEXT.encode()), ("other.wav", b"S" * 100)):
+        (inbox / name).write_bytes(raw)
+    (tmp_path / "inbox" / "metadata.csv").write_text(f"speaker,file\n{WHO},renamed.wav\n")
+    receipt = forget(store, WHO, created=f.WHEN, inbox=tmp_path / "inbox")
+    assert sorted(path.name for path in inbox.iterdir()) == ["other.wav"]
+    assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt")
+    assert receipt.mentions == ("inbox:metadata.csv",)
+    assert sha256 in tombstones(store).content
+
+
+def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    with store.locked("somebody"), pytest.raises(StoreBusy, match="somebody"):
+        forget(store, WHO, created=f.WHEN)
+    assert gather(store, WHO).content == {u.sha256 for u in MINE}
+
+
+def _child(root: str, pipe: multiprocessing.connection.Connection) -> None:
+
+    store = Store.open(root)
+    pipe.send("go")
+    began = time.perf_counter()
+    forget(store, WHO, created=f.WHEN)
+    pipe.send(time.perf_counter() - began)
+
+
+def run_child(store: Store, after: float | None) -> float:
+    """Forget in another process, killed `after` seconds; returns the seconds it took if it was not."""
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_child, args=(str(store.root), there))
+    process.start()
+    assert here.recv() == "go"
+    if after is not None:
+        time.sleep(after)
+        process.kill()
+    process.join()
+    return float(here.recv()) if after is None else 0.0
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    full = fill(tmp_path / "full")
+    before = {number: others(full, number) for number in (1, 2, 3)}
+    shutil.copytree(full.root, tmp_path / "calm")
+    took = run_child(Store.open(tmp_path / "calm"), None)
+    check_forgotten(Store.open(tmp_path / "calm"), before)
+    for seed in range(8):
+        copy = tmp_path / f"copy{seed}"
+        shutil.copytree(full.root, copy)
+        store = Store.open(copy)
+        run_child(store, random.Random(seed).uniform(0, took))
+        for number, rows in before.items():  # half forgotten, the others still read
+            assert others(store, number) == rows
+        if forget_.pending(store) == [WHO] or gather(store, WHO).content:
+            forget(store, WHO, created="later")
+        check_forgotten(store, before)
+        (receipt,) = receipts(store)
+        assert isinstance(receipt, Receipt)
+        assert receipt.matches(WHO)
+        assert (receipt.uploads, receipt.versions) == (2, (2, 3))

@@ -70,7 +70,7 @@ def powers(frames: Any) -> NDArray[np.float32]:
 def learn(frames: Any, deviations: float) -> Noise | None:
     """The profile of noise frames, float32 [frames, 1024]; None if fewer than 8 are more than digital silence.
 
-    The loudest tenth does not count for the power: a cough or a word that the detector missed would stand for the room.
+    Its power is that of the quieter half of the frames: a cough, or a word that the detector missed, is not the room.
     """
     frames = sounding(frames)
     if len(frames) < 8:
@@ -80,7 +80,7 @@ def learn(frames: Any, deviations: float) -> Noise | None:
     level = 10.0 * np.log10(np.maximum(_power(spectrum), 1e-30))
     level = np.maximum(level, level.max(axis=0) - _TOP_DB)
     threshold = level.mean(axis=0) + deviations * level.std(axis=0)
-    quieter = power[: len(power) * 9 // 10]
+    quieter = power[: (len(power) + 1) // 2]
     return Noise((10.0 ** (threshold / 10.0)).astype(np.float32), float(quieter.mean(dtype=np.float64)), len(power))
 
 

@@ -1,0 +1,76 @@
+# One command for each thing; all of them set up .venv first. `make help` lists them.
+#
+# The lock is complete, so pip installs it with --no-deps: nothing is left to resolve, every archive is checked against
+# its hash, and `pip check` proves afterwards that nothing was missing. (While resolving, pip 23 also takes `sqlalchemy` and
+# `sqlalchemy[asyncio]` for two packages, of which one has no hash.)
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13; do \
+	"$$name" -c '$(SUPPORTED)' 2>/dev/null && echo "$$name" && break; done)
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check
+LOCKED := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup demo test check lint types bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: $(INSTALLED) ## .venv with everything that the demo and the tests need
+
+demo: $(INSTALLED) ## synthesise a corpus and refresh it three times
+	$(VENV)/bin/voicemill demo
+
+test: lint types ## ruff, mypy --strict and every test but gpu: under 30 minutes on 2 cores
+	$(RUN) -m pytest -m "not gpu" --durations=15
+
+check: lint types ## the quick part of it: under 3 minutes
+	$(RUN) -m pytest -m "not gpu and not slow and not realdata"
+
+lint: $(INSTALLED) ## ruff: rules and format
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(INSTALLED) ## mypy --strict
+	$(RUN) -m mypy
+
+bench: $(INSTALLED) ## every benchmark: a table each, and JSON in bench/
+	for file in tests/bench/*.py; do echo "== $$file"; $(RUN) "$$file"; done
+
+lock: ## write requirements.lock anew from pyproject.toml, and check that each Python finds wheels for all of it
+	"$(PYTHON)" -m venv --clear build/lock
+	build/lock/bin/python -m pip install -q uv
+	build/lock/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+		--no-strip-extras --python-version 3.11 --extra demo --extra compare --extra dev \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock >/dev/null
+	for version in 3.11 3.12 3.13; do \
+		build/lock/bin/uv pip install -q --dry-run --target build/lock/target --python-version $$version \
+			--python-platform x86_64-manylinux_2_28 --only-binary :all: --require-hashes -r requirements.lock; done
+	rm -r build/lock
+
+clean: ## remove what make, the tests and the demo made, the environment too
+	rm -rf $(VENV) demo bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# -- set-up: two stamps, each written last, so that an interrupted install is taken up again
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	$(PIP) check
+	touch $@
+
+$(LOCKED): requirements.lock
+	@"$(or $(PYTHON),python3)" -c '$(SUPPORTED)' || { \
+		echo "voicemill needs Python 3.11, 3.12 or 3.13; found: $$("$(or $(PYTHON),python3)" --version 2>&1)." >&2; \
+		echo "Name another one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@rm -f $@ $(INSTALLED)
+	@$(PIP) --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@echo "Installing requirements.lock into $(VENV): 8 GB, two to five minutes"
+	$(PIP) install -q --no-deps --require-hashes -r requirements.lock
+	touch $@

@@ -1,0 +1,183 @@
+"""The shape of the repository: imports point down, files stay short, nothing is tracked that does not belong."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOML = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads(TOML)["project"]
+LAYERS = ("flows", "tasks", "model", "storage")
+"""From the top: each may import itself and what stands after it."""
+PREFECT = ("flows/", "tasks/engine.py")
+MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+LONGEST, LONGEST_STAGE = 300, 200
+"""Lines. `storage/records.py` alone may be longer: it is one list of declarations."""
+MAX_BYTES = 5_000_000
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every absolute import, wherever it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or "")
+
+
+def distributions(requirements: Iterable[str]) -> set[str]:
+    """The normalised names of requirements: `Foo_Bar[x]>=1 ; marker` -> `foo-bar`."""
+    names = (re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in requirements)
+    return {re.sub(r"[-_.]+", "-", item).lower() for item in names}
+
+
+def upward(layer: str, source: str) -> list[tuple[int, str]]:
+    """The imports of a module of `layer` that point up, or that are relative and so cannot be judged."""
+    forbidden = {*LAYERS[: LAYERS.index(layer)], "tests"}
+    return [(line, found) for line, found in imports(source) if found.split(".")[0] in forbidden or found[0] == "."]
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return [ROOT / item for item in listing.split("\0") if item and (ROOT / item).is_file()]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_point_down(path: Path) -> None:
+    assert upward(path.relative_to(ROOT).parts[0], path.read_text(encoding="utf-8")) == []
+
+
+def test_an_upward_import_is_seen() -> None:
+    source = "def f():\n    from tasks.stage import Stage\n    import storage.units, flows\n"
+    assert upward("model", source) == [(2, "tasks.stage"), (3, "flows")]
+    assert upward("flows", source) == []
+    assert upward("storage", "from . import keys") == [(1, ".")]
+
+
+def test_prefect_is_imported_by_flows_and_the_engine_only() -> None:
+    found = [
+        f"{name(path)}:{line}"
+        for path in MODULES
+        for line, module in imports(path.read_text(encoding="utf-8"))
+        if module.split(".")[0].startswith("prefect") and not name(path).startswith(PREFECT)
+    ]
+    assert found == []
+
+
+def test_what_is_imported_is_a_declared_dependency() -> None:
+    """A package that only comes along with another one can leave with it."""
+    extras = PROJECT["optional-dependencies"]
+    declared = distributions([*PROJECT["dependencies"], *(r for name in extras if name != "dev" for r in extras[name])])
+    known = packages_distributions()
+    missing = set()
+    for path in MODULES:
+        for line, module in imports(path.read_text(encoding="utf-8")):
+            top = module.split(".")[0]
+            if top in sys.stdlib_module_names or top in LAYERS:
+                continue
+            owners = distributions(known.get(top, [top]))
+            if not owners & declared:
+                missing.add(f"{name(path)}:{line} imports {top}, of {sorted(owners)}")
+    assert missing == set()
+
+
+def test_files_stay_short() -> None:
+    lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    stages = {
+        name(path) for path in MODULES if re.search(r"^STAGE\b.*= Stage\(", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert {file: lines for file, lines in lengths.items() if lines > LONGEST and file != "storage/records.py"} == {}
+    assert {file: lengths[file] for file in stages if lengths[file] >= LONGEST_STAGE} == {}
+
+
+def test_there_is_no_drawer_for_odds_and_ends() -> None:
+    assert [name(path) for path in MODULES if path.stem in {"utils", "util", "helpers", "misc", "common"}] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [name(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert silent == []
+
+
+def test_the_licence_is_apache_2() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+
+
+def test_no_large_file_is_tracked() -> None:
+    assert {name(path): path.stat().st_size for path in tracked() if path.stat().st_size > MAX_BYTES} == {}
+
+
+PRIVATE = {
+    "address of a package index": re.compile(
+        r"https?://[\w.:@-]+(/[\w.-]+)*/simple\b|\b(files\.)?pythonhosted\.org|--(extra-)?index-url\s*[= ]\s*\S*//"
+    ),
+    "absolute path of a machine": re.compile(r"(?<![\w./}>~-])/(home|root|Users|work|mnt|workspace)/\w"),
+}
+
+
+def test_nothing_tracked_names_a_machine() -> None:
+    """No address of a package index (the lock holds hashes alone), no path that exists on one machine."""
+    found = []
+    for path in tracked():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        if path == Path(__file__).resolve():
+            continue
+        found += [
+            f"{name(path)}:{number}: {what}"
+            for number, line in enumerate(lines, start=1)
+            for what, pattern in PRIVATE.items()
+            if pattern.search(line)
+        ]
+    assert found == []
+
+
+def test_private_things_are_seen() -> None:
+    index, path = PRIVATE.values()
+    assert index.search("pip install -i https://mirror.example/pypi/simple torch")
+    assert index.search("# from https://files.pythonhosted.org/packages/")
+    assert not index.search("https://example.org/a-simple-guide")
+    assert path.search('open("/home/anna/inbox")')
+    assert path.search("cd /work/main")
+    assert not path.search("../shared/work/plan and <store>/work/x")
+
+
+def test_the_lock_holds_hashes_and_no_addresses() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    pins = re.findall(
+        r"^([a-z0-9][a-z0-9.-]*(?:\[[^\]]*\])?==\S+)(?: ; [^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}", text, re.M
+    )
+    lines = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert len(pins) == len(lines) > 100
+    assert sum(pin.startswith("torch==2.8.") for pin in pins) == 1
+    assert sum(pin.startswith("setuptools==") for pin in pins) == 1
+
+
+def test_the_lock_pins_every_dependency_that_pyproject_names() -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = distributions([*PROJECT["dependencies"], *extras["demo"], *extras["compare"], *extras["dev"]])
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert wanted - set(re.findall(r"^([a-z0-9.-]+)(?:\[[^\]]*\])?==", lock, re.M)) == set()
+
+
+def test_a_wheel_would_carry_every_file_of_the_packages() -> None:
+    data = tomllib.loads(TOML)["tool"]["setuptools"]["package-data"]
+    carried = {file for layer, globs in data.items() for glob in globs for file in (ROOT / layer).glob(glob)}
+    here = {path for path in tracked() if path.relative_to(ROOT).parts[0] in LAYERS and path.suffix != ".py"}
+    assert {name(path) for path in here - carried} == set()

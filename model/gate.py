@@ -70,7 +70,8 @@ def powers(frames: Any) -> NDArray[np.float32]:
 def learn(frames: Any, deviations: float) -> Noise | None:
     """The profile of noise frames, float32 [frames, 1024]; None if fewer than 8 are more than digital silence.
 
-    Its power is that of the quieter half of the frames: a cough, or a word that the detector missed, is not the room.
+    Its power is the mean without the loudest tenth of the frames; where that is 6 dB over the mean of the quieter half,
+    the pauses hold something else than the room, as words that the detector missed, and the quieter half counts.
     """
     frames = sounding(frames)
     if len(frames) < 8:
@@ -80,8 +81,10 @@ def learn(frames: Any, deviations: float) -> Noise | None:
     level = 10.0 * np.log10(np.maximum(_power(spectrum), 1e-30))
     level = np.maximum(level, level.max(axis=0) - _TOP_DB)
     threshold = level.mean(axis=0) + deviations * level.std(axis=0)
-    quieter = power[: (len(power) + 1) // 2]
-    return Noise((10.0 ** (threshold / 10.0)).astype(np.float32), float(quieter.mean(dtype=np.float64)), len(power))
+    steady = float(power[: (len(power) + 1) // 2].mean(dtype=np.float64))
+    most = float(power[: len(power) * 9 // 10].mean(dtype=np.float64))
+    chosen = most if most < 4.0 * steady else steady
+    return Noise((10.0 ** (threshold / 10.0)).astype(np.float32), chosen, len(power))
 
 
 def snr_db(wave: Wave, noise: Noise | None) -> Decibels:

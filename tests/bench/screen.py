@@ -1,14 +1,20 @@
-"""The screen on real speech against noises, tones and music: ROC of the spectral entropy, what the default rules drop, cost.
+"""The screen on real speech against noises, tones and music: ROC of the spectral entropy, what is dropped, cost.
 
     python tests/bench/screen.py
 
-Speech: every recording of ../shared/speech/recordings but those of kind silence, cut by `slice`. Against it: the clips of
-../shared/speech/noise, synthesised tones, noises and music, and the music of musan_mix, in windows of 3 s. Prints tables and
-writes bench/screen.json.
+Speech: every recording of ../shared/speech/recordings but those of kind silence, cut by `slice`. Against it: the clips
+of ../shared/speech/noise, synthesised tones, noises and music, and the music of musan_mix, in windows of 3 s. Prints
+tables and writes bench/screen.json.
 """
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a stage has one core; two threads on a busy machine wait for each other
+
 
 import csv
 import json
+import tempfile
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -18,31 +24,35 @@ import numpy as np
 import soundfile
 import soxr
 
-from model.gate import gate
+from model.gate import frames_of, gate, learn, powers
+from model.meter import Meter, true_peak
 from model.spectrum import active, entropy, power_of
-from model.vad import hop, speech_probability
-from storage.artifacts import Wave
-from storage.records import Denoised, Outcome
+from storage.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from storage.keys import file_digest
+from storage.records import Batch, Decoded, Denoised, Failure, Screened, Upload
 from storage.units import RATE
-from tasks import denoise, screen
+from tasks import denoise, loudness, screen
 from tasks import slice as slicing
+from tasks.stage import Audio, Inputs, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT / "../shared/speech"
 WINDOW = 3 * RATE
 
 
-class Held:
-    """One upload in memory, read as the audio of an artifact is."""
-
-    def __init__(self, wave: Wave) -> None:
-        self.wave = wave
-
-    def read(self, _upload: str, _index: int = -1, start: int = 0, stop: int | None = None) -> Wave:
-        return self.wave[start:stop]
-
-    def samples(self, _upload: str, _index: int = -1) -> int:
-        return len(self.wave)
+def made(folder: Path, stage: Stage[Any], batch: Batch, artifacts: dict[str, Artifact]) -> Artifact:
+    """The artifact of one stage at its default settings."""
+    inputs, rows = Inputs(batch, artifacts), []
+    with ArtifactWriter(folder / f"{stage.name}.arrow") as writer:
+        for item in stage.run(inputs, stage.settings()):
+            if isinstance(item, Failure):
+                raise RuntimeError(item.error)
+            if isinstance(item, Audio):
+                writer.audio(item.upload, item.index, item.wave)
+            else:
+                rows.append(item)
+        inputs.close()
+        return writer.finish(rows, stage.row, Meta(stage.name, "bench"))
 
 
 def load(path: Path) -> tuple[Wave, int]:
@@ -83,7 +93,7 @@ def hisses() -> dict[str, Wave]:
 
 
 def music() -> dict[str, Wave]:
-    """Plucked strings (Karplus and Strong), single notes and chords, and the music of musan_mix where it can be read."""
+    """Plucked strings (Karplus and Strong), single notes and chords."""
     out = {}
     for seed, voices in enumerate((1, 1, 2, 3, 3, 4)):
         rng = np.random.default_rng(seed)
@@ -103,33 +113,39 @@ def music() -> dict[str, Wave]:
 
 
 def speech() -> list[dict[str, Any]]:
-    """Scores of every segment of the recordings."""
-    settings, cutting = denoise.Settings(), slicing.Settings()
+    """Scores of every segment of the recordings that loudness kept, each recording through the stages."""
     rows = []
     with (SPEECH / "recordings/metadata.csv").open() as file:
         listed = [row for row in csv.DictReader(file) if row["kind"] != "silence"]
     for item in listed:
-        wave, rate = load(SPEECH / "recordings" / item["file"])
-        found = speech_probability(iter([wave]), cutting.engine, cutting.webrtc_mode, cutting.reach_s)
-        tiles = slicing.tiled("u", found, hop(cutting.engine), len(wave), bool(item["text"]), cutting)
-        held: Any = Held(wave)
-        noise = denoise.noise_of(held, "u", tiles, settings)
-        for tile in tiles:
-            if tile.outcome is Outcome.KEPT:
-                done, prepared = denoise.denoised(held, tile, noise, settings)
-                original = wave[tile.start : tile.stop]
-                score = screen.screened(original, done, rate, screen.Settings())
+        path = SPEECH / "recordings" / item["file"]
+        upload = Upload(file_digest(path), item["speaker"], item["file"], path.stat().st_size, text=item["text"])
+        batch, done = Batch("bench", 1, (upload,)), {}
+        with tempfile.TemporaryDirectory() as folder:
+            wave, rate = load(path)
+            with ArtifactWriter(Path(folder) / "decode.arrow") as writer:
+                writer.audio(upload.sha256, -1, wave)
+                row = Decoded(upload.sha256, len(wave), "bench", "FLAC", rate, 1)
+                done["decode"] = writer.finish([row], Decoded, Meta("decode", "bench"))
+            for stage in (slicing.STAGE, denoise.STAGE, loudness.STAGE, screen.STAGE):
+                done[stage.name] = made(Path(folder), stage, batch, done)
+            inputs = Inputs(batch, done)
+            lengths = {row.index: row.stop - row.start for row in inputs.segments()}
+            gated = {row.index: row.denoised for row in inputs.rows("denoise", Denoised)}
+            for score in inputs.rows("screen", Screened):
+                prepared = inputs.waves("denoise").read(upload.sha256, score.index)
                 rows.append(
                     {"file": item["file"], "language": item["language"], "kind": item["kind"], "rate": rate,
-                     "seconds": len(original) / RATE, "entropy": score.entropy, "snr_db": score.snr_db,
+                     "seconds": lengths[score.index] / RATE, "entropy": score.entropy, "snr_db": score.snr_db,
                      "clipped": score.clipped, "bandwidth_hz": score.bandwidth_hz, "reason": score.reason,
-                     "denoised": done.denoised, "prepared": entropy(active(power_of(prepared)))}
+                     "denoised": gated[score.index], "prepared": entropy(active(power_of(prepared)))}
                 )  # fmt: skip
+            inputs.close()
     return rows
 
 
 def others() -> list[dict[str, Any]]:
-    """Scores of what is not speech; `prepared` after a gate that learnt its noise from the quietest tenth of the clip."""
+    """Scores of what is not speech; `prepared`: after a gate that learnt from the quietest tenth of the clip."""
     clips = {("tones", name): wave for name, wave in tones().items()}
     clips |= {("hiss", name): wave for name, wave in hisses().items()}
     clips |= {("music", name): wave for name, wave in music().items()}
@@ -140,9 +156,9 @@ def others() -> list[dict[str, Any]]:
         clips["music", "musan_mix"] = load(mix)[0][int(MUSIC[0] * RATE) : int(MUSIC[1] * RATE)]
     rows = []
     for (kind, name), wave in clips.items():
-        tile = slicing.Segment("u", 0, 0, len(wave), Outcome.KEPT)
-        noise = denoise.noise_of(Held(wave), "u", [tile], denoise.Settings())  # type: ignore[arg-type]
-        cleaned = wave if noise is None else gate(wave, noise.threshold, denoise.Settings().strength)
+        every = frames_of(wave)
+        noise = learn(every[np.argsort(powers(every))[: max(len(every) // 10, 8)]], denoise.Settings().deviations)
+        cleaned = gate(wave, noise.threshold, denoise.Settings().strength) if noise else wave
         for part, gated in zip(windows(wave), windows(cleaned), strict=True):
             bits = [entropy(active(power_of(x))) for x in (part, gated)]
             rows.append({"kind": kind, "name": name, "entropy": bits[0], "prepared": bits[1]})
@@ -164,13 +180,19 @@ def cost(seconds: float = 10.0, rounds: int = 9) -> dict[str, float]:
     """Times real time on one core, best of some rounds."""
     wave = np.concatenate([load(path)[0] for path in sorted((SPEECH / "recordings").glob("libri_*/*.flac"))[:3]])
     wave = wave[: int(seconds * RATE)]
-    row = Denoised("u", 0, 40.0, False)
+    row, frames = Denoised("u", 0, 40.0, False), active(power_of(wave))
+    profile = learn(frames_of(wave[:RATE]), 1.5)
+    assert profile is not None
     jobs = {
         "screen": lambda: screen.screened(wave, row, 48_000, screen.Settings()),
-        "power": lambda: power_of(wave),
-        "entropy": lambda p=active(power_of(wave)): entropy(p),
+        "its spectra": lambda: power_of(wave),
+        "its entropy": lambda: entropy(frames),
+        "denoise (gate)": lambda: gate(wave, profile.threshold),
+        "denoise (noisereduce)": lambda: denoise._library(wave, profile.threshold, 1.0),
+        "loudness (meter)": lambda: Meter().push(wave),
+        "loudness (true peak)": lambda: true_peak(wave),
     }
-    best = dict.fromkeys(jobs, 1000000000.0)
+    best = dict.fromkeys(jobs, 1e9)
     for _ in range(rounds):
         for name, job in jobs.items():
             began = time.perf_counter()
@@ -188,10 +210,8 @@ def main() -> None:
         centre = np.median(p)
         kinds = sorted({r["kind"] for r in bad})
         by_kind = {k: np.array([r[score] for r in bad if r["kind"] == k]) for k in kinds}
-        print(
-            f"\n{score}: speech percentiles 0.5/1/5/50/95/99/99.5 %:",
-            np.percentile(p, [0.5, 1, 5, 50, 95, 99, 99.5]).round(2),
-        )
+        spread = np.percentile(p, [0.5, 1, 5, 50, 95, 99, 99.5]).round(2)
+        print(f"\n{score}: speech percentiles 0.5/1/5/50/95/99/99.5 %:", spread)
         result[f"auc_{score}"] = {
             "low (against tones)": area(p, by_kind["tones"]),
             "high (against hiss)": area(by_kind["hiss"], p),
@@ -209,15 +229,10 @@ def main() -> None:
         line |= {k: inside(np.array([r["entropy"] for r in bad if r["kind"] == k])) for k in kinds}
         result["roc"].append(line)
         mark = " <- default" if (lo, hi) == (settings.min_entropy, settings.max_entropy) else ""
-        print(
-            f"{lo:.1f} - {hi:.1f}     {line['speech']:.4f}        {line['others']:.3f}:",
-            *(f"{line[k]:.2f}" for k in kinds),
-            mark,
-        )
-    print(
-        "\nnot speech, in the band:",
-        Counter(r["name"] for r in bad if settings.min_entropy <= r["entropy"] <= settings.max_entropy),
-    )
+        rates = " ".join(f"{line[k]:.2f}" for k in kinds)
+        print(f"{lo:.1f} - {hi:.1f}     {line['speech']:.4f}        {line['others']:.3f}: {rates}{mark}")
+    passed = [r["name"] for r in bad if settings.min_entropy <= r["entropy"] <= settings.max_entropy]
+    print("\nnot speech, in the band:", dict(Counter(passed).most_common()))
     seconds: dict[str, float] = defaultdict(float)
     for row in good:
         seconds[row["reason"] or "kept"] += row["seconds"]

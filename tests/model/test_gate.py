@@ -96,4 +96,4 @@ def test_digital_silence_is_no_noise() -> None:
     heard = np.concatenate([np.zeros(RATE, np.float32), noise(1.0, 0.01)])
     profile = learn(frames_of(heard), 1.5)
     assert profile is not None
-    assert profile.power == pytest.approx(1e-4, rel=0.05)
+    assert profile.power == pytest.approx(1e-4, rel=0.1)

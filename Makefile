@@ -1,6 +1,6 @@
 # One command for each thing; all of them set up .venv first. `make help` lists them.
 #
-# The lock is complete, so pip installs it with --no-deps: nothing is left to resolve, every archive is checked against
+# The lock is complete, so it is installed with --no-deps: nothing is left to resolve, every archive is checked against
 # its hash, and `pip check` proves afterwards that nothing was missing. (While resolving, pip 23 also takes `sqlalchemy` and
 # `sqlalchemy[asyncio]` for two packages, of which one has no hash.)
 
@@ -15,6 +15,8 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13; do \
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
+UV := $(VENV)/bin/uv pip
+EXACTLY := --no-deps --require-hashes -r
 LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 
@@ -44,16 +46,13 @@ types: $(INSTALLED) ## mypy --strict
 bench: $(INSTALLED) ## every benchmark: a table each, and JSON in bench/
 	for file in tests/bench/*.py; do echo "== $$file"; $(RUN) "$$file"; done
 
-lock: ## write requirements.lock anew from pyproject.toml, and check that each Python finds wheels for all of it
-	"$(PYTHON)" -m venv --clear build/lock
-	build/lock/bin/python -m pip install -q uv
-	build/lock/bin/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
-		--no-strip-extras --python-version 3.11 --extra demo --extra compare --extra dev \
-		--custom-compile-command "make lock" pyproject.toml -o requirements.lock >/dev/null
+lock: $(LOCKED) ## write requirements.lock anew from pyproject.toml, and check that every Python finds wheels for it
+	$(UV) compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras \
+		--python-version 3.11 --extra demo --extra compare --extra dev --custom-compile-command "make lock" \
+		pyproject.toml -o requirements.lock >/dev/null
 	for version in 3.11 3.12 3.13; do \
-		build/lock/bin/uv pip install -q --dry-run --target build/lock/target --python-version $$version \
-			--python-platform x86_64-manylinux_2_28 --only-binary :all: --require-hashes -r requirements.lock; done
-	rm -r build/lock
+		$(UV) install -q --dry-run --target build/$$version --python-version $$version --only-binary :all: \
+			--python-platform x86_64-manylinux_2_28 --require-hashes -r requirements.lock; done
 
 clean: ## remove what make, the tests and the demo made, the environment too
 	rm -rf $(VENV) demo bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -71,6 +70,9 @@ $(LOCKED): requirements.lock
 		echo "Name another one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@rm -f $@ $(INSTALLED)
 	@$(PIP) --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
-	@echo "Installing requirements.lock into $(VENV): 8 GB, two to five minutes"
-	$(PIP) install -q --no-deps --require-hashes -r requirements.lock
+	@echo "Installing requirements.lock into $(VENV): 8 GB, one to five minutes"
+	$(PIP) install -q $(EXACTLY) <(sed -n '/^uv==/,/[^\\]$$/p' requirements.lock)
+	$(UV) install -q --python $(RUN) $(EXACTLY) requirements.lock || { \
+		echo "uv could not (it does not read pip's configuration): pip does it, more slowly"; \
+		$(PIP) install -q $(EXACTLY) requirements.lock; }
 	touch $@

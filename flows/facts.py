@@ -21,7 +21,7 @@ from storage import versions
 from storage.ledger import summary
 from storage.records import Outcome, Reason, UploadRow, UploadState
 from storage.rows import from_table
-from storage.units import Bits, Decibels, Hertz, Lufs, Seconds, to_seconds
+from storage.units import RATE, Bits, Decibels, Hertz, Lufs, Seconds, to_seconds
 from storage.versions import CorpusVersion, Version
 
 Values = NDArray[np.float64]
@@ -32,8 +32,8 @@ MONTHLY_AIM = 1.2
 MONTH_DAYS = 365.25 / 12
 
 _LEDGER = ("upload", "speaker", "start", "stop", "outcome", "reason", "stage", "score")
-_MEASURES = ("id", "speaker", "start", "stop", "language", "alignment", "engine", "snr_db", "denoised")
-_MEASURES += ("loudness_before", "loudness_after", "bound", "entropy", "f0_median")
+_UTTERANCES = ("id", "speaker", "start", "stop", "language", "alignment", "engine")
+_MEASURES = ("snr_db", "denoised", "loudness_before", "loudness_after", "bound", "entropy", "f0_median")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,10 @@ class Setting:
     value: Any
     before: Any
     """In the version before; equal to `value` where it did not change."""
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.value != self.before)
 
 
 @dataclass(frozen=True)
@@ -200,13 +204,13 @@ def gather(corpus: CorpusVersion) -> Facts:
     number = corpus.version.number
     history = [version for version in versions.history(corpus.store) if version.number <= number]
     ledger = corpus.ledger(_LEDGER).combine_chunks()
-    utterances = corpus.utterances(_MEASURES).combine_chunks()
+    utterances = corpus.utterances((*_UTTERANCES, *_MEASURES)).combine_chunks()
     uploads = from_table(corpus.uploads(), UploadRow)
     by_state: dict[UploadState, list[UploadRow]] = {state: [] for state in UploadState}
     for row in sorted(uploads, key=lambda row: (row.speaker, row.path)):
         by_state[row.state].append(row)
     parts = _parts(ledger)
-    outcomes = {o: to_seconds(sum(round(p.seconds * 32_000) for p in parts if p.outcome is o)) for o in Outcome}
+    outcomes = {o: to_seconds(sum(round(p.seconds * RATE) for p in parts if p.outcome is o)) for o in Outcome}
     store = str(corpus.store.root)
     parent = history[-2] if len(history) > 1 else None
     return Facts(
@@ -316,11 +320,13 @@ def _languages(utterances: pa.Table) -> list[Language]:
 
 def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
     def values(name: str) -> Values:
-        return utterances[name].to_numpy().astype(np.float64)
+        column: Values = utterances[name].to_numpy().astype(np.float64)
+        return column
 
     def scores(reason: Reason) -> Values:
         found = ledger.filter(pc.equal(ledger["reason"], reason.value))["score"].drop_null()
-        return found.to_numpy().astype(np.float64)
+        column: Values = found.to_numpy().astype(np.float64)
+        return column
 
     def count(mask: Any) -> int:
         return int(pc.sum(mask, min_count=0).as_py())
@@ -331,7 +337,7 @@ def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
     names, starts = np.unique(speakers[voiced][order].astype(str), return_index=True)
     groups = np.split(f0[voiced][order], starts[1:])
     return Measures(
-        (values("stop") - values("start")) / 32_000,
+        (values("stop") - values("start")) / RATE,
         values("loudness_before"),
         values("loudness_after"),
         values("snr_db"),

@@ -1,0 +1,162 @@
+"""The report of a corpus version: one HTML file with pictures and tables, which opens anywhere and loads nothing.
+
+Reads only the store. Cost: some 3 s for 10,000 utterances, most of it for importing and drawing with matplotlib.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows import plots
+from flows.examples import FONT, HEIGHT, ROW, WIDTH, examples
+from flows.facts import MONTH_DAYS, MONTHLY_AIM, Facts, aim, created, gather
+from storage.records import UploadState
+from storage.store import Store, write_atomic
+from storage.units import Seconds
+from storage.versions import CorpusVersion
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+LISTED = 200
+"""Uploads of one state that are named; the ledger on the command line names all."""
+
+SPEAKERS = 1000
+"""Speakers in the table, those with most kept audio."""
+
+ADVICE: Mapping[UploadState, str] = {
+    UploadState.FAILED: "Our code, a model or the machine failed on them: the next refresh tries them again.",
+    UploadState.CORRUPT: "The files themselves are bad and are not tried again: put whole copies in their place.",
+    UploadState.REFUSED: "They stay out: a link or name that leaves the inbox, or an owner who was forgotten.",
+    UploadState.DUPLICATE: "Already in the corpus by the same bytes or the same samples: nothing is missing.",
+}
+"""What an engineer can do about uploads of a state; held ones have a command each."""
+
+MEANING: Mapping[UploadState, str] = {
+    UploadState.PREPARED: "went through the stages; the ledger above has every second of them",
+    UploadState.HELD: "no consent on record: not processed",
+}
+"""Of a state that needs no reason."""
+
+
+def write(store: Store, number: int | None = None) -> Path:
+    """Write the report of a version, the latest one by default, and return its path.
+
+    Raises:
+        StoreError: there is no such version.
+    """
+    corpus = CorpusVersion.open(store, number)
+    path = store.reports / f"version-{corpus.version.number}.html"
+    write_atomic(path, render(corpus).encode())
+    return path
+
+
+def latest(store: Store) -> str:
+    """Path of the report of the highest version that has one; "" where there is none."""
+    names = (re.fullmatch(r"version-(\d+)\.html", path.name) for path in store.reports.glob("version-*.html"))
+    numbers = [int(name[1]) for name in names if name]
+    return str(store.reports / f"version-{max(numbers)}.html") if numbers else ""
+
+
+def render(corpus: CorpusVersion) -> str:
+    """The HTML of the report."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    facts = gather(corpus)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"time": duration, "share": share, "value": setting}
+    return environment.get_template("report.html").render(
+        facts=facts,
+        version=facts.version,
+        pictures=pictures(facts),
+        colours=plots.part_colours(facts),
+        examples=examples(corpus),
+        frame={"width": WIDTH, "height": HEIGHT, "row": ROW, "font": FONT},
+        advice=ADVICE,
+        meaning=MEANING,
+        listed=LISTED,
+        most_speakers=SPEAKERS,
+        shown_voices=plots.MOST_SPEAKERS,
+        boxed=plots.BOXED,
+        unit=table_unit(facts.seconds),
+        growth=growth(facts),
+        spread=spread(facts),
+    )
+
+
+def pictures(facts: Facts) -> dict[str, Any]:
+    """Name -> SVG, marked as safe: `plots` escapes the names inside; "" where there is nothing to draw."""
+    from markupsafe import Markup
+
+    draw = (plots.outcomes, plots.durations, plots.loudness, plots.entropy, plots.snr, plots.pitch)
+    return {picture.__name__: Markup(picture(facts)) for picture in (*draw, plots.languages, plots.growth)}
+
+
+def growth(facts: Facts) -> dict[str, float]:
+    """Speakers now, a month ago, and what the aim asks for; `days` since the first version."""
+    now = created(facts.version)
+    days = (now - created(facts.history[0])).total_seconds() / 86_400
+    earlier = [v for v in facts.history if (now - created(v)).total_seconds() >= MONTH_DAYS * 86_400]
+    return {
+        "speakers": facts.version.counts.speakers,
+        "days": days,
+        "month_ago": earlier[-1].counts.speakers if earlier else 0,
+        "aim": aim(facts.history, now),
+        "first_aim": math.ceil(facts.history[0].counts.speakers * MONTHLY_AIM),
+    }
+
+
+def spread(facts: Facts) -> dict[str, tuple[float, float, float]]:
+    """Measure -> 5th percentile, median and 95th percentile over the utterances; (0, 0, 0) where there are none."""
+    import numpy as np
+
+    found = facts.measures
+    arrays = {
+        "seconds": found.seconds,
+        "before": found.before,
+        "after": found.after,
+        "snr": found.snr_db,
+        "entropy": found.entropy,
+    }
+    return {
+        name: _spread(np.percentile(a, [5, 50, 95]).tolist() if len(a) else [0.0] * 3) for name, a in arrays.items()
+    }
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = values
+    return low, middle, high
+
+
+def duration(seconds: Seconds) -> str:
+    """Seconds for people: 12.3 s, 4 min 05 s, 3 h 12 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole // 60 % 60:02d} min"
+
+
+def table_unit(total: Seconds) -> tuple[float, str]:
+    """The unit of the tables of a report: minutes, or seconds in a small store."""
+    return (60.0, "minutes") if total >= 600 else (1.0, "seconds")
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole as a percentage."""
+    ratio = part / whole if whole else 0.0
+    if 0 < ratio < 0.001:
+        return "< 0.1 %"
+    return f"{ratio * 100:.0f} %" if ratio in (0.0, 1.0) else f"{ratio * 100:.1f} %"
+
+
+def setting(value: Any) -> str:
+    """A setting as a TOML file would have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

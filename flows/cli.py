@@ -1,9 +1,12 @@
 """The command line: `voicemill`. Heavy imports wait until a command needs them, so that `--help` answers at once."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -146,12 +149,8 @@ def grant(
     note: Annotated[str, typer.Option(help="Where it is written down.")] = "",
 ) -> None:
     """Record that a speaker allows the use; the next refresh takes the uploads in."""
-    from flows.terminal import console
-    from storage import consent as consent_
-    from storage.store import Store
-
-    consent_.grant(Store.open(store, create=True), speaker, note)
-    console.print(f"consent of {speaker!r} recorded")
+    _record(store, speaker, "grant", note)
+    print(f"consent of {speaker!r} recorded: the next refresh takes the uploads in")
 
 
 @consent.command("withdraw")
@@ -159,13 +158,20 @@ def withdraw(
     speaker: SpeakerOption, store: StoreOption, note: Annotated[str, typer.Option(help="Why, or on whose word.")] = ""
 ) -> None:
     """Record that a speaker no longer allows the use; the next version leaves the speaker out."""
-    from flows.terminal import console
+    _record(store, speaker, "withdraw", note)
+    print(f"withdrawal of {speaker!r} recorded: the next refresh leaves the speaker out")
+    print(f"to erase what is stored: voicemill forget --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}")
+
+
+def _record(store: str, speaker: str, action: Literal["grant", "withdraw"], note: str) -> None:
     from storage import consent as consent_
     from storage.store import Store
 
-    consent_.withdraw(Store.open(store, create=True), speaker, note)
-    console.print(f"withdrawal of {speaker!r} recorded: the next refresh leaves the speaker out")
-    console.print(f"to erase what is stored: voicemill forget --speaker {speaker!r} --store {store}")
+    consent_.append(Store.open(store, create=True), speaker, action, time=_now(), note=note)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @consent.command("list")
@@ -175,11 +181,12 @@ def list_consents(store: StoreOption, as_json: JsonOption = False) -> None:
     from storage import consent as consent_
     from storage.store import Store
 
-    found = consent_.recorded(Store.open(store))
+    found = consent_.history(Store.open(store))
     if as_json:
         print(json.dumps([asdict(record) for record in found], ensure_ascii=False))
     else:
-        table("consents", ("time", "speaker", "action", "note"), [(r.time, r.speaker, r.action, r.note) for r in found])
+        rows = [(r.time, r.speaker, "granted" if r.granted else "withdrawn", r.note) for r in found]
+        table("consents", ("time", "speaker", "consent", "note"), rows)
 
 
 @app.command()
@@ -191,9 +198,6 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Erase a speaker: rows and bytes in every table, version, cache and report; writes a receipt."""
-    from datetime import UTC, datetime
-    from pathlib import Path
-
     from flows.terminal import console
     from storage import forget as forget_
     from storage.store import Store
@@ -202,12 +206,11 @@ def forget(
     if not yes:
         where = f"{store} and {inbox}" if inbox else store
         typer.confirm(f"Erase everything of speaker {speaker!r} in {where}? This cannot be undone.", abort=True)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    receipt = forget_.forget(opened, speaker, inbox=Path(inbox) if inbox else None, created=now)
+    receipt = forget_.forget(opened, speaker, inbox=Path(inbox) if inbox else None, created=_now())
     if as_json:
-        print(json.dumps(asdict(receipt), ensure_ascii=False, default=str))
+        print(json.dumps(asdict(receipt), ensure_ascii=False))
     else:
-        console.print_json(json.dumps(asdict(receipt), ensure_ascii=False, default=str))
+        console.print_json(json.dumps(asdict(receipt), ensure_ascii=False))
 
 
 @app.command()
@@ -250,8 +253,6 @@ def dashboard(
 @app.command()
 def demo(folder: Annotated[str, typer.Argument(help="Where to make the demo; must be new or empty.")] = "demo") -> None:
     """Synthesise a small corpus and run the main job on it three times."""
-    from pathlib import Path
-
     from flows import demo as demo_
 
     demo_.run(Path(folder))

@@ -9,36 +9,34 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from storage.errors import ConfigError
-from tasks import (
-    align,
-    batches,
-    content,
-    decode,
-    denoise,
-    f0,
-    loudness,
-    mel,
-    publish,
-    scan,
-    screen,
-    shards,
-    transcribe,
-)
+from tasks import align as align_
+from tasks import batches as batches_
+from tasks import content as content_
+from tasks import decode as decode_
+from tasks import denoise as denoise_
+from tasks import f0 as f0_
+from tasks import loudness as loudness_
+from tasks import mel as mel_
+from tasks import publish as publish_
+from tasks import scan as scan_
+from tasks import screen as screen_
+from tasks import shards as shards_
 from tasks import slice as slice_
+from tasks import transcribe as transcribe_
 from tasks.stage import Stage, StageSettings
 
 STAGES: tuple[Stage[Any], ...] = (
-    decode.STAGE,
+    decode_.STAGE,
     slice_.STAGE,
-    denoise.STAGE,
-    transcribe.STAGE,
-    loudness.STAGE,
-    align.STAGE,
-    screen.STAGE,
-    content.STAGE,
-    f0.STAGE,
-    mel.STAGE,
-    shards.STAGE,
+    denoise_.STAGE,
+    transcribe_.STAGE,
+    loudness_.STAGE,
+    align_.STAGE,
+    screen_.STAGE,
+    content_.STAGE,
+    f0_.STAGE,
+    mel_.STAGE,
+    shards_.STAGE,
 )
 """In an order in which every stage comes after those it reads."""
 
@@ -66,20 +64,20 @@ class RunSettings(StageSettings):
 class Config(StageSettings):
     """One section for each stage, `scan`, `batches`, `publish` and `run`."""
 
-    scan: scan.Settings = scan.Settings()
-    batches: batches.Settings = batches.Settings()
-    decode: decode.Settings = decode.Settings()
+    scan: scan_.Settings = scan_.Settings()
+    batches: batches_.Settings = batches_.Settings()
+    decode: decode_.Settings = decode_.Settings()
     slice: slice_.Settings = slice_.Settings()
-    denoise: denoise.Settings = denoise.Settings()
-    loudness: loudness.Settings = loudness.Settings()
-    screen: screen.Settings = screen.Settings()
-    transcribe: transcribe.Settings = transcribe.Settings()
-    align: align.Settings = align.Settings()
-    content: content.Settings = content.Settings()
-    f0: f0.Settings = f0.Settings()
-    mel: mel.Settings = mel.Settings()
-    shards: shards.Settings = shards.Settings()
-    publish: publish.Settings = publish.Settings()
+    denoise: denoise_.Settings = denoise_.Settings()
+    loudness: loudness_.Settings = loudness_.Settings()
+    screen: screen_.Settings = screen_.Settings()
+    transcribe: transcribe_.Settings = transcribe_.Settings()
+    align: align_.Settings = align_.Settings()
+    content: content_.Settings = content_.Settings()
+    f0: f0_.Settings = f0_.Settings()
+    mel: mel_.Settings = mel_.Settings()
+    shards: shards_.Settings = shards_.Settings()
+    publish: publish_.Settings = publish_.Settings()
     run: RunSettings = RunSettings()
 
     def of(self, stage: str) -> Any:
@@ -124,3 +122,13 @@ def load(name: str | Path | None = None) -> Config:
         raise ConfigError(
             "\n".join([f"{path}: {len(lines)} settings are wrong:", *lines, "`voicemill config show` lists all."])
         ) from None
+
+
+def named_models(config: Config) -> list[tuple[str, str]]:
+    """(setting, model) for every model by hub id or folder that this config would load."""
+    named = [(f"align.models.{language}", name) for language, name in sorted(config.align.models.items())]
+    if config.content.engine == "encoder":
+        named.insert(0, ("content.model", config.content.model))
+    if config.transcribe.engine == "whisperx":
+        named.insert(0, ("transcribe.model", config.transcribe.model))
+    return named

@@ -1,0 +1,156 @@
+"""A real Prefect server for the session, a small inbox of synthetic speech, and the command line as a user runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SPEECH = ROOT.parent / "shared" / "speech"
+"""Real recordings; a user's clone does not have them."""
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs `voicemill` in a process of its own."""
+
+    environment: dict[str, str]
+
+    def start(self, *arguments: object, **extra: str) -> subprocess.Popen[str]:
+        """Start a command and return at once."""
+        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        environment = self.environment | extra
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+    def __call__(self, *arguments: object, status: int = 0, **extra: str) -> "Ran":
+        """Run a command to its end; its exit status must be `status`."""
+        with self.start(*arguments, **extra) as process:
+            out, err = process.communicate(timeout=600)
+        assert process.returncode == status, f"exit {process.returncode}\n{out}\n{err}"
+        return Ran(out, err)
+
+    def refresh(self, inbox: Path, store: Path, *arguments: object, **extra: str) -> dict[str, Any]:
+        """A refresh that ends well, as its JSON; nothing but it may be printed."""
+        ran = self("refresh", "--inbox", inbox, "--store", store, "--json", *arguments, **extra)
+        assert ran.err == ""
+        return ran.json
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed."""
+
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """A copy of the small inbox that a test may change."""
+
+    root: Path
+    spare: Path = field(repr=False)
+    """A recording that is not in the inbox yet."""
+
+    def add_spare(self, name: str = "ann/spare.wav") -> Path:
+        """Put the spare recording into the inbox."""
+        return Path(shutil.copy(self.spare, self.root / name))
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """The command line, talking to one private server for the session."""
+    from flows.server import PrivateServer, private_settings
+    from storage.store import Store
+
+    server = PrivateServer(Store.open(tmp_path_factory.mktemp("server") / "store", create=True))
+    try:
+        server.wait()
+        yield Cli(os.environ | private_settings(server.store, server.port) | {"PYTHONPATH": str(ROOT)})
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def alone() -> Cli:
+    """The command line without a server: each command starts its own."""
+    return Cli({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
+
+
+SAID = {
+    "ann": (
+        "en",
+        "en-us+f3",
+        ["The morning train was late again and nobody minded.", "She keeps a small garden behind the house."],
+    ),
+    "bob": (
+        "en",
+        "en-us+m3",
+        ["Please bring the heavy box to the second floor.", "We talked about the weather for an hour."],
+    ),
+    "cem": ("de", "de+m2", ["Der alte Mann am Hafen erzählt gern von seinen Reisen."]),
+}
+SPARE = "Tomorrow we will paint the kitchen wall in a brighter colour."
+
+
+@pytest.fixture(scope="session")
+def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three speakers, five uploads of some seconds; one English upload has a transcript of two sentences."""
+    import numpy as np
+    import soundfile
+
+    from flows.demo_voice import RATE, Line, speak
+
+    folder = tmp_path_factory.mktemp("inbox")
+    rng = np.random.default_rng(5)
+
+    def write(name: str, texts: list[str], voice: str) -> None:
+        pause = np.zeros(RATE * 9 // 10, np.float32)
+        parts = [part for wave in speak([Line(text, voice, 160, 50, 50) for text in texts]) for part in (pause, wave)]
+        wave = np.concatenate([*parts, pause])
+        wave = wave * (0.1 / np.sqrt(np.mean(wave**2))) + rng.normal(0, 0.002, len(wave))
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, wave, RATE)
+
+    for speaker, (_, voice, texts) in SAID.items():
+        for number, text in enumerate(texts):
+            write(f"{speaker}/{number}.wav", [text], voice)
+            (folder / speaker / f"{number}.txt").write_text(text, encoding="utf-8")
+    write("ann/both.wav", SAID["ann"][2], "en-us+f3")
+    (folder / "ann" / "both.txt").write_text(" ".join(SAID["ann"][2]), encoding="utf-8")
+    rows = [f"{s},{s}/{n}.wav,{lang},\n" for s, (lang, _, texts) in SAID.items() for n in range(len(texts))]
+    (folder / "metadata.csv").write_text("speaker,file,language,text\n" + "".join([*rows, "ann,ann/both.wav,en,\n"]))
+    (folder / "consents.csv").write_text("speaker,consent,note\n" + "".join(f"{s},yes,signed\n" for s in SAID))
+    write("spare.wav", [SPARE], "en-us+f3")
+    (folder / "spare.wav").rename(folder.parent / "spare.wav")
+    return folder
+
+
+@pytest.fixture
+def inbox(synthesised: Path, tmp_path: Path) -> Inbox:
+    """The small inbox, copied with its times."""
+    return Inbox(Path(shutil.copytree(synthesised, tmp_path / "inbox")), synthesised.parent / "spare.wav")
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a config file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return path
+
+    return write

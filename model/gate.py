@@ -4,7 +4,7 @@ The method is that of `noisereduce` (Sainburg, Thielk and Gentner, 2020, station
 of the noise's level in dB plus `deviations` standard deviations is the threshold; a mask of what lies above it is
 smoothed by triangles over 500 Hz and 50 ms and multiplied with the STFT (1024/256 at 32 kHz, Hann).
 
-The arithmetic is ours, for speed (1,100 times real time where the library has 130): float32, powers instead of dB, the
+The arithmetic is ours, for speed (1,100 times real time where the library has 150): float32, powers instead of dB, the
 mask smoothed in whole numbers, the profile taken once. Equal to `noisereduce.reduce_noise` from 400 Hz to 15.5 kHz, to
 -100 dB. Outside of that it differs on purpose: at both edges of the spectrum the library's smoothing averages with
 zeros from beyond, and so takes up to 5 dB off 0-250 Hz, where the fundamental of a voice lies, even where the mask is

@@ -1,7 +1,7 @@
 """Take a steady noise out of each kept segment, with the profile of this upload's own non-speech.
 
 Method: the stationary spectral gate of noisereduce (`model/gate.py`, 1,100 times real time; `engine = "noisereduce"`
-calls the library itself with the same profile, 130 times). The profile comes from what `slice` called silence, up to
+calls the library itself with the same profile, 150 times). The profile comes from what `slice` called silence, up to
 `max_noise_s` of it, from the middle of the pauses; an upload with less than `min_noise_s` of it (digital silence does
 not count) gives the quietest tenth of the frames of its segments instead. A segment is gated only when its estimated
 signal-to-noise ratio is under `max_snr_db`, and the more the lower it is; otherwise its samples go through

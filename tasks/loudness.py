@@ -4,7 +4,7 @@ Method: ITU-R BS.1770-4 with pyloudnorm's K-weighting (`model/meter.py`). `measu
 kept segments of an upload together and gives them the same gain, so that quiet and loud sentences keep their distance;
 `"segment"` reads each alone. Where the true peak (4x oversampled) would pass `max_peak_db`, the gain of that segment is
 as much smaller as it must be, and its row says `bound = "peak"`. Only the gain is written: `tasks/prepared.py` applies
-it on reading, and a new target costs no new audio. Cost: 2,500 times real time.
+it on reading, and a new target costs no new audio. Cost: 2,600 times real time.
 
 A segment that no gating block of 400 ms of its own passes -70 LUFS is filtered as `too_quiet`. One under 400 ms has no
 loudness of its own in the standard: it gets its upload's measure.

@@ -44,7 +44,7 @@ class Settings(StageSettings):
     """dB. Segments at or above it are left as they are."""
     full_snr_db: Decibels = Field(10.0, ge=-20.0, le=100.0)
     """dB. At or under it the gate has its full strength, which falls from there to nothing at `max_snr_db`: at full
-    strength it costs more speech than noise from 20 dB on (SI-SDR -1 dB at 20, -4 at 30; with the slope +0.9, +0.3)."""
+    strength it costs more speech than noise from 20 dB on (SI-SDR -1.1 dB at 20; with the slope +0.9, at 25 +0.4)."""
     strength: float = Field(0.9, gt=0.0, le=1.0)
     """Share of the noise to take out, 0..1; 1 leaves holes between the words, 0.9 a floor 20 dB under the noise."""
     deviations: float = Field(1.5, ge=0.0, le=5.0)

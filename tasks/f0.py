@@ -9,6 +9,7 @@ Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its whe
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import model_validator
 
 from storage.records import Failure, Feature, Screened
@@ -61,7 +62,10 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     engine = tracker(settings.engine, settings.fmin, settings.fmax, settings.threshold)
 
     def track(group: Sequence[Screened]) -> Iterable[Feature]:
-        paths = engine.track([waves.read(row.upload, row.index) for row in group])
+        heard = [waves.read(row.upload, row.index) for row in group]
+        if not all(np.isfinite(wave).all() for wave in heard):
+            raise ValueError("the prepared waveform is not finite")
+        paths = engine.track(heard)
         return [feature(row.upload, row.index, path[:, None]) for row, path in zip(group, paths, strict=True)]
 
     for start in range(0, len(rows), GROUP):

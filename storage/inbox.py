@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from storage.errors import InboxError
@@ -70,7 +70,14 @@ class Listing:
 
 def extension(path: str) -> str:
     """Lower case, without the dot."""
-    return PurePosixPath(path).suffix[1:].lower()
+    stem, _, suffix = path.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem else ""
+
+
+def without_extension(path: str) -> str:
+    """The path up to the last dot of the name."""
+    suffix = extension(path)
+    return path[: -len(suffix) - 1] if suffix else path
 
 
 def unsafe(name: str) -> str:
@@ -147,11 +154,11 @@ class Inbox:
     def _walk(self, folder: Path, prefix: str, found: Listing) -> Iterator[Entry]:
         with os.scandir(folder) as items:
             for item in items:
-                if _passed_over(item.name):
-                    continue
                 path = prefix + item.name
                 if why := _bad_name(item.name):
-                    found.refused[path.encode("utf-8", "backslashreplace").decode()] = why
+                    found.refused[os.fsencode(path).decode("utf-8", "backslashreplace")] = why
+                elif _passed_over(item.name):
+                    continue
                 elif item.is_symlink() and (why := self._leaves(Path(item.path))):
                     found.refused[path] = why
                 elif item.is_dir(follow_symlinks=False):

@@ -15,12 +15,12 @@ a row whose path must not be followed refuses that path.
 
 import csv
 import io
+import posixpath
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
-from storage.inbox import AUDIO, DEFAULT_SPEAKER, Listing, Problem, extension, unsafe
+from storage.inbox import AUDIO, DEFAULT_SPEAKER, Listing, Problem, extension, unsafe, without_extension
 from storage.languages import normalised
 
 Reader = Callable[[str], bytes]
@@ -88,7 +88,7 @@ def read_metadata(listing: Listing, read: Reader) -> Metadata:
     places = {unicodedata.normalize("NFC", entry.path): entry.path for entry in listing.audio}
     kinds = {"metadata.csv": _csv_or_bars, "wav.scp": _kaldi}
     for path in sorted(listing.others, key=lambda path: (-path.count("/"), path)):
-        parse = _list if extension(path) == "list" else kinds.get(PurePosixPath(path).name.lower())
+        parse = _list if extension(path) == "list" else kinds.get(path.rpartition("/")[2].lower())
         if parse is None:
             continue
         folder = path.rpartition("/")[0]
@@ -123,15 +123,16 @@ class _Source:
 
     def place(self, file: str) -> str | None:
         """The upload that a row means."""
-        name = unicodedata.normalize("NFC", str(PurePosixPath(file.replace("\\", "/"))))
+        name = unicodedata.normalize("NFC", posixpath.normpath(file.replace("\\", "/")))
         return self.places.get(self.beside(name)) or self.places.get(name)
 
     def take(self, row: _Row) -> None:
-        if why := unsafe(row.file) or _bad_speaker(row.said.speaker):
+        why = unsafe(row.file)
+        path = None if why else self.place(row.file)
+        if why := why or _bad_speaker(row.said.speaker):
             self.problem(row.line, f"{row.file!r} is refused: {why}")
-            self.found.refused[self.place(row.file) or row.file.encode("utf-8", "replace").decode()] = why
+            self.found.refused[path or row.file] = why
             return
-        path = self.place(row.file)
         if path is None:
             self.problem(row.line, f"no such audio file: {row.file!r}")
             return
@@ -196,7 +197,7 @@ def _cells(source: _Source, lines: Sequence[str]) -> Iterator[tuple[int, list[st
 
 def _bars(source: _Source, lines: Iterable[str]) -> Iterator[_Row]:
     """LJSpeech: the normalised text where there is one."""
-    stems = {str(PurePosixPath(name).with_suffix("")): name for name in source.places}
+    stems = {without_extension(name): name for name in source.places}
     for number, line in enumerate(lines, 1):
         cells = line.rstrip("\r\n").split("|")
         if not line.strip():
@@ -208,7 +209,7 @@ def _bars(source: _Source, lines: Iterable[str]) -> Iterator[_Row]:
         if unsafe(name):
             yield _Row(number, name, Said())
             continue
-        stem = str(PurePosixPath(name).with_suffix("")) if extension(name) in AUDIO else name
+        stem = without_extension(name) if extension(name) in AUDIO else name
         found = stems.get(source.beside(f"wavs/{stem}")) or stems.get(source.beside(stem)) or f"wavs/{name}.wav"
         speaker = speaker_of(source.path)
         yield _Row(number, found, Said(speaker, "", cells[-1].strip() or cells[1]))

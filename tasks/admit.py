@@ -35,10 +35,13 @@ def admit(
     chosen: list[Upload] = []
     others: list[UploadRow] = []
     for sha256, group in _by_content(uploads).items():
-        if sha256 in forgotten.content:
+        if sha256 in forgotten.content and group[0].size:
             others += [aside_row(upload, UploadState.REFUSED, "forgotten") for upload in group]
             continue
-        first = min(group, key=lambda upload: (corpus.get(upload.sha256) != upload.path, upload.path))
+        first = min(
+            group,
+            key=lambda u: (not u.size and not consents.of(u.speaker).granted, corpus.get(u.sha256) != u.path, u.path),
+        )
         speakers = sorted({upload.speaker for upload in group}) if first.size else [first.speaker]
         if len(speakers) > 1:
             words = f"the same bytes under several speakers ({', '.join(speakers)}): taken as {first.speaker}"

@@ -8,15 +8,15 @@ Cost: 20,000 known uploads in 1 s; new ones at the speed of sha256, plus 1 ms ea
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import field_validator
 
 from storage import consent, tombstones
 from storage.consent import CONSENTS
-from storage.inbox import Inbox, Listing, Problem, download_path
+from storage.inbox import Inbox, Listing, Problem, download_path, without_extension
 from storage.languages import normalised
 from storage.records import Reason, Upload, UploadRow, UploadState
 from storage.store import Store
@@ -132,19 +132,19 @@ def _look(
         if entry.path in refused:
             continue
         said, text = about.said.get(entry.path, Said()), ""
-        stem = str(PurePosixPath(entry.path).with_suffix("")).lower()
+        stem = without_extension(entry.path).lower()
         if sidecar := next((beside[stem + suffix] for suffix in SIDECARS if stem + suffix in beside), None):
             sidecars.add(sidecar)
             text = looker.sidecar(listing.others[sidecar])
         speaker, text = said.speaker or speaker_of(entry.path), said.text or text
-        upload = Upload("", speaker, entry.path, entry.size, said.language or language, text)
+        about_it = (speaker, entry.path, entry.size, said.language or language, text)
         try:
             seen = looker.upload(entry)
         except OSError as error:
-            failed.append(aside_row(upload, UploadState.FAILED, f"cannot be read: {error}", Reason.UNREADABLE))
+            detail = f"cannot be read: {error}"
+            failed.append(aside_row(Upload("", *about_it), UploadState.FAILED, detail, Reason.UNREADABLE))
             continue
-        header = replace(upload, codec=seen.codec, rate=seen.rate, channels=seen.channels, seconds=seen.seconds)
-        uploads.append(replace(header, sha256=seen.sha256))
+        uploads.append(Upload(seen.sha256, *about_it, "", seen.codec, seen.rate, seen.channels, seen.seconds))
     return uploads, failed, sidecars
 
 

@@ -14,7 +14,7 @@ from storage.audio import opened
 from storage.errors import AudioError
 from storage.inbox import Entry, Inbox, Problem, download_path
 from storage.keys import file_digest
-from storage.rows import from_table, schema_of, to_table
+from storage.rows import schema_of, to_table
 from storage.store import Store, replacing
 from storage.transcripts import clean, decode_text
 
@@ -49,12 +49,14 @@ class Memory:
         """What is remembered; nothing where the file is missing, damaged or of another layout."""
         file = store.stages / "scan" / f"{inbox_id}.parquet"
         try:
-            table = pq.read_table(file)
+            with pq.ParquetFile(file) as parquet:
+                table = parquet.read()
         except (FileNotFoundError, pa.ArrowInvalid):
             return cls(file)
         if table.schema.remove_metadata() != schema_of(Seen):
             return cls(file)
-        return cls(file, {row.path: row for row in from_table(table, Seen)})
+        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)  # half the time of `from_table`
+        return cls(file, {row[0]: Seen(*row) for row in rows})
 
     def recall(self, entry: Entry) -> Seen | None:
         """The file as it was read, if it has not been touched since."""

@@ -2,17 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.artifacts import audio_path
 from storage.keys import file_digest
-from storage.store import Store, replacing, write_atomic
+from storage.store import Store, write_atomic
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ def erase_cache(store: Store, traces: Traces) -> None:
                 path.unlink()
         elif path.suffix == ".json":
             _prune_json(path, traces)
-        elif path.suffix == ".parquet":
-            _prune_parquet(path, traces)
+        elif path.is_file() and path.suffix == ".parquet":
+            path.unlink()  # the memory of a scan: transcripts, by file; it costs one hash of the inbox
         elif path.is_file() and _is_copy(path, traces):
             path.unlink()
 
@@ -114,22 +113,6 @@ def _prune_json(path: Path, traces: Traces) -> None:
         path.unlink()
     elif kept != raw:
         write_atomic(path, text.encode())
-
-
-def _prune_parquet(path: Path, traces: Traces) -> None:
-    """Drop the rows that concern the speaker."""
-    rows = pq.ParquetFile(path).read(use_threads=False)
-    text = [f.name for f in rows.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-    columns = [rows[name].to_pylist() for name in text]
-    own = (traces.speaker, *traces.content)
-
-    def mine(values: Iterable[str | None]) -> bool:
-        return any(v is not None and (v in own or v.startswith(f"{traces.speaker}/")) for v in values)
-
-    keep = [not mine(values) for values in zip(*columns, strict=True)]
-    if not all(keep):
-        with replacing(path) as temporary:
-            pq.write_table(rows.filter(pa.array(keep)), temporary)
 
 
 def _is_copy(path: Path, traces: Traces) -> bool:

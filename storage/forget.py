@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from storage import deltalog, tables, versions
+from storage import deltalog, tables, tombstones, versions
 from storage.erase import Traces, erase_cache, erase_copies, erase_inbox, mentions, objects, read_arrow, read_loose
 from storage.errors import StoreError
 from storage.store import Store, read_json, write_atomic
@@ -60,22 +60,6 @@ class Receipt:
         return self.who == _hash(self.salt, speaker)
 
 
-@dataclass(frozen=True)
-class Tombstones:
-    """What must not come back."""
-
-    content: frozenset[str] = frozenset()
-    """sha256 of the bytes of uploads."""
-    pcm: frozenset[str] = frozenset()
-    """sha256 of decoded samples."""
-
-
-def tombstones(store: Store) -> Tombstones:
-    """The tombstones of a store: `<store>/tombstones.json`."""
-    raw = read_json(store.root / "tombstones.json", {"content": [], "pcm": []})
-    return Tombstones(frozenset(raw["content"]), frozenset(raw["pcm"]))
-
-
 def pending(store: Store) -> list[str]:
     """Speakers whose forgetting was interrupted: forget them again to complete it."""
     return sorted(read_json(path)["speaker"] for path in store.root.glob("forgetting-*.json"))
@@ -105,9 +89,7 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
             )
         receipt = receipt or _draft(store, traces, created)
         _note(mark, traces, receipt)
-        old = tombstones(store)
-        stones = {"content": sorted(traces.content | old.content), "pcm": sorted(traces.pcm | old.pcm)}
-        write_atomic(store.root / "tombstones.json", json.dumps(stones).encode())
+        tombstones.bury(store, traces.content, traces.pcm)
         for table in tables.names(store):
             _erase_table(store, table, speaker)
         erase_cache(store, traces)

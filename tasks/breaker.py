@@ -66,7 +66,7 @@ def check_breaker(before: Counts | None, now: Counts, settings: Settings) -> Non
                 past = f", {was:.1%} in the version before" if before else ""
                 rule = "may rise by" if before else "of a first version may be"
                 raise BreakerOpen(
-                    f"nothing was published: {share:.1%} of the {of} {'are' if of == 'uploads' else 'is'} {outcome}"
+                    f"nothing was published: {share:.1%} of the {of} are {outcome}"
                     f"{past}; {rule} {bound:.0%} at most (publish.{name}). Most of it: {_most(now, outcome, before)}. "
                     f"Mend the cause, or publish all the same with --force-publish."
                 )

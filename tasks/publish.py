@@ -80,12 +80,16 @@ def wanted_files(
     for batch, (key, files) in shards.items():
         if files is not None:
             for file in files:
+                if file.table not in wanted:
+                    raise StoreError(f"the shards {key} of batch {batch} have a file of table {file.table}: not wanted")
                 wanted[file.table].append(File(file.path, file.speaker, file.size, file.rows))
         elif last is not None and last.shards.get(batch) == key:
             standing.add(key)
         else:
             raise StoreError(f"batch {batch} has no files, and the latest version does not hold its shards {key}")
     if last is not None and standing:
+        if dict(last.features) != dict(feature_tables):
+            raise StoreError(f"batches {sorted(standing)[:3]} stand, but have no features in {feature_tables}")
         for table in wanted.keys() & last.pins.keys():
             found = tables.active(store, table, last.pins[table]).values()
             wanted[table] += [file for file in found if file.key in standing]

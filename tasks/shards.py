@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.artifacts import Wave
-from storage.ledger import account
+from storage.ledger import Verdict, account
 from storage.records import (
     Batch,
     Interval,
@@ -30,7 +30,7 @@ from storage.rows import to_table
 from storage.store import Store
 from storage.tables import ShardWriter, shard_file
 from storage.tensors import decode
-from storage.units import RATE, to_seconds
+from storage.units import RATE, to_samples, to_seconds
 from tasks.prepared import Prepared, prepared_waves
 from tasks.results import ORDER, Name, Results, verdict
 from tasks.stage import Inputs, Stage, StageSettings
@@ -68,6 +68,16 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[ShardFile]:
             for stage, table in sorted(inputs.feature_tables.items()):
                 part = _matrices(results, stage, names)
                 yield _write(inputs.store, table, speaker, inputs.key, [part])
+
+
+def write_broken(store: Store, batch: Batch, key: str, failure: Verdict) -> list[ShardFile]:
+    """The shards of a batch that could not be prepared at all: a ledger that says so, over what the headers state."""
+    by_speaker: dict[str, list[LedgerRow]] = defaultdict(list)
+    for upload in batch.uploads:
+        said = (failure.outcome, failure.reason, failure.stage, None, None, failure.detail)
+        row = Interval(upload.sha256, 0, to_samples(upload.seconds), *said)
+        by_speaker[upload.speaker].append(ledger_row(upload, row))
+    return [_write(store, "ledger", who, key, [to_table(rows, LedgerRow)]) for who, rows in sorted(by_speaker.items())]
 
 
 def intervals(results: Results, upload: Upload, settings: Settings) -> list[Interval]:

@@ -2,27 +2,26 @@
 
 import hashlib
 import json
-import multiprocessing
-import multiprocessing.connection
-import random
 import shutil
-import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import factories as f
+import killing
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from storage import forget as forget_
-from storage import versions
+from storage import tombstones, versions
 from storage.errors import StoreBusy, StoreError
-from storage.forget import Receipt, Tombstones, forget, gather, receipts, tombstones
+from storage.forget import forget, gather, receipts
 from storage.keys import digest
 from storage.records import Batch
 from storage.store import Store, write_atomic
+from storage.tombstones import Tombstones
 from storage.versions import CorpusVersion
 from tasks import shards as stage
 
@@ -78,16 +77,21 @@ def secrets_of_speaker() -> Iterator[tuple[str, bytes]]:
         yield "decoded float32", f.noise(upload.sha256, -1, 192_000)[1000:1016].tobytes()
 
 
+@cache
+def needles() -> list[tuple[str, bytes]]:
+    return list(secrets_of_speaker())
+
+
 def found(store: Store) -> set[str]:
     """Kinds of secrets that some file of the store holds; Parquet text is compressed, so it is read as well."""
     kinds = set()
     for path in store.root.rglob("*"):
         if path.is_file():
             raw = path.read_bytes()
-            kinds |= {kind for kind, needle in secrets_of_speaker() if needle in raw}
+            kinds |= {kind for kind, needle in needles() if needle in raw}
         if path.is_file() and path.suffix == ".parquet":
             text = repr(pq.read_table(path, use_threads=False, partitioning=None).to_pylist()).encode()
-            kinds |= {kind for kind, needle in secrets_of_speaker() if kind in ("text", "name") and needle in text}
+            kinds |= {kind for kind, needle in needles() if kind in ("text", "name") and needle in text}
     return kinds
 
 
@@ -106,12 +110,12 @@ def check_forgotten(store: Store, before: dict[int, list[dict[str, object]]]) ->
         assert WHO not in corpus.ledger(["speaker"])["speaker"].to_pylist()
         assert WHO not in corpus.uploads(["speaker"])["speaker"].to_pylist()
     want = Tombstones(frozenset(u.sha256 for u in MINE), frozenset(digest(["pcm", u.sha256]) for u in MINE))
-    assert tombstones(store) == want
+    assert tombstones.read(store) == want
 
 
 def test_no_byte_is_left(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
-    kinds = {kind for kind, _ in secrets_of_speaker()}
+    kinds = {kind for kind, _ in needles()}
     assert found(store) == kinds  # the scan finds every kind where it is there
     before = {number: others(store, number) for number in (1, 2, 3)}
     assert [len(rows) for rows in before.values()] == [4, 6, 8]
@@ -167,7 +171,7 @@ def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
     assert sorted(path.name for path in inbox.iterdir()) == ["other.wav"]
     assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt")
     assert receipt.mentions == ("inbox:metadata.csv",)
-    assert sha256 in tombstones(store).content
+    assert sha256 in tombstones.read(store).content
 
 
 def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
@@ -177,26 +181,9 @@ def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
     assert gather(store, WHO).content == {u.sha256 for u in MINE}
 
 
-def _child(root: str, pipe: multiprocessing.connection.Connection) -> None:
-
-    store = Store.open(root)
-    pipe.send("go")
-    began = time.perf_counter()
-    forget(store, WHO, created=f.WHEN)
-    pipe.send(time.perf_counter() - began)
-
-
-def run_child(store: Store, after: float | None) -> float:
-    """Forget in another process, killed `after` seconds; returns the seconds it took if it was not."""
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_child, args=(str(store.root), there))
-    process.start()
-    assert here.recv() == "go"
-    if after is not None:
-        time.sleep(after)
-        process.kill()
-    process.join()
-    return float(here.recv()) if after is None else 0.0
+def again(root: str) -> None:
+    """What is killed."""
+    forget(Store.open(root), WHO, created=f.WHEN)
 
 
 @pytest.mark.slow
@@ -204,19 +191,21 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     full = fill(tmp_path / "full")
     before = {number: others(full, number) for number in (1, 2, 3)}
     shutil.copytree(full.root, tmp_path / "calm")
-    took = run_child(Store.open(tmp_path / "calm"), None)
+    events = killing.run(again, str(tmp_path / "calm"), root=tmp_path)
     check_forgotten(Store.open(tmp_path / "calm"), before)
-    for seed in range(8):
-        copy = tmp_path / f"copy{seed}"
+    interrupted = 0
+    for at in range(events, 0, -max(events // 12, 1)):
+        copy = tmp_path / f"copy{at}"
         shutil.copytree(full.root, copy)
         store = Store.open(copy)
-        run_child(store, random.Random(seed).uniform(0, took))
-        for number, rows in before.items():  # half forgotten, the others still read
-            assert others(store, number) == rows
-        if forget_.pending(store) == [WHO] or gather(store, WHO).content:
-            forget(store, WHO, created="later")
+        killing.run(again, str(copy), root=tmp_path, at=at)
+        for number, rows in before.items():
+            assert others(store, number) == rows  # half forgotten, the others still read
+        interrupted += forget_.pending(store) == [WHO]
+        forget(store, WHO, created="later")
         check_forgotten(store, before)
         (receipt,) = receipts(store)
-        assert isinstance(receipt, Receipt)
         assert receipt.matches(WHO)
         assert (receipt.uploads, receipt.versions) == (2, (2, 3))
+        shutil.rmtree(copy)
+    assert interrupted >= 10

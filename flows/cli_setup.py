@@ -15,9 +15,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machi
 
 
 def _named_models(name: str) -> list[tuple[str, str]]:
-    from tasks.models import named_models
-
-    from tasks.config import load
+    from tasks.config import load, named_models
 
     return named_models(load(name))
 

@@ -4,6 +4,9 @@ Image artifacts take a URL only and browsers refuse file:// links, so the report
 that opens it.
 """
 
+from typing import cast
+from uuid import UUID
+
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -34,7 +37,8 @@ class ProgressArtifact:
     """The progress bar of a run; it moves in steps of one per cent, so that the server is not flooded."""
 
     def __init__(self) -> None:
-        self._id = create_progress_artifact(progress=0.0, key="refresh-progress", description="task runs done")
+        made = create_progress_artifact(progress=0.0, key="refresh-progress", description="task runs done")
+        self._id = cast(UUID, made)  # a coroutine only where it is called from one
         self._shown = 0.0
 
     def __call__(self, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """The subflow `prepare-lot`: up to 16 batches through all stages."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow
 from prefect.futures import PrefectFuture
@@ -9,6 +9,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.plan import Plan, find_duplicates, read_plan
 from flows.progress import active
+from storage import tombstones
 from storage.artifacts import Artifact
 from storage.records import Batch, Decoded
 from storage.store import Store
@@ -29,6 +30,9 @@ class LotResult:
     samples_of: dict[str, str] = field(default_factory=dict)
     """Upload -> sha256 of its decoded samples."""
     duplicates: set[str] = field(default_factory=set)
+    """Uploads that go no further: an earlier one, or one that was forgotten, has the same samples."""
+    forgotten: set[str] = field(default_factory=set)
+    """Those of them that repeat what was forgotten, as other bytes."""
     broken: dict[str, str] = field(default_factory=dict)
     """Batch id -> error."""
 
@@ -45,7 +49,9 @@ def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
             result.decoded[batch.id] = done.key
             rows = Artifact(artifact_path(Store.open(plan.store), "decode", done.key)).rows(Decoded)
             result.samples_of |= {row.upload: row.pcm for row in rows}
-    result.duplicates = find_duplicates(result.samples_of, plan.order)
+    graves = tombstones.read(Store.open(plan.store)).pcm
+    result.forgotten = {upload for upload, pcm in result.samples_of.items() if pcm in graves}
+    result.duplicates = find_duplicates(result.samples_of, plan.order) | result.forgotten
     futures: dict[tuple[str, str], PrefectFuture[Done]] = {("decode", id_): future for id_, future in decoding.items()}
     for stage in STAGES[1:]:
         for batch in batches:
@@ -80,7 +86,8 @@ def _submit(
         recipe.id,
         recipe.feature_tables,
     )
-    return as_task(stage).submit(work, wait_for=[futures[name, batch.id] for name in inputs])
+    waits = [futures[name, batch.id] for name in inputs]
+    return as_task(stage).submit(work, return_state=False, wait_for=waits)
 
 
 def _collect(future: PrefectFuture[Done], stage: str, batch: Batch, result: LotResult) -> Done | None:
@@ -105,9 +112,9 @@ def task_runner(config: Config) -> TaskRunner[Any]:
     if config.run.runner == "dask":
         from prefect_dask import DaskTaskRunner
 
-        return DaskTaskRunner(cluster_kwargs={"n_workers": count, "threads_per_worker": 1})
+        return cast(TaskRunner[Any], DaskTaskRunner(cluster_kwargs={"n_workers": count, "threads_per_worker": 1}))
     if config.run.runner == "ray":
         from prefect_ray import RayTaskRunner
 
-        return RayTaskRunner(init_kwargs={"num_cpus": count})
+        return cast(TaskRunner[Any], RayTaskRunner(init_kwargs={"num_cpus": count}))
     return ThreadPoolTaskRunner(max_workers=2 * count if config.run.runner == "processes" else count)

@@ -19,7 +19,8 @@ from flows.plan import Plan, make_plan, write_plan
 from flows.progress import active
 from flows.summary import Summary, stage_counts
 from flows.uploads import shards_of, upload_rows
-from storage import ledger, versions
+from storage import ledger, tombstones, versions
+from storage.artifacts import audio_path
 from storage.records import UploadRow, UploadState
 from storage.rows import from_table
 from storage.store import Store
@@ -30,6 +31,7 @@ from tasks import publish as publish_
 from tasks import scan as scan_
 from tasks import workers
 from tasks.config import STAGES
+from tasks.execute import artifact_path
 from tasks.recipe import Recipe
 
 _LEDGER_COLUMNS = ["upload", "start", "stop", "outcome", "speaker"]
@@ -62,6 +64,7 @@ def refresh(options: RefreshOptions) -> Summary:
         lots = run_lots(plan, recipe, store)
         shards = shards_of(store, plan, lots)
         rows = upload_rows(store, plan, batches, lots, shards, before, found.others)
+        keep_forgotten(store, lots)
         published = publish_version(options, recipe, store, shards, rows)
         summary = summarise(store, plan, lots, rows, found, published=published is not None)
         if published:
@@ -108,6 +111,17 @@ def run_lots(plan: Plan, recipe: Recipe, store: Store) -> list[LotResult]:
             plan = replace(plan, samples_of=results[-1].samples_of)
     path.unlink()
     return results
+
+
+def keep_forgotten(store: Store, lots: list[LotResult]) -> None:
+    """What came back as other bytes with the samples of a forgotten upload: remember its bytes too, drop its audio."""
+    for lot in lots:
+        if lot.forgotten:
+            tombstones.bury(store, lot.forgotten, ())
+            for key in lot.decoded.values():
+                path = artifact_path(store, "decode", key)
+                audio_path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
 @task(name="publish", **_LOCAL)

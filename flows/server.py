@@ -111,17 +111,21 @@ def prefect_api(store: Store) -> Iterator[str]:
         import prefect  # noqa: F401  (two seconds of import while the server starts)
 
         server.wait()
-        yield server.url
-        _flush()
+        try:
+            yield server.url
+        finally:
+            _flush()
     finally:
         server.stop()
 
 
 def _flush() -> None:
-    """Send what Prefect still holds back before the server goes."""
+    """Send what Prefect still holds back before the server goes: task runs are recorded from events sent in threads."""
+    from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogHandler
 
-    APILogHandler.flush()
+    EventsWorker.drain_all(timeout=10)
+    APILogHandler().flush()
 
 
 def reachable(url: str) -> None:

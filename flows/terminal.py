@@ -25,11 +25,11 @@ def clock(seconds: Seconds) -> str:
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table; numbers stand to the right."""
     view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    rows = [tuple(row) for row in rows]
+    lines = [tuple(row) for row in rows]
     for place, name in enumerate(columns):
-        numeric = bool(rows) and isinstance(rows[0][place], int | float)
+        numeric = bool(lines) and isinstance(lines[0][place], int | float)
         view.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
+    for row in lines:
         view.add_row(*(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in row))
     console.print(view)
     console.print()

@@ -1,7 +1,7 @@
 """The rows of the table `uploads`: what the scan found, joined with what the stages made of it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from flows.lot import LotResult
@@ -10,7 +10,7 @@ from storage import tables
 from storage.artifacts import Artifact
 from storage.keys import digest
 from storage.ledger import account, state_of
-from storage.records import Batch, Decoded, Failure, Interval, LedgerRow, ShardFile, Upload, UploadRow
+from storage.records import Batch, Decoded, Failure, Interval, LedgerRow, ShardFile, Upload, UploadRow, UploadState
 from storage.rows import from_table, to_table
 from storage.store import Store
 from storage.units import to_seconds
@@ -38,7 +38,7 @@ def upload_rows(
     store: Store,
     plan: Plan,
     batches: Iterable[Batch],
-    lots: Iterable[LotResult],
+    lots: Sequence[LotResult],
     shards: Shards,
     before: Iterable[UploadRow],
     others: Iterable[UploadRow],
@@ -61,12 +61,18 @@ def upload_rows(
             found = {row.upload: row for row in Artifact(artifact_path(store, "decode", key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
         rows += [_row(batch, u, found.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
+    forgotten = {upload for lot in lots for upload in lot.forgotten}
+    rows = [
+        replace(row, state=UploadState.REFUSED, reason="", detail="forgotten") if row.sha256 in forgotten else row
+        for row in rows
+    ]
     return sorted(rows, key=lambda row: row.path)
 
 
 def _broken_shards(store: Store, batch: Batch, error: str) -> tuple[str, list[ShardFile]]:
     key = digest(["broken", batch.id, [upload.sha256 for upload in batch.uploads], error])
-    files, by_speaker = [], defaultdict(list)
+    files: list[ShardFile] = []
+    by_speaker: dict[str, list[LedgerRow]] = defaultdict(list)
     for upload in batch.uploads:
         failure = {"decode": Failure(upload.sha256, error)}
         by_speaker[upload.speaker] += [ledger_row(upload, row) for row in account(upload, None, (), {}, failure)]

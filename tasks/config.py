@@ -11,13 +11,13 @@ from pydantic import Field, ValidationError
 from storage.errors import ConfigError
 from tasks import align as align_
 from tasks import batches as batches_
+from tasks import breaker as breaker_
 from tasks import content as content_
 from tasks import decode as decode_
 from tasks import denoise as denoise_
 from tasks import f0 as f0_
 from tasks import loudness as loudness_
 from tasks import mel as mel_
-from tasks import publish as publish_
 from tasks import scan as scan_
 from tasks import screen as screen_
 from tasks import shards as shards_
@@ -77,7 +77,7 @@ class Config(StageSettings):
     f0: f0_.Settings = f0_.Settings()
     mel: mel_.Settings = mel_.Settings()
     shards: shards_.Settings = shards_.Settings()
-    publish: publish_.Settings = publish_.Settings()
+    publish: breaker_.Settings = breaker_.Settings()
     run: RunSettings = RunSettings()
 
     def of(self, stage: str) -> Any:

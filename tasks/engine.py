@@ -5,7 +5,6 @@ A task run is one stage of one batch; it takes and returns references, and its w
 """
 
 from functools import cache
-from typing import Any
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -24,7 +23,13 @@ def as_task(stage: str) -> Task[[Work], Done]:
     def run_stage(work: Work) -> Done:
         return execute_anywhere(work)
 
-    options: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "tags": [f"stage:{stage}"]}
-    return task(
-        run_stage, name=stage, task_run_name=stage + " · batch {work.batch.number}", description=description, **options
+    name = stage + " · batch {work.batch.number}"
+    make = task(
+        name=stage,
+        task_run_name=name,
+        description=description,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        tags=[f"stage:{stage}"],
     )
+    return make(run_stage)

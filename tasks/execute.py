@@ -118,7 +118,8 @@ def _run(
     rows: list[Any] = []
     with ArtifactWriter(path) as writer:
         if old is not None:
-            rows = [row for row in old.rows(stage.row) if row.upload not in redone]
+            kept: list[Any] = old.rows(stage.row)
+            rows = [row for row in kept if row.upload not in redone]
             _copy_audio(old, writer, redone)
         for record in produce(stage, work, artifacts, tuple(u for u in todo if u not in buried)):
             if isinstance(record, Audio):
@@ -128,7 +129,7 @@ def _run(
             else:
                 rows.append(record)
         order = {upload.sha256: place for place, upload in enumerate(work.batch.uploads)}
-        rows.sort(key=lambda row: order.get(row.upload, -1))
+        rows.sort(key=lambda made: order.get(made.upload, -1))
         pending = tuple(sorted({failure.upload for failure in failures} | missing))
         lost = {failure.upload for failure in failures if failure.index < 0}
         lost |= {upload for artifact in artifacts.values() for upload in artifact.meta.lost}

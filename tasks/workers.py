@@ -79,18 +79,29 @@ class WorkerPool:
 
 _active: WorkerPool | None = None
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Read by libraries when they load: a spawned process has to find them in its environment. More threads than cores made
+one stage 20 times slower."""
+
 
 @contextmanager
 def pool(count: int) -> Iterator[None]:
     """Within the block, `execute_anywhere` of this process uses `count` worker processes."""
     global _active
-    cores = len(os.sched_getaffinity(0))
-    _active = WorkerPool(count, max(1, cores // count))
+    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    _active = WorkerPool(count, threads)
     try:
         yield
     finally:
         _active.close()
         _active = None
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def execute_anywhere(work: Work) -> Done:
@@ -112,8 +123,6 @@ def _settle(parent: int, threads: int) -> None:
     glibc gives each thread its own heap and keeps freed blocks: without the trim threshold a worker grows with every
     batch.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[name] = str(threads)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     library = ctypes.util.find_library("c")
     if library and hasattr(libc := ctypes.CDLL(library), "mallopt"):

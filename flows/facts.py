@@ -5,11 +5,12 @@ one of these values; the counts that the version carries are not repeated here b
 Cost: 0.7 ms for each Parquet file, and some 0.3 s for 20,000 uploads.
 """
 
+import math
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from storage import versions
 from storage.ledger import summary
 from storage.records import Outcome, Reason, UploadRow, UploadState
 from storage.rows import from_table
-from storage.units import RATE, Bits, Decibels, Hertz, Lufs, Seconds, to_seconds
+from storage.units import RATE, Bits, Decibels, Hertz, Lufs, Samples, Seconds, to_seconds
 from storage.versions import CorpusVersion, Version
 
 Values = NDArray[np.float64]
@@ -32,6 +33,17 @@ MONTHLY_AIM = 1.2
 MONTH_DAYS = 365.25 / 12
 
 _LEDGER = ("upload", "speaker", "start", "stop", "outcome", "reason", "stage", "score")
+BOUNDS: Mapping[str, tuple[str, str]] = {
+    "target_lufs": ("loudness", "target_lufs"),
+    "min_entropy": ("screen", "min_entropy"),
+    "max_entropy": ("screen", "max_entropy"),
+    "min_snr_db": ("screen", "min_snr_db"),
+    "denoise_snr_db": ("denoise", "max_snr_db"),
+    "min_seconds": ("slice", "min_segment_s"),
+    "max_seconds": ("slice", "max_segment_s"),
+}
+"""Field of `Bounds` -> section and name of its setting."""
+
 _UTTERANCES = ("id", "speaker", "start", "stop", "language", "alignment", "engine")
 _MEASURES = ("snr_db", "denoised", "loudness_before", "loudness_after", "bound", "entropy", "f0_median")
 
@@ -43,8 +55,12 @@ class Part:
     outcome: Outcome
     reason: str
     stage: str
-    seconds: Seconds
+    samples: Samples
     uploads: int
+
+    @property
+    def seconds(self) -> Seconds:
+        return to_seconds(self.samples)
 
     @property
     def meaning(self) -> str:
@@ -157,6 +173,21 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """A version seen against those before it."""
+
+    days: float
+    """Since the first version."""
+    earlier: Version | None
+    """The newest that is 27 days older or more (refreshes are monthly, and months differ) and has speakers."""
+    earlier_days: float
+    aim: float
+    """Speakers that the aim asks for now."""
+    first_month: int
+    """Speakers that the aim asks for a month after the first version."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything a report says."""
 
@@ -210,14 +241,14 @@ def gather(corpus: CorpusVersion) -> Facts:
     for row in sorted(uploads, key=lambda row: (row.speaker, row.path)):
         by_state[row.state].append(row)
     parts = _parts(ledger)
-    outcomes = {o: to_seconds(sum(round(p.seconds * RATE) for p in parts if p.outcome is o)) for o in Outcome}
+    outcomes = {o: to_seconds(sum(part.samples for part in parts if part.outcome is o)) for o in Outcome}
     store = str(corpus.store.root)
     parent = history[-2] if len(history) > 1 else None
     return Facts(
         store,
         corpus.version,
         history,
-        sum(outcomes.values()),
+        to_seconds(sum(part.samples for part in parts)),
         outcomes,
         parts,
         _states(uploads),
@@ -228,6 +259,19 @@ def gather(corpus: CorpusVersion) -> Facts:
         _measures(ledger, utterances),
         _bounds(corpus.version.config),
         _settings(corpus.version.config, parent.config if parent else corpus.version.config),
+    )
+
+
+def growth(history: Sequence[Version]) -> Growth:
+    """Compare the last version of a history with those before it."""
+    now = created(history[-1])
+    earlier = [v for v in history if v.counts.speakers and (now - created(v)).total_seconds() >= 27 * 86_400]
+    return Growth(
+        (now - created(history[0])).total_seconds() / 86_400,
+        earlier[-1] if earlier else None,
+        (now - created(earlier[-1])).total_seconds() / 86_400 if earlier else 0.0,
+        aim(history, now),
+        math.ceil(aim(history, created(history[0]) + timedelta(days=MONTH_DAYS))),
     )
 
 
@@ -250,8 +294,7 @@ def _parts(ledger: pa.Table) -> list[Part]:
     order = list(Outcome)
     rows.sort(key=lambda r: (order.index(r["outcome"]), -r["samples_sum"], r["reason"], r["stage"]))
     return [
-        Part(Outcome(r["outcome"]), r["reason"], r["stage"], to_seconds(r["samples_sum"]), r["upload_count_distinct"])
-        for r in rows
+        Part(Outcome(r["outcome"]), r["reason"], r["stage"], r["samples_sum"], r["upload_count_distinct"]) for r in rows
     ]
 
 
@@ -354,20 +397,12 @@ def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
 
 
 def _bounds(config: Mapping[str, Any]) -> Bounds:
-    def setting(section: str, name: str) -> float | None:
-        value = config.get(section)
-        found = value.get(name) if isinstance(value, Mapping) else None
-        return float(found) if isinstance(found, int | float) else None
-
-    return Bounds(
-        setting("loudness", "target_lufs"),
-        setting("screen", "min_entropy"),
-        setting("screen", "max_entropy"),
-        setting("screen", "min_snr_db"),
-        setting("denoise", "max_snr_db"),
-        setting("slice", "min_segment_s"),
-        setting("slice", "max_segment_s"),
-    )
+    found: dict[str, float | None] = {}
+    for bound, (section, name) in BOUNDS.items():
+        settings = config.get(section)
+        value = settings.get(name) if isinstance(settings, Mapping) else None
+        found[bound] = float(value) if isinstance(value, int | float) else None
+    return Bounds(**found)
 
 
 def _settings(config: Mapping[str, Any], before: Mapping[str, Any]) -> list[Setting]:

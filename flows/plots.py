@@ -1,8 +1,9 @@
 """The pictures of the report: SVG by matplotlib, to stand inside an HTML page.
 
-Inks are variables of the page (`--ink`, `--muted`, `--grid`, `--paper`), so a picture follows the light or dark mode of
-its reader; text stays text, drawn with the reader's fonts, so that every script shows. Names (of speakers) go in as
-tokens and are put into the finished SVG, escaped: matplotlib would read `$` as mathematics and has no Chinese glyphs.
+Inks are variables of the page (`--ink`, `--muted`, `--grid`, `--paper`, `--line`), so a picture follows the light or
+dark mode of its reader; text stays text, drawn with the reader's fonts, so that every script shows. Names (of speakers)
+go in as tokens and are put into the finished SVG, escaped: matplotlib would read `$` as mathematics and has no Chinese
+glyphs.
 Equal facts give equal bytes. Cost: some 60 ms for each picture, and half a second to import matplotlib.
 """
 
@@ -18,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from flows.facts import Facts, Values, aim, created
+from flows.facts import MONTH_DAYS, Facts, Values, aim, created
 from storage.records import Outcome
 from storage.units import Seconds
 from storage.versions import Version
 
-INK, MUTED, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
+INK, MUTED, GRID, PAPER, LINE = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 """Stand for the page's variables while matplotlib draws."""
 
-_INKS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
+_INKS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)", LINE: "var(--line)"}
 
 COLOURS: Mapping[Outcome, str] = {
     Outcome.KEPT: "#009e73",
@@ -37,8 +38,8 @@ COLOURS: Mapping[Outcome, str] = {
 }
 """From the palette of Okabe and Ito, which colour-blind people can tell apart."""
 
-MAIN, OTHER, LINE = "#2f7fc1", "#e69f00", "#d55e00"
-"""What is, what was or was dropped, and settings."""
+MAIN, OTHER = "#2f7fc1", "#e69f00"
+"""What is; what was, or was dropped. Settings and aims are lines in LINE."""
 
 MOST_SPEAKERS = 40
 """In the picture of F0: more boxes cannot be read."""
@@ -189,20 +190,11 @@ def pitch(facts: Facts) -> str:
     shown = np.concatenate([groups[name] for name in names])
     width = min(WIDE, 130 + max(24 * len(names), 220))
     with _picture(width, 330, bottom=114) as (axes, result):
-        many = [place for place, name in enumerate(names, 1) if len(groups[name]) >= BOXED]
-        box = axes.boxplot(
-            [groups[names[place - 1]] for place in many],
-            positions=many, widths=0.62, whis=(5, 95), patch_artist=True, showfliers=False,
-        )  # fmt: skip
         for place, name in enumerate(names, 1):
             if len(groups[name]) < BOXED:
                 axes.plot([place] * len(groups[name]), groups[name], "o", color=MAIN, markersize=4.5, markeredgewidth=0)
-        for patch in box["boxes"]:
-            patch.set(facecolor=MAIN, edgecolor=MAIN, alpha=0.75)
-        for line in [*box["whiskers"], *box["caps"]]:
-            line.set(color=MAIN, linewidth=1.2)
-        for line in box["medians"]:
-            line.set(color=PAPER, linewidth=1.6)
+            else:
+                _box(axes, place, groups[name])
         axes.set_yscale("log")
         low, high = 10 * math.floor(shown.min() / 11), 10 * math.ceil(shown.max() / 9.2)
         steps = (50, 60, 70, 80, 100, 120, 150, 200, 250, 300, 400, 500, 700, 1000)
@@ -216,6 +208,14 @@ def pitch(facts: Facts) -> str:
         axes.set_xticks(range(1, len(names) + 1), list(tokens), rotation=60, ha="right", rotation_mode="anchor")
         _grid(axes, "y")
     return _named(result[0], tokens)
+
+
+def _box(axes: Any, place: int, values: Values) -> None:
+    """The middle half of the values as a box with the median, and whiskers over nine in ten."""
+    low, first, median, third, high = np.percentile(values, [5, 25, 50, 75, 95])
+    axes.plot([place, place], [low, high], color=MAIN, linewidth=1.2)
+    axes.bar(place, max(third - first, 0.004 * median), 0.62, first, color=MAIN, linewidth=0)
+    axes.plot([place - 0.31, place + 0.31], [median, median], color=PAPER, linewidth=1.6, solid_capstyle="butt")
 
 
 def languages(facts: Facts) -> str:
@@ -286,7 +286,7 @@ def _aim(axes: Any, history: Sequence[Version], times: Sequence[datetime], place
             label="aim: +20 % a month",
         )
     else:
-        goal = aim(history, times[0] + timedelta(days=365.25 / 12))
+        goal = aim(history, times[0] + timedelta(days=MONTH_DAYS))
         axes.plot(
             [places[0], places[-1]], [goal, goal], color=LINE, linestyle=(0, (5, 3)), label="aim for the first month"
         )
@@ -357,7 +357,9 @@ def _picture(
 def _inline(svg: str, width: int, height: int) -> str:
     """The SVG element alone, without its own styles and names, in the inks of the page."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<svg [^>]*>", f'<svg viewBox="0 0 {width} {height}" style="max-width:{width}px">', svg, count=1)
+    least = 760 if width > HALF else 0  # narrower screens scroll a wide picture
+    style = f"min-width:{min(width, least)}px;max-width:{width}px"
+    svg = re.sub(r"<svg [^>]*>", f'<svg viewBox="0 0 {width} {height}" style="{style}">', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", svg)
@@ -368,9 +370,7 @@ def _inline(svg: str, width: int, height: int) -> str:
 
 
 def _named(svg: str, names: Mapping[str, str]) -> str:
-    for token, name in names.items():
-        svg = svg.replace(token, escape(name))
-    return svg
+    return re.sub("|".join(map(re.escape, names)), lambda token: escape(names[token[0]]), svg) if names else svg
 
 
 def _bars(axes: Any, edges: Values, kept: Values, dropped: Values | None = None, colours: Sequence[str] = ()) -> None:

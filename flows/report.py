@@ -3,7 +3,6 @@
 Reads only the store. Cost: some 3 s for 10,000 utterances, most of it for importing and drawing with matplotlib.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from flows import plots
 from flows.examples import FONT, HEIGHT, ROW, WIDTH, examples
-from flows.facts import MONTH_DAYS, MONTHLY_AIM, Facts, aim, created, gather
+from flows.facts import Facts, Values, gather, growth
 from storage.records import UploadState
 from storage.store import Store, write_atomic
 from storage.units import Seconds
@@ -68,7 +67,7 @@ def render(corpus: CorpusVersion) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"time": duration, "share": share, "value": setting}
+    environment.filters |= {"time": duration, "share": share, "value": setting, "spread": spread}
     return environment.get_template("report.html").render(
         facts=facts,
         version=facts.version,
@@ -83,8 +82,7 @@ def render(corpus: CorpusVersion) -> str:
         shown_voices=plots.MOST_SPEAKERS,
         boxed=plots.BOXED,
         unit=table_unit(facts.seconds),
-        growth=growth(facts),
-        spread=spread(facts),
+        growth=growth(facts.history),
     )
 
 
@@ -96,39 +94,11 @@ def pictures(facts: Facts) -> dict[str, Any]:
     return {picture.__name__: Markup(picture(facts)) for picture in (*draw, plots.languages, plots.growth)}
 
 
-def growth(facts: Facts) -> dict[str, float]:
-    """Speakers now, a month ago, and what the aim asks for; `days` since the first version."""
-    now = created(facts.version)
-    days = (now - created(facts.history[0])).total_seconds() / 86_400
-    earlier = [v for v in facts.history if (now - created(v)).total_seconds() >= MONTH_DAYS * 86_400]
-    return {
-        "speakers": facts.version.counts.speakers,
-        "days": days,
-        "month_ago": earlier[-1].counts.speakers if earlier else 0,
-        "aim": aim(facts.history, now),
-        "first_aim": math.ceil(facts.history[0].counts.speakers * MONTHLY_AIM),
-    }
-
-
-def spread(facts: Facts) -> dict[str, tuple[float, float, float]]:
-    """Measure -> 5th percentile, median and 95th percentile over the utterances; (0, 0, 0) where there are none."""
+def spread(values: Values) -> tuple[float, float, float]:
+    """5th percentile, median and 95th percentile; zeros where there are no values."""
     import numpy as np
 
-    found = facts.measures
-    arrays = {
-        "seconds": found.seconds,
-        "before": found.before,
-        "after": found.after,
-        "snr": found.snr_db,
-        "entropy": found.entropy,
-    }
-    return {
-        name: _spread(np.percentile(a, [5, 50, 95]).tolist() if len(a) else [0.0] * 3) for name, a in arrays.items()
-    }
-
-
-def _spread(values: list[float]) -> tuple[float, float, float]:
-    low, middle, high = values
+    low, middle, high = np.percentile(values, [5, 50, 95]).tolist() if len(values) else (0.0, 0.0, 0.0)
     return low, middle, high
 
 

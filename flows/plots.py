@@ -189,7 +189,9 @@ def pitch(facts: Facts) -> str:
     names = sorted(most, key=lambda name: (float(np.median(groups[name])), name))
     shown = np.concatenate([groups[name] for name in names])
     width = min(WIDE, 130 + max(24 * len(names), 220))
-    with _picture(width, 330, bottom=114) as (axes, result):
+    tokens = {f"@speaker{number}@": clipped(name, 15) for number, name in enumerate(names)}
+    room = 34 + round(5.4 * max(map(_columns, tokens.values())))
+    with _picture(width, 216 + room, bottom=room) as (axes, result):
         for place, name in enumerate(names, 1):
             if len(groups[name]) < BOXED:
                 axes.plot([place] * len(groups[name]), groups[name], "o", color=MAIN, markersize=4.5, markeredgewidth=0)
@@ -204,7 +206,6 @@ def pitch(facts: Facts) -> str:
         axes.set_ylim(max(low, 1), high)
         axes.set_xlim(0.3, len(names) + 0.7)
         axes.set_ylabel("F0, Hz")
-        tokens = {f"@speaker{number}@": clipped(name, 15) for number, name in enumerate(names)}
         axes.set_xticks(range(1, len(names) + 1), list(tokens), rotation=60, ha="right", rotation_mode="anchor")
         _grid(axes, "y")
     return _named(result[0], tokens)
@@ -295,12 +296,14 @@ def _aim(axes: Any, history: Sequence[Version], times: Sequence[datetime], place
 
 def clipped(text: str, width: int) -> str:
     """A name cut to a display width; wide characters (Chinese, Japanese) count twice."""
-    at = 0
-    for place, character in enumerate(text):
-        at += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if at > width:
-            return text[: max(place - 1, 1)] + "…"
-    return text
+    if _columns(text) <= width:
+        return text
+    least = next(place for place in range(len(text) + 1) if _columns(text[:place]) > width)
+    return text[: max(least - 2, 1)] + "…"
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _amount(value: float) -> str:

@@ -73,7 +73,7 @@ def wanted_files(
     """Table -> the files that its head shall have, without `uploads`.
 
     Raises:
-        StoreError: a batch comes without its files, and the latest version does not hold its key either.
+        StoreError: a file is not on disk; a batch comes without files, and the latest version does not hold its key.
     """
     wanted: dict[str, list[File]] = {name: [] for name in ("utterances", "ledger", *feature_tables.values())}
     standing: set[str] = set()
@@ -87,6 +87,8 @@ def wanted_files(
             standing.add(key)
         else:
             raise StoreError(f"batch {batch} has no files, and the latest version does not hold its shards {key}")
+    for table, new in wanted.items():
+        tables.require(store, table, new)
     if last is not None and standing:
         if dict(last.features) != dict(feature_tables):
             raise StoreError(f"batches {sorted(standing)[:3]} stand, but have no features in {feature_tables}")

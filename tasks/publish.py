@@ -4,7 +4,8 @@ Wanted and present sets of files are compared, so a publish repeats without effe
 that a killed one left half changed; until the last commit, readers see the version before. A circuit breaker stops a
 publish when the ledger says that far more was dropped or failed than in the version before: nothing is written then.
 
-Cost: the ledger's columns are read once (0.7 ms for each of its files), one commit of some milliseconds for each table.
+Cost: reading columns of the ledger, a millisecond or so for each of its files, and one commit for each table; it grows
+with the number of files (`tests/bench/tables.py`).
 """
 
 from collections import defaultdict

@@ -4,7 +4,7 @@ The prepared waveform of every kept utterance is stored as FLAC (lossless compre
 dither, so that equal input gives equal bytes). Rows stand in the order of the uploads in the batch, then of time; the
 feature tables have the same rows in the same order. The files are not part of any table until `publish` says so.
 
-Cost: FLAC encoding, about 2,200 times real time per core; the rest is copying.
+Cost: FLAC encoding, 2,600 times real time per core (measured on speech); the rest is copying.
 """
 
 from collections import defaultdict

@@ -22,6 +22,12 @@ from storage.errors import ConfigError
 from storage.units import RATE, Frames, Hertz, Samples
 
 HOP: Samples = 320
+SWIFT_HOP: Samples = 256
+"""At 16 kHz."""
+SWIFT_WINDOW: Frames = 200
+"""Frames (3.2 s) in one call of SwiftF0: what it holds then stays in the cache (1.2 x the speed on long segments)."""
+SWIFT_CONTEXT: Frames = 11
+"""Frames around a window that its frames depend on: the network sees 2815 samples each way."""
 F0 = NDArray[np.float32]
 Double = NDArray[np.float64]
 ENGINES = ("swift", "autocorrelation", "pyin", "harvest", "dio", "fcpe")
@@ -211,11 +217,25 @@ class SwiftF0:
         if not len(times):
             return np.zeros(0, np.float32)
         x = halved(wave)
-        feed = {"audio": x[None], "fmin": np.asarray(self.fmin, np.float32), "fmax": np.asarray(self.fmax, np.float32)}
-        hertz, confidence = (out[0].astype(np.float64) for out in self._session.run(["pitch", "confidence"], feed))
-        hops = x[: len(confidence) * 256].reshape(len(confidence), -1) if len(x) >= 256 else x[None]
+        total = max(1, len(x) // SWIFT_HOP)
+        parts = []
+        for start in range(0, total, SWIFT_WINDOW):
+            stop = start + SWIFT_WINDOW if start + 2 * SWIFT_WINDOW <= total else total
+            before = max(0, start - SWIFT_CONTEXT)
+            heard = x[before * SWIFT_HOP : None if stop == total else (stop + SWIFT_CONTEXT) * SWIFT_HOP]
+            parts.append([values[start - before : stop - before] for values in self._run(heard)])
+            if stop == total:
+                break
+        hertz, confidence = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        hops = x[: total * SWIFT_HOP].reshape(total, -1)
         confidence[np.abs(hops).max(1) < 1e-3] = 0.0  # the network answers at random on digital silence
         return regrid(0.016 * np.arange(len(hertz), dtype=np.float64), hertz, confidence, times, self.threshold)
+
+    def _run(self, x: Wave) -> tuple[Double, Double]:
+        """float32 [samples], 16 kHz -> Hz and confidence, a value for every 256 samples."""
+        feed = {"audio": x[None], "fmin": np.asarray(self.fmin, np.float32), "fmax": np.asarray(self.fmax, np.float32)}
+        hertz, confidence = (out[0].astype(np.float64) for out in self._session.run(["pitch", "confidence"], feed))
+        return hertz, confidence
 
 
 def regrid(at: Double, hertz: Double, confidence: Double, times: Double, threshold: float) -> F0:

@@ -91,6 +91,16 @@ def test_a_wave_is_tracked_alike_in_any_company(name: str, lengths: list[int], s
         assert ((voiced >= 60) & (voiced <= 800)).all()
 
 
+@pytest.mark.parametrize("seconds", [3.1, 6.4, 9.7])
+def test_windows_of_swift_join_without_a_seam(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = 0.01 * np.random.default_rng(1).standard_normal(int(seconds * RATE))
+    wave = harmonics(glide(100, 300, seconds)) + noise.astype(np.float32)
+    (windowed,) = tracker("swift", 60.0, 800.0).track([wave])
+    monkeypatch.setattr("model.pitch.SWIFT_WINDOW", 100_000)
+    (whole,) = tracker("swift", 60.0, 800.0).track([wave])
+    np.testing.assert_allclose(windowed, whole, rtol=1e-4)
+
+
 def test_regrid_interpolates_in_octaves_and_never_across_into_silence() -> None:
     at = np.array([0.0, 0.016, 0.032, 0.048])
     hertz = np.array([100.0, 400.0, 90.0, 90.0])

@@ -1,5 +1,6 @@
 """What a refresh has to do: a comparison of content keys, made before any stage runs."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,3 +86,8 @@ def write_plan(store: Store, plan: Plan, name: str) -> Path:
 def read_plan(path: str | Path) -> Plan:
     """The inverse of `write_plan`."""
     return _ADAPTER.validate_json(Path(path).read_bytes())
+
+
+def drop_plans(store: Store) -> None:
+    """Delete the plans of this refresh and of those before it that broke."""
+    shutil.rmtree(store.stages / "plans", ignore_errors=True)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from flows import dashboard, report
 from flows.lot import LotResult, prepare_lot, task_runner
-from flows.plan import Plan, make_plan, write_plan
+from flows.plan import Plan, drop_plans, make_plan, write_plan
 from flows.progress import active
 from flows.summary import Summary, stage_counts
 from flows.uploads import shards_of, upload_rows
@@ -69,6 +69,7 @@ def refresh(options: RefreshOptions) -> Summary:
         summary = summarise(store, plan, lots, rows, found, published=published is not None)
         if published:
             summary.report = write_report(store)
+        drop_plans(store)  # until here they are what links the audio of the stage cache with its speakers
     summary.wall_s = round(time.perf_counter() - began, 2)
     show(summary, store)
     return summary
@@ -109,7 +110,6 @@ def run_lots(plan: Plan, recipe: Recipe, store: Store) -> list[LotResult]:
             path = write_plan(store, plan, str(flow_run.id))
             results.append(run(str(path), number, len(plan.lots)))
             plan = replace(plan, samples_of=results[-1].samples_of)
-    path.unlink()
     return results
 
 

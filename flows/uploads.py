@@ -9,14 +9,25 @@ from flows.plan import Plan
 from storage import tables
 from storage.artifacts import Artifact
 from storage.keys import digest
-from storage.ledger import account, state_of
-from storage.records import Batch, Decoded, Failure, Interval, LedgerRow, ShardFile, Upload, UploadRow, UploadState
-from storage.rows import from_table, to_table
+from storage.ledger import Verdict, state_of
+from storage.records import (
+    Batch,
+    Decoded,
+    Interval,
+    LedgerRow,
+    Outcome,
+    Reason,
+    ShardFile,
+    Upload,
+    UploadRow,
+    UploadState,
+)
+from storage.rows import from_table
 from storage.store import Store
 from storage.units import to_seconds
 from tasks.execute import artifact_path
 from tasks.publish import Shards
-from tasks.shards import ledger_row
+from tasks.shards import write_broken
 
 
 def shards_of(store: Store, plan: Plan, lots: Iterable[LotResult]) -> Shards:
@@ -71,16 +82,9 @@ def upload_rows(
 
 def _broken_shards(store: Store, batch: Batch, error: str) -> tuple[str, list[ShardFile]]:
     key = digest(["broken", batch.id, [upload.sha256 for upload in batch.uploads], error])
-    files: list[ShardFile] = []
-    by_speaker: dict[str, list[LedgerRow]] = defaultdict(list)
-    for upload in batch.uploads:
-        failure = {"decode": Failure(upload.sha256, error)}
-        by_speaker[upload.speaker] += [ledger_row(upload, row) for row in account(upload, None, (), {}, failure)]
-    for speaker, rows in sorted(by_speaker.items()):
-        with tables.ShardWriter(store, "ledger", speaker, key) as writer:
-            writer.write(to_table(rows, LedgerRow))
-            files.append(tables.shard_file("ledger", writer.finish()))
-    return key, files
+    stage, _, words = error.partition(": ")
+    verdict = Verdict(Outcome.FAILED, Reason.STAGE_ERROR, stage, detail=words)
+    return key, write_broken(store, batch, key, verdict)
 
 
 def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[Interval]]:

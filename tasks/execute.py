@@ -96,7 +96,7 @@ def execute(work: Work) -> Done:
 def _todo(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:
     """The uploads to run on: all, or those the artifact lacks; never one that an earlier stage failed on whole."""
     if sealed:
-        return work.batch.uploads if old is None else ()
+        return work.batch.uploads if old is None or old.meta.failures else ()
     lost = {upload for artifact in inputs.values() for upload in artifact.meta.lost}
     wanted = {upload.sha256 for upload in work.batch.uploads} if old is None else set(old.meta.pending)
     return tuple(upload for upload in work.batch.uploads if upload.sha256 in wanted - lost)

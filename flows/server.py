@@ -1,12 +1,17 @@
 """Which Prefect server a command talks to: the one of PREFECT_API_URL, or a private one of the store on loopback.
 
 Prefect's ephemeral mode loses task runs when the process ends, so no command uses it. The private server keeps its
-SQLite database in `<store>/prefect`; a second command on the same store finds it running by `server.json`.
+SQLite database in `<store>/prefect`. Locks say who is there, and the operating system frees them whatever happens:
+- `.serving` is held by the server as long as it lives, and says its process and port: a second command finds it there;
+- `.clients` is shared by all commands that use the server, which ends when it can have that lock for itself. So the
+  command that started it may end, or be killed, before the others, and none loses its server;
+- `.starting` is held by a command that looks for the server or starts it: two do not start two.
 """
 
 import contextlib
-import json
+import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,13 +21,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from storage.errors import ServerError
-from storage.store import Store, read_json, write_atomic
+from storage.store import Store
 from storage.units import Seconds
 
 START_LIMIT: Seconds = 60.0
 """The first start creates the database: 8-9 s on two cores, later ones 3.5 s."""
+STOP_LIMIT: Seconds = 10.0
+"""For a server to end its connections; then it is killed."""
 
 
 def private_settings(store: Store, port: int) -> dict[str, str]:
@@ -44,23 +52,35 @@ class PrivateServer:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._process: subprocess.Popen[bytes] | None = None
-        self._mark = store.prefect / "server.json"
-        found = read_json(self._mark, {}).get("port")
-        self.port: int = found if found and _healthy(found) else self._start()
+        store.prefect.mkdir(parents=True, exist_ok=True)
+        self._starting = (store.prefect / ".starting").open("ab")
+        fcntl.flock(self._starting, fcntl.LOCK_EX)
+        self._clients = (store.prefect / ".clients").open("ab")
+        fcntl.flock(self._clients, fcntl.LOCK_SH)  # waits for a server that is ending
+        found = running(store)
+        self.port: int = found[1] if found else self._start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def _start(self) -> int:
-        self.store.prefect.mkdir(parents=True, exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
-        with (self.store.prefect / "server.log").open("ab") as log:
-            command = [sys.executable, "-m", "flows.serve", str(os.getpid()), str(port)]
-            environment = os.environ | private_settings(self.store, port)
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        serving, log = (self.store.prefect / ".serving").open("wb"), (self.store.prefect / "server.log").open("ab")
+        with serving, log:
+            fcntl.flock(serving, fcntl.LOCK_EX)  # the server inherits it: from here on `running` knows that it is there
+            command = [sys.executable, "-m", "flows.serve", str(self.store.prefect), str(serving.fileno()), str(port)]
+            self._process = subprocess.Popen(
+                command,
+                env=os.environ | private_settings(self.store, port),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[serving.fileno()],
+                start_new_session=True,  # Ctrl-C is for the command, which still has to tell the server how it ended
+            )
         return port
 
     def wait(self) -> None:
@@ -81,19 +101,46 @@ class PrivateServer:
                     f"see {self.store.prefect / 'server.log'}"
                 )
             time.sleep(0.05)
-        if self._process is not None:
-            write_atomic(self._mark, json.dumps({"port": self.port, "pid": self._process.pid}).encode())
+        self._starting.close()
 
     def stop(self) -> None:
-        """End the server if this process started it."""
-        if self._process is None:
-            return
-        self._mark.unlink(missing_ok=True)
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        """Leave the server. The last command to leave ends it, whoever started it."""
+        self._starting.close()
+        fcntl.flock(self._clients, fcntl.LOCK_UN)
+        if try_lock(self._clients) and (found := running(self.store)):
+            # until the lock goes, a new command waits at it, and so meets no server that is about to end
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found[0], signal.SIGTERM)
+            end = time.monotonic() + STOP_LIMIT
+            while running(self.store) and time.monotonic() < end:
+                time.sleep(0.02)
+            if running(self.store):
+                os.kill(found[0], signal.SIGKILL)
+        if self._process is not None and self._process.poll() is None and running(self.store) is None:
+            self._process.wait()
+        self._clients.close()
+
+
+def running(store: Store) -> tuple[int, int] | None:
+    """Process and port of the private server that runs for a store."""
+    path = store.prefect / ".serving"
+    while path.exists():
+        with path.open("rb") as file:
+            if try_lock(file, fcntl.LOCK_SH):
+                return None
+            if text := file.read().split():
+                return int(text[0]), int(text[1])
+        time.sleep(0.02)  # it has just begun, and has not written it yet
+    return None
+
+
+def try_lock(file: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock a file if that needs no waiting."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

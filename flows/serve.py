@@ -1,8 +1,8 @@
 """The private Prefect server as a process; it ends when no command uses it.
 
 `python -m flows.serve FOLDER DESCRIPTOR PORT`: a command that is killed cannot stop its server, so the server looks for
-it, and ends as soon as it can lock `FOLDER/.clients`, which every command that uses it shares. The descriptor is that of
-`FOLDER/.serving`, locked as long as this process lives (flows/server.py).
+it, and ends as soon as it can lock `FOLDER/.clients`, which every command that uses it shares. The descriptor is that
+of `FOLDER/.serving`, locked as long as this process lives (flows/server.py).
 """
 
 import fcntl

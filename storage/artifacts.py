@@ -179,6 +179,7 @@ class ArtifactWriter:
         if self._audio is not None:
             self._audio.close()
             self._audio = None
+            self._path.unlink(missing_ok=True)  # never old rows beside new audio: dying here costs the stage anew
         self._stack.close()
         with (
             replacing(self._path) as temporary,

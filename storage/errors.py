@@ -8,6 +8,7 @@ VoicemillError
 ├── StoreError             the store is damaged, or not a store
 │   └── StoreBusy          another refresh holds the store
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
+├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
 """
 
@@ -52,6 +53,10 @@ class StoreBusy(StoreError):
 
 class BreakerOpen(VoicemillError):
     """The circuit breaker stopped a publish."""
+
+
+class WorkerDied(VoicemillError):
+    """Worker processes died, and no upload is to blame."""
 
 
 class ServerError(VoicemillError):

@@ -5,11 +5,14 @@
   artifact is replaced by the repaired one. A `sealed` stage (shards: its files are named by its key) never repairs;
   what is missing becomes part of its key instead.
 - It is not there: the stage runs.
+
+A stage guards its work on each upload. What gets past that (an error outside every guard, a worker process that dies)
+is blamed by trying the uploads in halves: those that break the stage alone are recorded as failed, the rest is run.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +72,7 @@ def execute(work: Work) -> Done:
     """Bring the output of `work` into being, or find it there."""
     began = time.perf_counter()
     stage, store = BY_NAME[work.stage], Store(Path(work.store))
-    inputs = {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
+    inputs = _inputs(work)
     missing = {upload for artifact in inputs.values() for upload in artifact.meta.pending}
     key = digest([work.key, sorted(missing)]) if stage.sealed and missing else work.key
     path = artifact_path(store, work.stage, key)
@@ -78,12 +81,23 @@ def execute(work: Work) -> Done:
     if old is not None and not todo:
         return Done(work.stage, work.batch.id, key, str(path), 0, 0.0, False, old.meta.pending, 0.0, 0.0)
     _reset_peak()
-    artifact = _run(stage, replace(work, key=key), inputs, missing, old, todo, path)
+    died = [upload.sha256 for upload in todo if upload.sha256 in work.buried]
+    failures = {u: Failure(u, f"a worker died in {work.stage}", reason=Reason.WORKER_DIED) for u in died}
+    work = replace(work, key=key)
+    try:
+        artifact = _run(stage, work, inputs, missing, old, todo, failures)
+    except Exception as error:
+        if _of_machine(error):
+            raise  # the store cannot be written, or read: the task fails, the flow decides
+        alive = tuple(upload for upload in todo if upload.sha256 not in failures)
+        blamed = blame(alive, lambda uploads: rehearse(work, uploads))
+        failures |= {upload: Failure(upload, words) for upload, words in blamed.items()}
+        artifact = _run(stage, work, inputs, missing, old, todo, failures)
     return Done(
         work.stage,
         work.batch.id,
-        key,
-        str(path),
+        artifact.meta.key,
+        str(artifact.path),
         artifact.table().num_rows,
         sum(upload.seconds for upload in todo),
         True,
@@ -93,10 +107,22 @@ def execute(work: Work) -> Done:
     )
 
 
+def uploads_at(work: Work) -> tuple[Upload, ...]:
+    """The uploads that `execute` would run the stage on."""
+    path = artifact_path(Store(Path(work.store)), work.stage, work.key)
+    old = Artifact(path) if path.exists() else None
+    return _todo(work, _inputs(work), old, sealed=BY_NAME[work.stage].sealed)
+
+
+def _inputs(work: Work) -> dict[str, Artifact]:
+    store = Store(Path(work.store))
+    return {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
+
+
 def _todo(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:
     """The uploads to run on: all, or those the artifact lacks; never one that an earlier stage failed on whole."""
     if sealed:
-        return work.batch.uploads if old is None or old.meta.failures else ()
+        return work.batch.uploads if old is None else ()
     lost = {upload for artifact in inputs.values() for upload in artifact.meta.lost}
     wanted = {upload.sha256 for upload in work.batch.uploads} if old is None else set(old.meta.pending)
     return tuple(upload for upload in work.batch.uploads if upload.sha256 in wanted - lost)
@@ -109,19 +135,26 @@ def _run(
     missing: set[str],
     old: Artifact | None,
     todo: tuple[Upload, ...],
-    path: Path,
+    known: dict[str, Failure],
 ) -> Artifact:
+    """Run the stage and write its artifact; uploads in `known` have failed already.
+
+    A sealed stage runs on those too, and says in its output that they failed; its key says so as well, so that the next
+    refresh finds nothing under the key it looks for, and tries again.
+    """
     began = time.perf_counter()
-    buried = [u for u in todo if u.sha256 in work.buried]
-    failures = [Failure(u.sha256, f"a worker died in {work.stage}", reason=Reason.WORKER_DIED) for u in buried]
+    if stage.sealed and known:
+        work = replace(work, key=digest([work.key, sorted(known)]))
+    failures = list(known.values())
     redone = {upload.sha256 for upload in todo}
     rows: list[Any] = []
-    with ArtifactWriter(path) as writer:
+    with ArtifactWriter(artifact_path(Store(Path(work.store)), work.stage, work.key)) as writer:
         if old is not None:
             kept: list[Any] = old.rows(stage.row)
             rows = [row for row in kept if row.upload not in redone]
             _copy_audio(old, writer, redone)
-        for record in produce(stage, work, artifacts, tuple(u for u in todo if u not in buried)):
+        healthy = todo if stage.sealed else tuple(upload for upload in todo if upload.sha256 not in known)
+        for record in produce(stage, work, artifacts, healthy, known) if healthy else ():
             if isinstance(record, Audio):
                 writer.audio(record.upload, record.index, record.wave)
             elif isinstance(record, Failure):
@@ -138,8 +171,14 @@ def _run(
         return writer.finish(rows, stage.row, meta)
 
 
-def produce(stage: Stage[Any], work: Work, artifacts: dict[str, Artifact], todo: tuple[Upload, ...]) -> Iterator[Any]:
-    """The stage's records; an error that no guard of the stage caught fails every upload it was working on."""
+def produce(
+    stage: Stage[Any],
+    work: Work,
+    artifacts: dict[str, Artifact],
+    todo: tuple[Upload, ...],
+    failed: Mapping[str, Failure],
+) -> Iterator[Any]:
+    """The stage's records for some uploads."""
     store = Store(Path(work.store))
     inputs = Inputs(
         replace(work.batch, uploads=todo),
@@ -150,16 +189,53 @@ def produce(stage: Stage[Any], work: Work, artifacts: dict[str, Artifact], todo:
         store,
         work.recipe,
         work.feature_tables,
+        failed,
     )
     try:
         yield from stage.run(inputs, work.config.of(stage.name))
-    except OSError:
-        raise  # the store itself cannot be written: the task fails, the flow decides
-    except Exception as error:  # whatever a model or a library does to us must end as an outcome of these uploads
-        for upload in todo:
-            yield Failure(upload.sha256, f"{type(error).__name__}: {error}"[:500])
     finally:
         inputs.close()
+
+
+def rehearse(work: Work, uploads: tuple[Upload, ...]) -> str:
+    """Run the stage on some uploads and keep nothing: the error that no guard of the stage catches, "" = none."""
+    stage, died = BY_NAME[work.stage], dict.fromkeys(work.buried, Failure("", "", reason=Reason.WORKER_DIED))
+    try:
+        for _ in produce(stage, work, _inputs(work), uploads, died if stage.sealed else {}):
+            pass
+    except Exception as error:  # whatever a model or a library does to us must end as an outcome of these uploads
+        if _of_machine(error):
+            raise
+        return f"{type(error).__name__}: {error}"[:500]
+    return ""
+
+
+PROBES = 5
+
+
+def blame(uploads: tuple[Upload, ...], attempt: Callable[[tuple[Upload, ...]], str]) -> dict[str, str]:
+    """Upload -> error, of those that alone make an attempt fail; found by halves.
+
+    Where several of many fail alike it is nobody's own fault (a model that cannot be loaded): all of them have failed.
+    """
+    if len(uploads) > 2 * PROBES:
+        alone = {attempt((upload,)) for upload in uploads[:: len(uploads) // PROBES]}
+        if len(alone) == 1 and (words := alone.pop()):
+            return {upload.sha256: words for upload in uploads}
+    return _by_halves(uploads, attempt)
+
+
+def _by_halves(uploads: tuple[Upload, ...], attempt: Callable[[tuple[Upload, ...]], str]) -> dict[str, str]:
+    words = attempt(uploads) if uploads else ""
+    if not words or len(uploads) == 1:
+        return {upload.sha256: words for upload in uploads} if words else {}
+    half = len(uploads) // 2
+    return _by_halves(uploads[:half], attempt) | _by_halves(uploads[half:], attempt)
+
+
+def _of_machine(error: Exception) -> bool:
+    """Whether the operating system refused something, as a full disk does; libraries also raise OSError for data."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _copy_audio(old: Artifact, writer: ArtifactWriter, redone: set[str]) -> None:

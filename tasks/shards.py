@@ -81,8 +81,13 @@ def write_broken(store: Store, batch: Batch, key: str, failure: Verdict) -> list
 
 
 def intervals(results: Results, upload: Upload, settings: Settings) -> list[Interval]:
-    """The ledger of one upload."""
+    """The ledger of one upload; one row where this stage itself failed on it before."""
     sha256 = upload.sha256
+    if failure := results.inputs.failed.get(sha256):
+        decoded = results.decoded.get(sha256)
+        samples = decoded.samples if decoded else to_samples(upload.seconds)
+        said = (Outcome.FAILED, failure.reason.value, STAGE.name, None, None, failure.error)
+        return [Interval(sha256, 0, samples, *said)]
     cut, rules = results.cut.get(sha256, []), settings.model_dump()
     verdicts = {s.index: verdict(results, s, **rules) for s in cut if s.outcome is Outcome.KEPT}
     failures = results.failures.get((sha256, -1), {})

@@ -57,6 +57,8 @@ class Inputs:
     """sha256 of the recipe (`shards` writes it into the rows)."""
     feature_tables: Mapping[str, str] = field(default_factory=dict)
     """Stage name -> table, as {"content": "features/mfcc-0123abcd"} (`shards` reads it)."""
+    failed: Mapping[str, Failure] = field(default_factory=dict)
+    """Uploads on which this stage itself has failed before (`shards` accounts for them)."""
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @cached_property

@@ -10,21 +10,21 @@ import ctypes.util
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from types import FrameType
 from typing import TypeVar
 
-from storage.artifacts import Artifact
+from storage.errors import WorkerDied
 from storage.records import Upload
-from storage.store import Store
-from tasks.config import BY_NAME
-from tasks.execute import Done, Work, artifact_path, execute, produce
+from tasks.execute import Done, Work, blame, execute, rehearse, uploads_at
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class WorkerPool:
 
     def __init__(self, count: int, threads: int) -> None:
         self._threads = threads
+        self._ended = False
         self._free: queue.Queue[ProcessPoolExecutor] = queue.Queue()
         for _ in range(count):
             self._free.put(self._spawn())
@@ -43,38 +44,68 @@ class WorkerPool:
         return ProcessPoolExecutor(1, context, _settle, (os.getpid(), self._threads))
 
     def run(self, work: Work) -> Done:
-        """Execute in a free process. When it dies: find the uploads that kill it, fail those, do the rest."""
-        try:
-            return self._call(execute, work)
-        except BrokenProcessPool:
-            killers = self._killers(work, work.batch.uploads)
-            return self._call(execute, replace(work, buried=tuple(upload.sha256 for upload in killers)))
+        """Execute in a free process. When it dies: find the uploads that kill it, fail those, do the rest.
 
-    def _killers(self, work: Work, uploads: tuple[Upload, ...]) -> list[Upload]:
-        try:
-            self._call(_rehearse, work, uploads)
-        except BrokenProcessPool:
-            if len(uploads) == 1:
-                return list(uploads)
-            half = len(uploads) // 2
-            return self._killers(work, uploads[:half]) + self._killers(work, uploads[half:])
-        return []
+        Raises:
+            WorkerDied: it dies again and again, but of no upload alone.
+        """
+        for _ in range(3):
+            try:
+                return self._call(execute, work)
+            except BrokenProcessPool:
+                uploads = tuple(u for u in self._call(uploads_at, work) if u.sha256 not in work.buried)
+                killers = blame(uploads, partial(self._attempt, work))
+                work = replace(work, buried=(*work.buried, *killers))
+        raise WorkerDied(f"a worker process died in {work.stage} three times, but of no upload alone")
+
+    def _attempt(self, work: Work, uploads: tuple[Upload, ...]) -> str:
+        for _ in range(2 if len(uploads) == 1 else 1):  # blamed only if it dies twice: others may kill a process, too
+            try:
+                self._call(rehearse, work, uploads)
+                return ""
+            except BrokenProcessPool:
+                continue
+        return "died"
 
     def _call(self, function: Callable[..., T], *arguments: object) -> T:
         executor = self._free.get()
         try:
-            return executor.submit(function, *arguments).result()
+            try:
+                future = self._submit(executor, function, *arguments)
+            except BrokenProcessPool:  # it died while it had nothing to do
+                executor = self._replace(executor)
+                future = self._submit(executor, function, *arguments)
+            return future.result()
         except BrokenProcessPool:
-            executor.shutdown(wait=False)
-            executor = self._spawn()
+            executor = self._replace(executor)
             raise
         finally:
             self._free.put(executor)
+
+    def _submit(self, executor: ProcessPoolExecutor, function: Callable[..., T], *arguments: object) -> Future[T]:
+        if self._ended:
+            raise WorkerDied("the worker processes were ended")
+        # a process inherits what its starter blocks: Ctrl-C is for the parent, which ends its workers
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return executor.submit(function, *arguments)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _replace(self, executor: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        executor.shutdown(wait=False)
+        return self._spawn()
 
     def close(self) -> None:
         """End the processes."""
         while not self._free.empty():
             self._free.get().shutdown(wait=True, cancel_futures=True)
+
+    def kill(self) -> None:
+        """End the processes at once, whatever they do; whoever waits for one gets an error."""
+        self._ended = True
+        for child in multiprocessing.active_children():
+            child.kill()
 
 
 _active: WorkerPool | None = None
@@ -93,7 +124,8 @@ def pool(count: int) -> Iterator[None]:
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     _active = WorkerPool(count, threads)
     try:
-        yield
+        with _ended_by(signal.SIGINT, _active.kill):
+            yield
     finally:
         _active.close()
         _active = None
@@ -104,17 +136,29 @@ def pool(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _ended_by(number: signal.Signals, end: Callable[[], None]) -> Iterator[None]:
+    """Within the block a signal first calls `end`: threads that wait for a worker would hold up what follows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(number)
+
+    def handle(caught: int, frame: FrameType | None) -> None:
+        end()
+        if callable(before):
+            before(caught, frame)
+
+    signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def execute_anywhere(work: Work) -> Done:
     """Execute in a worker process where a pool is open, else here (threads, Dask, Ray)."""
     return _active.run(work) if _active else execute(work)
-
-
-def _rehearse(work: Work, uploads: tuple[Upload, ...]) -> None:
-    """Run a stage on some uploads and keep nothing: does the process survive it?"""
-    store = Store(Path(work.store))
-    artifacts = {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
-    for _ in produce(BY_NAME[work.stage], work, artifacts, uploads):
-        pass
 
 
 def _settle(parent: int, threads: int) -> None:

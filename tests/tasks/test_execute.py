@@ -12,7 +12,7 @@ from storage.records import Batch, Decoded, Denoised, Failure, Reason, Upload
 from storage.store import Store
 from tasks import execute as execute_
 from tasks.config import Config
-from tasks.execute import Work, artifact_path, execute
+from tasks.execute import Work, artifact_path, blame, execute
 from tasks.stage import Audio, Inputs, Stage, StageSettings, guarded
 
 BATCH = Batch("b" * 16, 1, tuple(Upload(name * 64, "ann", f"{name}.wav", 9, seconds=2.0) for name in "abc"))
@@ -130,6 +130,58 @@ def test_an_error_outside_every_guard_fails_the_uploads_at_work(bench: Bench, mo
     done = bench.run("decode")
     assert done.pending == (A, B, C)
     assert {f.error for f in Artifact(Path(done.uri)).meta.failures} == {"RuntimeError: the model is broken"}
+
+
+def test_an_error_outside_every_guard_is_blamed_on_its_upload(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(inputs: Inputs, _: NoSettings) -> Iterator[Any]:
+        for upload in inputs.batch.uploads:
+            yield Decoded(upload.sha256, 4, "", "pcm", 32000, 1)
+            if upload.sha256 == B:
+                raise OSError("no weights in this file")  # as libraries do: of the data, not of the machine
+
+    monkeypatch.setitem(execute_.BY_NAME, "decode", Stage("decode", 1, NoSettings, (), Decoded, trip))
+    done = bench.run("decode")
+    assert (done.pending, bench.rows(done)) == ((B,), [A, C])
+    assert Artifact(Path(done.uri)).meta.failures == (Failure(B, "OSError: no weights in this file"),)
+
+
+def test_blame_finds_each_culprit_and_nobody_for_a_crowd() -> None:
+    crowd = tuple(Upload(f"{n:064}", "ann", f"{n}.wav", 9) for n in range(40))
+    guilty, tried = {crowd[3].sha256, crowd[4].sha256, crowd[39].sha256}, []
+
+    def attempt(uploads: tuple[Upload, ...]) -> str:
+        tried.append(len(uploads))
+        return "boom" if guilty & {upload.sha256 for upload in uploads} else ""
+
+    assert blame(crowd, attempt) == dict.fromkeys(sorted(guilty), "boom")
+    assert len(tried) < 40
+    assert blame((), attempt) == {}
+    assert blame(crowd, lambda uploads: "too many" if len(uploads) > 9 else "") == {}
+    assert blame(crowd, lambda _: "no model") == {upload.sha256: "no model" for upload in crowd}
+
+
+def test_a_sealed_stage_accounts_for_what_it_failed_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+
+    def seal(inputs: Inputs, _: NoSettings) -> Iterator[Any]:
+        told.append(sorted(inputs.failed))
+        for upload in inputs.batch.uploads:
+            if upload.sha256 in bench.broken - inputs.failed.keys():
+                raise ValueError("too hard")
+            yield Denoised(upload.sha256, 0, 20.0, False)
+
+    monkeypatch.setitem(
+        execute_.BY_NAME, "shards", Stage("shards", 1, NoSettings, ("denoise",), Denoised, seal, sealed=True)
+    )
+    bench.run("decode")
+    bench.run("denoise")
+    bench.broken = {B}
+    first, again = bench.run("shards"), bench.run("shards")
+    assert first.key == again.key != "key-shards"
+    assert (first.pending, bench.rows(first), again.ran) == ((B,), [A, B, C], True)
+    assert told[-1] == [B]
+    bench.broken = set()
+    assert (bench.run("shards").key, told[-1]) == ("key-shards", [])
 
 
 def test_a_store_that_cannot_be_written_is_an_error_of_the_task(bench: Bench) -> None:

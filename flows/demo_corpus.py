@@ -49,7 +49,7 @@ class Voice:
 VOICES = (
     Voice("alice", "en", "en-us+f1", 155, 55, 60, -22.0, "white", 32.0, "wav"),
     Voice("brian", "en", "en-us+m7", 150, 40, 50, -26.0, "pink", 28.0, "flac"),
-    Voice("clara sue", "en", "en-gb-scotland+f4", 160, 60, 65, -30.0, "white", 34.0, "stereo"),
+    Voice("clara sue", "en", "en-us+belinda", 160, 50, 65, -30.0, "white", 34.0, "stereo"),
     Voice("greta", "de", "de+Annie", 150, 50, 55, -24.0, "hum", 27.0, "flac"),
     Voice("jürgen", "de", "de+m1", 145, 35, 45, -28.0, "pink", 30.0, "wav"),
     Voice("mei", "zh", "cmn+f4", 160, 60, 60, -20.0, "white", 26.0, "wav"),
@@ -89,11 +89,11 @@ class DemoUpload:
 
 @dataclass(frozen=True)
 class Specials:
-    """The paths of the files that shall not simply be prepared, or not twice."""
+    """The paths of the files that are not simply prepared. A copy sorts after its original, and the original stays."""
 
-    re_upload: str = "mei/01 (1).wav"
+    re_upload: str = "mei/01_again.wav"
     """The bytes of `mei/01.wav` again."""
-    same_samples: str = "mei/02.flac"
+    same_samples: str = "mei/02_copy.flac"
     """The samples of `mei/02.wav` as FLAC."""
     truncated: str = "alice/cut-short.wav"
     """Its header states twice the samples that follow."""

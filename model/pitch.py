@@ -5,6 +5,8 @@ unvoiced); frame i is centred on sample 320 i + 160, so two of them stand over e
 `tests/bench/f0.py` compares them.
 """
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -325,9 +327,6 @@ class Fcpe:
 
     @cached_property
     def _model(self) -> Any:
-        import contextlib
-        import io
-
         try:
             import torchfcpe
         except ImportError:
@@ -341,7 +340,7 @@ class Fcpe:
     def _one(self, wave: Wave) -> F0:
         total = frames_of(len(wave))
         x = torch.from_numpy(np.pad(halved(wave), (80, 400)))[None, :, None]
-        with torch.inference_mode():
+        with torch.inference_mode(), contextlib.redirect_stdout(io.StringIO()):  # it prints a line for each loud wave
             hertz = self._model.infer(
                 x,
                 sr=RATE // 2,

@@ -3,7 +3,7 @@
 What: float16 [frames, dims]; frame i covers samples 640 i to 640 i + 800 at 32 kHz.
 Method: engine `encoder` is any HuBERT, wav2vec 2.0 or WavLM by hub id or local folder (HuBERT: Hsu et al., IEEE/ACM
 TASLP 29, 2021), one layer of it; engine `mfcc` stands in where no model is at hand, and is named so in tables.
-Cost: HuBERT-base about 20 x real time on two cores with bfloat16 (`tests/bench/hubert.py`); MFCC over 1,000 x on one.
+Cost, times real time on one core: HuBERT-base 11 with bfloat16 (`tests/bench/hubert.py`), MFCC 6,000.
 On a CPU segments go one by one, so the bytes of one never depend on its neighbours; GPU batches are sorted by length,
 and padding changes only the last bits.
 """
@@ -45,8 +45,8 @@ class Settings(StageSettings):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: bfloat16 where the hardware multiplies it. A result that is not finite is computed again in float32."""
     batch_s: Seconds | None = None
-    """Seconds of padded audio in one batch, 0 = one segment at a time. Default: 0 on a CPU, where larger batches are no
-    faster (`tests/bench/hubert.py`), 60 on a GPU."""
+    """Seconds of padded audio in one batch, 0 = one segment at a time. Default: 0 on a CPU, where batches gain
+    7 % (`tests/bench/hubert.py`) and the bytes of a segment would depend on its neighbours; 60 on a GPU."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

@@ -2,8 +2,8 @@
 
 What: float16 [frames, 1] in Hz, 0 = unvoiced; frame i is centred on sample 320 i + 160, two over each frame of `mel`.
 Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its wheel. Of the engines compared in
-`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 140 x real time on one core. `autocorrelation` (Boersma
-1993) runs at 500 x and is as good on clean speech, but hears a voice in more of the noise.
+`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 140 x real time on one core. `autocorrelation`
+(Boersma 1993) runs at 500 x and is as good on clean speech, but hears a voice in more of the noise.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

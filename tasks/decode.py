@@ -3,7 +3,7 @@
 Method: soundfile first, PyAV for the rest, mean of the channels, soxr HQ (storage/audio.py). Block by block: a minute
 of samples is held at a time, so that three hours cost no more memory than three minutes. Samples beyond [-1, 1] in a
 float file stay as they are. What is read is what was scanned: the bytes are hashed again first.
-Cost: 1,000 times real time on one core, FLAC at 16 kHz.
+Cost: 1,900 times real time on one core for FLAC at 16 kHz, 560 at 48 kHz; 135 MB for an upload of three hours.
 Source: libsndfile 1.2, FFmpeg's libavcodec, libsoxr; docs of `soxr.ResampleStream`.
 """
 

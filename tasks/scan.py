@@ -3,7 +3,7 @@
 Method: list, hash the bytes of what is new or touched (size and times are remembered in `<store>/stages/scan`, so a
 quiet inbox is not read again), read metadata, transcripts and consents, compare with the uploads of the last version.
 Every file gets one state: an upload to prepare, or held, refused, duplicate or failed, with a detail that says why.
-Cost: 20,000 known uploads in 1 s; new ones at the speed of sha256, plus 1 ms each for the header.
+Cost: 20,000 known uploads with a sidecar each take 1.5 s of one core; new ones 0.4 ms each and the speed of sha256.
 """
 
 from collections import Counter

@@ -3,8 +3,8 @@
 What: forced alignment of the text that `transcribe` gives with the kept segments. Engine `ctc`: a wav2vec 2.0 model for
 each language (model/ctc.py). Engine `pocketsphinx`: English with the model in its wheel (model/pocket.py).
 A text of a whole upload is aligned with its kept segments end to end; a word goes to the segment that holds most of it.
-A text that does not fit its audio has status `failed` and says why: no path, words missing, or a mean score too low.
-Cost: ctc a little more than the emissions of its model, pocketsphinx about a tenth of real time a core.
+A text that does not fit its audio has status `failed` and says why: no path, words missing, or scores too low.
+Cost: ctc a little more than the emissions of its model, pocketsphinx about 10 x real time a core.
 Rows do not depend on the batch with pocketsphinx; with ctc but for the rounding of bfloat16 (see model/ctc.py).
 """
 
@@ -38,11 +38,11 @@ class Settings(StageSettings):
     models: dict[str, str] = Field(default_factory=dict)
     """Language -> model of engine ctc: a torchaudio bundle, a hub id or a local folder. Default none: what is embedded
     needs no download."""
-    min_score: float = Field(0.5, ge=0.0, le=1.0)
-    """Mean word score of a segment under which pocketsphinx's alignment has failed. Default calibrated on right,
-    exchanged and shuffled transcripts of real speech, see tests/bench/align.py."""
+    min_score: float = Field(0.36, ge=0.0, le=1.0)
+    """Lower quartile of a segment's word scores under which pocketsphinx's alignment has failed. Default calibrated on
+    right, exchanged and shuffled transcripts of real and of synthetic speech, see tests/bench/align_calibration.py."""
     min_score_ctc: float = Field(0.2, ge=0.0, le=1.0)
-    """The same for ctc: mean probability of the characters. Default: our own; right text has 0.5 and more."""
+    """The same for ctc. Default: our own, not calibrated; right texts have 0.5 and more."""
     batch_s: Seconds = Field(60.0, gt=0.0)
     """Audio that a ctc model hears at once, with padding. Default: measured, more gains nothing on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from storage.artifacts import Wave
+from storage.artifacts import Wave, Waves
 from storage.records import Segment
 from tasks.prepared import prepared_waves
 from tasks.stage import Inputs
@@ -17,16 +17,22 @@ def inputs_for(listen_to: ListenTo, *more: str) -> tuple[str, ...]:
 
 
 def heard(inputs: Inputs, listen_to: ListenTo) -> Callable[[Segment], Wave]:
-    """A function that reads one segment: float32 [stop - start], 32 kHz. Files are opened at its first call."""
-    if listen_to == "prepared":
-        prepared = prepared_waves(inputs)
-        return lambda segment: prepared.read(segment.upload, segment.index)
-    opened: list[Callable[[Segment], Wave]] = []
+    """A function that reads one segment: float32 [stop - start], 32 kHz. Files are opened at its first call.
+
+    It raises ValueError where the audio does not hold the whole segment.
+    """
+    prepared = prepared_waves(inputs)
+    opened: list[Waves] = []
 
     def read(segment: Segment) -> Wave:
-        if not opened:
-            waves = inputs.waves("decode")
-            opened.append(lambda s: waves.read(s.upload, -1, s.start, s.stop))
-        return opened[0](segment)
+        if listen_to == "prepared":
+            wave = prepared.read(segment.upload, segment.index)
+        else:
+            if not opened:
+                opened.append(inputs.waves("decode"))
+            wave = opened[0].read(segment.upload, -1, segment.start, segment.stop)
+        if len(wave) != segment.stop - segment.start:
+            raise ValueError(f"{len(wave)} samples of the {segment.stop - segment.start} of segment {segment.index}")
+        return wave
 
     return read

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from model.words import Span, join, split
 from storage.records import Aligned, Segment, Transcript, Word
 
@@ -77,14 +79,19 @@ def _home(span: Span, offsets: list[int]) -> int:
     return inside.index(max(inside))
 
 
+def quality(scores: Sequence[float]) -> float:
+    """The lower quartile of the word scores: of a text that is not that of the audio, some words fit by chance."""
+    return float(np.quantile(scores, 0.25))
+
+
 def _judged(row: Aligned, least: float) -> Aligned:
-    """`row` as it is, or failed: a score too low, or times that no speech has."""
-    seconds = sum(word.stop - word.start for word in row.words)
-    score = sum(word.score * (word.stop - word.start) for word in row.words) / max(seconds, 1)
+    """`row` as it is, or failed: scores too low, or a word without length."""
+    score = quality([word.score for word in row.words])
     if any(word.stop <= word.start for word in row.words):
         return replace(row, words=(), status="failed", detail="a word has no length")
     if score < least:
-        return replace(row, words=(), status="failed", detail=f"mean score {score:.3f} is under {least:g}")
+        return replace(row, words=(), status="failed", detail=f"a quarter of its words score under {score:.3f}, "
+                       f"less than {least:g}: this is not the text of this audio")  # fmt: skip
     return row
 
 

@@ -31,14 +31,14 @@ class Settings(StageSettings):
     engine: Engine = "cascade"
     """`cascade`: WebRTC proposes, Silero confirms; `silero` or `webrtc` alone."""
     webrtc_mode: int = Field(1, ge=0, le=3)
-    """How strict WebRTC is; 0 lets most through. Mode 2 and 3 lose speech that nothing brings back."""
+    """How strict WebRTC is; 0 lets most through. What a strict mode loses, nothing brings back."""
     reach_s: Seconds = Field(0.3, ge=0, le=10)
     """Seconds. In the cascade, Silero listens this far around what WebRTC proposed: it hears onsets in context."""
-    doubt: float = Field(0.1, ge=0, le=1)
+    doubt: float = Field(0.08, ge=0, le=1)
     """Share of the frames of 16 s on which Silero is undecided (0.1 to 0.9) from which it listens to them backward as
     well, and the mean counts. 0: always; 1: never. Clean speech stays under it; in noise it saves most false alarms."""
-    threshold_up: float = Field(0.7, gt=0, le=1)
-    """Probability that a run must reach to be speech."""
+    threshold_up: float = Field(0.8, gt=0, le=1)
+    """Probability that a run must reach to be speech; from 0.7 to 0.9 little changes."""
     threshold_down: float = Field(0.45, gt=0, le=1)
     """Probability under which a run ends. Under a half, so that one direction alone can be sure of a frame."""
     min_speech_s: Seconds = Field(0.1, ge=0)
@@ -50,7 +50,7 @@ class Settings(StageSettings):
     min_segment_s: Seconds = Field(1.0, ge=0)
     """Seconds. Shorter segments are filtered as `too_short`; few-shot cloning has no use for them."""
     max_segment_s: Seconds = Field(15.0, ge=1)
-    """Seconds. Longer ones are cut; what s1 of GPT-SoVITS trains on is of this length or shorter."""
+    """Seconds. Longer ones are cut; at least twice `min_segment_s` and 0.1 s."""
     whole_when_transcribed: bool = True
     """An upload that came with its transcript stays one segment, first to last speech, if `max_segment_s` allows."""
 

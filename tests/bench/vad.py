@@ -4,7 +4,8 @@ Material, built as it runs from `../shared/speech`: read utterances of 1.5-8 s, 
 come within 35 dB of their loudest 10 ms, all brought to one level; pauses of 0.8-2.5 s between them; one noise,
 repeated, over all of a session at 60, 10 or 5 dB below the mean power of the speech. The level of a session is drawn
 from -36 to -20 dBFS. Scored on 10 ms frames; 200 ms to both sides of every joint are left out. A speaker or a noise is
-in one of two halves: settings were chosen on `tune`, the figures that count are those of `report`.
+in one of two halves: settings were chosen on `tune`, the figures that count are those of `report`. Pauses of 0.5 s and
+longer inside a recording are no speech here and part it in two: with `--inner 100000` they count as speech.
 
     python tests/bench/vad.py [--half report|tune] [--utterances N] [--seed S]
 """
@@ -133,12 +134,10 @@ def levelled(wave: Wave) -> Wave:
     return (wave / np.sqrt((wave.astype(np.float64) ** 2).mean())).astype(np.float32)
 
 
-def sessions(half: str, snr_db: int, per_session: int, seed: int, names: tuple[str, ...] = ()) -> Iterator[Session]:
-    """One session of `per_session` utterances for each noise of the half (or those named)."""
-    material = utterances(half)
+def sessions(half: str, snr_db: int, per_session: int, seed: int, inner: Frames = INNER) -> Iterator[Session]:
+    """One session of `per_session` utterances for each noise of the half."""
+    material = utterances(half, inner)
     for number, name in enumerate(noises(half)):
-        if names and name not in names:
-            continue
         rng = np.random.default_rng([seed, number])
         parts: list[Wave] = []
         truth: list[Mask] = []
@@ -186,16 +185,17 @@ def judged(session: Session, settings: Settings) -> tuple[Score, Score]:
 
 
 def speeds(sample: list[Wave], repeat: int = 5) -> dict[str, float]:
-    """Times real time on one core, resampling and cutting included: the median of `repeat` runs, engines in turn."""
+    """Times real time per second of processor time on one thread, resampling and cutting included: the median of
+    `repeat` runs, engines in turn."""
     seconds = sum(map(len, sample)) / RATE
     runs: dict[str, list[float]] = {engine: [] for engine in ENGINES}
     for _ in range(repeat):
         for engine, settings in ENGINES.items():
-            start = time.perf_counter()
+            start = time.process_time()
             for wave in sample:
                 found = probability(wave, settings)
                 tiled("upload", found, hop(settings.engine), len(wave), False, settings)
-            runs[engine].append(seconds / (time.perf_counter() - start))
+            runs[engine].append(seconds / (time.process_time() - start))
     return {engine: float(np.median(values)) for engine, values in runs.items()}
 
 
@@ -204,20 +204,21 @@ def main() -> None:
     parser.add_argument("--half", choices=("report", "tune"), default="report")
     parser.add_argument("--utterances", type=int, default=30, help="per noise")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--inner", type=int, default=INNER, help="frames of 10 ms")
     args = parser.parse_args()
 
     totals: dict[str, Score] = {}
     by_noise: dict[str, list[float]] = {}
     seconds = 0.0
     for snr in SNRS:
-        for session in sessions(args.half, snr, args.utterances, args.seed):
+        for session in sessions(args.half, snr, args.utterances, args.seed, args.inner):
             seconds += len(session.wave) / RATE
             for engine, settings in ENGINES.items():
                 for kind, one in zip(("speech", "kept"), judged(session, settings), strict=True):
                     name = f"{engine} {snr} {kind}"
                     totals[name] = totals.get(name, Score()) + one
                     by_noise[f"{name} {session.noise}"] = [round(one.hit, 4), round(one.false, 4)]
-    voices = utterances(args.half)
+    voices = utterances(args.half, args.inner)
     print(
         f"half {args.half}, seed {args.seed}: {seconds / 60 / len(SNRS):.1f} min at each SNR, {len(voices)} utterances,"
     )
@@ -232,8 +233,8 @@ def main() -> None:
         shares = [by_noise[f"cascade {snr} kept {noise}"] for snr in SNRS]
         print(f"{noise:26}" + "".join(f"  {hit:.3f} / {false:.3f}" for hit, false in shares))
 
-    clean = next(sessions(args.half, 60, args.utterances, args.seed)).wave
-    noisy = next(sessions(args.half, 10, args.utterances, args.seed)).wave
+    clean = next(sessions(args.half, 60, args.utterances, args.seed, args.inner)).wave
+    noisy = next(sessions(args.half, 10, args.utterances, args.seed, args.inner)).wave
     quiet = np.concatenate([np.pad(part, (0, 2 * len(part))) for part in np.array_split(clean, 20)])
     rates = {"60 dB": speeds([clean]), "10 dB": speeds([noisy]), "two thirds digital silence": speeds([quiet])}
     print("\ntimes real time on one core")

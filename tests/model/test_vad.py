@@ -60,3 +60,18 @@ def test_silero_is_the_published_model_frame_by_frame() -> None:
         context = frame[-64:]
     found = speech_probability([wave], "silero", 1, 0, 1)
     np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-6)
+
+
+def test_where_in_doubt_both_directions_count_alike() -> None:
+    rng = np.random.default_rng(11)
+    wave = np.zeros(12 * RATE, np.float32)
+    wave[2 * RATE : 10 * RATE] = soxr.resample(rng.standard_normal(8 * 3200), 3200, RATE)[: 8 * RATE] * 0.1
+    wave *= np.abs(np.sin(np.arange(len(wave)) * 9 / RATE)).astype(np.float32)
+    wave = wave[: len(wave) // 1024 * 1024]
+    there = speech_probability([wave], "silero", 1, 0, 0)
+    back = speech_probability([wave[::-1].copy()], "silero", 1, 0, 0)
+    once = speech_probability([wave], "silero", 1, 0, 1)
+    once_back = speech_probability([wave[::-1].copy()], "silero", 1, 0, 1)
+    assert np.abs(once - once_back[::-1]).max() > 0.1  # one direction alone hears another thing
+    np.testing.assert_allclose(there, back[::-1], atol=0.05)
+    np.testing.assert_allclose(there, (once + once_back[::-1]) / 2, atol=0.05)

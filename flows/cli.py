@@ -265,6 +265,11 @@ def main() -> None:
     except VoicemillError as error:
         print(f"voicemill: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, a folder that may not be written, a network file system that went away
+        if error.errno is None:
+            raise
+        print(f"voicemill: the machine refused: {error}. Mend that and run the command again.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 

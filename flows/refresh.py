@@ -56,6 +56,7 @@ def refresh(options: RefreshOptions) -> Summary:
     recipe = Recipe(config_.load(options.config))
     store = Store.open(options.store, create=True)
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
+        store.drop_temporaries()
         last, before = latest_rows(store)
         found = scan_inbox(options, store, recipe, before)
         batches = batches_.form(store, found.uploads, before, recipe.config.batches)
@@ -67,7 +68,7 @@ def refresh(options: RefreshOptions) -> Summary:
         keep_forgotten(store, lots)
         published = publish_version(options, recipe, store, shards, rows)
         summary = summarise(store, plan, lots, rows, found, published=published is not None)
-        if published:
+        if summary.version and not report.path_of(store, summary.version).exists():  # also what a killed one left out
             summary.report = write_report(store)
         drop_plans(store)  # until here they are what links the audio of the stage cache with its speakers
     summary.wall_s = round(time.perf_counter() - began, 2)

@@ -96,6 +96,11 @@ class Store:
             yield
             lock.truncate(0)
 
+    def drop_temporaries(self) -> None:
+        """Delete what killed processes left half written in the stage cache. The caller holds the lock."""
+        for path in self.stages.rglob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

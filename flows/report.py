@@ -46,16 +46,21 @@ def write(store: Store, number: int | None = None) -> Path:
         StoreError: there is no such version.
     """
     corpus = CorpusVersion.open(store, number)
-    path = store.reports / f"version-{corpus.version.number}.html"
+    path = path_of(store, corpus.version.number)
     write_atomic(path, render(corpus).encode())
     return path
+
+
+def path_of(store: Store, number: int) -> Path:
+    """Where the report of a version is."""
+    return store.reports / f"version-{number}.html"
 
 
 def latest(store: Store) -> str:
     """Path of the report of the highest version that has one; "" where there is none."""
     names = (re.fullmatch(r"version-(\d+)\.html", path.name) for path in store.reports.glob("version-*.html"))
     numbers = [int(name[1]) for name in names if name]
-    return str(store.reports / f"version-{max(numbers)}.html") if numbers else ""
+    return str(path_of(store, max(numbers))) if numbers else ""
 
 
 def render(corpus: CorpusVersion) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flows.plots import clipped
+from flows.drawing import clipped
 from storage import tables
 from storage.records import Word
 from storage.tensors import decode

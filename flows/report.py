@@ -10,7 +10,9 @@ from typing import Any
 
 from flows import plots
 from flows.examples import FONT, HEIGHT, ROW, WIDTH, examples
-from flows.facts import Facts, Values, gather, growth
+from flows.facts import Facts, Values
+from flows.gather import gather
+from flows.growth import growth
 from storage.records import UploadState
 from storage.store import Store, write_atomic
 from storage.units import Seconds
@@ -35,8 +37,12 @@ ADVICE: Mapping[UploadState, str] = {
 MEANING: Mapping[UploadState, str] = {
     UploadState.PREPARED: "went through the stages; the ledger above has every second of them",
     UploadState.HELD: "no consent on record: not processed",
+    UploadState.DUPLICATE: "the same bytes or the same samples as another upload: in the corpus once",
+    UploadState.CORRUPT: "the bytes are bad; not tried again",
+    UploadState.FAILED: "our code, a model or the machine failed on them; tried again at the next refresh",
+    UploadState.REFUSED: "a link or name that leaves the inbox, or an owner who was forgotten",
 }
-"""Of a state that needs no reason."""
+"""Of a state, where no reason says more."""
 
 
 def write(store: Store, number: int | None = None) -> Path:

@@ -27,7 +27,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from model.pitch import ENGINES, F0, HOP, Tracker, tracker
+from model.pitch import ENGINES, Tracker, tracker
+from model.pitch_grid import F0, HOP
 from storage.errors import ConfigError
 from storage.units import RATE
 

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flows import examples, facts, plots, report
-from storage.records import Failure, Outcome, UploadRow, UploadState, Word
+from flows import drawing, examples, facts, gather, growth, plots, report
+from storage.records import Failure, Outcome, Reason, UploadRow, UploadState, Word
 from storage.store import Store
 from storage.units import RATE
 from storage.versions import CorpusVersion
@@ -173,7 +173,7 @@ def test_numbers_are_those_of_the_ledger(store: Store) -> None:
 def test_facts_agree_with_the_counts_of_the_version(store: Store) -> None:
     mixed(store)
     corpus = CorpusVersion.open(store)
-    found, counts = facts.gather(corpus), corpus.version.counts
+    found, counts = gather.gather(corpus), corpus.version.counts
     assert {outcome.value: seconds for outcome, seconds in found.outcomes.items()} == counts.seconds
     assert found.utterances == counts.utterances
     assert {state.value: len(rows) for state, rows in found.uploads.items()} == counts.uploads
@@ -183,7 +183,7 @@ def test_facts_agree_with_the_counts_of_the_version(store: Store) -> None:
 def test_held_speakers_come_with_their_command(store: Store) -> None:
     name = "O'Neil & $(rm -r x)"
     publish_version(store, [f.make_batch(1, f.upload("ann"))], others=[held(name)])
-    (row,) = facts.gather(CorpusVersion.open(store)).held
+    (row,) = gather.gather(CorpusVersion.open(store)).held
     assert row.command == f"""voicemill consent grant --speaker 'O'"'"'Neil & $(rm -r x)' --store {store.root}"""
     assert row.command in "".join(Page(report.write(store).read_text("utf-8")).text)
 
@@ -205,8 +205,8 @@ def test_hostile_names_and_texts_stay_text(store: Store) -> None:
     assert HOSTILE in [row[0][0] for row in page.body("speakers")]
     assert HOSTILE in [row[1][0] for row in page.body("settings")]
     words = set(page.text)
-    assert {plots.clipped(word, 24) for word in HOSTILE.split()} <= words
-    assert {plots.clipped(HOSTILE, 15), "@speaker0@"} <= words
+    assert {drawing.clipped(word, 24) for word in HOSTILE.split()} <= words
+    assert {drawing.clipped(HOSTILE, 15), "@speaker0@"} <= words
 
 
 def test_nothing_is_loaded_from_elsewhere(store: Store) -> None:
@@ -249,6 +249,17 @@ def test_a_version_of_held_and_silent_uploads_only(store: Store) -> None:
     assert page.elements["image"] == 0
 
 
+@pytest.mark.parametrize("state", list(UploadState))
+def test_every_state_of_an_upload_says_what_it_means(store: Store, state: UploadState) -> None:
+    named, older = Reason.UNREADABLE, "a reason of an older program"
+    rows = [replace(held("una", n), state=state, reason=reason) for n, reason in enumerate(("", named, older))]
+    publish_version(store, [], others=rows)
+    shown = {row[1][0]: (row[0][0], row[4][0]) for row in Page(report.write(store).read_text("utf-8")).body("states")}
+    own = report.MEANING[state]
+    assert own
+    assert shown == {"": (state, own), named: (state, named.meaning), older: (state, own)}
+
+
 def test_same_version_same_bytes(store: Store) -> None:
     mixed(store)
     first = report.write(store).read_bytes()
@@ -280,9 +291,9 @@ def test_growth_and_changed_settings_over_versions(store: Store) -> None:
     assert "Version 2, 30 days before, had 2 speakers; now there are 3: +50 %." in text
     assert re.search(r"loudness\.target_lufs\s*-23.0\s*was -22.0", text)
     assert "loudness.measure" not in text
-    found = facts.gather(CorpusVersion.open(store))
-    assert facts.aim(found.history, start + timedelta(days=facts.MONTH_DAYS)) == pytest.approx(1.2)
-    assert facts.aim(found.history, start + timedelta(days=12 * facts.MONTH_DAYS)) == pytest.approx(1.2**12)
+    found = gather.gather(CorpusVersion.open(store))
+    assert growth.aim(found.history, start + timedelta(days=growth.MONTH_DAYS)) == pytest.approx(1.2)
+    assert growth.aim(found.history, start + timedelta(days=12 * growth.MONTH_DAYS)) == pytest.approx(1.2**12)
     assert "aim: +20 % a month" in plots.growth(found)
     close = [replace(version, created=f.WHEN) for version in found.history]
     assert "aim for the first month" in plots.growth(replace(found, history=close))
@@ -291,7 +302,7 @@ def test_growth_and_changed_settings_over_versions(store: Store) -> None:
 @pytest.mark.parametrize("many", [1, 100_000])
 def test_pictures_stay_small_however_many_utterances(store: Store, many: int) -> None:
     mixed(store)
-    found = facts.gather(CorpusVersion.open(store))
+    found = gather.gather(CorpusVersion.open(store))
     random = np.random.default_rng(0)
     voices = {f"speaker {n}": random.lognormal(5, 0.3, many // 200 + 1) for n in range(200)}
     values = {name: random.normal(0, 10, many) for name in ("before", "after", "snr_db", "entropy")}
@@ -306,9 +317,9 @@ def test_pictures_stay_small_however_many_utterances(store: Store, many: int) ->
 
 def test_bounds_are_settings_that_exist() -> None:
     stages = {"loudness": loudness, "screen": screen, "denoise": denoise, "slice": slice_}
-    for section, name in facts.BOUNDS.values():
+    for section, name in gather.BOUNDS.values():
         assert name in stages[section].Settings.model_fields  # type: ignore[attr-defined]
-    assert facts.BOUNDS.keys() == facts.Bounds.__annotations__.keys()
+    assert gather.BOUNDS.keys() == facts.Bounds.__annotations__.keys()
 
 
 def test_examples_are_of_several_languages_and_speakers(store: Store) -> None:
@@ -368,13 +379,13 @@ def test_a_contour_has_a_line_for_each_voiced_stretch() -> None:
 
 @given(st.text(max_size=40), st.integers(2, 20))
 def test_clipped_names_fit(text: str, width: int) -> None:
-    short = plots.clipped(text, width)
+    short = drawing.clipped(text, width)
     assert short == text or (short.endswith("…") and text.startswith(short[:-1]) and len(short) <= width + 1)
 
 
 @given(st.lists(st.floats(-200, 200), min_size=1, max_size=50), st.sampled_from([0.1, 0.25, 1.0, 2.0]))
 def test_bins_hold_every_value(values: list[float], step: float) -> None:
-    edges = plots._edges([np.array(values)], step, 8)
+    edges = drawing.bin_edges([np.array(values)], step, 8)
     assert edges[0] <= min(values)
     assert max(values) <= edges[-1]
     assert 9 <= len(edges) <= 65
@@ -391,4 +402,4 @@ def test_amounts_for_people() -> None:
     ]
     assert [report.share(part, 1000) for part in (0, 0.1, 5, 1000)] == ["0 %", "< 0.1 %", "0.5 %", "100 %"]
     assert [report.setting(value) for value in (True, "a", 1.5, None)] == ["true", '"a"', "1.5", "None"]
-    assert math.isclose(plots.unit_of(7200)[0], 3600)
+    assert math.isclose(drawing.unit_of(7200)[0], 3600)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.pitch import ENGINES, HOP, Tracker, frames_of, model_file, regrid, tracker
+from model.pitch import ENGINES, Tracker, model_file, tracker
+from model.pitch_grid import HOP, frames_of, regrid
 from storage.errors import ConfigError
 from storage.units import RATE
 
@@ -96,7 +97,7 @@ def test_windows_of_swift_join_without_a_seam(seconds: float, monkeypatch: pytes
     noise = 0.01 * np.random.default_rng(1).standard_normal(int(seconds * RATE))
     wave = harmonics(glide(100, 300, seconds)) + noise.astype(np.float32)
     (windowed,) = tracker("swift", 60.0, 800.0).track([wave])
-    monkeypatch.setattr("model.pitch.SWIFT_WINDOW", 100_000)
+    monkeypatch.setattr("model.pitch_bundled.SWIFT_WINDOW", 100_000)
     (whole,) = tracker("swift", 60.0, 800.0).track([wave])
     np.testing.assert_allclose(windowed, whole, rtol=1e-4)
 

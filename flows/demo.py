@@ -1,14 +1,16 @@
 """`voicemill demo`: the main job on a corpus that it synthesises, three times."""
 
-import os
+import shlex
 import sys
 from pathlib import Path
+
+from rich.text import Text
 
 from flows.demo_corpus import add_one_upload, synthesise
 from flows.progress import fresh
 from flows.server import prefect_api
 from flows.summary import Summary
-from flows.terminal import console, progress_bar, show_summary
+from flows.terminal import console, progress_bar, say, show_summary
 from storage.errors import StoreError
 from storage.store import Store, write_atomic
 
@@ -31,18 +33,21 @@ def run(folder: Path) -> None:
     louder = folder / "louder.toml"
     write_atomic(louder, f"[loudness]\ntarget_lufs = {TARGET}\n".encode())
     with prefect_api(store):
-        _step(1, f"refresh of {inbox}: everything is new", inbox, store)
+        _step("1. everything is new", folder, store)
         added = add_one_upload(inbox)
-        _step(2, f"one upload added ({added.path}): only its batch runs", inbox, store)
-        _step(3, f"loudness target {TARGET} LUFS: loudness and what follows it run", inbox, store, louder)
+        _step(f"2. one upload added, {added.path}: only its batch runs", folder, store)
+        _step(f"3. loudness target {TARGET:g} LUFS: loudness and the stages after it run", folder, store, louder)
 
 
-def _step(number: int, title: str, inbox: Path, store: Store, config: Path | str = "default") -> None:
-    console.rule(f"[bold]{number}. {title}", align="left")
+def _step(title: str, folder: Path, store: Store, config: Path | None = None) -> None:
+    named = ["--inbox", str(folder / "inbox"), "--store", str(folder / "store")]
+    console.rule(Text(title, style="bold"), align="left")
+    say(shlex.join(["voicemill", "refresh", *named, *(["--config", str(config)] if config else [])]), "$ ")
     console.print()
     with progress_bar(fresh(), shown=sys.stderr.isatty()):
-        summary = _refresh(inbox, store, str(config))
-    show_summary(summary, store=os.path.relpath(store.root))
+        summary = _refresh(folder / "inbox", store, str(config or "default"))
+    show_summary(summary, store=str(folder / "store"))
+    console.print()
 
 
 def _refresh(inbox: Path, store: Store, config: str) -> Summary:

@@ -1,4 +1,4 @@
-"""What a report says: the records of it, numbers and arrays, no words and no pictures.
+"""What a report says: the records of it, numbers and arrays, and what the states and reasons mean.
 
 `flows.gather` fills them from the tables of one corpus version; `flows.growth` compares versions.
 """
@@ -15,6 +15,16 @@ from storage.units import Bits, Decibels, Hertz, Lufs, Samples, Seconds, to_seco
 from storage.versions import Version
 
 Values = NDArray[np.float64]
+
+MEANING: Mapping[UploadState, str] = {
+    UploadState.PREPARED: "went through the stages; the ledger has every second of them",
+    UploadState.HELD: "no consent on record: not processed",
+    UploadState.DUPLICATE: "the same bytes or the same samples as another upload: in the corpus once",
+    UploadState.CORRUPT: "the bytes are bad; not tried again",
+    UploadState.FAILED: "our code, a model or the machine failed on them; tried again at the next refresh",
+    UploadState.REFUSED: "a link or name that leaves the inbox, or an owner who was forgotten",
+}
+"""Of a state, where no reason says more."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class States:
 
     @property
     def meaning(self) -> str:
-        return meaning(self.reason)
+        return meaning(self.reason) or MEANING[self.state]
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,6 @@ ADVICE: Mapping[UploadState, str] = {
 }
 """What an engineer can do about uploads of a state; held ones have a command each."""
 
-MEANING: Mapping[UploadState, str] = {
-    UploadState.PREPARED: "went through the stages; the ledger above has every second of them",
-    UploadState.HELD: "no consent on record: not processed",
-    UploadState.DUPLICATE: "the same bytes or the same samples as another upload: in the corpus once",
-    UploadState.CORRUPT: "the bytes are bad; not tried again",
-    UploadState.FAILED: "our code, a model or the machine failed on them; tried again at the next refresh",
-    UploadState.REFUSED: "a link or name that leaves the inbox, or an owner who was forgotten",
-}
-"""Of a state, where no reason says more."""
-
 
 def write(store: Store, number: int | None = None) -> Path:
     """Write the report of a version, the latest one by default, and return its path.
@@ -87,7 +77,6 @@ def render(corpus: CorpusVersion) -> str:
         examples=examples(corpus),
         frame={"width": WIDTH, "height": HEIGHT, "row": ROW, "font": FONT},
         advice=ADVICE,
-        meaning=MEANING,
         listed=LISTED,
         most_speakers=SPEAKERS,
         shown_voices=plots.MOST_SPEAKERS,

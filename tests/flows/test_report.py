@@ -255,7 +255,7 @@ def test_every_state_of_an_upload_says_what_it_means(store: Store, state: Upload
     rows = [replace(held("una", n), state=state, reason=reason) for n, reason in enumerate(("", named, older))]
     publish_version(store, [], others=rows)
     shown = {row[1][0]: (row[0][0], row[4][0]) for row in Page(report.write(store).read_text("utf-8")).body("states")}
-    own = report.MEANING[state]
+    own = facts.MEANING[state]
     assert own
     assert shown == {"": (state, own), named: (state, named.meaning), older: (state, own)}
 

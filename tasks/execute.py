@@ -68,22 +68,49 @@ def artifact_path(store: Store, stage: str, key: str) -> Path:
     return store.stages / stage / f"{key}.arrow"
 
 
-def execute(work: Work) -> Done:
-    """Bring the output of `work` into being, or find it there."""
-    began = time.perf_counter()
+@dataclass(frozen=True)
+class _Place:
+    """Where the output of a `Work` is, or will be, and what is left to do for it."""
+
+    inputs: dict[str, Artifact]
+    missing: set[str]
+    """Uploads that an earlier stage failed on, whole or in part."""
+    key: str
+    path: Path
+    old: Artifact | None
+    todo: tuple[Upload, ...]
+
+
+def _look(work: Work) -> _Place:
     stage, store = BY_NAME[work.stage], Store(Path(work.store))
-    inputs = _inputs(work)
+    inputs = {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
     missing = {upload for artifact in inputs.values() for upload in artifact.meta.pending}
     key = digest([work.key, sorted(missing)]) if stage.sealed and missing else work.key
     path = artifact_path(store, work.stage, key)
     old = Artifact(path) if path.exists() else None
-    todo = _todo(work, inputs, old, sealed=stage.sealed)
-    if old is not None and not todo:
-        return Done(work.stage, work.batch.id, key, str(path), 0, 0.0, False, old.meta.pending, 0.0, 0.0)
+    return _Place(inputs, missing, key, path, old, _todo(work, inputs, old, sealed=stage.sealed))
+
+
+def skipped(work: Work) -> Done | None:
+    """The output of `work` where there is nothing to do for it; opens no model, and reads no audio."""
+    place = _look(work)
+    if place.old is None or place.todo:
+        return None
+    pending = place.old.meta.pending
+    return Done(work.stage, work.batch.id, place.key, str(place.path), 0, 0.0, False, pending, 0.0, 0.0)
+
+
+def execute(work: Work) -> Done:
+    """Bring the output of `work` into being, or find it there."""
+    began = time.perf_counter()
+    if done := skipped(work):
+        return done
+    stage, place = BY_NAME[work.stage], _look(work)
+    inputs, missing, old, todo = place.inputs, place.missing, place.old, place.todo
     _reset_peak()
     died = [upload.sha256 for upload in todo if upload.sha256 in work.buried]
     failures = {u: Failure(u, f"a worker died in {work.stage}", reason=Reason.WORKER_DIED) for u in died}
-    work = replace(work, key=key)
+    work = replace(work, key=place.key)
     try:
         artifact = _run(stage, work, inputs, missing, old, todo, failures)
     except Exception as error:
@@ -109,14 +136,7 @@ def execute(work: Work) -> Done:
 
 def uploads_at(work: Work) -> tuple[Upload, ...]:
     """The uploads that `execute` would run the stage on."""
-    path = artifact_path(Store(Path(work.store)), work.stage, work.key)
-    old = Artifact(path) if path.exists() else None
-    return _todo(work, _inputs(work), old, sealed=BY_NAME[work.stage].sealed)
-
-
-def _inputs(work: Work) -> dict[str, Artifact]:
-    store = Store(Path(work.store))
-    return {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
+    return _look(work).todo
 
 
 def _todo(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:
@@ -201,7 +221,7 @@ def rehearse(work: Work, uploads: tuple[Upload, ...]) -> str:
     """Run the stage on some uploads and keep nothing: the error that no guard of the stage catches, "" = none."""
     stage, died = BY_NAME[work.stage], dict.fromkeys(work.buried, Failure("", "", reason=Reason.WORKER_DIED))
     try:
-        for _ in produce(stage, work, _inputs(work), uploads, died if stage.sealed else {}):
+        for _ in produce(stage, work, _look(work).inputs, uploads, died if stage.sealed else {}):
             pass
     except Exception as error:  # whatever a model or a library does to us must end as an outcome of these uploads
         if _of_machine(error):

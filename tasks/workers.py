@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from storage.errors import WorkerDied
 from storage.records import Upload
-from tasks.execute import Done, Work, blame, execute, rehearse, uploads_at
+from tasks.execute import Done, Work, blame, execute, rehearse, skipped, uploads_at
 
 T = TypeVar("T")
 
@@ -49,11 +49,13 @@ class WorkerPool:
         Raises:
             WorkerDied: it dies again and again, but of no upload alone.
         """
+        if done := skipped(work):  # no process has to start for that
+            return done
         for _ in range(3):
             try:
                 return self._call(execute, work)
             except BrokenProcessPool:
-                uploads = tuple(u for u in self._call(uploads_at, work) if u.sha256 not in work.buried)
+                uploads = tuple(upload for upload in uploads_at(work) if upload.sha256 not in work.buried)
                 killers = blame(uploads, partial(self._attempt, work))
                 work = replace(work, buried=(*work.buried, *killers))
         raise WorkerDied(f"a worker process died in {work.stage} three times, but of no upload alone")

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
 """Real recordings; a user's clone does not have them."""
+COMMAND = (sys.executable, "-m", "flows.cli")
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,26 @@ class Cli:
 
     environment: dict[str, str]
 
-    def start(self, *arguments: object, **extra: str) -> subprocess.Popen[str]:
-        """Start a command and return at once."""
-        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+    def start(self, *arguments: object, command: Sequence[str] = COMMAND, **extra: str) -> subprocess.Popen[str]:
+        """Start a command and return at once; `extra` goes to its environment."""
+        command = [*command, *map(str, arguments)]
         environment = self.environment | extra
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+        # a process group of its own: what a test does to a command by Ctrl-C it does not do to itself
+        return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
 
-    def __call__(self, *arguments: object, status: int = 0, **extra: str) -> "Ran":
+    def __call__(self, *arguments: object, status: int = 0, command: Sequence[str] = COMMAND, **extra: str) -> "Ran":
         """Run a command to its end; its exit status must be `status`."""
-        with self.start(*arguments, **extra) as process:
+        with self.start(*arguments, command=command, **extra) as process:
             out, err = process.communicate(timeout=600)
         assert process.returncode == status, f"exit {process.returncode}\n{out}\n{err}"
         return Ran(out, err)
 
-    def refresh(self, inbox: Path, store: Path, *arguments: object, **extra: str) -> dict[str, Any]:
+    def refresh(
+        self, inbox: Path, store: Path, *arguments: object, command: Sequence[str] = COMMAND, **extra: str
+    ) -> dict[str, Any]:
         """A refresh that ends well, as its JSON; nothing but it may be printed."""
-        ran = self("refresh", "--inbox", inbox, "--store", store, "--json", *arguments, **extra)
+        ran = self("refresh", "--inbox", inbox, "--store", store, "--json", *arguments, command=command, **extra)
         assert ran.err == ""
         return ran.json
 

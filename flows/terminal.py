@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows.progress import Progress
 from flows.summary import Summary
-from storage.records import UploadState
+from storage.records import Outcome, UploadState
 from storage.units import Seconds
 
 console = Console(highlight=False)
@@ -118,7 +118,8 @@ def show_ledger(seconds: Mapping[str, Seconds], reasons: Mapping[str, Seconds]) 
     from flows.facts import meaning
 
     total = sum(seconds.values())
-    rows = [(name, value, f"{value / (total or 1):6.1%}") for name, value in seconds.items()]
+    ordered = sorted(seconds.items(), key=lambda item: list(Outcome).index(Outcome(item[0])))
+    rows = [(name, value, f"{value / (total or 1):6.1%}") for name, value in ordered]
     table("ledger: every second of every upload", ("outcome", "seconds", " share"), [*rows, ("total", total, "")])
     if reasons:
         rows = [(name, value, meaning(name)) for name, value in sorted(reasons.items(), key=lambda item: -item[1])]

@@ -22,7 +22,7 @@ def summary(**changed: object) -> Summary:
         "version": 3,
         "published": True,
         "uploads": {state.value: 2 for state in UploadState},
-        "seconds": {"kept": 60.0, "silence": 40.0, "failed": 0.0},
+        "seconds": {"failed": 0.0, "silence": 40.0, "kept": 60.0},
         "reasons": {"too_short": 1.0, "no_speech": 39.0},
         "stages": {"decode": StageCount(1, 2, 3, 100.0, 5.0)},
         "speakers": 2,
@@ -68,6 +68,8 @@ def test_titles_stand_on_one_line_and_states_say_what_they_mean(monkeypatch: pyt
     states = [line.split(maxsplit=2) for line in lines[start : start + len(UploadState)]]
     assert [state[0] for state in states] == [state.value for state in UploadState]
     assert {state[0] for state in states if len(state) == 2} == {"prepared"}
+    ledger = lines.index("ledger: every second of every upload")
+    assert [line.split()[0] for line in lines[ledger + 2 : ledger + 6]] == ["kept", "silence", "failed", "total"]
     why = lines.index("why not kept")
     assert [line.split()[0] for line in lines[why + 2 : why + 4]] == ["no_speech", "too_short"]
 

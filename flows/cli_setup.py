@@ -97,16 +97,23 @@ def check_config(config: Annotated[str, typer.Argument(help="A TOML file, or a s
     console.print(f"{config}: right; recipe {Recipe(settings).id[:16]}")
 
 
-def doctor(store: Annotated[str | None, typer.Option(help="Check this store too.")] = None) -> None:
+def doctor(
+    store: Annotated[str | None, typer.Option(help="Check this store too.")] = None, as_json: JsonOption = False
+) -> None:
     """Check that this machine can run voicemill: packages, cores, memory, disk, server, store."""
+    from dataclasses import asdict
+
     from flows import checks
     from flows.terminal import console
 
-    worst = True
+    found = []
     for check in checks.run(Path(store) if store else None):
-        mark = "[green]ok[/]  " if check.fine else "[red]fail[/]"
-        console.print(f"{mark} {check.name:<22} {check.found}")
-        if not check.fine:
-            console.print(f"     {check.mend}")
-            worst = False
-    sys.exit(0 if worst else 1)
+        found.append(check)
+        if not as_json:
+            mark = "[green]ok[/]  " if check.fine else "[red]fail[/]"
+            console.print(f"{mark} {check.name:<22} {check.found}")
+            if not check.fine:
+                console.print(f"     {check.mend}")
+    if as_json:
+        print(json.dumps([asdict(check) for check in found], ensure_ascii=False))
+    sys.exit(0 if all(check.fine for check in found) else 1)

@@ -6,13 +6,13 @@ pyin), `pitch_compare` (harvest, dio and fcpe, of the extra `compare`). `tests/b
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from model.pitch_autocorrelation import Autocorrelation
 from model.pitch_bundled import Pyin, SwiftF0
 from model.pitch_compare import Fcpe, World
 from model.pitch_grid import F0
+from model.pitch_weights import model_file
 from storage.artifacts import Wave
 from storage.errors import ConfigError
 from storage.units import Hertz
@@ -47,15 +47,6 @@ def tracker(engine: str, fmin: Hertz, fmax: Hertz, threshold: float | None = Non
             world.load()
             return world
         case "fcpe":
-            Fcpe.model()
+            model_file(engine)
             return Fcpe(fmin, fmax, **own)
     raise ConfigError(f"f0.engine = {engine!r}: choose one of {', '.join(ENGINES)}")
-
-
-def model_file(engine: str) -> Path | None:
-    """The file with an engine's weights; None for engines that have none.
-
-    Raises:
-        ConfigError: its package is not installed.
-    """
-    return {"swift": SwiftF0.model, "fcpe": Fcpe.model}.get(engine, lambda: None)()

@@ -6,12 +6,12 @@ Both hear 16 kHz; behind `model.pitch` as the engines `swift` and `pyin`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.pitch_grid import F0, HOP, Double, frames_of, regrid
+from model.pitch_weights import model_file
 from model.resampling import halved
 from storage.artifacts import Wave
 from storage.units import RATE, Frames, Hertz, Samples
@@ -32,20 +32,13 @@ class SwiftF0:
     fmax: Hertz = 800.0
     threshold: float = 0.5
 
-    @staticmethod
-    def model() -> Path:
-        """The network's file in the wheel."""
-        import swift_f0
-
-        return Path(swift_f0.__file__).with_name("model.onnx")
-
     @cached_property
     def _session(self) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(str(self.model()), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(model_file("swift")), options, providers=["CPUExecutionProvider"])
 
     def track(self, waves: Sequence[Wave]) -> list[F0]:
         return [self._one(wave) for wave in waves]

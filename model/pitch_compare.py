@@ -8,16 +8,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from model.pitch_grid import F0, frames_of
+from model.pitch_weights import folder_of, not_installed
 from model.resampling import halved
 from storage.artifacts import Wave
-from storage.errors import ConfigError
 from storage.units import RATE, Hertz
 
 
@@ -42,10 +41,7 @@ class World:
         import importlib.machinery
         import importlib.util
 
-        spec = importlib.util.find_spec("pyworld")
-        if spec is None or not spec.submodule_search_locations:
-            raise not_installed(self.method, "pyworld")
-        folder = Path(spec.submodule_search_locations[0])
+        folder = folder_of(self.method, "pyworld")
         files = [folder / f"pyworld{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
         inner = importlib.util.spec_from_file_location("pyworld.pyworld", next(f for f in files if f.exists()))
         if inner is None or inner.loader is None:
@@ -99,21 +95,3 @@ class Fcpe:
             )
         result: F0 = hertz[0, 1 : total + 1, 0].numpy().astype(np.float32)
         return result
-
-    @staticmethod
-    def model() -> Path:
-        """The network's file in the wheel."""
-        import importlib.util
-
-        spec = importlib.util.find_spec("torchfcpe")
-        if spec is None or not spec.submodule_search_locations:
-            raise not_installed("fcpe", "torchfcpe")
-        return Path(spec.submodule_search_locations[0]) / "assets" / "fcpe_c_v001.pt"
-
-
-def not_installed(engine: str, package: str) -> ConfigError:
-    """The error for an engine whose package is not in this environment."""
-    return ConfigError(
-        f"f0.engine = {engine!r} needs {package}, which is not installed: pip install 'voicemill[compare]', "
-        "or choose swift, autocorrelation or pyin"
-    )

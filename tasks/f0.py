@@ -81,7 +81,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
 def models(settings: Settings) -> Mapping[str, str]:
     """The digest of the engine's weights, where it has any."""
     from model.hub import digest_of
-    from model.pitch import model_file
+    from model.pitch_weights import model_file
 
     file = model_file(settings.engine)
     return {"f0.engine": digest_of(file)} if file else {}

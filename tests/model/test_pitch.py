@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.pitch import ENGINES, Tracker, model_file, tracker
+from model.pitch import ENGINES, Tracker, tracker
 from model.pitch_grid import HOP, frames_of, regrid
+from model.pitch_weights import model_file
 from storage.errors import ConfigError
 from storage.units import RATE
 

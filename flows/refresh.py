@@ -21,6 +21,7 @@ from flows.summary import Summary, stage_counts
 from flows.uploads import shards_of, upload_rows
 from storage import ledger, tombstones, versions
 from storage.artifacts import audio_path
+from storage.errors import BreakerOpen
 from storage.records import UploadRow, UploadState
 from storage.rows import from_table
 from storage.store import Store
@@ -130,17 +131,22 @@ def publish_version(
     options: RefreshOptions, recipe: Recipe, store: Store, shards: publish_.Shards, rows: list[UploadRow]
 ) -> Version | None:
     """Commit the tables and write the row of the corpus version, unless nothing differs or the breaker says no."""
-    return publish_.publish(
-        store,
-        uploads=rows,
-        shards=shards,
-        recipe=recipe.id,
-        config=recipe.config.model_dump(mode="json"),
-        feature_tables=recipe.feature_tables,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        settings=recipe.config.publish,
-        force=options.force_publish,
-    )
+    try:
+        return publish_.publish(
+            store,
+            uploads=rows,
+            shards=shards,
+            recipe=recipe.id,
+            config=recipe.config.model_dump(mode="json"),
+            feature_tables=recipe.feature_tables,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            settings=recipe.config.publish,
+            force=options.force_publish,
+        )
+    except BreakerOpen as error:  # the ledger that would say what failed is not published either
+        failed = [row for row in rows if row.state is UploadState.FAILED]
+        words = [f"one of {len(failed)} failed uploads: {row.path}: {row.detail}" for row in failed[:1]]
+        raise BreakerOpen("\n".join([str(error), *words])) from None
 
 
 def summarise(

@@ -19,6 +19,7 @@ class StageCount:
     seconds: Seconds = 0.0
     """Audio that it ran on."""
     wall_s: Seconds = 0.0
+    cpu_s: Seconds = 0.0
     """Sum over its task runs."""
     peak_mb: float = 0.0
 
@@ -50,6 +51,7 @@ class Progress:
             count.skipped += not done.ran
             count.seconds = round(count.seconds + done.seconds, 3)
             count.wall_s = round(count.wall_s + done.wall_s, 3)
+            count.cpu_s = round(count.cpu_s + done.cpu_s, 3)
             count.peak_mb = max(count.peak_mb, round(done.peak_mb, 1))
             self.last = f"{done.stage} of batch {done.batch[:8]}"
             self.done += 1

@@ -51,6 +51,6 @@ def stage_counts(progress: Progress, names: Iterable[str], unchanged: int) -> di
     for name in names:
         seen = progress.stages.get(name, StageCount())
         counts[name] = StageCount(
-            seen.run, seen.skipped + unchanged, seen.failed, seen.seconds, seen.wall_s, seen.peak_mb
+            seen.run, seen.skipped + unchanged, seen.failed, seen.seconds, seen.wall_s, seen.cpu_s, seen.peak_mb
         )
     return counts

@@ -60,6 +60,8 @@ class Done:
     ran: bool
     pending: tuple[str, ...]
     wall_s: Seconds
+    cpu_s: Seconds
+    """Processor time of this process, which is the stage's own where each worker is a process."""
     peak_mb: float
 
 
@@ -97,12 +99,12 @@ def skipped(work: Work) -> Done | None:
     if place.old is None or place.todo:
         return None
     pending = place.old.meta.pending
-    return Done(work.stage, work.batch.id, place.key, str(place.path), 0, 0.0, False, pending, 0.0, 0.0)
+    return Done(work.stage, work.batch.id, place.key, str(place.path), 0, 0.0, False, pending, 0.0, 0.0, 0.0)
 
 
 def execute(work: Work) -> Done:
     """Bring the output of `work` into being, or find it there."""
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     if done := skipped(work):
         return done
     stage, place = BY_NAME[work.stage], _look(work)
@@ -130,6 +132,7 @@ def execute(work: Work) -> Done:
         True,
         artifact.meta.pending,
         round(time.perf_counter() - began, 3),
+        round(time.process_time() - cpu, 3),
         _peak_mb(),
     )
 

@@ -83,7 +83,7 @@ def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow]]:
     return last, from_table(CorpusVersion(store, last).uploads(), UploadRow) if last else []
 
 
-@task(name="scan", **_LOCAL)
+@task(name="scan", task_run_name="scan", **_LOCAL)
 def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: list[UploadRow]) -> scan_.ScanResult:
     """List the inbox, hash what is new or touched, read transcripts and consents."""
     return scan_.scan(
@@ -97,6 +97,9 @@ def announce(plan: Plan, found: scan_.ScanResult, last: Version | None) -> None:
     number = (last.number if last else 0) + bool(plan.lots)
     name = f"refresh · {len(speakers)} speakers · v{number}" if plan.lots else f"refresh · nothing new · v{number}"
     dashboard.name_run(name, [f"version:{number}", f"recipe:{Recipe(plan.settings).id[:8]}"])
+    aside = "".join(f", {count} {state}" for state, count in found.counts.items() if state != "uploads")
+    todo = f"{len(plan.batches)} batches to run in {len(plan.lots)} lots, {len(plan.unchanged)} unchanged"
+    dashboard.say(f"{len(found.uploads)} uploads of {len(speakers)} speakers{aside}: {todo}")
     active().expect((stage.name for stage in STAGES), len(plan.batches))
 
 
@@ -116,7 +119,10 @@ def run_lots(plan: Plan, recipe: Recipe, store: Store) -> list[LotResult]:
 
 
 def keep_forgotten(store: Store, lots: list[LotResult]) -> None:
-    """What came back as other bytes with the samples of a forgotten upload: remember its bytes too, drop its audio."""
+    """What came back as other bytes with the samples of a forgotten upload: remember its bytes too, drop the rest.
+
+    The rest: the decoded audio of its lot, and the memory of the scan with its transcripts, which costs one hash.
+    """
     for lot in lots:
         if lot.forgotten:
             tombstones.bury(store, lot.forgotten, ())
@@ -124,9 +130,11 @@ def keep_forgotten(store: Store, lots: list[LotResult]) -> None:
                 path = artifact_path(store, "decode", key)
                 audio_path(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
+            for path in (store.stages / "scan").glob("*.parquet"):
+                path.unlink()
 
 
-@task(name="publish", **_LOCAL)
+@task(name="publish", task_run_name="publish", **_LOCAL)
 def publish_version(
     options: RefreshOptions, recipe: Recipe, store: Store, shards: publish_.Shards, rows: list[UploadRow]
 ) -> Version | None:
@@ -177,7 +185,7 @@ def summarise(
     )
 
 
-@task(name="report", **_LOCAL)
+@task(name="report", task_run_name="report", **_LOCAL)
 def write_report(store: Store) -> str:
     """Write the HTML report of the latest version."""
     return str(report.write(store))
@@ -185,11 +193,15 @@ def write_report(store: Store) -> str:
 
 def show(summary: Summary, store: Store) -> None:
     """The artifacts of the run."""
-    lines = ledger.summary(CorpusVersion.open(store).ledger(_LEDGER_COLUMNS), "speaker") if summary.version else []
-    dashboard.show_summary(summary, [speaker_line(line) for line in lines])
+    last = versions.latest(store)
+    lines = ledger.summary(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
+    dashboard.show_summary(summary, last.counts.causes if last else (), [speaker_line(line) for line in lines])
+    dashboard.say(f"corpus version {summary.version} {'published' if summary.published else 'stands: nothing new'}")
 
 
 def speaker_line(line: ledger.Line) -> dict[str, object]:
     """One row of the table by speaker."""
     share = line.kept / line.seconds if line.seconds else 0.0
-    return {"speaker": line.name, "uploads": line.uploads, "kept s": round(line.kept, 1), "share kept": f"{share:.0%}"}
+    parts = {name: round(getattr(line, name), 1) for name in ("silence", "filtered", "failed", "corrupt")}
+    kept = {"kept s": round(line.kept, 1), "share kept": f"{share:.0%}"}
+    return {"speaker": line.name, "uploads": line.uploads, "seconds": round(line.seconds, 1)} | kept | parts

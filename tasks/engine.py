@@ -23,6 +23,7 @@ def as_task(stage: str) -> Task[[Work], Done]:
     def run_stage(work: Work) -> Done:
         return execute_anywhere(work)
 
+    run_stage.__qualname__ = stage  # Prefect's key of a task comes from it: one for each stage, not one for all
     name = stage + " · batch {work.batch.number}"
     make = task(
         name=stage,

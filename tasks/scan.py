@@ -105,14 +105,15 @@ def scan(
     unsafe = about.refused | listing.refused
     looker = Looker(box, store, memory, problems)
     uploads, failed, sidecars = _look(listing, about, unsafe, looker, settings.default_language)
-    memory.save({entry.path for entry in listing.audio} | sidecars)
     corpus = {row.sha256: row.path for row in known if row.batch}
     chosen, aside = admit(uploads, corpus, Asked(consents, assume_consent), tombstones.read(store), problems)
+    buried = {sidecars[row.path] for row in aside if row.state is UploadState.REFUSED and row.path in sidecars}
+    memory.save({entry.path for entry in listing.audio} | set(sidecars.values()) - buried)
     _drop_downloads(box, store, aside)
     refused = [
         aside_row(Upload("", speaker_of(path), path, 0), UploadState.REFUSED, why) for path, why in unsafe.items()
     ]
-    about_audio = len(about.files) + len(sidecars) + (CONSENTS in listing.others)
+    about_audio = len(about.files) + len(set(sidecars.values())) + (CONSENTS in listing.others)
     return ScanResult(
         tuple(sorted(chosen, key=lambda upload: upload.path)),
         tuple(sorted([*failed, *aside, *refused], key=lambda row: row.path)),
@@ -124,17 +125,19 @@ def scan(
 
 def _look(
     listing: Listing, about: Metadata, refused: Mapping[str, str], looker: Looker, language: str
-) -> tuple[list[Upload], list[UploadRow], set[str]]:
-    """Every audio file as an upload, rows of those that cannot be read, and the paths of the sidecars."""
+) -> tuple[list[Upload], list[UploadRow], dict[str, str]]:
+    """Every audio file as an upload, rows of those that cannot be read, and the sidecar of each that has one."""
     beside = {path.lower(): path for path in listing.others if path.lower().endswith(SIDECARS)}
-    uploads, failed, sidecars = [], [], set()
+    uploads: list[Upload] = []
+    failed: list[UploadRow] = []
+    sidecars: dict[str, str] = {}
     for entry in listing.audio:
         if entry.path in refused:
             continue
         said, text = about.said.get(entry.path, Said()), ""
         stem = without_extension(entry.path).lower()
         if sidecar := next((beside[stem + suffix] for suffix in SIDECARS if stem + suffix in beside), None):
-            sidecars.add(sidecar)
+            sidecars[entry.path] = sidecar
             text = looker.sidecar(listing.others[sidecar])
         speaker, text = said.speaker or speaker_of(entry.path), said.text or text
         about_it = (speaker, entry.path, entry.size, said.language or language, text)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standing import Standing
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -32,10 +33,17 @@ class Cli:
         # a process group of its own: what a test does to a command by Ctrl-C it does not do to itself
         return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
 
-    def __call__(self, *arguments: object, status: int = 0, command: Sequence[str] = COMMAND, **extra: str) -> "Ran":
+    def __call__(
+        self,
+        *arguments: object,
+        status: int = 0,
+        command: Sequence[str] = COMMAND,
+        timeout: float = 600,
+        **extra: str,
+    ) -> "Ran":
         """Run a command to its end; its exit status must be `status`."""
         with self.start(*arguments, command=command, **extra) as process:
-            out, err = process.communicate(timeout=600)
+            out, err = process.communicate(timeout=timeout)
         assert process.returncode == status, f"exit {process.returncode}\n{out}\n{err}"
         return Ran(out, err)
 
@@ -158,3 +166,13 @@ def configured(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def first(alone: Cli, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """The small inbox, in four batches, after a first refresh with a server of its own. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("first")
+    inbox = Path(shutil.copytree(synthesised, folder / "inbox"))
+    config = folder / "config.toml"
+    config.write_text("[batches]\nminutes = 0.2\n")
+    return Standing(inbox, folder / "store", config, alone.refresh(inbox, folder / "store", "--config", config))

@@ -1,0 +1,287 @@
+"""A refresh from inbox to corpus version: what runs and what is skipped, what comes in and what leaves."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from standing import NAMES, Standing, each, files, ran
+
+from storage.store import Store
+from storage.units import to_seconds
+
+pytestmark = pytest.mark.slow
+
+BATCHES = 4
+"""Of the small inbox, at 0.2 min each: two of ann, one of bob, one of cem."""
+FOLLOW_SLICE = tuple(name for name in NAMES if name not in ("decode", "slice"))
+FOLLOW_DENOISE = ("loudness", "screen", "content", "f0", "mel", "shards")
+
+
+@pytest.fixture
+def standing(first: Standing, tmp_path: Path) -> Standing:
+    return first.copied(tmp_path)
+
+
+def settings(standing: Standing, text: str) -> Path:
+    """The config of the first refresh, and more."""
+    path = standing.config.with_name("other.toml")
+    path.write_text(standing.config.read_text() + text)
+    return path
+
+
+def test_the_json_says_what_was_done(first: Standing) -> None:
+    summary, corpus = first.summary, first.version()
+    assert (summary["version"], summary["published"], summary["speakers"]) == (1, True, 3)
+    assert summary["uploads"] == {"prepared": 6}
+    assert ran(summary) == each(NAMES, BATCHES)
+    assert all(count["skipped"] == count["failed"] == 0 for count in summary["stages"].values())
+    audio = sum(soundfile.info(path).duration for path in first.inbox.rglob("*.wav"))
+    assert all(count["seconds"] == pytest.approx(audio, abs=0.01) for count in summary["stages"].values())
+    assert set(summary["seconds"]) == {"kept", "silence", "filtered", "failed", "corrupt"}
+    samples = sum(corpus.uploads(["samples"])["samples"].to_pylist())
+    assert sum(summary["seconds"].values()) == pytest.approx(to_seconds(samples), abs=1e-6)
+    dropped = sum(summary["seconds"].values()) - summary["seconds"]["kept"]
+    assert sum(summary["reasons"].values()) == pytest.approx(dropped, abs=1e-6)
+    assert summary["utterances"] == len(corpus.utterances(["id"])) == 6
+    assert 0 < summary["wall_s"] < 600
+    assert Path(summary["report"]).stat().st_size > 100_000
+
+
+def test_every_utterance_has_its_text_words_audio_and_features(first: Standing) -> None:
+    corpus = first.version()
+    rows = corpus.utterances().to_pylist()
+    assert {row["path"]: row["text"] for row in rows} == {
+        path.relative_to(first.inbox).with_suffix(".wav").as_posix(): path.read_text("utf-8")
+        for path in first.inbox.rglob("*.txt")
+    }
+    english = [row for row in rows if row["language"] == "en"]
+    assert len(english) == 5
+    for row in english:
+        assert [word["text"] for word in row["words"]] == row["text"].split()
+        assert all(row["start"] <= w["start"] < w["stop"] <= row["stop"] for w in row["words"])
+    for name in ("content", "f0", "mel"):
+        assert corpus.features(name, ["id"])["id"].to_pylist() == [row["id"] for row in rows]
+
+
+def test_nothing_new_runs_no_stage_and_publishes_nothing(alone, standing: Standing, record_property) -> None:
+    before = files(standing.store / "tables")
+    began = time.monotonic()
+    summary = alone.refresh(standing.inbox, standing.store, "--config", standing.config)
+    record_property("wall_s", round(time.monotonic() - began, 1))
+    assert ran(summary) == {}
+    assert all(count["skipped"] == BATCHES for count in summary["stages"].values())
+    assert (summary["version"], summary["published"]) == (1, False)
+    assert files(standing.store / "tables") == before
+    kept = ("uploads", "seconds", "reasons", "speakers", "utterances", "report")
+    assert {name: Path(summary[name]).name if name == "report" else summary[name] for name in kept} == {
+        name: Path(standing.summary[name]).name if name == "report" else standing.summary[name] for name in kept
+    }
+
+
+def test_one_new_upload_runs_its_batch_alone(cli, standing: Standing, synthesised: Path) -> None:
+    spare = Path(shutil.copy(synthesised.parent / "spare.wav", standing.inbox / "ann" / "spare.wav"))
+    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert ran(summary) == each(NAMES, 1)
+    assert all(count["skipped"] == BATCHES for count in summary["stages"].values())
+    seconds = soundfile.info(spare).duration
+    assert all(count["seconds"] == pytest.approx(seconds, abs=0.01) for count in summary["stages"].values())
+    assert (summary["version"], summary["published"]) == (2, True)
+    assert standing.heard(2) - standing.heard(1) == {"ann/spare.wav"}
+
+
+def test_another_f0_engine_runs_f0_and_shards(cli, standing: Standing) -> None:
+    config = settings(standing, '[f0]\nengine = "autocorrelation"\n')
+    summary = cli.refresh(standing.inbox, standing.store, "--config", config)
+    assert ran(summary) == each(("f0", "shards"), BATCHES)
+    old, new = standing.version(1), standing.version(2)
+    assert old.version.features["f0"] != new.version.features["f0"]
+    assert {name: old.version.features[name] for name in ("content", "mel")} == {
+        name: new.version.features[name] for name in ("content", "mel")
+    }
+    mel, f0 = ([version.features(name).sort_by("id") for version in (old, new)] for name in ("mel", "f0"))
+    assert mel[0] == mel[1]
+    assert f0[0].select(["id", "frames"]) == f0[1].select(["id", "frames"])
+    assert f0[0]["data"] != f0[1]["data"]
+
+
+def test_another_loudness_runs_loudness_and_what_follows(cli, standing: Standing) -> None:
+    config = settings(standing, "[loudness]\ntarget_lufs = -27.0\n")
+    summary = cli.refresh(standing.inbox, standing.store, "--config", config)
+    assert ran(summary) == each(FOLLOW_DENOISE, BATCHES)
+    columns = ["id", "loudness_after", "bound"]
+    before, after = (standing.version(n).utterances(columns).sort_by("id") for n in (1, 2))
+    assert before["id"] == after["id"]
+    reached = pc.equal(after["bound"], "")
+    assert pc.sum(reached).as_py() > 0
+    assert np.allclose(after.filter(reached)["loudness_after"].to_numpy(), -27.0, atol=0.5)
+
+
+def test_other_content_under_an_old_name_is_seen(cli, standing: Standing, synthesised: Path) -> None:
+    path = standing.inbox / "bob" / "1.wav"
+    old = hashlib.sha256(path.read_bytes()).hexdigest()
+    shutil.copy(synthesised.parent / "spare.wav", path)
+    path.with_suffix(".txt").unlink()
+    new = hashlib.sha256(path.read_bytes()).hexdigest()
+    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert summary["stages"]["decode"]["run"] == 2  # the new batch, and the one that lost an upload
+    assert summary["stages"]["decode"]["skipped"] == BATCHES - 1
+    for table in ("uploads", "ledger", "utterances"):
+        name = "sha256" if table == "uploads" else "upload"
+        before, after = (set(standing.version(n)._read(table, [name], None)[name].to_pylist()) for n in (1, 2))
+        assert (before - after, after - before) == ({old}, {new}), table
+
+
+def test_deleted_uploads_leave_the_next_version(cli, standing: Standing) -> None:
+    gone = {"bob/0.wav", "cem/0.wav"}
+    for path in gone:
+        (standing.inbox / path).unlink()
+        (standing.inbox / path).with_suffix(".txt").unlink()
+    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert summary["uploads"] == {"prepared": 4}
+    assert summary["speakers"] == 2
+    assert standing.heard(1) - standing.heard(2) == standing.paths(1) - standing.paths(2) == gone
+    assert not gone & set(standing.version().ledger(["path"])["path"].to_pylist())
+
+
+def test_a_transcript_that_changes_runs_the_text_stages(cli, standing: Standing) -> None:
+    """And one that goes runs the slicer too: it cuts an upload whose text is known into longer stretches."""
+    text = "We walked about the harbour for an hour."
+    (standing.inbox / "bob" / "1.txt").write_text(text)
+    (standing.inbox / "cem" / "0.txt").unlink()
+    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    told = dict.fromkeys(("transcribe", "align", "shards"), 2)
+    assert ran(summary) == dict.fromkeys((name for name in NAMES if name != "decode"), 1) | told
+    rows = {row["path"]: row for row in standing.version(2).utterances(["path", "text", "words"]).to_pylist()}
+    assert (rows["cem/0.wav"]["text"], rows["cem/0.wav"]["words"]) == ("", [])
+    other = rows.get("bob/1.wav", {"text": text})  # its words may fit too badly to be kept
+    assert other["text"] == text
+
+
+def test_consent_withdrawn_leaves_and_granted_comes_in_again(cli, standing: Standing) -> None:
+    cli("consent", "withdraw", "--speaker", "cem", "--store", standing.store, "--note", "by letter")
+    without = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert without["uploads"] == {"held": 1, "prepared": 5}
+    assert without["held"] == {"cem": 1}
+    assert ran(without) == {}
+    assert standing.heard(1) - standing.heard(2) == {"cem/0.wav"}
+    assert standing.paths(2, "held") == {"cem/0.wav"}
+    cli("consent", "grant", "--speaker", "cem", "--store", standing.store)
+    again = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert (again["version"], again["uploads"]) == (3, {"prepared": 6})
+    assert ran(again) == {}  # the stage cache still has it all
+    assert standing.heard(3) == standing.heard(1)
+
+
+def test_one_worker_or_two_write_the_same_bytes(cli, first: Standing, tmp_path: Path) -> None:
+    """Every Parquet file of every table but `versions`, which holds the time of the publish."""
+    config = tmp_path / "one.toml"
+    config.write_text(first.config.read_text() + "[run]\nworkers = 1\n")
+    cli.refresh(first.inbox, tmp_path / "store", "--config", config)
+
+    def shards(store: Path) -> dict[str, bytes]:
+        found = files(store / "tables")
+        return {name: raw for name, raw in found.items() if name.endswith(".parquet") and "versions/" not in name}
+
+    one, two = shards(tmp_path / "store"), shards(first.store)
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+    tables = {name.split("/")[0] for name in one}
+    assert tables == {"uploads", "ledger", "utterances", "features"}
+
+
+# -- forgetting
+
+
+def needles(standing: Standing, speaker: str) -> dict[str, bytes]:
+    """Bytes of a speaker's uploads, utterances, features and stage outputs that nobody else has."""
+    corpus, found = standing.version(), {}
+    for row in corpus.utterances(speaker=speaker).to_pylist():
+        at = len(row["audio"]) // 2
+        found[f"FLAC of {row['path']}"] = row["audio"][at : at + 32]
+        found[f"text of {row['path']}"] = row["text"].encode()
+        found[f"words of {row['path']}"] = row["text"][: len(row["text"]) // 2].encode()
+        for name in ("content", "f0", "mel"):
+            matrix = next(r for r in corpus.features(name, speaker=speaker).to_pylist() if r["id"] == row["id"])
+            values = np.frombuffer(matrix["data"], "<f2")
+            at = next(i for i in range(len(values) // 2, len(values)) if len(set(values[i : i + 16])) > 8)
+            found[f"{name} of {row['path']}"] = values[at : at + 16].tobytes()
+    uploads = {row["sha256"]: row["path"] for row in corpus.uploads(["sha256", "path"], speaker).to_pylist()}
+    for stage in ("decode", "denoise"):
+        for path in (standing.store / "stages" / stage).glob("*.audio.arrow"):
+            rows = pyarrow.ipc.open_file(path.with_name(path.name.replace(".audio", ""))).read_all()
+            if set(rows["upload"].to_pylist()) <= uploads.keys():
+                raw = path.read_bytes()
+                found[f"{stage} of {path.name[:8]}"] = raw[len(raw) // 2 : len(raw) // 2 + 32]
+    for path in (standing.inbox / speaker).glob("*.wav"):
+        raw = path.read_bytes()
+        found[f"bytes of {path.name}"] = raw[len(raw) // 2 : len(raw) // 2 + 32]
+    return found
+
+
+def everything(store: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file as it is, and tables unpacked."""
+    for path in sorted(store.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(store).as_posix(), path.read_bytes()
+            if path.suffix == ".parquet":
+                table = pq.ParquetFile(path).read()
+                buffers = [b for column in table.columns for chunk in column.chunks for b in chunk.buffers() if b]
+                yield f"{path.relative_to(store).as_posix()} unpacked", b"".join(map(bytes, buffers))
+
+
+def traces(store: Path, wanted: dict[str, bytes]) -> dict[str, list[str]]:
+    """What is found -> where."""
+    found: dict[str, list[str]] = {}
+    for place, raw in everything(store):
+        for name, needle in wanted.items():
+            if needle in raw:
+                found.setdefault(name, []).append(place)
+    return found
+
+
+def test_forgotten_is_forgotten_in_every_byte_and_stays_so(alone, standing: Standing) -> None:
+    """The history of runs included: the store has a private server."""
+    wanted = needles(standing, "ann")
+    kinds = {"FLAC", "text", "words", "content", "f0", "mel", "bytes", "decode", "denoise"}
+    assert {name.split(" of ")[0] for name in wanted} == kinds
+    inbox = {name for name in wanted if name.startswith("bytes")}
+    assert traces(standing.store, wanted).keys() == wanted.keys() - inbox  # the scan finds what is there
+    others = standing.version(1).utterances()
+    others = others.filter(pc.not_equal(others["speaker"], "ann"))
+
+    receipt = alone("forget", "--speaker", "ann", "--store", standing.store, "--yes", "--json").json
+    assert (receipt["uploads"], receipt["versions"]) == (3, [1])
+    assert traces(standing.store, wanted) == {}
+    assert standing.version(1).utterances() == others
+
+    copies = standing.inbox / "cem"
+    shutil.copy(standing.inbox / "ann" / "0.wav", copies / "renamed.wav")
+    shutil.copy(standing.inbox / "ann" / "0.txt", copies / "renamed.txt")
+    wave, rate = soundfile.read(standing.inbox / "ann" / "1.wav", dtype="int16")
+    soundfile.write(copies / "lossless.flac", wave, rate, subtype="PCM_16")
+    shutil.copy(standing.inbox / "ann" / "1.txt", copies / "lossless.txt")
+    summary = alone.refresh(standing.inbox, standing.store, "--config", standing.config)
+    refused = {"ann/0.wav", "ann/1.wav", "ann/both.wav", "cem/renamed.wav", "cem/lossless.flac"}
+    assert standing.paths(state="refused") == refused
+    assert summary["speakers"] == 2
+    assert standing.version().utterances() == others
+    assert traces(standing.store, wanted) == {}
+    again = alone.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert ran(again) == {}
+    assert (again["published"], again["version"]) == (False, summary["version"])
+    assert traces(standing.store, wanted) == {}
+
+
+def test_the_store_opens_where_it_was_moved_to(first: Standing, tmp_path: Path) -> None:
+    """Nothing in a store is an absolute path that reading needs."""
+    moved = Path(shutil.copytree(first.store, tmp_path / "moved"))
+    assert Store.open(moved).root == moved
+    assert first.version().utterances() == Standing(first.inbox, moved, first.config, {}).version().utterances()

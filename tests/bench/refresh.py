@@ -4,7 +4,8 @@
 ../shared/speech (repeated with another gain where they do not suffice, so that no two uploads are equal), refreshed
 through the real flow on a private server, then refreshed again with nothing new. ASR is off (no text is given) and
 `content` is the embedded MFCC, whose time is taken out where the figure says so. The table per stage gives times real
-time per second of processor, the share of the stages' processor time, and the peak memory of a worker; the JSON goes to bench/refresh.json.
+time per second of processor, the share of the stages' processor time, and the peak memory of a worker; the JSON goes
+to bench/refresh.json.
 """
 
 import argparse
@@ -90,9 +91,9 @@ def main() -> None:
         found = measure(minutes)
         results.append(found)
         print(
-            f"{found['minutes']} min: {found['wall_s']} s wall = {found['x_real_time']} x real time end to end; "
-            f"decode to shards without ASR and content {found['x_real_time_stages']} x on "
-            f"{len(os.sched_getaffinity(0))} cores ({found['x_real_time_stages_cpu']} x by processor time); again with nothing new: {found['nothing_new_s']} s"
+            f"{found['minutes']} min: {found['wall_s']} s wall = {found['x_real_time']} x real time end to end; decode to "
+            f"shards without ASR and content {found['x_real_time_stages']} x on {len(os.sched_getaffinity(0))} cores "
+            f"({found['x_real_time_stages_cpu']} x by processor time); again, nothing new: {found['nothing_new_s']} s"
         )
         print(f"{'stage':<12}{'x per core':>12}{'share':>8}{'work s':>9}{'cpu s':>9}{'peak MB':>9}")
         stages: dict[str, dict[str, float | None]] = found["stages"]  # type: ignore[assignment]

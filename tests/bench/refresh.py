@@ -90,10 +90,11 @@ def main() -> None:
     for minutes in parser.parse_args().minutes:
         found = measure(minutes)
         results.append(found)
+        print(f"{found['minutes']} min: {found['wall_s']} s wall = {found['x_real_time']} x real time end to end")
+        print(f"again with nothing new: {found['nothing_new_s']} s")
         print(
-            f"{found['minutes']} min: {found['wall_s']} s wall = {found['x_real_time']} x real time end to end; decode to "
-            f"shards without ASR and content {found['x_real_time_stages']} x on {len(os.sched_getaffinity(0))} cores "
-            f"({found['x_real_time_stages_cpu']} x by processor time); again, nothing new: {found['nothing_new_s']} s"
+            f"decode to shards without ASR and content: {found['x_real_time_stages']} x real time on "
+            f"{len(os.sched_getaffinity(0))} cores, {found['x_real_time_stages_cpu']} x by processor time"
         )
         print(f"{'stage':<12}{'x per core':>12}{'share':>8}{'work s':>9}{'cpu s':>9}{'peak MB':>9}")
         stages: dict[str, dict[str, float | None]] = found["stages"]  # type: ignore[assignment]

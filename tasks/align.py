@@ -5,7 +5,7 @@ each language (model/ctc.py). Engine `pocketsphinx`: English with the model in i
 A text of a whole upload is aligned with its kept segments end to end; a word goes to the segment that holds most of it.
 A text that does not fit its audio has status `failed` and says why: no path, words missing, or scores too low.
 Cost: ctc a little more than the emissions of its model, pocketsphinx about 10 x real time a core.
-Rows do not depend on the batch with pocketsphinx; with ctc but for the rounding of bfloat16 (see model/ctc.py).
+Rows do not depend on the batch with pocketsphinx, nor with ctc on a CPU; on a GPU, but for rounding.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class Settings(StageSettings):
     min_score_ctc: float = Field(0.2, ge=0.0, le=1.0)
     """The same for ctc. Default: our own, not calibrated; right texts have 0.5 and more."""
     batch_s: Seconds = Field(60.0, gt=0.0)
-    """Audio that a ctc model hears at once, with padding. Default: measured, more gains nothing on a CPU."""
+    """Audio that a ctc model hears at once on a GPU, with padding; a CPU takes one segment at a time. Default: ours."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where ctc models run; auto = the first GPU, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -28,8 +28,8 @@ from storage.store import Store
 from storage.units import Seconds
 
 START_LIMIT: Seconds = 240.0
-"""The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s; 60 s where five others want them. One
-that ends is noticed at once."""
+"""The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s, and over 60 s where five others want
+the cores. A server that ends is noticed at once."""
 STOP_LIMIT: Seconds = 10.0
 """For a server to end its connections; then it is killed."""
 

@@ -128,7 +128,8 @@ def test_a_broken_model_opens_the_breaker(
     assert ran.err.startswith("voicemill: nothing was published: ")
     assert "of the seconds are failed; of a first version may be 20% at most (publish.max_failed_first)" in ran.err
     assert "stage_error by stage content" in ran.err
-    assert "one of 6 failed uploads: ann/0.wav: SafetensorError: " in ran.err
+    assert "one of 6 failed uploads: ann/0.wav: " in ran.err
+    assert "SafetensorError" in ran.err
     assert "Traceback" not in ran.err
     assert numbers(store) == []
     forced = cli.refresh(inbox.root, store, "--config", config, "--force-publish")

@@ -59,14 +59,16 @@ def refresh(options: RefreshOptions) -> Summary:
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
         store.drop_temporaries()
         last, before = latest_rows(store)
-        found = scan_inbox(options, store, recipe, before)
-        batches = batches_.form(store, found.uploads, before, recipe.config.batches)
-        plan = make_plan(options.inbox, store, recipe, batches, last, before)
-        announce(plan, found, last)
-        lots = run_lots(plan, recipe, store)
+        again = True
+        while again:
+            found = scan_inbox(options, store, recipe, before)
+            batches = batches_.form(store, found.uploads, before, recipe.config.batches)
+            plan = make_plan(options.inbox, store, recipe, batches, last, before)
+            announce(plan, found, last)
+            lots = run_lots(plan, recipe, store)
+            again = bury_forgotten(store, lots)
         shards = shards_of(store, plan, lots)
         rows = upload_rows(store, plan, batches, lots, shards, before, found.others)
-        keep_forgotten(store, lots)
         published = publish_version(options, recipe, store, shards, rows)
         summary = summarise(store, plan, lots, rows, found, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # also what a killed one left out
@@ -118,20 +120,22 @@ def run_lots(plan: Plan, recipe: Recipe, store: Store) -> list[LotResult]:
     return results
 
 
-def keep_forgotten(store: Store, lots: list[LotResult]) -> None:
-    """What came back as other bytes with the samples of a forgotten upload: remember its bytes too, drop the rest.
+def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
+    """Remember the bytes of what came back as other bytes with the samples of a forgotten upload, and drop the rest.
 
-    The rest: the decoded audio of its lot, and the memory of the scan with its transcripts, which costs one hash.
+    The rest is the decoded audio of its lot, and the memory of the scan with its transcripts, which costs one hash.
+    Returns whether there was any: the next scan refuses it, and its batch is without it then.
     """
-    for lot in lots:
-        if lot.forgotten:
-            tombstones.bury(store, lot.forgotten, ())
-            for key in lot.decoded.values():
-                path = artifact_path(store, "decode", key)
-                audio_path(path).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
-            for path in (store.stages / "scan").glob("*.parquet"):
-                path.unlink()
+    found = [lot for lot in lots if lot.forgotten]
+    for lot in found:
+        tombstones.bury(store, lot.forgotten, ())
+        for key in lot.decoded.values():
+            path = artifact_path(store, "decode", key)
+            audio_path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        for path in (store.stages / "scan").glob("*.parquet"):
+            path.unlink()
+    return bool(found)
 
 
 @task(name="publish", task_run_name="publish", **_LOCAL)

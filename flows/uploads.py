@@ -20,7 +20,6 @@ from storage.records import (
     ShardFile,
     Upload,
     UploadRow,
-    UploadState,
 )
 from storage.rows import from_table
 from storage.store import Store
@@ -72,11 +71,6 @@ def upload_rows(
             found = {row.upload: row for row in Artifact(artifact_path(store, "decode", key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
         rows += [_row(batch, u, found.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
-    forgotten = {upload for lot in lots for upload in lot.forgotten}
-    rows = [
-        replace(row, state=UploadState.REFUSED, reason="", detail="forgotten") if row.sha256 in forgotten else row
-        for row in rows
-    ]
     return sorted(rows, key=lambda row: row.path)
 
 

@@ -107,6 +107,10 @@ CORRUPT = {
 """The reason of each stands in tests/tasks/test_decode.py."""
 
 
+SAME = {"chan3.sph", "cold_corpus_32bit_float.wav"}
+"""In other containers the samples of chan3.2chan.wav and cold_corpus_24bit.wav."""
+
+
 def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
     """45 files, some of them broken on purpose: each has a state, and what was decoded is accounted for."""
     folder = SPEECH / "formats"
@@ -114,9 +118,9 @@ def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
     standing = Standing(folder, tmp_path / "store", tmp_path, done)
     states = {row["path"]: row["state"] for row in standing.version().uploads(["path", "state"]).to_pylist()}
     assert states == {
-        path.name: "corrupt" if path.name in CORRUPT else "prepared"
+        path.name: "corrupt" if path.name in CORRUPT else "duplicate" if path.name in SAME else "prepared"
         for path in folder.iterdir()
         if path.name != "metadata.csv"
     }
-    assert done["uploads"] == {"corrupt": 8, "prepared": 37}
+    assert done["uploads"] == {"corrupt": 8, "duplicate": 2, "prepared": 35}
     check_ledger(standing.version())

@@ -40,7 +40,7 @@ class Settings(StageSettings):
     needs no download."""
     min_score: float = Field(0.33, ge=0.0, le=1.0)
     """Lower quartile of a segment's word scores under which pocketsphinx's alignment has failed. Default calibrated on
-    right and wrong texts (tests/bench/align_calibration.py). A text of a single word cannot be judged."""
+    people and synthetic voices (tests/bench/align_calibration.py); for people alone 0.5 lets less through."""
     min_score_ctc: float = Field(0.2, ge=0.0, le=1.0)
     """The same for ctc. Default: our own, not calibrated; right texts have 0.5 and more."""
     batch_s: Seconds = Field(60.0, gt=0.0)

@@ -79,11 +79,12 @@ def tiny_whisper(folder: Path) -> Path:
         bos_token_id=end,
         eos_token_id=end,
         suppress_tokens=None,
-        begin_suppress_tokens=[end],
+        begin_suppress_tokens=None,
     )
     torch.manual_seed(0)
     model = WhisperForConditionalGeneration(config)
     model.generation_config.lang_to_id = {f"<|{code}|>": end + 2 + number for number, code in enumerate(codes)}
+    model.generation_config.begin_suppress_tokens = [end]
     model.generation_config.alignment_heads = [[0, 0]]
     model.save_pretrained(source)
     WhisperFeatureExtractor(feature_size=80).save_pretrained(source)

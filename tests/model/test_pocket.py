@@ -121,14 +121,17 @@ def test_real_speech_right_and_exchanged_texts() -> None:
     with (SPEECH / "metadata.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["speaker"] in ("ljspeech", "libri_367", "vctk_p226") and r["text"]]
     chosen = rows[::3]
-    pocket, right, wrong = Pocket(), list[bool](), list[bool]()
+    pocket, right, wrong = Pocket(), list[float](), list[float]()
     for row, other in zip(chosen, chosen[7:] + chosen[:7], strict=True):
         wave, rate = soundfile.read(SPEECH / row["file"], dtype="float32")
         wave = np.asarray(soxr.resample(wave, rate, RATE), np.float32)
-        for text, accepted in ((row["text"], right), (other["text"], wrong)):
+        for text, scores in ((row["text"], right), (other["text"], wrong)):
             try:
-                accepted.append(score(pocket.align(wave, split(text, "en"))) > LEAST)
+                scores.append(score(pocket.align(wave, split(text, "en"))))
             except Unalignable:
-                accepted.append(False)
-    assert np.mean(right) >= 0.95
-    assert np.mean(wrong) <= 0.06
+                scores.append(0.0)
+    assert np.mean(np.array(right) > LEAST) >= 0.95
+    assert np.mean(np.array(wrong) > LEAST) <= 0.2
+    # the default has to let synthetic voices through too; people's speech leaves room for a stricter one
+    assert np.mean(np.array(right) > 0.5) >= 0.95
+    assert np.mean(np.array(wrong) > 0.5) <= 0.06

@@ -115,6 +115,8 @@ _active: WorkerPool | None = None
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Read by libraries when they load: a spawned process has to find them in its environment. More threads than cores made
 one stage 20 times slower."""
+_QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""Bars of several processes, over one another and over ours, tell nobody anything."""
 
 
 @contextmanager
@@ -122,8 +124,9 @@ def pool(count: int) -> Iterator[None]:
     """Within the block, `execute_anywhere` of this process uses `count` worker processes."""
     global _active
     threads = max(1, len(os.sched_getaffinity(0)) // count)
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    settings = dict.fromkeys(_THREADS, str(threads)) | _QUIET
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     _active = WorkerPool(count, threads)
     try:
         with _ended_by(signal.SIGINT, _active.kill):

@@ -41,7 +41,7 @@ class Reason(StrEnum):
     CLIPPED = "clipped", "more samples at full scale than screen.max_clipped allows"
     NOISY = "noisy", "signal-to-noise ratio under screen.min_snr_db"
     NARROWBAND = "narrowband", "effective bandwidth under screen.min_bandwidth_hz"
-    NO_TEXT = "no_text", "no transcript, and transcribe.require_text is on"
+    NO_TEXT = "no_text", "no transcript, and shards.require_text is on"
     UNALIGNED = "unaligned", "its text could not be aligned with the audio: they do not match"
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"

@@ -1,0 +1,90 @@
+"""HiFi-GAN (Kong et al. 2020): latent frames to a waveform, conditioned on a voice. 20 billion products per second."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.s2.config import S2Config
+from model.s2.weight_norm import Conv1d, ConvTranspose1d
+
+SLOPE = 0.1
+"""Of the leaky ReLUs, except the last, whose slope is torch's default 0.01."""
+POST_KERNEL = 7
+
+
+class ResidualBlock(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """Per dilation: x + conv(leaky(dilated conv(leaky(x))))."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(
+            Conv1d(channels, channels, kernel, dilation=d, padding=d * (kernel // 2)) for d in dilations
+        )
+        self.convs2 = nn.ModuleList(Conv1d(channels, channels, kernel, padding=kernel // 2) for _ in dilations)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """[batch, channels, time], mask [batch, 1, time] -> the shape of x."""
+        for first, second in zip(self.convs1, self.convs2, strict=True):
+            x = x + second(_active(first(_active(x, mask)), mask))
+        return x
+
+
+def _active(x: Tensor, mask: Tensor | None) -> Tensor:
+    return _masked(functional.leaky_relu(x, SLOPE), mask)
+
+
+def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask
+
+
+class Generator(nn.Module):  # type: ignore[misc]
+    """conv_pre + voice, then per stage: upsampling and the mean of the residual blocks; conv_post, tanh."""
+
+    def __init__(self, config: S2Config) -> None:
+        super().__init__()
+        self.config = config
+        channels = [config.upsample_channels >> i for i in range(len(config.upsample_rates) + 1)]
+        self.conv_pre = nn.Conv1d(config.hidden, channels[0], 7, padding=3)
+        self.ups = nn.ModuleList(
+            ConvTranspose1d(channels[i], channels[i + 1], kernel, rate, padding=(kernel - rate) // 2)
+            for i, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernels, strict=True))
+        )
+        self.resblocks = nn.ModuleList(
+            ResidualBlock(width, kernel, config.resblock_dilations)
+            for width in channels[1:]
+            for kernel in config.resblock_kernels
+        )
+        self.conv_post = nn.Conv1d(channels[-1], 1, POST_KERNEL, padding=POST_KERNEL // 2, bias=False)
+        self.cond = nn.Conv1d(config.style, channels[0], 1)
+
+    def forward(self, z: Tensor, ge: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Latent [batch, hidden, frames], voice [batch, style, 1] -> float32 [batch, 1, frames x hop], -1..1.
+
+        With a mask [batch, 1, frames] each row is what it would be alone: every layer sees zeros after its end.
+        """
+        x = self.conv_pre(_masked(z, mask)) + self.cond(ge)
+        for stage, up in enumerate(self.ups):
+            x = up(_active(x, mask))
+            if mask is not None:
+                mask = mask.repeat_interleave(self.config.upsample_rates[stage], -1)
+            x = sum(block(x, mask) for block in self.blocks(stage)) / len(self.config.resblock_kernels)
+        return _masked(self.conv_post(_masked(functional.leaky_relu(x), mask)).tanh(), mask)
+
+    def blocks(self, stage: int) -> nn.ModuleList:
+        """The residual blocks of one stage."""
+        each = len(self.config.resblock_kernels)
+        return self.resblocks[stage * each : (stage + 1) * each]
+
+
+def context(config: S2Config) -> int:
+    """Frames to each side that one frame of the waveform depends on: the reach of every layer, followed backwards."""
+    first, last = 0, config.hop - 1
+    block = max(
+        sum((kernel // 2) * (dilation + 1) for dilation in config.resblock_dilations)
+        for kernel in config.resblock_kernels
+    )
+    first, last = first - POST_KERNEL // 2, last + POST_KERNEL // 2
+    for rate, kernel in reversed(list(zip(config.upsample_rates, config.upsample_kernels, strict=True))):
+        first, last = first - block, last + block
+        padding = (kernel - rate) // 2  # output j comes from inputs i with 0 <= j + padding - rate i < kernel
+        first, last = -((kernel - 1 - first - padding) // rate), (last + padding) // rate
+    return max(3 - first, last + 3)

@@ -1,0 +1,223 @@
+"""The synthesizer of GPT-SoVITS v2 (VITS with a quantized content input): codes, phones and a voice to a waveform."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.s2.config import S2Config
+from model.s2.flow import Flow
+from model.s2.generator import Generator
+from model.s2.masks import mask
+from model.s2.posterior import Posterior, PosteriorEncoder
+from model.s2.prior import Prior, PriorEncoder, stretched, stretched_frames
+from model.s2.quantizer import Quantizer
+from model.s2.reference import ReferenceEncoder
+from model.s2.streaming import windows
+from storage.errors import ConfigError
+
+CODE_FRAMES = 2
+"""Frames (50 Hz) per code (25 Hz)."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What one training step renders, and what its losses need. Tensors are float32 unless said otherwise."""
+
+    wave: Tensor
+    """[batch, segment x hop]: the rendered piece, -1..1."""
+    starts: Tensor
+    """int64 [batch], frames: where the piece starts."""
+    posterior: Posterior
+    prior: Prior
+    z_prior: Tensor
+    """[batch, hidden, frames]: the posterior's sample, moved to the prior's space by the flow."""
+    mask: Tensor
+    """[batch, 1, frames], 1 = real."""
+
+
+class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """State-dict keys and shapes are those of the official files of `config.version`.
+
+    Without `posterior` the encoder that only training needs is left out, as in the official files for inference.
+    """
+
+    def __init__(self, config: S2Config, posterior: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.enc_p = PriorEncoder(config)
+        self.dec = Generator(config)
+        if posterior:
+            self.enc_q = PosteriorEncoder(
+                config.spectrum_bins, config.hidden, config.wavenet_kernel, config.posterior_layers, config.style
+            )
+        self.flow = Flow(config.hidden, config.wavenet_kernel, config.flow_layers, config.couplings, config.style)
+        self.ref_enc = ReferenceEncoder(
+            config.reference_bins, config.reference_dim, config.style, config.reference_dropout
+        )
+        self.ssl_proj = nn.Conv1d(config.ssl_dim, config.ssl_dim, CODE_FRAMES, stride=CODE_FRAMES)
+        self.quantizer = Quantizer(config.codebook, config.ssl_dim)
+        if config.speaker_dim:
+            self.sv_emb = nn.Linear(config.speaker_dim, config.style)
+            self.ge_to512 = nn.Linear(config.style, config.mrte_dim)
+            self.prelu = nn.PReLU(config.style)
+
+    def codes(self, ssl: Tensor) -> Tensor:
+        """Content features float32 [batch, ssl_dim, frames], 50 Hz -> codes int64 [batch, frames // 2], 25 Hz."""
+        return self.quantizer.codes(self.ssl_proj(ssl))
+
+    def voices(self, spectrogram: Tensor, lengths: Tensor | None = None, sv: Tensor | None = None) -> Tensor:
+        """Magnitudes float32 [batch, 1025, frames], real frames int [batch] -> voices `ge` float32 [batch, style, 1].
+
+        `sv`: float32 [batch, speaker_dim], the ERes2NetV2 embedding that v2Pro needs. Raises ConfigError if it is
+        missing there, or given elsewhere.
+        """
+        if (sv is None) != (self.config.speaker_dim == 0):
+            wants = f"needs sv [batch, {self.config.speaker_dim}]" if sv is None else "has no speaker embedding"
+            raise ConfigError(f"s2 {self.config.version} {wants}; sv was {'not ' if sv is None else ''}given")
+        ge = self.ref_enc(spectrogram, mask(lengths, spectrogram))
+        return ge if sv is None else self.prelu(ge + self.sv_emb(sv)[..., None])
+
+    def reference(self, spectrograms: Sequence[Tensor], sv: Sequence[Tensor] | None = None) -> Tensor:
+        """One voice from one or more references, averaged: each float32 [1025, frames] or [1, 1025, frames], with its
+        `sv` [1, speaker_dim] in v2Pro -> `ge` float32 [1, style, 1].
+
+        Raises ConfigError without a reference, and where `sv` is missing or superfluous.
+        """
+        if not spectrograms:
+            raise ConfigError("no reference: a voice needs at least one spectrogram [1025, frames]")
+        vectors: Sequence[Tensor | None] = [None] * len(spectrograms) if sv is None else sv
+        if len(vectors) != len(spectrograms):
+            raise ConfigError(f"{len(spectrograms)} references but {len(vectors)} speaker embeddings")
+        each = [
+            self.voices(spectrogram.reshape(1, *spectrogram.shape[-2:]), None, vector)
+            for spectrogram, vector in zip(spectrograms, vectors, strict=True)
+        ]
+        return torch.stack(each).mean(0)
+
+    def prior(
+        self,
+        codes: Tensor,
+        phones: Tensor,
+        ge: Tensor,
+        speed: float = 1.0,
+        *,
+        code_lengths: Tensor | None = None,
+        phone_lengths: Tensor | None = None,
+    ) -> Prior:
+        """Codes int64 [batch, T], phones of the target text int64 [batch, P], voice [batch or 1, style, 1]; real
+        lengths int [batch] -> (mean, logs), float32 [batch, hidden, frames], 0 after a row's end.
+
+        `frames` says how many frames of each row are real. Raises ConfigError unless speed is in 0.25..4.
+        """
+        if not 0.25 <= speed <= 4:
+            raise ConfigError(f"speed = {speed}: expected 0.25 to 4 (1 = as spoken by the reference)")
+        batch = codes.shape[0]
+        total = code_lengths if code_lengths is not None else torch.full((batch,), codes.shape[1])
+        content = self.quantizer.rows(codes).repeat_interleave(CODE_FRAMES, -1)
+        text_mask = mask(phone_lengths, self.enc_p.text_embedding.weight.new_empty(batch, 1, phones.shape[1]))
+        x = self.enc_p(content, mask(total * CODE_FRAMES, content), phones, text_mask, self._voice_of_text(ge))
+        if speed != 1:
+            x = stretched(x, (total * CODE_FRAMES).tolist(), speed)
+        return self.enc_p.distribution(x, mask(self.frames(total, speed), x))
+
+    @staticmethod
+    def frames(code_lengths: Tensor, speed: float = 1.0) -> Tensor:
+        """Codes per row int [batch] -> frames per row int64 [batch]: 2 per code, divided by the speed, plus one."""
+        return torch.tensor([stretched_frames(CODE_FRAMES * n, speed) for n in code_lengths.tolist()])
+
+    @staticmethod
+    def latent(
+        mean: Tensor,
+        logs: Tensor,
+        noise_scale: float = 0.5,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """A sample of the prior, [batch, hidden, frames]: mean + noise x exp(logs) x noise_scale.
+
+        Noise is standard normal of that shape: given, or drawn from `generator`. noise_scale 0 = the mean.
+        """
+        if noise_scale == 0:
+            return mean
+        if noise is None:
+            noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return mean + noise * logs.exp() * noise_scale
+
+    def waveform(self, z: Tensor, ge: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Latent of the prior [batch, hidden, frames], voice [batch or 1, style, 1] -> float32 [batch, frames x hop].
+
+        32 kHz, -1..1. Rows are real up to `lengths` (frames, int [batch]) and 0 after.
+        """
+        z = self.flow(z, mask(lengths, z), ge, inverse=True)
+        return self.dec(z, ge, None if lengths is None else mask(lengths, z))[:, 0]
+
+    def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]:
+        """`waveform` piece by piece: yields float32 [batch, up to frames_per_chunk x hop]; joined they equal it to
+        within 1e-5. Each piece is computed with the frames to both sides that flow and generator reach."""
+        yield from windows(self, z, ge, frames_per_chunk)
+
+    def decode(
+        self,
+        codes: Tensor,
+        phones: Tensor,
+        ge: Tensor,
+        *,
+        speed: float = 1.0,
+        noise_scale: float = 0.5,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        code_lengths: Tensor | None = None,
+        phone_lengths: Tensor | None = None,
+    ) -> Tensor:
+        """`prior`, `latent` and `waveform` in one: float32 [batch, frames x hop], 32 kHz, -1..1."""
+        prior = self.prior(codes, phones, ge, speed, code_lengths=code_lengths, phone_lengths=phone_lengths)
+        lengths = None if code_lengths is None else self.frames(code_lengths, speed)
+        return self.waveform(self.latent(*prior, noise_scale, noise, generator), ge, lengths)
+
+    def forward(
+        self,
+        ssl: Tensor,
+        spectrogram: Tensor,
+        lengths: Tensor,
+        phones: Tensor,
+        phone_lengths: Tensor,
+        sv: Tensor | None = None,
+        *,
+        noise: Tensor | None = None,
+        uniform: Tensor | None = None,
+    ) -> Rendering:
+        """One training step: content float32 [batch, ssl_dim, frames], spectrogram [batch, 1025, frames], real frames
+        int [batch], phones int64 [batch, P] and their lengths. frames is even, or the content one longer.
+
+        `noise` [batch, hidden, frames] of the posterior and `uniform` [batch], 0 to 1, that places the piece, are drawn
+        where they are not given. Rows shorter than the piece are rendered with what stands after them.
+        """
+        ge = self.voices(spectrogram, lengths, sv)
+        frames = mask(lengths, spectrogram)
+        content = self.quantizer.rows(self.codes(ssl)).repeat_interleave(CODE_FRAMES, -1)[..., : frames.shape[-1]]
+        text_mask = mask(phone_lengths, frames.new_empty(len(phones), 1, phones.shape[1]))
+        prior = self.enc_p.distribution(self.enc_p(content, frames, phones, text_mask, self._voice_of_text(ge)), frames)
+        posterior = self.enc_q(spectrogram, frames, ge, noise)
+        uniform = torch.rand(len(phones), device=ssl.device) if uniform is None else uniform
+        starts = (uniform * (lengths - self.config.segment + 1).clamp(min=1)).long()
+        piece = pieces(posterior.z, starts, self.config.segment)
+        return Rendering(
+            wave=self.dec(piece, ge)[:, 0],
+            starts=starts,
+            posterior=posterior,
+            prior=prior,
+            z_prior=self.flow(posterior.z, frames, ge),
+            mask=frames,
+        )
+
+    def _voice_of_text(self, ge: Tensor) -> Tensor:
+        """The voice as the prior encoder adds it, [batch, mrte_dim, 1]."""
+        return self.ge_to512(ge.mT).mT if self.config.speaker_dim else ge
+
+
+def pieces(x: Tensor, starts: Tensor, size: int) -> Tensor:
+    """[batch, channels, time], starts int64 [batch] -> [batch, channels, size]: the piece of each row."""
+    index = starts[:, None] + torch.arange(size, device=x.device)
+    return x.gather(-1, index[:, None].expand(-1, x.shape[1], -1))

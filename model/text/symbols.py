@@ -69,7 +69,7 @@ class Ids:
 
 
 def ids(phones: Iterable[str]) -> Ids:
-    """Phones -> ids of version 2 (the same as version 1 below 322). What the table lacks becomes `UNK` and is listed."""
+    """Phones -> ids of version 2 (below 322 those of version 1). What the table lacks becomes `UNK` and is listed."""
     phones = list(phones)
     numbers = np.array([_ID.get(phone, _ID[UNKNOWN]) for phone in phones], dtype=np.int64)
     return Ids(numbers, tuple(phone for phone in phones if phone not in _ID))

@@ -3,6 +3,7 @@
 VoicemillError
 ├── ConfigError            a setting contradicts another one, or its value is out of range
 ├── ModelMissing           a model that a setting names is not on this machine
+├── CheckpointError        a file of weights cannot be read, or holds something else than it should
 ├── InboxError             the inbox cannot be listed or its metadata cannot be read
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
@@ -25,6 +26,10 @@ class ConfigError(VoicemillError):
 
 class ModelMissing(VoicemillError):
     """A model named by a setting is neither a folder nor in the local cache; the message names the fetch command."""
+
+
+class CheckpointError(VoicemillError):
+    """A file of weights cannot be read, or holds something else than it should; nothing in it was run."""
 
 
 class InboxError(VoicemillError):

@@ -1,0 +1,133 @@
+"""Writing checkpoints: our own `.safetensors`, and the small files that GPT-SoVITS loads.
+
+Both appear under their name only when they are whole: written beside it, flushed to the disk, then renamed.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.checkpoints.checkpoint import FORMAT, MARKERS, METADATA, Checkpoint, check, plain
+from model.checkpoints.layout import POSTERIOR, VERSIONS, Kind
+from storage.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write(path: Path | str, checkpoint: Checkpoint) -> Checkpoint:
+    """Write our own form: every tensor bit for bit, with kind, version, config, info and lineage in the header.
+
+    Returns it as `read` would. Raises CheckpointError where config or lineage hold something that JSON does not have.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    about = {
+        "format": FORMAT,
+        "kind": checkpoint.kind,
+        "version": checkpoint.version,
+        "config": plain(checkpoint.config, path),
+        "info": checkpoint.info,
+        "lineage": plain(checkpoint.lineage, path),
+    }
+    # clones: safetensors refuses tensors that share memory, and views of one storage do
+    weights = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in checkpoint.weights.items()}
+    with _whole(path) as temporary:
+        save_file(weights, temporary, {METADATA: json.dumps(about, ensure_ascii=False)})
+    return replace(
+        checkpoint, weights=weights, config=about["config"], lineage=about["lineage"], form="own", source=path
+    )
+
+
+def write_official(path: Path | str, checkpoint: Checkpoint, info: str = "") -> None:
+    """Write the small file of GPT-SoVITS: float16, without the posterior encoder, `config` a plain dictionary.
+
+    The config is the official one of that kind and version with the checkpoint's own values over it, so that a model
+    that was never in an official file can be loaded there too. `info` replaces the checkpoint's where it is given.
+
+    Raises:
+        CheckpointError: a tensor is missing, unknown, of another shape, or has a value that float16 cannot hold.
+    """
+    import torch
+
+    path = Path(path)
+    check(
+        checkpoint.source,
+        {k: tuple(v.shape) for k, v in checkpoint.weights.items()},
+        checkpoint.kind,
+        checkpoint.version,
+    )
+    prefix = "model." if checkpoint.kind == "s1" else ""
+    weight = {prefix + key: _half(key, tensor) for key, tensor in checkpoint.weights.items() if not _training(key)}
+    content: dict[str, Any] = {"weight": weight}
+    if checkpoint.kind != "s2_discriminator":
+        config = official_config(checkpoint.kind, checkpoint.version)
+        content |= {"config": _over(config, plain(checkpoint.config, path)), "info": info or checkpoint.info}
+    marker = {version: digits for digits, version in MARKERS.items()}.get(checkpoint.version)
+    with _whole(path) as temporary:
+        torch.save(content, temporary)
+        if marker and checkpoint.kind == "s2":
+            with temporary.open("r+b") as file:
+                file.write(marker.encode("ascii"))
+
+
+def official_config(kind: Kind, version: str) -> dict[str, Any]:
+    """The values that loading reads of the public configs s1longer-v2.yaml, s2.json, s2v2Pro.json, s2v2ProPlus.json."""
+    if kind == "s1":
+        model = {"vocab_size": 1025, "phoneme_vocab_size": 732, "embedding_dim": 512, "hidden_dim": 512, "head": 16}
+        model |= {"linear_units": 2048, "n_layer": 24, "dropout": 0, "EOS": 1024, "random_bert": 0}
+        data = {"max_eval_sample": 8, "max_sec": 54, "num_workers": 4, "pad_val": 1024}
+        return {"model": model, "data": data, "inference": {"top_k": 15}}
+    sizes = VERSIONS[version]
+    train = {"segment_size": 20480, "learning_rate": 1e-4, "betas": [0.8, 0.99], "eps": 1e-9, "lr_decay": 0.999875}
+    train |= {"c_mel": 45, "c_kl": 1.0, "text_low_lr_rate": 0.4, "seed": 1234, "fp16_run": True}
+    audio: dict[str, Any] = {"sampling_rate": 32000, "filter_length": 2048, "hop_length": 640, "win_length": 2048}
+    audio |= {"n_mel_channels": 128, "mel_fmin": 0.0, "mel_fmax": None, "max_wav_value": 32768.0}
+    audio |= {"n_speakers": 300, "add_blank": True, "cleaned_text": True}
+    net: dict[str, Any] = {"version": version, "inter_channels": 192, "hidden_channels": 192, "filter_channels": 768}
+    net |= {"n_heads": 2, "n_layers": 6, "kernel_size": 3, "p_dropout": 0.0 if sizes.speaker else 0.1}
+    net |= {"resblock": "1", "resblock_kernel_sizes": [3, 7, 11], "resblock_dilation_sizes": [[1, 3, 5]] * 3}
+    net |= {"upsample_rates": [10, 8, 2, 2, 2], "upsample_kernel_sizes": list(sizes.kernels)}
+    net |= {"upsample_initial_channel": sizes.top, "gin_channels": sizes.gin, "n_layers_q": 3}
+    net |= {"use_spectral_norm": False, "semantic_frame_rate": "25hz", "freeze_quantizer": True}
+    return {"train": train, "data": audio, "model": net, "content_module": "cnhubert"}
+
+
+def _over(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `own`, dictionaries merged."""
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        base[key] = _over(base[key], value) if both else value
+    return base
+
+
+def _training(key: str) -> bool:
+    return key.startswith(POSTERIOR)
+
+
+def _half(key: str, tensor: "Tensor") -> "Tensor":
+    import torch
+
+    half = tensor.detach().cpu().to(torch.float16).contiguous().clone()
+    if not half.isfinite().all():
+        top = tensor.abs().max().item()
+        raise CheckpointError(f"{key} reaches {top:g}: float16 holds up to 65504, so the original could not load it")
+    return half
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; what is there takes its place at the end, or goes where writing failed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

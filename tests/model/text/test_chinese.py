@@ -1,0 +1,105 @@
+"""Chinese to phones: the sentences written out by hand, the rules one by one, and what holds for any text."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.text.chinese import normalise, phones, pinyin
+from model.text.symbols import SYMBOLS
+
+ROOT = Path(__file__).parents[3]
+
+
+def _sentences() -> dict[str, list[tuple[str, str, str]]]:
+    # tests are no package: the table beside this file is loaded by its path
+    spec = importlib.util.spec_from_file_location("chinese_sentences", Path(__file__).with_name("chinese_sentences.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table: dict[str, list[tuple[str, str, str]]] = module.SENTENCES
+    return table
+
+
+CASES = [case for kind in _sentences().values() for case in kind]
+
+# Syllables that are not spelt as "initial, rest": a second map, independent of the module's.
+SPELT = {
+    "a": "AA a", "ai": "AA ai", "an": "AA an", "ang": "AA ang", "ao": "AA ao", "e": "EE e", "ei": "EE ei",
+    "en": "EE en", "er": "EE er", "o": "OO o", "ou": "OO ou", "yan": "y En", "ye": "y E", "yu": "y v",
+    "yue": "y ve", "yuan": "y van", "yun": "y vn", "ju": "j v", "jue": "j ve", "juan": "j van", "jun": "j vn",
+    "qu": "q v", "que": "q ve", "quan": "q van", "qun": "q vn", "xu": "x v", "xue": "x ve", "xuan": "x van",
+    "xun": "x vn", "zi": "z i0", "ci": "c i0", "si": "s i0", "zhi": "zh ir", "chi": "ch ir", "shi": "sh ir",
+    "ri": "r ir",
+}  # fmt: skip
+
+
+def by_hand(syllable: str) -> list[str]:
+    base, tone = syllable[:-1], syllable[-1]
+    if base in SPELT:
+        initial, final = SPELT[base].split()
+    else:
+        initial = base[:2] if base[:2] in ("zh", "ch", "sh") else base[0]
+        final = base[len(initial) :]
+    return [initial, final + tone]
+
+
+def test_there_are_a_hundred_sentences() -> None:
+    assert len({text for text, _, _ in CASES}) == len(CASES) >= 100
+
+
+@pytest.mark.parametrize(("text", "normal", "reading"), CASES, ids=[case[0] for case in CASES])
+def test_sentence(text: str, normal: str, reading: str) -> None:
+    assert normalise(text) == normal
+    runs = [run for run in re.split(r"[A-Za-z' ]+", normal) if run]
+    assert " ".join(s for run in runs for s in pinyin(run) if s) == reading
+    syllables = iter(reading.split())
+    for run in runs:
+        expected = [[c] if c in "!,-.?…" else by_hand(next(syllables)) for c in run]
+        result = phones(run)
+        assert result.phones == [phone for parts in expected for phone in parts]
+        assert result.word2ph == [len(parts) for parts in expected]
+        assert set(result.phones) <= set(SYMBOLS)
+
+
+def test_what_nobody_can_read_is_unknown_and_counted() -> None:
+    result = phones("\U0002a6d6好A")
+    assert result.phones == ["UNK", "h", "ao3", "UNK"]
+    assert result.word2ph == [1, 2, 1]
+
+
+def test_nothing_to_read() -> None:
+    assert normalise("") == normalise("“”《》") == ""
+    assert phones("").phones == []
+    assert phones("…").phones == ["…"]
+
+
+def test_the_import_loads_no_dictionary() -> None:
+    code = "import sys, model.text.chinese; print(sorted({'pypinyin', 'rjieba', 'torch', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+CHARACTERS = (
+    "一二不了儿子个长行重得地着还都好点半百万第年月日号你我他们上里看说想"
+    " Aab'0123456789.:/-~%+=¥$℃㎡，。！？…—、（）“”²\n"
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=CHARACTERS, max_size=24) | st.text(max_size=24))
+def test_any_text(text: str) -> None:
+    normal = normalise(text)
+    assert normalise(normal) == normal
+    assert not re.search(r"[0-9０-９]", normal)
+    assert not re.search(r"[!,\-.?…]{2}", normal)
+    result = phones(normal)
+    assert len(result.word2ph) == len(normal)
+    assert sum(result.word2ph) == len(result.phones)
+    assert set(result.phones) <= set(SYMBOLS)

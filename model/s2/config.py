@@ -66,6 +66,9 @@ class S2Config:
     dropout: float = 0.1
     """Of the encoders; 0 in v2Pro."""
     reference_dropout: float = 0.1
+    masked_reference: bool = True
+    """Whether padding is kept out of the reference encoder's convolutions, so that a row of a batch has the voice that
+    it has alone. False: as GPT-SoVITS trains, where up to four padded frames reach each row."""
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
     """Of the period discriminators."""
 
@@ -107,8 +110,8 @@ class S2Config:
         if version not in get_args(Version):
             raise ConfigError(
                 f"s2 version {version!r} is not supported: expected one of {', '.join(get_args(Version))}; v1 has "
-                "another symbol table, v3 and v4 replace the generator by flow matching. Give a checkpoint of a supported "
-                "version, such as s2G2333k.pth of gsv-v2final-pretrained"
+                "another symbol table, v3 and v4 replace the generator by flow matching. Give a checkpoint of a "
+                "supported version, such as s2G2333k.pth of gsv-v2final-pretrained"
             )
         larger = (768, (20, 16, 8, 2, 2)) if version == "v2ProPlus" else (cls.upsample_channels, cls.upsample_kernels)
         return cls(

@@ -55,11 +55,11 @@ class SelfAttention(nn.Module):  # type: ignore[misc]
 
 
 class ReferenceEncoder(nn.Module):  # type: ignore[misc]
-    """Magnitude spectrogram of a voice -> its vector, the mean over the real frames."""
+    """Magnitude spectrogram of a voice -> its vector, the mean over the real frames. `masked`: see `S2Config`."""
 
-    def __init__(self, bins: int, channels: int, style: int, dropout: float) -> None:
+    def __init__(self, bins: int, channels: int, style: int, dropout: float, masked: bool = True) -> None:
         super().__init__()
-        self.bins = bins
+        self.bins, self.masked = bins, masked
         drop = nn.Dropout(dropout)
         first, second = Dense(bins, channels), Dense(channels, channels)
         self.spectral = nn.Sequential(first, nn.Mish(), drop, second, nn.Mish(), drop)
@@ -71,6 +71,6 @@ class ReferenceEncoder(nn.Module):  # type: ignore[misc]
         """Magnitudes [batch, bins or more, time], mask [batch, 1, time], 1 = real -> [batch, style, 1]."""
         x = self.spectral((spectrogram[:, : self.bins] * mask).mT).mT
         for layer in self.temporal:
-            x = layer(x)
+            x = layer(x * mask if self.masked else x)
         x = self.fc(self.slf_attn((x * mask).mT, mask)).mT
         return (x * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True)

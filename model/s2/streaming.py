@@ -1,7 +1,7 @@
 """A waveform piece by piece: flow and generator have a finite reach, so a window with that margin gives exact frames.
 
 The flow runs once over every frame, a margin ahead of the generator; the generator sees its own margin twice. With v2's
-sizes the margins are 32 and 13 frames to each side, so a first piece of n frames costs n + 13 frames of the generator.
+sizes the margins are 32 and 11 frames to each side, so a first piece of n frames costs n + 11 frames of the generator.
 """
 
 from collections.abc import Iterator

@@ -54,7 +54,11 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
             )
         self.flow = Flow(config.hidden, config.wavenet_kernel, config.flow_layers, config.couplings, config.style)
         self.ref_enc = ReferenceEncoder(
-            config.reference_bins, config.reference_dim, config.style, config.reference_dropout
+            config.reference_bins,
+            config.reference_dim,
+            config.style,
+            config.reference_dropout,
+            config.masked_reference,
         )
         self.ssl_proj = nn.Conv1d(config.ssl_dim, config.ssl_dim, CODE_FRAMES, stride=CODE_FRAMES)
         self.quantizer = Quantizer(config.codebook, config.ssl_dim)

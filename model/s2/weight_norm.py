@@ -22,6 +22,8 @@ def norm(direction: Tensor) -> Tensor:
 class WeightNorm(nn.Module):  # type: ignore[misc]  # torch is not followed
     """Mixed in before a convolution of torch: replaces its `weight` by `weight_g` and `weight_v`."""
 
+    weight: Tensor
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         weight = self.weight.detach()

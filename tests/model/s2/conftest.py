@@ -1,9 +1,10 @@
 """Models of s2 with the weights of the golden rule, made once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
+import torch
 from golden import fill
 
 from model.s2.config import S2Config
@@ -38,6 +39,15 @@ def filled(config: S2Config) -> Synthesizer:
     model = Synthesizer(config).eval()
     model.load_state_dict(fill(model.state_dict()))
     return model.requires_grad_(False)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other after every small layer: on a busy machine that is fifty times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from model.s2.synthesizer import Rendering, Synthesizer
 pytestmark = [
     pytest.mark.realdata,
     pytest.mark.skipif(
-        not FOLDER.is_dir(), reason="../shared/gptsovits is not here; test_properties needs nothing of it"
+        not FOLDER.is_dir(), reason="../shared/gptsovits is not here; the other tests need nothing of it"
     ),
 ]
 Arrays = dict[str, NDArray[np.float32]]
@@ -130,7 +130,8 @@ class Step:
 
     def __init__(self) -> None:
         self.gold = arrays("s2_v2_train_gold")
-        self.model, self.judges = Synthesizer(S2Config()).eval(), Discriminators(S2Config()).eval()
+        config = S2Config(masked_reference=False)
+        self.model, self.judges = Synthesizer(config).eval(), Discriminators(config).eval()
         self.model.load_state_dict(fill(self.model.state_dict()))
         self.judges.load_state_dict(fill(self.judges.state_dict(), "D."))
         self.mel = LogMel()

@@ -1,7 +1,7 @@
 """English sentences of every hard kind with what a speaker of American English says, written out by hand.
 
 One case: the text, its normal form, and its phones, ` / ` between words. Phones are those of CMUdict's first reading,
-by part of speech where a spelling has two; of a word that CMUdict lacks, those of its pronunciation in General American.
+by part of speech where a spelling has two; of a word that CMUdict lacks, those of General American.
 In the normal form letters that are named one by one are single capitals; all else is lower case, the pronoun I aside.
 
 Where English leaves a choice, these hold: no "and" inside numbers; years in pairs; `the` is DH AH0 and `a` AH0 whatever
@@ -47,12 +47,12 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "Agent 007 is back.",
             "agent zero zero seven is back.",
-            "EY1 JH AH0 N T / Z IY1 R OW0 / Z IY1 R OW0 / S EH1 V AH0 N / IH1 Z / B AE1 K / .",
+            "EY1 JH AH0 N T / Z IH1 R OW0 / Z IH1 R OW0 / S EH1 V AH0 N / IH1 Z / B AE1 K / .",
         ),
         (
             "Only 0.05 grams remain.",
             "only zero point zero five grams remain.",
-            "OW1 N L IY0 / Z IY1 R OW0 / P OY1 N T / Z IY1 R OW0 / F AY1 V / G R AE1 M Z / R IH0 M EY1 N / .",
+            "OW1 N L IY0 / Z IH1 R OW0 / P OY1 N T / Z IH1 R OW0 / F AY1 V / G R AE1 M Z / R IH0 M EY1 N / .",
         ),
     ],
     "dates and times": [
@@ -64,7 +64,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "The war ended in 1905.",
             "the war ended in nineteen oh five.",
-            "DH AH0 / W AO1 R / EH1 N D IH0 D / IH0 N / N AY1 N T IY1 N / OW1 / F AY1 V / .",
+            "DH AH0 / W AO1 R / EH1 N D AH0 D / IH0 N / N AY1 N T IY1 N / OW1 / F AY1 V / .",
         ),
         (
             "By 2005 we had 2000 users.",
@@ -118,7 +118,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
             "lunch was twelve dollars and fifty cents.",
             "L AH1 N CH / W AA1 Z / T W EH1 L V / D AA1 L ER0 Z / AH0 N D / F IH1 F T IY0 / S EH1 N T S / .",
         ),
-        ("It costs $1.", "it costs one dollar.", "IH1 T / K AO1 S T S / W AH1 N / D AA1 L ER0 / ."),
+        ("It costs $1.", "it costs one dollar.", "IH1 T / K AA1 S T S / W AH1 N / D AA1 L ER0 / ."),
         (
             "They raised $2.5 million.",
             "they raised two point five million dollars.",
@@ -132,12 +132,12 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "Tea costs £3.50 here.",
             "tea costs three pounds and fifty pence here.",
-            "T IY1 / K AO1 S T S / TH R IY1 / P AW1 N D Z / AH0 N D / F IH1 F T IY0 / P EH1 N S / HH IY1 R / .",
+            "T IY1 / K AA1 S T S / TH R IY1 / P AW1 N D Z / AH0 N D / F IH1 F T IY0 / P EH1 N S / HH IY1 R / .",
         ),
         (
             "The rent is €1,200 a month.",
             "the rent is one thousand two hundred euros a month.",
-            "DH AH0 / R EH1 N T / IH1 Z / W AH1 N / TH AW1 Z AH0 N D / T UW1 / HH AH1 N D R AH0 D / Y UH1 R OW0 Z / "
+            "DH AH0 / R EH1 N T / IH1 Z / W AH1 N / TH AW1 Z AH0 N D / T UW1 / HH AH1 N D R AH0 D / Y UW1 R OW2 Z / "
             "AH0 / M AH1 N TH / .",
         ),
         (
@@ -204,8 +204,8 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "He ran 10 km at 12 km/h.",
             "he ran ten kilometers at twelve kilometers per hour.",
-            "HH IY1 / R AE1 N / T EH1 N / K AH0 L AA1 M AH0 T ER0 Z / AE1 T / T W EH1 L V / K AH0 L AA1 M AH0 T ER0 Z / "
-            "P ER1 / AW1 ER0 / .",
+            "HH IY1 / R AE1 N / T EH1 N / K AH0 L AA1 M AH2 T ER0 Z / AE1 T / T W EH1 L V / "
+            "K AH0 L AA1 M AH2 T ER0 Z / P ER1 / AW1 ER0 / .",
         ),
         (
             "It is 20°C outside.",
@@ -238,8 +238,8 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "Bring fruit, e.g. apples, pears, etc.",
             "bring fruit, for example apples, pears, et cetera.",
-            "B R IH1 NG / F R UW1 T / , / F AO1 R / IH0 G Z AE1 M P AH0 L / AE1 P AH0 L Z / , / P EH1 R Z / , / EH1 T / "
-            "S EH1 T ER0 AH0 / .",
+            "B R IH1 NG / F R UW1 T / , / F AO1 R / IH0 G Z AE1 M P AH0 L / AE1 P AH0 L Z / , / P EH1 R Z / , / "
+            "EH1 T / S EH1 T ER0 AH0 / .",
         ),
         (
             "The last day, i.e. Sunday, is free.",
@@ -269,7 +269,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "World War II ended.",
             "world war two ended.",
-            "W ER1 L D / W AO1 R / T UW1 / EH1 N D IH0 D / .",
+            "W ER1 L D / W AO1 R / T UW1 / EH1 N D AH0 D / .",
         ),
     ],
     "acronyms": [
@@ -388,7 +388,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "They estimate the cost from an estimate.",
             "they estimate the cost from an estimate.",
-            "DH EY1 / EH1 S T AH0 M EY2 T / DH AH0 / K AO1 S T / F R AH1 M / AE1 N / EH1 S T AH0 M AH0 T / .",
+            "DH EY1 / EH1 S T AH0 M EY2 T / DH AH0 / K AA1 S T / F R AH1 M / AE1 N / EH1 S T AH0 M AH0 T / .",
         ),
         (
             "Keep them separate.",
@@ -430,7 +430,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "The fox's den was empty.",
             "the fox's den was empty.",
-            "DH AH0 / F AA1 K S IH0 Z / D EH1 N / W AA1 Z / EH1 M P T IY0 / .",
+            "DH AH0 / F AA1 K S AH0 Z / D EH1 N / W AA1 Z / EH1 M P T IY0 / .",
         ),
         (
             "Children's books sell.",
@@ -479,17 +479,17 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "The blockchain failed.",
             "the blockchain failed.",
-            "DH AH0 / B L AA1 K CH EY2 N / F EY1 L D / .",
+            "DH AH0 / B L AA1 K CH EY1 N / F EY1 L D / .",
         ),
         (
             "He took a selfie.",
             "he took a selfie.",
-            "HH IY1 / T UH1 K / AH0 / S EH1 L F IY0 / .",
+            "HH IY1 / T UH1 K / AH0 / S EH1 L F IY2 / .",
         ),
         (
             "She googled two podcasts.",
             "she googled two podcasts.",
-            "SH IY1 / G UW1 G AH0 L D / T UW1 / P AA1 D K AE2 S T S / .",
+            "SH IY1 / G UW1 G AH0 L D / T UW1 / P AO1 D K AE2 S T S / .",
         ),
         (
             "The glorp sat down.",
@@ -499,7 +499,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "We were vlogging.",
             "we were vlogging.",
-            "W IY1 / W ER0 / V L AA1 G IH0 NG / .",
+            "W IY1 / W ER1 / V L AA1 G IH0 NG / .",
         ),
         (
             "The startup's crowdfunding worked.",

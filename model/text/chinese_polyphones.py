@@ -31,6 +31,7 @@ _TABLE = """
 为 wei4 * 了|此|什么|何|[我你他她它们]
 为 wei2 * [^,.!?]{0,2}(?:[,.!?]|$)
 为 wei2 * *
+觉 jiao4 睡.{0,7}$ *
 觉 jiao4 [一个好睡午懒这]$ *
 调 tiao2 * 成|高|低|大|小|好|整|节|一|温|音量|和|到
 调 diao4 * 来|去|走|往|入|离|任|回|派|兵|研|头
@@ -47,6 +48,7 @@ _TABLE = """
 转 zhuan4 [打直团]$ *
 弹 dan4 [子炸炮导核]$ *
 弹 tan2 * *
+倒 dao4 [水茶酒汤油奶药]$ *
 倒 dao4 * 水|茶|酒|车|是|退|立|计|数|垃圾|也|掉|(?:了|满|上)?[一两]?[杯碗]
 倒 dao3 * *
 干 gan4 * 什么|嘛|吗|活|完|得|了|过|掉|着|一番|事|到
@@ -69,10 +71,14 @@ _TABLE = """
 血 xie3 [流吐滴]了?$ *
 露 lou4 * 脸|馅|一手
 落 la4 把[^,]{1,6}$ 在
+还 huan2 * N+[元块]
 还 huan2 * 我|你|他|她|它|给|钱|书|债|款|清|了|掉|人情|$|[,.!?]
 数 shu3 * 一数|不|了|着|到|完|得|起|出|下|数|[一二两三]
 看 kan1 * 家|门|守|护
 朝 zhao1 今$ *
+幢 zhuang4 * *
+斗 dou3 N$ *
+率 shuai4 * 领|队|先|众|部
 谁 shei2 * *
 嗯 en4 * *
 唉 ai4 * *
@@ -90,18 +96,21 @@ def _rules() -> dict[str, list[tuple[str, re.Pattern[str], re.Pattern[str]]]]:
     return rules
 
 
-def reading_here(character: str, before: str, behind: str, tags: tuple[str, str, str]) -> str | None:
+def reading_here(character: str, before: str, behind: str, tags: tuple[str, str, str] | None) -> str | None:
     """The reading of a one-character word, pinyin with tone digit, or None where no rule of ours speaks.
 
     `before`, `behind`: up to 8 characters around it; `tags`: jieba's parts of speech of the word before, of this
-    one and of the next, "" at the ends.
+    one and of the next, "" at the ends. None: the character stands inside a word that no dictionary has, where a rule
+    needs something around it.
     """
     if character in SURNAMES and (behind.startswith(TITLES) or before.endswith("姓")):
         return SURNAMES[character]
-    by_grammar = _by_grammar(character, behind, tags)
+    by_grammar = _by_grammar(character, behind, tags) if tags else None
     if by_grammar:
         return by_grammar
     for reading, left, right in _rules().get(character, ()):
+        if not tags and not left.pattern and not right.pattern:
+            continue
         if left.search(before) and right.match(behind):
             return reading
     return None
@@ -111,10 +120,12 @@ def _by_grammar(character: str, behind: str, tags: tuple[str, str, str]) -> str 
     left, _, right = tags
     if character == "得" and left[:1] in ("r", "d") and right[:1] in ("v", "r", "d", "p"):
         return "dei3"
-    if character == "地" and left[:1] in ("a", "d", "z", "o") and right[:1] in ("v", "d", "p"):
+    if character == "地" and left[:1] in ("a", "d", "z", "o", "l", "i") and right[:1] in ("v", "d", "p"):
         return "de5"
     if character == "还" and right[:1] in ("d", "v", "a", "p"):
         return "hai2"
+    if character == "还" and right[:1] == "n":
+        return "huan2"
     if character == "重" and right[:1] == "v":
         return "chong2"
     if character == "为" and right[:1] in ("n", "r") and behind.rstrip(",.!?") and _verb_follows(behind):

@@ -16,7 +16,7 @@ TO = r"\s*(?:[-~–−至到]|—{1,2})\s*"
 
 CLASSIFIERS = (
     "个只本张条件次位头匹辆台座栋幢间家口双对副套把支枝朵棵株颗粒块片种类样岁人元米斤吨升克倍天周秒杯瓶碗盘箱袋包盒篇"
-    "首幅句段部架艘门节步遍趟回场起笔封滴串束群队批股名份万亿千点分角毛"
+    "首幅句段部架艘门节步遍趟回场起笔封滴串束群队批股名份万亿千点分角毛度"
 )
 COUNTED = (
     rf"[{CLASSIFIERS}]|年(?!级|[0-9])|小时|分钟|公里|公斤|公顷|厘米|毫米|千克|毫克|毫升|平方|立方|英镑|美元|欧元|港元|星期|礼拜"
@@ -154,12 +154,14 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         (rf"({NUM})\s*({'|'.join(map(re.escape, sorted(UNITS, key=len, reverse=True)))})(?![A-Za-z0-9])",
          lambda m: m[1] + UNITS[m[2]]),
         (r"(?<=[元块])/(?:(kg|g|L|m2|h)(?![A-Za-z])|(?=[一-鿿]))", lambda m: "每" + UNITS.get(m[1] or "", "")),
-        # fractions
+        # fractions; a blood pressure is two numbers
+        (r"(?<=血压)((?:是|为|:|\s)*\d{2,3})/(\d{2,3})(?!\d)", lambda m: f"{m[1]}、{m[2]}"),
         (r"(?<![\d./])(\d+)[/⁄](\d+)(?![\d/])", lambda m: f"{cardinal(m[2])}分之{cardinal(m[1])}"),
         # ranges
         (rf"(?<![\d.A-Za-z-])({NUM}[一-鿿]{{0,2}})\s*(?:[-~–−到]|—{{1,2}}|(至))\s*({NUM})(?![\d-])",
          lambda m: f"{m[1]}{m[2] or '到'}{m[3]}"),
         # signs that stand alone
+        (r"(?<=\d)\s*[xX]\s*(?=\d)|\s*×\s*(?=\d)", lambda m: "乘"),
         (r"(?<=\d)\s*([+×÷*=])\s*(?=\d)", lambda m: SIGNS[m[1]]),
         (r"\s*([≥≤><≈±≠])\s*(?=-?\d)", lambda m: COMPARISONS[m[1]]),
         (r"(?<=\d)的?²", lambda m: "的平方"),

@@ -82,7 +82,9 @@ def _split(text: str) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     for word, tag in rjieba.tag(text, False):
         head = re.match(rf"[{NUMERAL}]+", word)
-        if head and word not in NO_NUMBERS and (head[0] == word or word[head.end() :] in CLASSIFIER):
+        if re.fullmatch(rf"[{NUMERAL}]+点[{NUMERAL}]{{2,}}分?", word):
+            parts += [(piece, "m") for piece in re.findall(rf"[{NUMERAL}]+|[^{NUMERAL}]+", word)]
+        elif head and word not in NO_NUMBERS and (head[0] == word or word[head.end() :] in CLASSIFIER):
             parts.append((head[0], "m"))
             if head.end() < len(word):
                 parts.append((word[head.end() :], "q"))
@@ -111,6 +113,8 @@ def _word(words: list[Word], i: int) -> list[str | None]:
         here = reading_here(word, before, behind, tags)
         return [here] if here else _dictionary(word)
     plain = _pieces(word)
+    if len(word) == 3 and word[1] == "得" and word[0] not in "不非总":
+        return [plain[0], "de5", plain[2]]  # 看得见
     if len(word) < 4 or not _is_phrase(word):
         # inside a word our reviewed ones still hold (女朋友), inside an idiom they need not (东西南北)
         for size in range(len(word) - 1, 1, -1):
@@ -131,7 +135,9 @@ def _pieces(word: str) -> list[str | None]:
             reviewed = known(piece)
             if len(piece) == 1 or reviewed or _is_phrase(piece):
                 cost = best[start][0] + (3 if len(piece) == 1 else 2)
-                options.append((cost, [*best[start][1], *(reviewed or _dictionary(piece))]))
+                here = reading_here(piece, word[:start], word[end:], None) if len(piece) == 1 else None
+                options.append((cost, [*best[start][1], *(reviewed or ([here] if here else _dictionary(piece)))]))
+
         best.append(min(options, key=lambda option: option[0]))
     return best[-1][1]
 
@@ -171,9 +177,14 @@ def _neutral(words: list[Word], i: int, word: Word) -> None:
     if (
         (last in PARTICLES and (len(text) > 1 or spoken_before))
         or (last == "子" and len(text) > 1 and text[-2:] not in FULL_ZI and text not in FULL_ZI and tag[0] in "nvmztsr")
-        or (last in "上里裡" and 1 < len(text) < 4 and tag in ("s", "f", "n") and text not in LOCATIVE_FULL)
+        or (last in "上里裡" and 1 < len(text) < 5 and tag in ("s", "f", "n", "t") and text not in LOCATIVE_FULL)
         or (text in ("里", "裡") and before is not None and spoken_before and before.tag[0] not in "mvdp")
-        or (text == "上" and before is not None and _is_place(before) and not behind.startswith(("了", "过", "着")))
+        or (
+            text == "上"
+            and before is not None
+            and _is_place(before)
+            and (not behind.startswith(("了", "过", "着")) or any(w.text == "在" for w in words[max(0, i - 3) : i]))
+        )
         or (
             text in ("来", "去", "來")
             and before is not None
@@ -186,9 +197,14 @@ def _neutral(words: list[Word], i: int, word: Word) -> None:
         or (text == "过" and tag == "ug")
     ):
         word.pinyin[-1] = _toneless(word.pinyin[-1])
+    elif last == "子" and (text in FULL_ZI or text[-2:] in FULL_ZI):
+        word.pinyin[-1] = "zi3"
     for k, character in enumerate(text):
         left = text[k - 1] if k else before.text[-1] if before else ""
-        if character in "个個" and left and left in NUMERAL + "这那哪几每各半多少整某俩上下頭头這幾":
+        if character in "个個" and (
+            (left and left in NUMERAL + "这那哪几每各半多少整某俩上下頭头這幾")
+            or (text in ("个", "個") and spoken_before)
+        ):
             word.pinyin[k] = "ge5"
 
 

@@ -16,7 +16,7 @@ DIGIT = "零一二三四五六七八九幺"
 PLACE = "十百千万亿"
 COMPLEMENT = "见懂到住了起及完动下上出来去开过得清成掉多着够通惯透准齐尽全定倒中走进回满饱"
 MODAL = "能会要可敢肯想该是都也就从并决将还又再总"
-CALENDAR = "月日号号楼班等级中"
+CALENDAR = "月日号號楼班级中"
 Foot = list["Syllable"]
 
 
@@ -83,7 +83,7 @@ def _one_and_not(phrase: list[Syllable]) -> None:
         before, behind = text[i - 1] if i else "", text[i + 1] if i + 1 < len(text) else ""
         following = "4" if behind in ("个", "個") else citation[i + 1] if behind else ""
         if syllable.character == "不":
-            if behind and (before == behind or _potential(phrase, i, before, behind)):
+            if behind and ((before == behind and text[i - 2 : i - 1] != "一") or _potential(phrase, i, before, behind)):
                 syllable.tone = "5"
             elif following == "4":
                 syllable.tone = "2"
@@ -112,34 +112,18 @@ def _first_tone(phrase: list[Syllable], i: int, text: str, before: str, behind: 
         return False
     if behind == "十" or before in tuple("第初周期拜之") or (behind in DIGIT and behind != "零"):
         return True
-    if before in tuple(DIGIT + PLACE) and word.text[-1:] in NUMERAL:
+    if before in tuple(DIGIT + PLACE) and (phrase[i].place or word.text[-1] in NUMERAL):
         return True
     if before == "点" and two_before in tuple(NUMERAL) and behind != "刻":
         return True
-    if before in tuple("比加减乘") and (two_before in tuple(NUMERAL)):
+    if two_before in tuple(NUMERAL) and before in "比加减乘":
         return True
     if behind in "比加减乘" and text[i + 2 : i + 3] in tuple(NUMERAL):
         return True
-    if behind in CALENDAR and word.text in (
-        "一",
-        "一月",
-        "一日",
-        "一号",
-        "一楼",
-        "一班",
-        "一等",
-        "一级",
-        "一中",
-        "一等奖",
-    ):
+    if text[i:].startswith(("一年级", "一等奖")) or (behind in CALENDAR and word.text in ("一", "一" + behind)):
         return True
-    if text[i + 1 : i + 3] == "年级" or word.text[-2:] in ("一日", "一月", "一号"):
-        return True
-    return (
-        len(word.text) > 1
-        and phrase[i].place == len(word.text) - 1
-        and word.text not in ("同一", "每一", "某一", "另一", "这一", "那一", "任一", "哪一", "有一", "又一")
-    )
+    last = len(word.text) > 1 and phrase[i].place == len(word.text) - 1
+    return last and word.text[:-1] not in tuple("同每某另这那任哪有又")
 
 
 def _third(phrase: list[Syllable]) -> None:
@@ -173,43 +157,31 @@ def _feet(words: list[Foot]) -> list[Foot]:
             feet.append(_join(single[k], single[k + 1]))
         single.clear()
 
-    i = 0
-    while i < len(words):
-        word, tag = words[i], words[i][0].word.tag
-        inner = _number(word) if _is_number(word) else _inside(word)
-        following = words[i + 1] if i + 1 < len(words) else None
-        next_tag = following[0].word.tag if following else ""
-        if (
-            following
-            and len(following) == 1
-            and (
-                (tag[0] == "m" and next_tag[0] == "q")
-                or (tag[0] == "p" and next_tag == "r")
-                or (word[-1].character in "这那哪每几各" and next_tag[0] == "q")
-            )
-        ):
+    rest = iter(range(len(words)))
+    for i in rest:
+        word, following = words[i], words[i + 1] if i + 1 < len(words) else None
+        if following and _bound(word, following):
             pair_up()
-            feet.append(_join(inner, following))
-            i += 2
-            continue
-        if len(word) > 1:
+            feet.append(_join(_inside(word), _inside(following)))
+            next(rest)
+        elif len(word) > 1:
             pair_up()
-            feet.append(inner)
-        elif (
-            following
-            and len(following) > 1
-            and (tag in ("d", "zg") or word[0].character in "很太也都更最")
-            and next_tag[0] in "va"
-        ):
-            pair_up()
-            feet.append(_join(word, _inside(following)))
-            i += 2
-            continue
+            feet.append(_inside(word))
         else:
             single.append(word)
-        i += 1
     pair_up()
     return feet
+
+
+def _bound(word: Foot, following: Foot) -> bool:
+    """Number and classifier, this and classifier, preposition and pronoun, adverb and longer verb or adjective."""
+    tag, next_tag = word[0].word.tag, following[0].word.tag
+    if len(following) == 1 and next_tag[:1] == "q" and (tag[:1] == "m" or word[-1].character in "这那哪每几各"):
+        return True
+    if tag[:1] == "p" and next_tag[:1] == "r":
+        return True
+    adverb = len(word) == 1 and (tag == "d" or word[0].character in "很太也都更最")
+    return adverb and len(following) > 1 and next_tag[:1] in ("v", "a")
 
 
 def _join(left: Foot, right: Foot) -> Foot:
@@ -221,6 +193,8 @@ def _inside(word: Foot) -> Foot:
     """Third tones inside one word, by its parts: 展览|馆, 小|老虎, 2 + 2."""
     if len(word) < 2:
         return word
+    if all(s.character in NUMERAL + "点" for s in word):
+        return _number(word)
     if is_doubled_verb(word[0].word) and word[0].tone == "3":
         word[0].tone = "2"  # 想想: the second was a third tone before it became neutral
     cut = _cut("".join(s.character for s in word))
@@ -236,10 +210,6 @@ def _cut(text: str) -> int:
     import rjieba
 
     return 1 if rjieba.has_word(text[1:]) and not rjieba.has_word(text[:2]) else 2
-
-
-def _is_number(word: Foot) -> bool:
-    return len(word) > 1 and all(s.character in NUMERAL + "点" for s in word)
 
 
 def _number(word: Foot) -> Foot:

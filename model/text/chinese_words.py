@@ -13,6 +13,7 @@ def _words(text: str) -> frozenset[str]:
 
 NEUTRAL = _words(
     """
+任务 别人 要是
 一辈子 丈夫 上头 下头 下巴 不在乎 不由得 东西 丧气 丫头 主意 乡下 买卖 事情 云彩 交情 亲家 亲戚 人家 什么 什麼 休息
 伙计 伯伯 作坊 佩服 使唤 使得 便宜 值得 兄弟 先生 免得 公公 关系 养活 冒失 冤枉 凉快 凑合 利索 利落 别扭 刺猬 前头
 力气 功夫 动弹 动静 势头 勤快 包涵 包袱 厉害 厚道 叔叔 口袋 叫唤 吆喝 合同 名堂 名字 后头 吓唬 吩咐 含糊 告诉 味道
@@ -34,6 +35,7 @@ NEUTRAL = _words(
 """Their last syllable is neutral; the others read as pypinyin has them."""
 
 _READINGS = """
+全长 quan2 chang2, 周长 zhou1 chang2, 边长 bian1 chang2, 波长 bo1 chang2, 身长 shen1 chang2
 一会儿 yi1 hui4 er2, 一只 yi1 zhi1, 一块儿 yi1 kuai4 er2, 一行行 yi1 hang2 hang2, 一觉 yi1 jiao4
 不好意思 bu4 hao3 yi4 si5, 不得了 bu4 de2 liao3, 不行 bu4 xing2, 两只 liang3 zhi1, 为了 wei4 le5
 为什么 wei4 shen2 me5, 为期 wei2 qi1, 为止 wei2 zhi3, 为此 wei4 ci3, 主角 zhu3 jue2, 也得 ye3 dei3

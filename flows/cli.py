@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows import cli_setup
+from flows import cli_setup, cli_watermark
 from flows.cli_setup import ConfigOption, JsonOption
 from storage.errors import VoicemillError
 
@@ -25,6 +25,7 @@ consent = typer.Typer(help="Who allowed the use of their voice.", no_args_is_hel
 app.add_typer(consent, name="consent")
 app.add_typer(cli_setup.models, name="models")
 app.add_typer(cli_setup.config, name="config")
+app.add_typer(cli_watermark.watermark, name="watermark")
 app.command()(cli_setup.doctor)
 
 InboxOption = Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")]

@@ -149,7 +149,10 @@ def measured_seconds(path: Path) -> Seconds:
     import av
 
     total = 0.0
-    with path.open("rb") as file, av.open(file, mode="r", metadata_errors="replace", options=_options()) as container:
+    with (
+        path.open("rb") as file,
+        av.open(file, mode="r", metadata_errors="replace", options=libav_options()) as container,
+    ):
         try:
             for packet in container.demux(container.streams.audio[0]):
                 total += float((packet.duration or 0) * (packet.time_base or 0))
@@ -215,7 +218,8 @@ def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source
     return Source(codec, file.samplerate, file.channels, stated / file.samplerate, stated > 0, blocks), ""
 
 
-def _options() -> dict[str, str]:
+def libav_options() -> dict[str, str]:
+    """Options of `av.open` for files that nobody vouches for: only demuxers of audio."""
     return {"format_whitelist": _DEMUXERS}
 
 
@@ -225,7 +229,7 @@ def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source |
 
     file = stack.enter_context(path.open("rb"))
     try:
-        demuxer = stack.enter_context(av.open(file, mode="r", metadata_errors="replace", options=_options()))
+        demuxer = stack.enter_context(av.open(file, mode="r", metadata_errors="replace", options=libav_options()))
         if not demuxer.streams.audio:
             raise AudioError(Reason.NOT_AUDIO, f"a {demuxer.format.name} file without an audio stream")
         stream = demuxer.streams.audio[0]

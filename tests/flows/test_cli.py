@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import factories as f
+import numpy as np
 import pytest
+import soundfile
 import typer.main
 
 from flows.cli import app
+from model.watermark import embed
+from storage.notice import write_speech
 from storage.store import Store
 from tasks.config import SHIPPED, Config, load
 
@@ -50,6 +54,7 @@ def test_every_command_and_option_has_help() -> None:
             assert getattr(option, "help", None), (words, option.name)
     contract = {"refresh", "versions", "ledger", "consent", "forget", "report", "dashboard", "models", "config"}
     assert contract | {"doctor", "demo", "models list", "models fetch", "config show", "config check"} <= seen
+    assert "watermark check" in seen
 
 
 def test_help_takes_under_half_a_second_and_loads_nothing_heavy() -> None:
@@ -88,6 +93,12 @@ def test_help_takes_under_half_a_second_and_loads_nothing_heavy() -> None:
 # -- what a machine reads
 
 
+def sound(path: Path) -> Path:
+    """Two seconds of noise with the watermark and the notice."""
+    wave = np.random.default_rng(0).normal(0, 0.1, 64_000).astype(np.float32)
+    return write_speech(path, embed(wave, 77), 32_000)
+
+
 JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
     ("versions",): lambda store: ["--store", store],
     ("ledger",): lambda store: ["--store", store],
@@ -95,6 +106,7 @@ JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
     ("models", "list"): lambda store: ["--config", "production"],
     ("config", "show"): lambda store: [],
     ("doctor",): lambda store: ["--store", store],
+    ("watermark", "check"): lambda store: [sound(store.parent / "sound.flac")],
 }
 
 
@@ -170,6 +182,38 @@ def test_forget_asks_first(alone, store: Path) -> None:
         process.communicate("n\n", timeout=60)
     assert process.returncode == 1
     assert alone("versions", "--store", store, "--json").json[1]["counts"]["speakers"] == 2
+
+
+# -- the watermark
+
+
+def test_watermark_check_of_marked_and_unmarked_files(alone, tmp_path: Path) -> None:
+    found = alone("watermark", "check", sound(tmp_path / "a.flac"), "--json").json
+    assert found["synthetic"] is True
+    assert (found["watermark"]["present"], found["watermark"]["payload"]) == (True, 77)
+    assert "trainedAlgorithmicMedia" in found["notice"]["comment"]
+    out = alone("watermark", "check", tmp_path / "a.flac").out
+    assert "watermark: found in 0.0 s to 2.0 s, id 77" in out
+    assert "trainedAlgorithmicMedia" in out
+    other = alone("watermark", "check", tmp_path / "a.flac", "--key", "mine", "--json").json
+    assert other["watermark"]["present"] is False
+    assert other["synthetic"] is True  # by the notice
+
+    noise = np.random.default_rng(1).normal(0, 0.1, 96_000)
+    soundfile.write(tmp_path / "b.wav", noise, 48_000)
+    found = alone("watermark", "check", tmp_path / "b.wav", "--json").json
+    assert (found["synthetic"], found["watermark"]["payload"], found["notice"]) == (False, None, None)
+    assert "not found" in alone("watermark", "check", tmp_path / "b.wav").out
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "is not a file"), (b"no sound", "no decoder")])
+def test_watermark_check_of_what_is_no_sound(alone, tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "a.wav"
+    if content:
+        path.write_bytes(content)
+    ran = alone("watermark", "check", path, status=2)
+    check_message(ran)
+    assert said in ran.err
 
 
 # -- configs and models

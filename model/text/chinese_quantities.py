@@ -107,6 +107,8 @@ def _below_zero(m: Match[str]) -> str:
 RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
     (re.compile(pattern, re.ASCII), rewrite)
     for pattern, rewrite in [
+        # longer than any number that has a name
+        (r"(?<![\d.])\d{17,}", lambda m: digits(m[0])),
         # dates and years
         (r"(?<!\d)([12]\d{3})([-/.])(0?[1-9]|1[0-2])\2(0?[1-9]|[12]\d|3[01])(?!\d|\.\d)",
          lambda m: f"{digits(m[1])}年{int(m[3])}月{int(m[4])}日"),

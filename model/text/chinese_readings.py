@@ -112,6 +112,8 @@ def _word(words: list[Word], i: int) -> list[str | None]:
         tags = (words[i - 1].tag if i else "", words[i].tag, words[i + 1].tag if i + 1 < len(words) else "")
         here = reading_here(word, before, behind, tags)
         return [here] if here else _dictionary(word)
+    if all(c in NUMERAL + "点" for c in word):
+        return [s for c in word for s in _dictionary(c)]
     plain = _pieces(word)
     if len(word) == 3 and word[1] == "得" and word[0] not in "不非总":
         return [plain[0], "de5", plain[2]]  # 看得见

@@ -1,0 +1,134 @@
+"""Long text cut into pieces that one synthesis takes: whole sentences where possible, and nothing lost.
+
+Cuts stand behind the marks that end a sentence in Chinese or English (closing quotes and brackets stay with them),
+never inside a number (3.14), an address, an abbreviation (Dr., e.g., U.S.), a quotation or brackets that close soon. A
+piece shorter than `shortest` joins a neighbour; one longer than `longest` is cut again behind commas, then between words,
+at last between characters.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from model.text.english_abbreviations import SHORT, TITLES
+from storage.errors import ConfigError
+
+ENDS = "。！？!?…．；;\n"
+"""Marks that end a sentence wherever they stand; a dot only where `_dot_ends` says so."""
+CLOSING = "”’」』】）)]》〉\"'"
+PAIRS = {"“": "”", "「": "」", "『": "』", "（": "）", "(": ")", "【": "】", "《": "》", "[": "]"}
+COMMAS = "，、,：:—–"
+DOTTED = frozenset({"st", "dr", *TITLES, *SHORT})
+COUNTERS = frozenset({"no", "nos", "pp", "p", "ch", "fig", "vol", "sec", "art"})
+"""Abbreviations only in front of a number: No. 5."""
+FINAL = frozenset({"inc", "co", "corp", "ltd", "jr", "sr", "st", "dr", "ave", "blvd", "rd", "ph.d"})
+"""Of those, the ones that may also end a sentence: a word of `OPENERS` behind them starts a new one."""
+SURE = frozenset({"etc", "a.m", "p.m"})
+"""A capital behind these always starts a new sentence."""
+OPENERS = r"\s+[\"“(]?(?:The|He|She|It|We|They|You|I|In|On|At|A|An|But|And|Then|This|That|There|If|When|My|His|Her)\b"
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How long pieces are."""
+
+    shortest: int = 5
+    """Characters; shorter pieces join a neighbour. 5: GPT-SoVITS v2."""
+    longest: int = 120
+    """Characters; a sentence of more is cut at commas or words. About 30 s of Chinese, 10 s of English."""
+    quoted: int = 80
+    """Characters up to which a quotation or a bracket is kept in one piece."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shortest <= self.longest:
+            raise ConfigError(f"sentences: 0 < shortest ({self.shortest}) <= longest ({self.longest}) must hold")
+
+
+def cut(text: str, cutting: Cutting | None = None) -> tuple[str, ...]:
+    """Text -> pieces in order; joined they are the text, to the character. No piece is longer than `longest`.
+
+    A piece is shorter than `shortest` only where joining it to either neighbour would be longer than `longest`, or
+    where the whole text is. "" gives no pieces.
+    """
+    cutting = cutting or Cutting()
+    pieces = [part for piece in _sentences(text, cutting) for part in _split(piece, cutting.longest)]
+    return tuple(_merged(pieces, cutting))
+
+
+def _sentences(text: str, cutting: Cutting) -> list[str]:
+    """Behind every end of a sentence; marks in a row, closing quotes and the space behind them stay in front."""
+    shut = _closed(text, cutting.quoted)
+    cuts = [0]
+    at = 0
+    while at < len(text):
+        if (text[at] in ENDS or (text[at] == "." and _dot_ends(text, at))) and not shut[at]:
+            while at + 1 < len(text) and (text[at + 1] in ENDS + "." + CLOSING):
+                at += 1
+            while at + 1 < len(text) and text[at + 1].isspace():
+                at += 1
+            cuts.append(at + 1)
+        at += 1
+    cuts += [len(text)] if cuts[-1] < len(text) else []
+    return [text[start:stop] for start, stop in pairwise(cuts)]
+
+
+def _closed(text: str, longest: int) -> list[bool]:
+    """Which characters stand inside a quotation or bracket that closes within `longest` characters.
+
+    Its last character does not count: a quotation that ends its sentence ends it.
+    """
+    inside = [False] * len(text)
+    for start, mark in enumerate(text):
+        opens = mark in PAIRS or (mark == '"' and not inside[start] and text[:start].count('"') % 2 == 0)
+        stop = text.find(PAIRS.get(mark, mark), start + 1, start + longest) if opens else -1
+        if stop > 0:
+            last = stop - 1 if text[stop - 1] in ENDS + "." else stop
+            inside[start:last] = [True] * (last - start)
+    return inside
+
+
+def _dot_ends(text: str, at: int) -> bool:
+    """Whether the dot at `at` ends a sentence: no digit or letter behind it, no abbreviation or initial in front.
+
+    Where an abbreviation may or may not end it (in the U.S. The ...), only a word that opens sentences decides so: a
+    cut too few is not heard, one too many is.
+    """
+    behind = text[at + 1 :].lstrip("." + CLOSING)
+    if behind and not behind[0].isspace() and (behind[0].isascii() or text[at - 1 : at].isdigit()):
+        return False
+    if not behind.strip():
+        return True
+    word = re.search(r"[A-Za-z.]*$", text[:at])
+    stem = word[0].strip(".").lower() if word else ""
+    if stem in COUNTERS:
+        return not re.match(r"\s+\d", behind)
+    if stem in SURE:
+        return bool(re.match(r"\s+[\"“(]?[A-Z]", behind))
+    if stem in DOTTED or (re.fullmatch(r"(?:[a-z]\.)*[a-z]", stem) and stem != "i"):
+        return bool(re.match(OPENERS, behind)) and (stem in FINAL or "." in stem)
+    return not re.match(r"\s+[a-z]", behind)
+
+
+def _split(piece: str, longest: int) -> Iterator[str]:
+    """A piece of more than `longest` characters, cut behind the last comma that fits, else between words, else hard."""
+    while len(piece) > longest:
+        commas = [m.end() for m in re.finditer(rf"[{COMMAS}](?!\d)[{re.escape(CLOSING)}]*\s*", piece[: 2 * longest])]
+        spaces = [m.end() for m in re.finditer(r"\s+", piece[: longest + 1])]
+        fitting = ([at for at in found if longest // 4 <= at <= longest] for found in (commas, spaces))
+        at = next((found[-1] for found in fitting if found), longest)
+        yield piece[:at]
+        piece = piece[at:]
+    yield piece
+
+
+def _merged(pieces: list[str], cutting: Cutting) -> list[str]:
+    """Pieces with fewer than `shortest` characters (space around them aside) joined to a neighbour where that fits."""
+    merged: list[str] = []
+    for piece in pieces:
+        short = merged and min(len(merged[-1].strip()), len(piece.strip())) < cutting.shortest
+        if short and len(merged[-1]) + len(piece) <= cutting.longest:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return merged

@@ -34,7 +34,7 @@ def normalise(text: str) -> str:
     Idempotent: what it gives passes through it unchanged. Nothing to read aloud gives "".
     """
     text = unicodedata.normalize("NFKC", text.translate(BEFORE_NFKC))
-    text = re.sub(rf"(?<=[A-Za-z])[{SQUARE}{CUBE}]", lambda m: "2" if m[0] == SQUARE else "3", text)
+    text = re.sub(rf"(?<=m)[{SQUARE}{CUBE}]", lambda m: "2" if m[0] == SQUARE else "3", text)
     text = re.sub(r"(?<=[A-Za-z])-(?=[0-9])|(?<=[0-9])-(?=[A-Za-z])", "", text)
     text = spoken(text.replace(SQUARE, "²").replace(CUBE, "³"))
     text = re.sub(r"\.{2,}|⋯+|…+", "…", text).translate(str.maketrans(MARKS))

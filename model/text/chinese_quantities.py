@@ -156,6 +156,7 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         (rf"({NUM})\s*({'|'.join(map(re.escape, sorted(UNITS, key=len, reverse=True)))})(?![A-Za-z0-9])",
          lambda m: m[1] + UNITS[m[2]]),
         (r"(?<=[元块])/(?:(kg|g|L|m2|h)(?![A-Za-z])|(?=[一-鿿]))", lambda m: "每" + UNITS.get(m[1] or "", "")),
+        (r"(?<=\d[米块])(\d\d?)(?![\d.])(?=[,.、。!?;]|$)", lambda m: digits(m[1])),
         # fractions; a blood pressure is two numbers
         (r"(?<=血压)((?:是|为|:|\s)*\d{2,3})/(\d{2,3})(?!\d)", lambda m: f"{m[1]}、{m[2]}"),
         (r"(?<![\d./])(\d+)[/⁄](\d+)(?![\d/])", lambda m: f"{cardinal(m[2])}分之{cardinal(m[1])}"),
@@ -164,10 +165,10 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
          lambda m: f"{m[1]}{m[2] or '到'}{m[3]}"),
         # signs that stand alone
         (r"(?<=\d)\s*[xX]\s*(?=\d)|\s*×\s*(?=\d)", lambda m: "乘"),
-        (r"(?<=\d)\s*([+×÷*=])\s*(?=\d)", lambda m: SIGNS[m[1]]),
-        (r"\s*([≥≤><≈±≠])\s*(?=-?\d)", lambda m: COMPARISONS[m[1]]),
-        (r"(?<=\d)的?²", lambda m: "的平方"),
-        (r"(?<=\d)的?³", lambda m: "的立方"),
+        (r"(?<=[0-9²³])\s*([+×÷*=])\s*(?=\d)", lambda m: SIGNS[m[1]]),
+        (r"\s*([≥≤><≈±≠])\s*(?=-?\d|[百千]分之|负百分之)", lambda m: COMPARISONS[m[1]]),
+        (r"(?<=[0-9A-Za-z])的?²", lambda m: "的平方"),
+        (r"(?<=[0-9A-Za-z])的?³", lambda m: "的立方"),
         # plain numbers
         (rf"(?<![\d.第初周]){NUM}(?={COUNTED}|到\d+(?:\.\d+)?(?:{COUNTED}))", lambda m: counted(m[0])),
         (rf"(?<![\dA-Za-z])[-−](?={NUM})", lambda m: "负"),

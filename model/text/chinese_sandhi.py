@@ -7,6 +7,7 @@ the right; then at every border of feet from right to left, unless both words ar
 儿 that only colours the syllable before it is no syllable for these rules, and takes the tone of that syllable.
 """
 
+import re
 from itertools import pairwise
 
 from model.text.chinese_readings import NUMERAL, Word, is_doubled_verb
@@ -88,7 +89,7 @@ def _one_and_not(phrase: list[Syllable]) -> None:
             elif following == "4":
                 syllable.tone = "2"
         elif syllable.character == "一" and syllable.tone == "1":
-            if behind and before == behind and before not in NUMERAL:
+            if behind and before == behind and before not in NUMERAL and not _pointed(text, i):
                 syllable.tone = "5"
             elif behind and not _first_tone(phrase, i, text, before, behind):
                 syllable.tone = "2" if following == "4" else "4"
@@ -114,7 +115,9 @@ def _first_tone(phrase: list[Syllable], i: int, text: str, before: str, behind: 
         return True
     if before in tuple(DIGIT + PLACE) and (phrase[i].place or word.text[-1] in NUMERAL):
         return True
-    if before == "点" and two_before in tuple(NUMERAL) and behind != "刻":
+    if _pointed(text, i) and behind != "刻":
+        return True
+    if re.match(rf"点[{DIGIT}](?![{NUMERAL}]*分)|[到至][{NUMERAL}]", text[i + 1 :]):
         return True
     if two_before in tuple(NUMERAL) and before in "比加减乘":
         return True
@@ -124,6 +127,11 @@ def _first_tone(phrase: list[Syllable], i: int, text: str, before: str, behind: 
         return True
     last = len(word.text) > 1 and phrase[i].place == len(word.text) - 1
     return last and word.text[:-1] not in tuple("同每某另这那任哪有又")
+
+
+def _pointed(text: str, i: int) -> bool:
+    """Whether this 一 stands behind the point of a decimal."""
+    return i > 1 and text[i - 1] == "点" and text[i - 2] in NUMERAL
 
 
 def _third(phrase: list[Syllable]) -> None:

@@ -596,7 +596,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         (
             "这座桥全长1.5公里，宽32米。",
             "这座桥全长一点五公里,宽三十二米.",
-            "zhe4 zuo4 qiao2 quan2 chang2 yi4 dian2 wu3 gong1 li3 kuan1 san1 shi2 er4 mi3",
+            "zhe4 zuo4 qiao2 quan2 chang2 yi1 dian2 wu3 gong1 li3 kuan1 san1 shi2 er4 mi3",
         ),
         (
             "下课了，同学们都跑出去玩儿。",

@@ -99,6 +99,48 @@ def test_number(text: str, spoken: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("IP是192.168.1.1", "IP是一九二点一六八点一点一"),
+        ("v2.0.1版", "v二点零点一版"),
+        ("约±5%", "约正负百分之五"),
+        ("x²+1", "x的平方加一"),
+        ("占地2,000m²", "占地两千平方米"),
+        ("身高1米75", "身高一米七五"),
+        ("+86 138 0013 8000", "八六,幺三八,零零幺三,八零零零"),
+        ("-5~3℃", "零下五到三摄氏度"),
+        ("10-20%", "百分之十到二十"),
+        ("G1234次列车", "G一二三四次列车"),
+        ("COVID-19", "COVID十九"),
+        ("Wi-Fi密码是0123", "Wi-Fi密码是零一二三"),
+        ("《红楼梦》·曹雪芹", "红楼梦曹雪芹"),
+        ("真的？！", "真的?"),
+        ("3000年前", "三千年前"),
+        ("98年5月", "九八年五月"),
+        ("¥1.50", "一点五元"),
+        ("3.14159265358979323846", "三点一四一五九二六五三五八九七九三二三八四六"),
+    ],
+)
+def test_normal_form(text: str, normal: str) -> None:
+    assert normalise(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        ("一到三月", "yi1 dao4 san1 yue4"),
+        ("一点五", "yi1 dian2 wu3"),
+        ("一点十分", "yi4 dian3 shi2 fen1"),
+        ("八点一点一", "ba1 dian3 yi1 dian3 yi1"),
+        ("一年级一班", "yi1 nian2 ji2 yi1 ban1"),
+        ("六一儿童节", "liu4 yi1 er2 tong2 jie2"),
+    ],
+)
+def test_reading(text: str, reading: str) -> None:
+    assert " ".join(s for s in pinyin(text) if s) == reading
+
+
+@pytest.mark.parametrize(
     ("pinyin", "expected"),
     [
         ("yan2", ("y", "En2")),

@@ -1,0 +1,54 @@
+"""How something is said: every choice but the voice and the words."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from model.s1.generate import MAX_CODES
+from model.s1.sampling import Sampling
+from model.text.sentences import Cutting
+from storage.errors import ConfigError
+from storage.units import Seconds
+
+SPEEDS = (0.25, 4.0)
+
+
+@dataclass(frozen=True)
+class SpeakOptions:
+    """Defaults: those of GPT-SoVITS v2."""
+
+    language: str = "auto"
+    """Of the text: zh, en, ja, ko, yue (each with English words in it), or auto: told by its characters."""
+    speed: float = 1.0
+    """Times as fast as the voice speaks by itself; 0.25 to 4."""
+    noise_scale: float = 0.5
+    """Variation of the sound; 0 = none, the mean of what s2 expects. 0 to 2."""
+    seed: int = 0
+    """The same words, voice, options and seed give the same samples on the same machine. 0 to 2^63 - 1."""
+    sampling: Sampling = field(default_factory=Sampling)
+    cutting: Cutting = field(default_factory=Cutting)
+    pause_s: Seconds = 0.3
+    """Silence after each piece of the text. 0 to 5."""
+    max_codes: int = MAX_CODES
+    """Limit of one piece, 25 codes a second."""
+    chunk_s: Seconds = 0.5
+    """What `stream` gives at a time; 0.02 to 10."""
+    watermark: int | None = 0
+    """Payload of the inaudible watermark, 0 to 65535; None = no mark."""
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "speed": (self.speed, *SPEEDS),
+            "noise_scale": (self.noise_scale, 0.0, 2.0),
+            "seed": (self.seed, 0, 2**63 - 1),
+            "pause_s": (self.pause_s, 0.0, 5.0),
+            "max_codes": (self.max_codes, 1, MAX_CODES),
+            "chunk_s": (self.chunk_s, 0.02, 10.0),
+        }
+        for name, (value, least, most) in bounds.items():
+            if not least <= value <= most:
+                raise ConfigError(f"{name} = {value}: expected {least} to {most}")
+
+    def seed_of(self, piece: int) -> int:
+        """The seed of one piece of the text: what a piece sounds like does not depend on those before it."""
+        digest = hashlib.sha256(f"{self.seed}/{piece}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1

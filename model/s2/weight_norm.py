@@ -45,9 +45,9 @@ class WeightNorm(nn.Module):  # type: ignore[misc]  # torch is not followed
     def fold(self) -> None:
         """Keep the product alone: for inference, where it would be computed anew at every call."""
         if not self.folded:
-            weight = self.normed().detach()
+            weight, trains = self.normed().detach(), self.weight_v.requires_grad
             del self.weight_g, self.weight_v
-            self.weight = nn.Parameter(weight)
+            self.weight = nn.Parameter(weight, requires_grad=trains)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
         for new, old in NEW_NAMES.items():

@@ -1,0 +1,129 @@
+"""The generator for inference on a CPU: weights packed once for oneDNN, channels last, activations and sums fused.
+
+A bfloat16 product costs half a float32 one where the CPU has avx512_bf16 or amx_bf16, and nearly all of the generator's
+time is products. Weight norm is folded; an upsampling is one ordinary convolution that computes the phases of an input
+frame side by side (channels last, they are consecutive samples already), followed by no copy; the mean over residual
+blocks is folded into the layer after it. Values between layers are rounded to bfloat16, sums inside a layer are not.
+`tests/bench/s2_speed.py` measures time and what it does to the log-mel.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.s2.generator import SLOPE, Generator
+
+
+def packs() -> bool:
+    """Whether this torch has oneDNN and the operators used here."""
+    found = hasattr(torch.ops.mkldnn, "_convolution_pointwise") and hasattr(
+        torch.ops.mkldnn, "_reorder_convolution_weight"
+    )
+    return bool(torch.backends.mkldnn.is_available()) and found
+
+
+class Packed:
+    """One convolution over [batch, channels, 1, time], channels last, output as long as the input."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, dtype: torch.dtype) -> None:
+        """float32 [out, in, kernel] with an odd kernel, and [out]."""
+        self.padding, self.dilation = [0, dilation * (weight.shape[-1] // 2)], [1, dilation]
+        flat = weight.detach()[:, :, None].to(dtype).contiguous()
+        likely = [1, weight.shape[1], 1, 4096]  # the layout is chosen for it; other lengths run too
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(flat, self.padding, [1, 1], self.dilation, 1, likely)
+        self.bias = bias.detach().to(dtype)
+
+    def __call__(self, x: Tensor, active: bool = False) -> Tensor:
+        """[batch, in, 1, time] -> [batch, out, 1, time]; `active`: through the leaky ReLU."""
+        name, slope = ("leaky_relu", [SLOPE]) if active else ("none", [])
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, self.padding, [1, 1], self.dilation, 1, name, slope, ""
+        )
+
+    def added(self, x: Tensor, other: Tensor) -> Tensor:
+        """The convolution of x, plus `other` [batch, out, 1, time]."""
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x, other, self.weight, self.bias, self.padding, [1, 1], self.dilation, 1, "add", None, None, [], None
+        )
+
+
+def phases(weight: Tensor, rate: int, padding: int) -> Tensor:
+    """Transposed convolution [in, out, kernel] -> convolution [rate x out, in, odd kernel] of the same outputs.
+
+    Output rate i + r of the first is channel block r of the second at i: sub-pixel convolution (Shi et al. 2016).
+    """
+    inputs, outputs, kernel = weight.shape
+    reach = (rate - 1 + padding) // rate
+    result = weight.new_zeros(rate, outputs, inputs, 2 * reach + 1)
+    for phase in range(rate):
+        for shift in range(-reach, reach + 1):
+            tap = phase + padding - shift * rate
+            if 0 <= tap < kernel:
+                result[phase, :, :, shift + reach] = weight[:, :, tap].T
+    return result.flatten(0, 1)
+
+
+class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """Stands for a `Generator` whose weights it copies; not trainable, and its state dict holds what is not packed."""
+
+    def __init__(self, generator: Generator, dtype: torch.dtype) -> None:
+        """dtype: bfloat16 or float32. `generator` may be folded or not; it lies on the CPU."""
+        super().__init__()
+        config = self.config = generator.config
+        self.dtype, self.each = dtype, len(config.resblock_kernels)
+        self.cond, self.post = generator.cond, generator.conv_post
+        self.pre = Packed(generator.conv_pre.weight, generator.conv_pre.bias, 1, dtype)
+        self.ups = []
+        for stage, up in enumerate(generator.ups):
+            share = 1 if stage == 0 else 1 / self.each  # the sum of the blocks before it stands for their mean
+            weight = phases(up.normed(), up.stride[0], up.padding[0]) * share
+            self.ups.append(Packed(weight, up.bias.repeat(up.stride[0]), 1, dtype))
+        self.blocks = [
+            [
+                (Packed(a.normed(), a.bias, a.dilation[0], dtype), Packed(b.normed(), b.bias, 1, dtype))
+                for a, b in zip(block.convs1, block.convs2, strict=True)
+            ]
+            for block in generator.resblocks
+        ]
+
+    def forward(self, z: Tensor, ge: Tensor, mask: Tensor | None = None) -> Tensor:
+        """As `Generator.forward`: float32 [batch, 1, frames x hop]. With a mask, row by row at its own length."""
+        if mask is None:
+            return self._batch(z, ge)
+        rows = []
+        for row, (latent, real) in enumerate(zip(z, mask, strict=True)):
+            frames = int(real.sum())
+            wave = self._batch(latent[None, :, :frames], ge[row : row + 1] if len(ge) > 1 else ge)
+            rows.append(functional.pad(wave, (0, (z.shape[-1] - frames) * self.config.hop)))
+        return torch.cat(rows)
+
+    def _batch(self, z: Tensor, ge: Tensor) -> Tensor:
+        x = z.to(self.dtype)[:, :, None].contiguous(memory_format=torch.channels_last)
+        x = self.pre(x) + self.cond(ge)[:, :, None].to(self.dtype)
+        for stage, up in enumerate(self.ups):
+            x = _interleaved(up(functional.leaky_relu(x, SLOPE)), self.config.upsample_rates[stage])
+            active = functional.leaky_relu(x, SLOPE)
+            first, *others = self.blocks[stage * self.each : (stage + 1) * self.each]
+            total = _block(first, x, active)
+            for block in others:
+                total += _block(block, x, active)
+            x = total
+        last = functional.leaky_relu(x)[:, :, 0].float().contiguous() / self.each
+        return self.post(last).tanh()
+
+
+def _interleaved(x: Tensor, rate: int) -> Tensor:
+    """[batch, rate x channels, 1, time] -> [batch, channels, 1, time x rate]: a view, channels last."""
+    batch, width, _, time = x.shape
+    return x.permute(0, 2, 3, 1).reshape(batch, 1, time * rate, width // rate).permute(0, 3, 1, 2)
+
+
+def _block(layers: Sequence[tuple[Packed, Packed]], x: Tensor, active: Tensor) -> Tensor:
+    """One residual block; `active` = leaky(x), which all blocks of a stage begin with. Returns a new tensor."""
+    for number, (first, second) in enumerate(layers):
+        if number:
+            active = functional.leaky_relu(x, SLOPE)
+        x = second.added(first(active, active=True), x)
+    return x

@@ -123,17 +123,43 @@ class Stack(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
 
 
-class Text2Semantic(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """The whole model. `forward` serves training; `model.s1.generate` speaks with it through an engine."""
+class Front(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """What comes before the layers: phones, BERT features and codes become vectors."""
 
-    def __init__(self, config: S1Config | None = None) -> None:
+    def __init__(self, config: S1Config) -> None:
         super().__init__()
-        self.config = config = config or S1Config()
+        self.config = config
         self.bert_proj = nn.Linear(config.bert, config.dim)
         self.ar_text_embedding = Embedding(config.phonemes, config.dim)
         self.ar_text_position = Positions(config.dim, config.dropout)
         self.ar_audio_embedding = Embedding(config.vocabulary, config.dim)
         self.ar_audio_position = Positions(config.dim, config.dropout)
+
+    @classmethod
+    def of(cls, model: "Front") -> "Front":
+        """A copy of the front of a model, in float32 on the CPU and in eval mode."""
+        front = cls(model.config)
+        own = front.state_dict().keys()
+        front.load_state_dict({key: value for key, value in model.state_dict().items() if key in own})
+        front.eval()
+        return front
+
+    def text(self, phones: Tensor, bert: Tensor | None) -> Tensor:
+        """int64 [batch, phones] and float32 [batch, 1024, phones] (None = zeros) -> [batch, phones, dim]."""
+        features = self.bert_proj.bias if bert is None else self.bert_proj(bert.transpose(1, 2))
+        return self.ar_text_position(self.ar_text_embedding(phones) + features)
+
+    def audio(self, codes: Tensor) -> Tensor:
+        """int64 [batch, codes] -> [batch, codes, dim]."""
+        return self.ar_audio_position(self.ar_audio_embedding(codes))
+
+
+class Text2Semantic(Front):
+    """The whole model. `forward` serves training; `model.s1.generate` speaks with it through an engine."""
+
+    def __init__(self, config: S1Config | None = None) -> None:
+        config = config or S1Config()
+        super().__init__(config)
         self.h = Stack(config)
         self.ar_predict_layer = nn.Linear(config.dim, config.vocabulary, bias=False)
 
@@ -172,15 +198,6 @@ class Text2Semantic(nn.Module):  # type: ignore[misc]  # torch is not followed
             x = layer(x, mask)
         first = x[torch.arange(rows, device=x.device), last][:, None]
         return self.ar_predict_layer(torch.cat([first, x[:, time:]], 1))
-
-    def text(self, phones: Tensor, bert: Tensor | None) -> Tensor:
-        """int64 [batch, phones] and float32 [batch, 1024, phones] (None = zeros) -> [batch, phones, dim]."""
-        features = self.bert_proj.bias if bert is None else self.bert_proj(bert.transpose(1, 2))
-        return self.ar_text_position(self.ar_text_embedding(phones) + features)
-
-    def audio(self, codes: Tensor) -> Tensor:
-        """int64 [batch, codes] -> [batch, codes, dim]."""
-        return self.ar_audio_position(self.ar_audio_embedding(codes))
 
 
 def lengths(given: Sequence[int] | None, tokens: Tensor, least: int, name: str) -> Tensor:

@@ -62,7 +62,7 @@ def test_positions_grow_on_demand(model: Text2Semantic) -> None:
     assert "ar_audio_position.table" not in module.state_dict()
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=4), st.integers(0, 99))
 @torch.inference_mode()
 def test_a_padded_row_has_the_logits_it_has_alone(
@@ -105,7 +105,7 @@ def test_no_bert_is_bert_of_zeros(model: Text2Semantic) -> None:
     assert torch.equal(model.text(row.phones[None], None), model.text(row.phones[None], zeros))
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=4), st.integers(0, 99))
 @torch.inference_mode()
 def test_the_cache_gives_the_logits_of_the_whole(model: Text2Semantic, sizes: list[tuple[int, int]], seed: int) -> None:

@@ -14,6 +14,8 @@ from model.s1.cached import CachedEngine
 from model.s1.config import S1Config
 from model.s1.decoder import Text2Semantic
 from model.s1.generate import Stop, generate
+from model.s1.graph import Bits
+from model.s1.graph_engine import GraphEngine
 from model.s1.loss import loss
 from model.s1.prefix import Prefix
 from model.s1.sampling import Sampling, penalised, probabilities
@@ -77,6 +79,18 @@ def test_greedy_tokens(
     assert [*given.prompt.tolist(), *result.codes.tolist()] == gold[name][0].tolist()
     assert result.stop is Stop.LIMIT
     assert gold[f"{name}_idx"] == (len(result.codes) - 1 if prompted else 0)
+
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(32, 1e-4), (8, 0.3)])
+def test_graph_engines(model: Text2Semantic, prefix: Prefix, gold: Arrays, bits: Bits, tolerance: float) -> None:
+    """Without a penalty the smallest margin between the two likeliest codes is 0.29: 8 bits choose the same."""
+    made = GraphEngine(model, bits, 2)
+    close(made.begin([prefix], 1).logits, gold["logits"][:, -1], tolerance)
+    [result] = generate(made, [prefix], Sampling(top_k=1, repetition_penalty=1), [0], max_codes=21)
+    assert [*prefix.prompt.tolist(), *result.codes.tolist()] == gold["greedy_rep100"][0].tolist()
+    if bits == 32:
+        [result] = generate(made, [prefix], Sampling(top_k=1), [0], max_codes=21)
+        assert [*prefix.prompt.tolist(), *result.codes.tolist()] == gold["greedy_rep135"][0].tolist()
 
 
 @pytest.mark.parametrize(

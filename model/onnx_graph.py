@@ -1,0 +1,98 @@
+"""Writes ONNX models, byte by byte: what a graph of nodes and constants needs of the format, and no more.
+
+Protocol buffers are pairs of a key (field number, wire type) and a value; the field numbers are those of `onnx.proto`
+(ONNX 1.17, IR version 8, operators of version 17). So a model can be made from tensors at hand without the package
+`onnx`, and without a file.
+"""
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+MICROSOFT = "com.microsoft"
+"""The domain of the operators that ONNX Runtime adds."""
+IR_VERSION, OPERATORS = 8, 17
+TYPES = {np.dtype(name): number for name, number in [("float32", 1), ("uint8", 2), ("int32", 6), ("int64", 7)]}
+_VARINT, _BYTES, _FIXED32 = 0, 2, 5
+
+
+class Graph:
+    """A model under construction. Names of values connect the nodes, which must be added in the order they run."""
+
+    def __init__(self) -> None:
+        self._fields: list[bytes] = [_bytes(2, b"graph")]
+
+    def node(
+        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **attributes: int | float
+    ) -> None:
+        """One node; an input "" is one that is left out."""
+        parts = [_bytes(1, name.encode()) for name in inputs] + [_bytes(2, name.encode()) for name in outputs]
+        parts.append(_bytes(4, operator.encode()))
+        parts += [_bytes(5, _attribute(name, value)) for name, value in attributes.items()]
+        self._fields.append(_bytes(1, b"".join([*parts, _bytes(7, domain.encode())])))
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        """An array of a dtype in `TYPES`, little endian; returns its name. Raises ValueError for another dtype."""
+        parts = [_integer(1, size) for size in value.shape] + [_integer(2, _type(value.dtype))]
+        content = np.ascontiguousarray(value).tobytes()
+        self._fields.append(_bytes(5, b"".join([*parts, _bytes(8, name.encode()), _bytes(9, content)])))
+        return name
+
+    def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> None:
+        """A value that is given at every run; a size with a name may be any."""
+        self._fields.append(_bytes(11, _value(name, dtype, shape)))
+
+    def output(self, name: str, dtype: str, shape: Sequence[int | str]) -> None:
+        """A value that every run gives back."""
+        self._fields.append(_bytes(12, _value(name, dtype, shape)))
+
+    def model(self) -> bytes:
+        """What `onnxruntime.InferenceSession` takes."""
+        versions = [(b"", OPERATORS), (MICROSOFT.encode(), 1)]
+        imports = [_bytes(8, _bytes(1, domain) + _integer(2, version)) for domain, version in versions]
+        return b"".join([_integer(1, IR_VERSION), *imports, _bytes(7, b"".join(self._fields))])
+
+
+def _attribute(name: str, value: int | float) -> bytes:
+    if isinstance(value, float):
+        content = _key(2, _FIXED32) + struct.pack("<f", value) + _integer(20, 1)
+    else:
+        content = _integer(3, value) + _integer(20, 2)
+    return _bytes(1, name.encode()) + content
+
+
+def _value(name: str, dtype: str, shape: Sequence[int | str]) -> bytes:
+    sizes = [_integer(1, size) if isinstance(size, int) else _bytes(2, size.encode()) for size in shape]
+    tensor = _integer(1, _type(np.dtype(dtype))) + _bytes(2, b"".join(_bytes(1, size) for size in sizes))
+    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, tensor))
+
+
+def _type(dtype: np.dtype[np.generic]) -> int:
+    if dtype not in TYPES:
+        raise ValueError(f"an ONNX constant or value of dtype {dtype}: expected {', '.join(map(str, TYPES))}")
+    return TYPES[dtype]
+
+
+def _key(field: int, wire: int) -> bytes:
+    return _varint(field << 3 | wire)
+
+
+def _integer(field: int, value: int) -> bytes:
+    return _key(field, _VARINT) + _varint(value)
+
+
+def _bytes(field: int, content: bytes) -> bytes:
+    return b"".join([_key(field, _BYTES), _varint(len(content)), content])
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, lowest first; negative numbers as 64-bit two's complement."""
+    value &= (1 << 64) - 1
+    result = bytearray()
+    while value > 127:
+        result.append(value & 127 | 128)
+        value >>= 7
+    result.append(value)
+    return bytes(result)

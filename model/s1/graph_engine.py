@@ -1,0 +1,139 @@
+"""The fast engine: s1 on a CPU as one ONNX Runtime graph.
+
+Why. A step multiplies one vector with every weight: 302 MB in float32, 77 MB in 8 bits. And its 200 nodes cost a
+microsecond or two each, where as many PyTorch calls cost five to ten. `tests/bench/s1_speed.py` compares the ways.
+
+Memory for keys and values is taken once and written in place: the graph's input and output are bound to the same
+buffer. Rows of a batch each fill their own part of it from its start, so none waits for another.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.s1.decoder import Front, Text2Semantic, plain_mask
+from model.s1.graph import Bits, graph_of
+from model.s1.prefix import Prefix
+from storage.errors import ConfigError
+
+HIDDEN = -1e9
+"""Added to the score of a key that must not be seen."""
+OLDEST = (1, 29, 1)
+"""The first ONNX Runtime whose `GroupQueryAttention` can see in both directions."""
+
+
+class GraphEngine:
+    """See `model.s1.prefix.Engine`. Holds 90 MB in 8 bits; the model that it is made from can be dropped."""
+
+    def __init__(self, model: Text2Semantic, bits: Bits, threads: int) -> None:
+        """Takes two seconds for the v2 size. `threads`: those that work on a step, 1 or more.
+
+        Raises ConfigError where the installed ONNX Runtime is too old, or for widths that cannot be rounded in blocks.
+        """
+        import onnxruntime
+
+        if reason := too_old(onnxruntime.__version__):
+            raise ConfigError(reason)
+        self.config, self.front = model.config, Front.of(model)
+        self.name = "float32" if bits == 32 else f"int{bits}"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(graph_of(model, bits), options, providers=providers)
+
+    def begin(self, prefixes: Sequence[Prefix], room: int) -> "GraphDecoding":
+        """See `model.s1.prefix.Engine`."""
+        with torch.inference_mode():
+            return GraphDecoding(self, [prefix.checked(self.config) for prefix in prefixes], room)
+
+
+class GraphDecoding:
+    """See `model.s1.prefix.Decoding`."""
+
+    logits: Tensor
+
+    def __init__(self, engine: GraphEngine, prefixes: Sequence[Prefix], room: int) -> None:
+        config, rows = engine.config, len(prefixes)
+        self.front, self.session = engine.front, engine.session
+        sizes = [len(prefix.phones) + len(prefix.prompt) for prefix in prefixes]
+        longest = max(sizes) + room
+        # zeros are a fresh mapping: a page is taken when it is written, so room that is never reached costs nothing
+        shape = (config.layers, 2, rows, config.heads, longest, config.dim // config.heads)
+        self.cache = np.zeros(shape, np.float32)
+        self.scores = np.zeros((rows, 1, config.vocabulary), np.float32)
+        self.logits = torch.from_numpy(self.scores)[:, 0]
+        for row, prefix in enumerate(prefixes):
+            self._read(row, prefix)
+        spoken = torch.tensor([len(prefix.prompt) for prefix in prefixes])
+        position = self.front.ar_audio_position
+        steps = torch.arange(room)[:, None] + spoken
+        self.positions = position.alpha * position.rows(int(spoken.max()) + room)[steps]  # [room, batch, dim]
+        self.table = self.front.ar_audio_embedding.word_embeddings.weight
+        self.step = 0
+        self.x = torch.zeros(rows, 1, config.dim)
+        self.hidden = np.zeros((1, 1, 1, longest), np.float32)
+        self.known, self.total = np.array(sizes, np.int32) - 1, np.array(max(sizes), np.int32)
+        self.last = np.zeros(1, np.int64)
+        self.binding = self._bound(slice(None))
+        _inputs(self.binding, {"x": self.x.numpy(), "known": self.known, "total": self.total, "last": self.last})
+
+    def _bound(self, rows: slice) -> Any:
+        """Keys, values and logits of `rows`."""
+        binding = self.session.io_binding()
+        for layer, (keys, values) in enumerate(self.cache[:, :, rows]):
+            _inputs(binding, {f"keys.{layer}": keys, f"values.{layer}": values})
+            _outputs(binding, {f"keys.{layer}.out": keys, f"values.{layer}.out": values})
+        _outputs(binding, {"logits": self.scores[rows]})
+        return binding
+
+    def _read(self, row: int, prefix: Prefix) -> None:
+        """Fills one row of the cache and of the logits."""
+        bert = None if prefix.bert is None else prefix.bert.float().cpu()[None]
+        phones, prompt = prefix.phones.cpu()[None], prefix.prompt.cpu()[None]
+        x = torch.cat([self.front.text(phones, bert), self.front.audio(prompt)], 1).contiguous()
+        size = x.shape[1]
+        hidden = torch.zeros(1, 1, size, size)
+        if (mask := plain_mask(phones.shape[1], prompt.shape[1], x.device)) is not None:
+            hidden.masked_fill_(~mask, HIDDEN)
+        given = {"x": x.numpy(), "hidden": hidden.numpy(), "last": np.array([size - 1])}
+        given |= {"known": np.array([size - 1], np.int32), "total": np.array(size, np.int32)}
+        binding = self._bound(slice(row, row + 1))
+        _inputs(binding, given)
+        self.session.run_with_iobinding(binding)
+
+    def advance(self, codes: Tensor) -> None:
+        """See `model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        with torch.inference_mode():
+            torch.add(self.table[codes.cpu()], self.positions[self.step], out=self.x[:, 0])
+        self.step += 1
+        self.known += 1
+        self.total += 1
+        _inputs(self.binding, {"hidden": self.hidden[..., : int(self.total)]})
+        self.session.run_with_iobinding(self.binding)
+
+
+def too_old(installed: str) -> str:
+    """Why a version of ONNX Runtime cannot run the graph, with what mends it, or ""."""
+    if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) >= OLDEST:
+        return ""
+    needed = ".".join(map(str, OLDEST))
+    return (
+        f"this precision of s1 runs in onnxruntime {needed} or later, and {installed} is installed: "
+        f"pip install 'onnxruntime>={needed}', or set precision = 'reference'"
+    )
+
+
+def _inputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Binds to the memory of arrays, which the caller keeps alive while the graph runs."""
+    for name, array in arrays.items():
+        binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+
+def _outputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    for name, array in arrays.items():
+        binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)

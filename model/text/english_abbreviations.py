@@ -43,7 +43,7 @@ CAPITAL_ONLY = frozenset(listed("co mon wed mar sec min max al ed est fig apt ex
 DOTTED = (
     (r"\be\.\s?g\.,?", "for example"), (r"\bi\.\s?e\.,?", "that is"), (r"\bPh\.\s?D\b\.?", "P H D"),
     (r"\b[Nn]os?\.\s?(?=\d)", "number "), (r"\bpp\.\s?(?=\d)", "pages "), (r"\bp\.\s?(?=\d)", "page "),
-    (r"\bch\.\s?(?=\d)", "chapter "), (r"\bw/o\b", "without"), (r"\bw/(?=\s)", "with"),
+    (r"\bch\.\s?(?=\d)", "chapter "), (r"\bw/o\b", "without"), (r"\bw/(?=\s)", "with"), (r"(?i)\bwi-fi\b", "wifi"),
 )  # fmt: skip
 
 SAID = {
@@ -120,7 +120,7 @@ def abbreviations(text: str) -> str:
     text = _places(text, "Dr", "doctor", "drive")
     text = re.sub(r"\b([A-Z][a-z]+)(?:\.(?=\s+[A-Z])|(?<=Mr|Ms)\.|(?<=Mrs)\.|(?=\s+[A-Z]))", _title, text)
     text = re.sub(r"\b(?:[A-Z]\.\s?){2,}|\b[aApP]\.\s?[mM]\.", _initials, text)
-    text = re.sub(r"(?<![\w'])([A-Z])\.(?=\s+[A-Z][a-z])", r"\1", text)
+    text = re.sub(r"(?<![\w'])(?<![A-Z]\s)([A-Z])\.(?=\s+[A-Z][a-z])", r"\1", text)
     return re.sub(rf"\b([A-Za-z]+)\.({ENDS})?", _short, text)
 
 
@@ -181,7 +181,7 @@ def capitals(word: str, known: Callable[[str], bool]) -> str:
     if word == "PhDs":
         found = re.fullmatch(r"(\w+)(s)", word)
     if not found:
-        return word.lower()
+        return word if re.fullmatch("[A-Z]'s", word) else word.lower()
     stem, tail = found[1], "'s" if found[2] else ""
     if stem in SAID and stem != "PhD":
         return SAID[stem] + tail

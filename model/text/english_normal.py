@@ -33,7 +33,7 @@ def normalise(text: str) -> str:
     text = re.sub(r"[/_\\-]", " ", text).translate(MARKS)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])(?<!\bMc)(?<!\bMac)(?<!\bDe)(?<!\bph)(?!D\b|Ds\b)", " ", text)
     text = re.sub(rf"[^A-Za-z' {re.escape(STRENGTH)}]", " ", text)
-    text = re.sub(r"(?<![A-Za-z])'+(?!(?:tis|twas|cause|em|til|bout|n)\b)|'(?=')", "", text)
+    text = re.sub(r"(?<![A-Za-z])'+(?!(?:tis|twas|cause|em|til|bout|n)\b)|(?<!s)'(?![A-Za-z])|'(?=')", "", text)
     words = re.sub(r"[A-Za-z']+", lambda m: capitals(m[0], lexicon().knows) if len(m[0]) > 1 else m[0], text)
     words = re.sub(rf"\s*[{re.escape(STRENGTH)}][\s{re.escape(STRENGTH)}]*", _strongest, words)
     words = re.sub(r"\s+", " ", words).strip().lstrip(",.- ")
@@ -66,7 +66,9 @@ def _single(m: re.Match[str]) -> str:
     if m[0] == "a":
         return "a"
     if m[0] == "A":
-        spelt = re.search(r"(?<![A-Za-z'])[A-Z]$", before) or re.match(r"[A-Z](?![A-Za-z])(?!\s[a-z])", behind)
+        spelt = re.search(r"(?<![A-Za-z'])[A-Z]$", before) or re.match(
+            r"[B-HJ-Z](?![A-Za-z])|I(?![A-Za-z'])(?!\s[a-z])", behind
+        )
         opens = not before or before[-1] in STRENGTH
         return "a" if opens and not spelt and re.match("[A-Za-z]", behind) else "A"
     return m[0].upper()

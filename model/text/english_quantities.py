@@ -15,8 +15,11 @@ MONTHS = listed(
     "january february march april may june july august september october november december"
 )  # fmt: skip
 MONTH_OF = {name[:3]: name for name in MONTHS} | {name: name for name in MONTHS} | {"sept": "september"}
-MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|" \
-    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"  # fmt: skip
+MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|(?-i:Mar(?:ch)?|May)|apr(?:il)?|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+)
+"""A month in any case, but for those that are also verbs."""
 YEAR = r"(?P<year>1[1-9]\d\d|20\d\d)"
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 
@@ -158,11 +161,13 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"\b24/7\b", lambda m: "twenty four seven"),
     (r"\b9/11\b", lambda m: "nine eleven"),
     (r"(?<![\w.])(?P<whole>\d+)[ -](?P<top>\d{1,2})[/⁄](?P<bottom>[1-9]\d?)(?![\w/])", _mixed),
+    (r"(?<![\w./])(?P<month>[1-9]|1[0-2])/(?P<day>1[1-57-9]|2\d|3[01])(?![\w/])", _date),
     (r"(?<![\w./])(?P<top>\d{1,2})[/⁄](?P<bottom>[2-9]|[1-9]\d)(?![\w/])", lambda m: fraction(m["top"], m["bottom"])),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?%", lambda m: f"{m['number']} percent"),
     (r"(?<![\w.])(?P<feet>\d)'\s?(?P<inches>\d\d?)(?:\"|'')", lambda m: f"{m['feet']} feet {m['inches']} inches"),
     (r"(?<![\w'])'?(?P<century>1[1-9]|20)?(?P<tens>[2-9]0|(?<=1\d|20)(?:00|10))'?s\b", _decade),
-    (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?(?P<unit>(?!(?:{'|'.join(sorted(AMBIGUOUS))})\b){UNIT})(?![\w/²³])", _unit),
+    (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?(?P<unit>(?!(?:{'|'.join(sorted(AMBIGUOUS))})\b){UNIT})(?![\w/²³])"
+     r"(?:\.(?=\s+[a-z]))?", _unit),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<unit>{UNIT})(?![\w/²³'])", _unit),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})\s(?P<unit>[mghlLVW])(?![\w'.])", _unit),
     (rf"(?<![\w.])(?P<number>{NUMBER})\s?(?P<scale>bn|mn|tn)\b", _scaled),
@@ -175,11 +180,14 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"\d+(?:\.\d+){2,}", lambda m: " point ".join(cardinal(n) for n in m[0].split("."))),
     (NUMBER, _bare),
 )  # fmt: skip
+QUANTITY_RANGE = re.compile(r"([$£€]\d[\d,.]*[kKmMbB]?|\d%|:\d\d(?:\s?[ap]m)?)\s?[-–]\s?(?=[$£€]?\d)")
+"""The first of two amounts, shares or times with a dash between them: 7:30-9:00."""
 _COMPILED = tuple((re.compile(pattern), words) for pattern, words in RULES)
 
 
 def spoken(text: str) -> str:
     """Every number of `text`, with its date, currency or unit, as words set off by spaces; no ASCII digit is left."""
+    text = QUANTITY_RANGE.sub(r"\1 to ", text)
     for pattern, words in _COMPILED:
         text = pattern.sub(lambda m, words=words: f" {words(m)} ", text)  # type: ignore[misc]
     return text

@@ -2,8 +2,8 @@
 
 Cuts stand behind the marks that end a sentence in Chinese or English (closing quotes and brackets stay with them),
 never inside a number (3.14), an address, an abbreviation (Dr., e.g., U.S.), a quotation or brackets that close soon. A
-piece shorter than `shortest` joins a neighbour; one longer than `longest` is cut again behind commas, then between words,
-at last between characters.
+piece shorter than `shortest` joins a neighbour; one longer than `longest` is cut again behind commas, then between
+words, at last between characters.
 """
 
 import re

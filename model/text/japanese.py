@@ -1,0 +1,75 @@
+"""Japanese to the phones of GPT-SoVITS v2: Open JTalk (extra `ja`) with marks of pitch.
+
+`[` behind the mora where the pitch rises, `]` behind the one from which it falls (the rules of Kurihara et al. 2021,
+"Prosodic Features Control by Symbols as Input of Sequence-to-Sequence Acoustic Modeling"); devoiced vowels are written
+as voiced ones. The table has no mark for the border of accent phrases: GPT-SoVITS has `UNK` there, and so have we.
+"""
+
+import re
+import unicodedata
+
+from model.text.extras import library
+from model.text.symbols import PUNCTUATION, UNKNOWN
+
+MARKS = str.maketrans(
+    dict.fromkeys("、，；;：:「」『』（）()・/", ",")
+    | dict.fromkeys("。｡\n", ".")
+    | dict.fromkeys("〜~", "ー")
+    | {"！": "!", "？": "?"}
+)
+VOICED = str.maketrans("AEIOU", "aeiou")
+BORDER = UNKNOWN
+MORAS = frozenset({"a", "e", "i", "o", "u", "N", "cl"})
+"""Phones that end a mora."""
+
+
+def normalise(text: str) -> str:
+    """Any text -> Japanese and Latin characters, digits and `!,-.?…`; Open JTalk reads the numbers."""
+    text = unicodedata.normalize("NFKC", text.replace("…", "\ue000")).replace("\ue000", "…").translate(MARKS)
+    text = re.sub(r"\.{2,}", "…", text)
+    text = re.sub(rf"[^\w' {re.escape(''.join(PUNCTUATION))}]", "", text)
+    text = re.sub(r"\s+", " ", re.sub(r"\s*([!,.?…])[\s!,.?…]*", r"\1", text))
+    return re.sub(r"(?<![A-Za-z]) | (?![A-Za-z])", "", text).lstrip(",.")
+
+
+def phones(normalised: str) -> tuple[str, ...]:
+    """A stretch of the normal form -> phones. Raises ConfigError where pyopenjtalk-plus is missing."""
+    found: list[str] = []
+    for part in re.split(f"([{re.escape(''.join(PUNCTUATION))}])", normalised):
+        if part in PUNCTUATION:
+            found.append(part)
+        elif part.strip():
+            found += marked(library("pyopenjtalk", "ja", "pyopenjtalk-plus").extract_fullcontext(part))
+    return tuple(found)
+
+
+def marked(labels: list[str]) -> list[str]:
+    """Full-context labels of HTS for one stretch between pauses -> phones with marks of pitch.
+
+    A: a1 = place of the mora relative to the accent, a2 and a3 = from the start and from the end of the phrase; F: f1 =
+    moras of the phrase.
+    """
+    found: list[str] = []
+    for label, behind in zip(labels, [*labels[1:], ""], strict=True):
+        phone = re.search(r"-(.*?)\+", label)
+        if phone is None or phone[1] == "sil":
+            continue
+        if phone[1] == "pau":
+            found.append(",")
+            continue
+        sound = phone[1].translate(VOICED)
+        found.append(sound)
+        place = re.search(r"/A:(-?\d+)\+(\d+)\+(\d+)/", label)
+        if place is None or sound not in MORAS:
+            continue
+        a1, a2, a3 = (int(number) for number in place.groups())
+        moras = re.search(r"/F:(\d+)_", label)
+        next_place = re.search(r"/A:-?\d+\+(\d+)\+", behind)
+        next_a2 = int(next_place[1]) if next_place else 0
+        if a3 == 1 and next_a2 == 1:
+            found.append(BORDER)
+        elif a1 == 0 and next_a2 == a2 + 1 and moras and a2 != int(moras[1]):
+            found.append("]")
+        elif a2 == 1 and next_a2 == 2:
+            found.append("[")
+    return found

@@ -6,6 +6,7 @@ ISFT software), FLAC and Ogg Vorbis in their comments; ffmpeg carries a comment 
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from storage.audio import libav_options
 from storage.errors import ConfigError
+from storage.units import Samples
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 TERM = SOURCE_TYPE.rpartition("/")[2]
@@ -42,28 +44,44 @@ def write_speech(path: Path | str, wave: NDArray[np.float32], rate: int, *, noti
         ConfigError: another ending, a notice that does not say synthetic, or samples that are not finite and mono.
         OSError: it cannot be written.
     """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        write_blocks(temporary, (wave,), rate, notice=notice)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_blocks(
+    path: Path, waves: Iterable[NDArray[np.float32]], rate: int, *, notice: Notice | None = None
+) -> Samples:
+    """The same block by block, into the file itself, for a player that follows; returns how many samples came.
+
+    Raises as `write_speech`; what came before an error stays in the file.
+    """
     import soundfile
 
-    path, notice = Path(path), notice or Notice()
+    notice, count = notice or Notice(), 0
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"{path}: speech is written as {', '.join(FORMATS)}; end the name in one of them")
     if not notice.synthetic:
         raise ConfigError(f"the notice {notice.comment[:80]!r} lacks the term {TERM}, which marks it")
-    if wave.ndim != 1 or not np.isfinite(wave).all():
-        raise ConfigError(f"{path}: speech is mono and finite [samples], got {wave.dtype} {wave.shape}")
     form, subtype = FORMATS[path.suffix.lower()]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with soundfile.SoundFile(temporary, "w", rate, 1, subtype, format=form) as file:
+        with soundfile.SoundFile(path, "w", rate, 1, subtype, format=form) as file:
             file.comment, file.software = notice.comment, notice.software
-            for start in range(0, len(wave), rate):  # the Vorbis encoder overflows the stack on minutes at once
-                file.write(np.clip(wave[start : start + rate], -1, 1))
-        os.replace(temporary, path)
+            for wave in waves:
+                if wave.ndim != 1 or not np.isfinite(wave).all():
+                    raise ConfigError(f"{path}: speech is mono and finite [samples], got {wave.dtype} {wave.shape}")
+                for start in range(0, len(wave), rate):  # the Vorbis encoder overflows the stack on minutes at once
+                    file.write(np.clip(wave[start : start + rate], -1, 1))
+                file.flush()
+                count += len(wave)
     except soundfile.LibsndfileError as error:
         raise OSError(f"{path} cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return count
 
 
 def read_notice(path: Path | str) -> Notice | None:

@@ -84,9 +84,9 @@ def checked(wave: Wave, name: str = "the reference") -> Wave:
 
 def voice_of(s2: Synthesizer, waves: Sequence[Wave], sv: Sequence[Tensor] | None = None) -> Tensor:
     """Recordings (32 kHz) -> float32 [1, style, 1], the mean of their voices; `sv`: see `Synthesizer.reference`."""
-    log_mel = LogMel()
+    log_mel, device = LogMel(), s2.ssl_proj.weight.device
     with torch.inference_mode():
-        spectrograms = [log_mel.spectrogram(torch.from_numpy(_bounded(wave))) for wave in waves]
+        spectrograms = [log_mel.spectrogram(torch.from_numpy(_bounded(wave))[None]).to(device) for wave in waves]
         return s2.reference(spectrograms, sv)
 
 
@@ -101,9 +101,9 @@ def codes_of(s2: Synthesizer, content: Content, wave: Wave) -> Tensor:
             "that s2 was trained with (GPT-SoVITS: TencentGameMate/chinese-hubert-base)"
         )
     heard = np.concatenate([halved(_bounded(wave)), np.zeros(TAIL, np.float32)])
-    features = torch.from_numpy(content.encode([heard])[0])
+    features = torch.from_numpy(content.encode([heard])[0]).to(s2.ssl_proj.weight.device)
     with torch.inference_mode():
-        return s2.codes(features.T[None])[0]
+        return s2.codes(features.T[None])[0].cpu()
 
 
 def _bounded(wave: Wave) -> Wave:

@@ -84,6 +84,7 @@ class Voice:
         """`content` is the encoder that s2 was trained with. Without `bert` Chinese has zeros there, as GPT-SoVITS has
         for every other language."""
         self.s1, self.s2, self.content, self.bert = s1, s2.eval(), content, bert
+        self.device = s2.ssl_proj.weight.device
 
     # -- the voice
 
@@ -190,7 +191,8 @@ class Voice:
         """float32 [1, hidden, frames]."""
         generator = torch.Generator().manual_seed(options.seed_of(number))
         with torch.inference_mode():
-            prior = self.s2.prior(codes[None], line.phones[None], reference.ge, options.speed)
+            here = codes[None].to(self.device), line.phones[None].to(self.device)
+            prior = self.s2.prior(*here, reference.ge, options.speed)
             noise = torch.randn(prior.mean.shape, generator=generator).to(prior.mean)
             return self.s2.latent(prior.mean, prior.logs, options.noise_scale, noise)
 

@@ -1,4 +1,4 @@
-"""An inaudible watermark of 16 bits in speech, found again after mp3, resampling, a change of level and cropping.
+"""A quiet watermark of 16 bits in speech, found again after mp3, resampling, a change of level and cropping.
 
 Embedding: the wave is cut into frames of 32 ms with half overlap, and between 1 and 7 kHz the magnitude of every pair
 of bins is raised or lowered by `depth` decibels, as the key and the payload say. So the mark lies under the spectrum of
@@ -50,7 +50,7 @@ STEPS = 4
 WINDOW: Seconds = 6.144
 """Longer recordings are searched as a whole and in windows of this length, half overlapping."""
 NEAR_TIME, NEAR_BINS = 9, 17
-"""Frames and bins of the local means: the flat optimum of tests/bench/watermark.py."""
+"""Frames and bins of the local means; on real speech after mp3 5 to 17 frames and 9 to 33 bins do nearly as well."""
 CLIP = 1.5
 """Whitened values are clipped at so many standard deviations."""
 RANGE = 9.0
@@ -64,7 +64,8 @@ class Settings:
     key: str = "voicemill"
     """Whoever knows it can find the mark and remove it. The default is public: it tells that speech is synthetic."""
     depth: Decibels = 1.0
-    """dB up or down, 0.1 to 6. 1 dB: segmental SNR 34 dB, found in 3 s after mp3 (tests/bench/watermark.py)."""
+    """dB up or down, 0.1 to 6. At 1 dB the segmental SNR is 34 dB, and 3 s after mp3 at 64 kbit/s are enough in 98 % of
+    real recordings; 0.75 dB gives 37 dB and 95 %, 1.5 dB 31 dB and 100 % (tests/bench/watermark.py)."""
     false_positives: float = 1e-6
     """Probability, for a recording without a mark, to be called marked; 0 to 1."""
 

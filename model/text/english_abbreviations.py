@@ -119,7 +119,7 @@ def abbreviations(text: str) -> str:
     text = _places(text, "St", "saint", "street")
     text = _places(text, "Dr", "doctor", "drive")
     text = re.sub(r"\b([A-Z][a-z]+)(?:\.(?=\s+[A-Z])|(?<=Mr|Ms)\.|(?<=Mrs)\.|(?=\s+[A-Z]))", _title, text)
-    text = re.sub(r"\b(?:[A-Z]\.\s?){2,}|\b[aApP]\.\s?[mM]\.", _initials, text)
+    text = initials(text)
     text = re.sub(r"(?<![\w'])(?<![A-Z]\s)([A-Z])\.(?=\s+[A-Z][a-z])", r"\1", text)
     return re.sub(rf"\b([A-Za-z]+)\.({ENDS})?", _short, text)
 
@@ -144,6 +144,11 @@ def _places(text: str, form: str, before: str, behind: str) -> str:
 
 def _title(m: re.Match[str]) -> str:
     return TITLES.get(m[1].lower(), m[0]) if m[0].endswith(".") or m[1] in ("Mr", "Mrs", "Ms", "Prof") else m[0]
+
+
+def initials(text: str) -> str:
+    """Letters with dots as letters alone: "U.S." -> "U S", "5 p.m." -> "5 P M"."""
+    return re.sub(r"\b(?:[A-Z]\.\s?){2,}|\b[aApP]\.\s?[mM]\.", _initials, text)
 
 
 def _initials(m: re.Match[str]) -> str:

@@ -3,17 +3,19 @@
 import re
 import unicodedata
 
-from model.text.english_abbreviations import abbreviations, addresses, capitals, signs
+from model.text.english_abbreviations import abbreviations, addresses, capitals, initials, signs
 from model.text.english_lexicon import lexicon
 from model.text.english_quantities import spoken
 
 MARKS = str.maketrans(
-    dict.fromkeys(";:()[]{}|、，；：", ",") | dict.fromkeys("。\n\r", ".") | dict.fromkeys("—–―", "-")
+    dict.fromkeys(";:()[]{}|、，；：", ",") | {"。": "."} | dict.fromkeys("—–―", "-")
     | {"？": "?", "！": "!", "~": "…"}
 )  # fmt: skip
 QUOTES = str.maketrans(dict.fromkeys("‘’ʼ`´′", "'") | dict.fromkeys("“”„«»‹›″", '"'))
 STRENGTH = "?!….,-"
 """Of several marks in a row the first of these is kept."""
+PASSES = 4
+"""At most: what one pass makes of scraps may be an abbreviation to the next. A sentence needs one, and one to see so."""
 FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 LETTERS = {"ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d", "þ": "th"}
 
@@ -25,19 +27,29 @@ def normalise(text: str) -> str:
     a hyphen between words becomes a space, a dash `-`; quotes go. What no rule knows is dropped. Idempotent. Nothing to
     read aloud gives "".
     """
-    text = plain(text)
+    for _ in range(PASSES):
+        before, text = text, _pass(text)
+        if text == before:
+            break
+    return text
+
+
+def _pass(text: str) -> str:
+    """One go at the text: `normalise` goes on until nothing changes."""
+    # a line that the next one continues is no sentence
+    text = re.sub(r"\s*[\n\r]\s*(?=[\n\rA-Z]|$)", ". ", plain(text))
     text = signs(abbreviations(addresses(_calmed(text))))
     text = spoken(text)
     text = re.sub(r"\.{2,}", "…", text)
-    text = re.sub(r"\s+-+\s+|-{2,}", " — ", text)
+    text = re.sub(r"(?<!\S)-+(?!\S)|-{2,}", " — ", text)
     text = re.sub(r"[/_\\-]", " ", text).translate(MARKS)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])(?<!\bMc)(?<!\bMac)(?<!\bDe)(?<!\bph)(?!D\b|Ds\b)", " ", text)
     text = re.sub(rf"[^A-Za-z' {re.escape(STRENGTH)}]", " ", text)
-    text = re.sub(r"(?<![A-Za-z])'+(?!(?:tis|twas|cause|em|til|bout|n)\b)|(?<!s)'(?![A-Za-z])|'(?=')", "", text)
+    text = re.sub(r"(?<![A-Za-z])'+(?!(?:tis|twas|cause|em|til|bout|n)\b)|(?<![A-Za-z]s)'(?![A-Za-z])|'(?=')", "", text)
     words = re.sub(r"[A-Za-z']+", lambda m: capitals(m[0], lexicon().knows) if len(m[0]) > 1 else m[0], text)
     words = re.sub(rf"\s*[{re.escape(STRENGTH)}][\s{re.escape(STRENGTH)}]*", _strongest, words)
     words = re.sub(r"\s+", " ", words).strip().lstrip(",.- ")
-    return re.sub(r"(?<![A-Za-z'])[A-Za-z](?![A-Za-z]|'[A-Za-z]{2})", _single, words)
+    return initials(re.sub(r"(?<![A-Za-z'])[A-Za-z](?![A-Za-z]|'[A-Za-z]{2})", _single, words)).strip()
 
 
 def plain(text: str) -> str:

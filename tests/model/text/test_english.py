@@ -58,6 +58,7 @@ ALPHABET = st.one_of(
 @given(st.lists(ALPHABET, max_size=40).map("".join))
 @example("A")
 @example("A I A")
+@example("a--")
 @example("'s")
 @example("½½ 12345678901234567890123")
 @example("İ ſ ﬁ ²³ 中文 ١٢")

@@ -15,7 +15,7 @@ QUOTES = str.maketrans(dict.fromkeys("‘’ʼ`´′", "'") | dict.fromkeys("“
 STRENGTH = "?!….,-"
 """Of several marks in a row the first of these is kept."""
 PASSES = 4
-"""At most: what one pass makes of scraps may be an abbreviation to the next. A sentence needs one, and one to see so."""
+"""At most: what one makes of scraps may be an abbreviation to the next. A sentence needs one, and one that sees so."""
 FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 LETTERS = {"ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d", "þ": "th"}
 

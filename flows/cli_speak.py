@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,10 +13,11 @@ import typer
 from flows.cli_setup import JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
+    from model.speaking.voice import Piece
     from storage.artifacts import Wave
 
 HUBERT = "TencentGameMate/chinese-hubert-base"
@@ -55,6 +58,7 @@ def speak(
     from model.speaking.loading import load_voice
     from model.speaking.options import SpeakOptions
 
+    warnings.formatwarning = lambda message, *_, **__: f"voicemill: {message}\n"
     options = SpeakOptions(
         language=language,
         speed=speed,
@@ -81,7 +85,8 @@ def speak(
 
         speech = voice.speak(line, like, options)
         write_speech(out, speech.wave, speech.rate)
-        seconds, said = speech.seconds, {"pieces": [vars(piece) for piece in speech.pieces]}
+        seconds, said = speech.seconds, {"pieces": [asdict(piece) for piece in speech.pieces]}
+        _complain(speech.pieces)
     took, load = time.perf_counter() - loaded, loaded - began
     said |= {"out": out, "seconds": round(seconds, 3), "load_s": round(load, 2), "speak_s": round(took, 2)}
     said["real_time_factor"] = round(took / seconds, 3)
@@ -89,6 +94,21 @@ def speak(
         f"{out}: {seconds:.2f} s of speech in {took:.2f} s ({took / seconds:.2f} of real time), loaded in {load:.1f} s"
     )
     print(json.dumps(said, ensure_ascii=False) if as_json else words, file=sys.stderr if out == "-" else sys.stdout)
+
+
+def _complain(pieces: "Sequence[Piece]") -> None:
+    """Say what a listener would wonder about."""
+    from model.s1.generate import Stop
+
+    for piece in pieces:
+        if piece.ended == Stop.LIMIT.value:
+            print(
+                f"voicemill: {piece.text[:60]!r} came to no end by itself and was cut after {piece.codes / 25:.0f} s: "
+                "try another --seed, a clearer reference, or give its text with --reference-text",
+                file=sys.stderr,
+            )
+        if piece.unknown:
+            print(f"voicemill: {piece.text[:60]!r}: not said: {' '.join(piece.unknown)}", file=sys.stderr)
 
 
 def _stream(chunks: "Iterator[Wave]", out: str, began: float) -> tuple[float, float]:

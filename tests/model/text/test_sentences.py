@@ -19,6 +19,7 @@ CASES = {
     "I live in the U.S. The rest is history.": ("I live in the U.S. ", "The rest is history."),
     'He said "Stop! Now." Then he ran.': ('He said "Stop! Now." ', "Then he ran."),
     "We waited... and left. Really?! Yes indeed.": ("We waited... and left. ", "Really?! ", "Yes indeed."),
+    "It grew 1000x. He chose plan B. It failed.": ("It grew 1000x. ", "He chose plan B. ", "It failed."),
     "Yes. No. Maybe so. I went.": ("Yes. No. ", "Maybe so. ", "I went."),
     "今天天气很好。我们去公园吧！你觉得怎么样？": ("今天天气很好。", "我们去公园吧！", "你觉得怎么样？"),
     "他说：“你好。我先走了。”然后就离开了。": ("他说：“你好。我先走了。”", "然后就离开了。"),

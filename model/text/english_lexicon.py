@@ -14,15 +14,16 @@ Pronunciation = tuple[str, ...]
 """ARPAbet phones with stress."""
 
 LATER: dict[str, str] = {
-    "blog": "B L AA1 G", "blogger": "B L AA1 G ER0", "brexit": "B R EH1 K S IH0 T", "covid": "K OW1 V IH0 D",
-    "emoji": "IH0 M OW1 JH IY0", "facebook": "F EY1 S B UH2 K", "gif": "G IH1 F", "github": "G IH1 T HH AH2 B",
-    "hashtag": "HH AE1 SH T AE2 G", "podcast": "P AA1 D K AE2 S T", "selfie": "S EH1 L F IY0",
-    "smartphone": "S M AA1 R T F OW2 N", "tweet": "T W IY1 T", "vlog": "V L AA1 G", "wifi": "W AY1 F AY2",
-    "wikipedia": "W IH2 K IH0 P IY1 D IY0 AH0", "youtube": "Y UW1 T UW2 B", "miz": "M IH1 Z",
-    "gigahertz": "G IH1 G AH0 HH ER2 T S", "kilohertz": "K IH1 L AH0 HH ER2 T S", "terabyte": "T EH1 R AH0 B AY2 T",
-    "celsius": "S EH1 L S IY0 AH0 S", "crypto": "K R IH1 P T OW0", "askey": "AE1 S K IY0",
-}  # fmt: skip
-"""Words that came after CMUdict, and those that the normal form writes."""
+    "brexit": "B R EH1 K S IH0 T",
+    "covid": "K OW1 V IH0 D",
+    "emoji": "IH0 M OW1 JH IY0",
+    "gif": "G IH1 F",
+    "vlog": "V L AA1 G",
+    "miz": "M IH1 Z",
+    "gigahertz": "G IH1 G AH0 HH ER2 T S",
+    "kilohertz": "K IH1 L AH0 HH ER2 T S",
+}
+"""Words of the normal form and of today that CMUdict lacks."""
 
 
 class Lexicon:

@@ -46,12 +46,18 @@ def list_models(config: ConfigOption = "default", as_json: JsonOption = False) -
 
 
 @models.command("fetch")
-def fetch_models(config: ConfigOption = "production") -> None:
-    """Download the models that a config names. The only command that uses the network."""
+def fetch_models(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Hub ids (org/name); without any: those of --config.")
+    ] = None,
+    config: ConfigOption = "production",
+) -> None:
+    """Download models, named here or in a config. The only command that uses the network."""
     from flows.terminal import console
     from model import hub
 
-    for setting, name in _named_models(config):
+    wanted = [("model", name) for name in names] if names else _named_models(config)
+    for setting, name in wanted:
         console.print(f"{setting} = {name!r}: {hub.fetch(name)}")
 
 

@@ -77,7 +77,7 @@ def resolve(name: str, setting: str) -> Path:
         state = "is only partly in" if found else "is not in"
         raise ModelMissing(
             f"{setting} = {name!r}: the model {state} {cache}, and nothing is downloaded unasked. "
-            f"Run `voicemill models fetch` where there is a network, or set {setting} to a local folder"
+            f"Run `voicemill models fetch {name}` where there is a network, or set {setting} to a local folder"
         )
     return found
 

@@ -4,6 +4,10 @@ A bfloat16 product costs half a float32 one where the CPU has avx512_bf16 or amx
 time is products. Weight norm is folded; an upsampling is one ordinary convolution that computes the phases of an input
 frame side by side (channels last, they are consecutive samples already), followed by no copy; the mean over residual
 blocks is folded into the layer after it. Values between layers are rounded to bfloat16, sums inside a layer are not.
+
+oneDNN compiles its kernels anew for every length, a fifth of the time of rendering five seconds, and keeps those of
+about ten lengths. So lengths are rounded up, and after every layer what stands behind the end is set to 0 again, as the
+padding of a convolution would have it: the rendering is the same.
 `tests/bench/s2_speed.py` measures time and what it does to the log-mel.
 """
 
@@ -100,18 +104,39 @@ class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
         return torch.cat(rows)
 
     def _batch(self, z: Tensor, ge: Tensor) -> Tensor:
-        x = z.to(self.dtype)[:, :, None].contiguous(memory_format=torch.channels_last)
-        x = self.pre(x) + self.cond(ge)[:, :, None].to(self.dtype)
+        end = z.shape[-1]
+        x = functional.pad(z.to(self.dtype), (0, rounded(end) - end))[:, :, None]
+        x = self.pre(x.contiguous(memory_format=torch.channels_last)) + self.cond(ge)[:, :, None].to(self.dtype)
         for stage, up in enumerate(self.ups):
-            x = _interleaved(up(functional.leaky_relu(x, SLOPE)), self.config.upsample_rates[stage])
+            x = up(functional.leaky_relu(_ended(x, end), SLOPE))
+            rate = self.config.upsample_rates[stage]
+            end *= rate
+            x = _ended(_interleaved(x, rate), end)
             active = functional.leaky_relu(x, SLOPE)
             first, *others = self.blocks[stage * self.each : (stage + 1) * self.each]
-            total = _block(first, x, active)
+            total = _block(first, x, active, end)
             for block in others:
-                total += _block(block, x, active)
+                total += _block(block, x, active, end)
             x = total
-        last = functional.leaky_relu(x)[:, :, 0].float().contiguous() / self.each
+        last = functional.leaky_relu(x)[:, :, 0, :end].float().contiguous() / self.each
         return self.post(last).tanh()
+
+
+def rounded(frames: int) -> int:
+    """The length that is rendered for so many frames: less than 8 more up to 124, less than 32 more above.
+
+    4 less than a multiple, never the multiple: at 256 frames all tensors lie a power of two apart, fall into the same
+    cache sets, and everything takes a sixth longer than at 252.
+    """
+    step = 8 if frames <= 124 else 32
+    return -(-(frames + 4) // step) * step - 4
+
+
+def _ended(x: Tensor, end: int) -> Tensor:
+    """[..., time], changed in place: 0 from `end` on."""
+    if x.shape[-1] > end:
+        x[..., end:] = 0
+    return x
 
 
 def _interleaved(x: Tensor, rate: int) -> Tensor:
@@ -120,10 +145,10 @@ def _interleaved(x: Tensor, rate: int) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(batch, 1, time * rate, width // rate).permute(0, 3, 1, 2)
 
 
-def _block(layers: Sequence[tuple[Packed, Packed]], x: Tensor, active: Tensor) -> Tensor:
+def _block(layers: Sequence[tuple[Packed, Packed]], x: Tensor, active: Tensor, end: int) -> Tensor:
     """One residual block; `active` = leaky(x), which all blocks of a stage begin with. Returns a new tensor."""
     for number, (first, second) in enumerate(layers):
         if number:
             active = functional.leaky_relu(x, SLOPE)
-        x = second.added(first(active, active=True), x)
+        x = _ended(second.added(_ended(first(active, active=True), end), x), end)
     return x

@@ -100,9 +100,10 @@ def main() -> None:
         figures["decode, prepared"]["ratio"] = (
             figures["decode, as trained"]["median_s"] / figures["decode, prepared"]["median_s"]
         )
-        new = [timed_once(lambda n=n: ready.waveform(z[..., :n], ge)) for n in (241, 242, 243, 244)]
-        known = [timed_once(lambda n=n: ready.waveform(z[..., :n], ge)) for n in (241, 242, 243, 244)]
-    figures["first time at a new length, over later"] = {"cpu_s": median(new) - median(known)}
+        new = [timed_once(lambda n=n: ready.waveform(z[..., :n], ge)) for n in (201, 202, 203, 204)]
+        known = [timed_once(lambda n=n: ready.waveform(z[..., :n], ge)) for n in (201, 202, 203, 204)]
+    figures["a first length of its rounding, over later"] = {"cpu_s": new[0] - median(known)}
+    figures["other new lengths of it, over later"] = {"cpu_s": median(new[1:]) - median(known)}
     print(f"{'case':42} {'median s':>9} {'least s':>9} {'CPU s':>8} {'ratio':>7} {'log-mel':>9}")
     for name, row in figures.items():
         cells = [row.get(key) for key in ("median_s", "least_s", "cpu_s", "ratio", "log_mel")]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from model.device import Placement
 from model.s2.inference import prepared
-from model.s2.packed import Packed, PackedGenerator, packs, phases
+from model.s2.packed import Packed, PackedGenerator, packs, phases, rounded
 from model.s2.synthesizer import Synthesizer
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +23,7 @@ def ready(small: Synthesizer, dtype: torch.dtype) -> Synthesizer:
 
 
 def sample(small: Synthesizer, batch: int = 1) -> tuple[Tensor, Tensor]:
-    return inp("z", (batch, small.config.hidden, 40)), inp("ge", (batch, small.config.style, 1))
+    return inp("z", (batch, small.config.hidden, 43)), inp("ge", (batch, small.config.style, 1))
 
 
 def loudness(wave: Tensor) -> float:
@@ -78,13 +78,17 @@ def test_rows_and_streams_of_a_prepared_one(small: Synthesizer, dtype: torch.dty
     model = ready(small, dtype)
     bound = 1e-5 if dtype is torch.float32 else 0.01
     with torch.inference_mode():
-        batch = model.waveform(z, ge, torch.tensor([40, 23]))
+        batch = model.waveform(z, ge, torch.tensor([43, 23]))
         alone = model.waveform(z[1:, :, :23], ge[1:])
         whole = model.waveform(z, ge)
         parts = torch.cat(list(model.stream(z, ge, 9)), 1)
     assert loudness(batch[1, : alone.shape[1]] - alone[0]) < bound * loudness(alone)
     assert batch[1, alone.shape[1] :].eq(0).all()
     assert loudness(parts - whole) < bound * loudness(whole)
+
+
+def test_rounded_lengths() -> None:
+    assert [rounded(n) for n in (1, 4, 5, 124, 125, 252, 253)] == [4, 4, 12, 124, 156, 252, 284]
 
 
 def test_what_is_left(small: Synthesizer) -> None:

@@ -115,7 +115,7 @@ def _en(text: str) -> list[Run]:
         elif re.search(r"\w", part):
             runs.append(_english_run(part))
         elif runs and (mark := english.normalise("a" + part)[1:].strip()):
-            runs.append(_english_run(mark))
+            runs.append(_english_run(mark, normal=True))
     return runs
 
 

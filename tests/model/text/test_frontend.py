@@ -108,3 +108,8 @@ def test_the_runs_are_the_text(text: str, language: str) -> None:
         if run.word2ph is not None:
             assert sum(run.word2ph) == len(run.phones)
             assert len(run.word2ph) == len(run.normalised)
+
+
+def test_a_mark_behind_chinese_words_of_an_english_text_is_kept() -> None:
+    assert phonemes("Hello 你好？", "en").phones[-2:] == ("ao3", "?")
+    assert phonemes("Hello. 他说没关系。", "en").phones[-2:] == ("i5", ".")

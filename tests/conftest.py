@@ -5,7 +5,9 @@ from pathlib import Path
 
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+# the root first: `tests/model` would stand in front of `model`
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 # time limits of single examples only measure how busy the machine is
 settings.register_profile("voicemill", deadline=None, print_blob=True)

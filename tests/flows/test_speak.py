@@ -70,7 +70,7 @@ def test_a_text_becomes_a_marked_file_and_its_stream_is_the_same(cli: Any, files
     cli(*files.arguments, *text, "--out", streamed, "--stream")
     again, _ = soundfile.read(streamed)
     assert len(again) == len(wave)
-    assert np.abs(again - wave).max() < 1e-3
+    assert np.abs(again - wave).max() < 0.05  # the bound where the renderer computes in bfloat16
 
 
 @pytest.mark.parametrize(

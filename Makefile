@@ -57,7 +57,8 @@ lock: $(LOCKED) ## write requirements.lock anew from pyproject.toml, and check t
 clean: ## remove what make, the tests and the demo made, the environment too
 	rm -rf $(VENV) demo bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# -- set-up: two stamps, each written last, so that an interrupted install is taken up again
+# -- set-up: two stamps, each written last, so that an interrupted install is taken up again. Byte code is compiled here:
+#    where PYTHONDONTWRITEBYTECODE is set, as in many containers, every process would compile torch and Prefect anew
 
 $(INSTALLED): $(LOCKED) pyproject.toml
 	$(PIP) install -q --no-deps --no-build-isolation -e .
@@ -72,7 +73,7 @@ $(LOCKED): requirements.lock
 	@$(PIP) --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	@echo "Installing requirements.lock into $(VENV): 8 GB, one to five minutes"
 	$(PIP) install -q $(EXACTLY) <(sed -n '/^uv==/,/[^\\]$$/p' requirements.lock)
-	$(UV) install -q --python $(RUN) $(EXACTLY) requirements.lock || { \
+	$(UV) install -q --compile-bytecode --python $(RUN) $(EXACTLY) requirements.lock || { \
 		echo "uv could not (it does not read pip's configuration): pip does it, more slowly"; \
 		$(PIP) install -q $(EXACTLY) requirements.lock; }
 	touch $@

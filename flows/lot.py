@@ -1,4 +1,4 @@
-"""The subflow `prepare-lot`: up to 16 batches through all stages."""
+"""The subflow `prepare-lot`: as many batches as `run.lot_batches` says, through all stages."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast

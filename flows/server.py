@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -145,8 +145,11 @@ def try_lock(file: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool:
 
 
 @contextmanager
-def prefect_api(store: Store) -> Iterator[str]:
-    """The address of the dashboard, with this process set up as a client. To be entered before Prefect is imported."""
+def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
+    """The address of the dashboard, with this process set up as a client. To be entered before Prefect is imported.
+
+    `meanwhile` is done while a private server starts, which takes seconds: imports, best of all.
+    """
     quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_CLI_PROMPT": "false", "DO_NOT_TRACK": "1"}
     if url := os.environ.get("PREFECT_API_URL"):
         os.environ.update(quiet)
@@ -156,8 +159,7 @@ def prefect_api(store: Store) -> Iterator[str]:
     server = PrivateServer(store)
     try:
         os.environ.update(quiet | private_settings(store, server.port))
-        import prefect  # noqa: F401  (two seconds of import while the server starts)
-
+        meanwhile()
         server.wait()
         try:
             yield server.url

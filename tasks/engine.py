@@ -2,6 +2,8 @@
 
 A task run is one stage of one batch; it takes and returns references, and its work happens wherever
 `workers.execute_anywhere` finds a process for it. Prefect's own result cache stays off: the content keys decide.
+Tasks carry no tags: Prefect asks the server for a concurrency slot of every tag before a run, and each new tag cost two
+seconds.
 """
 
 from functools import cache
@@ -31,6 +33,5 @@ def as_task(stage: str) -> Task[[Work], Done]:
         description=description,
         cache_policy=NO_CACHE,
         persist_result=False,
-        tags=[f"stage:{stage}"],
     )
     return make(run_stage)

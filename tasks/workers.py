@@ -30,10 +30,9 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """`count` processes of `threads` threads each."""
+    """`count` processes, started when there is work for them."""
 
-    def __init__(self, count: int, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, count: int) -> None:
         self._ended = False
         self._free: queue.Queue[ProcessPoolExecutor] = queue.Queue()
         for _ in range(count):
@@ -41,7 +40,7 @@ class WorkerPool:
 
     def _spawn(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, _settle, (os.getpid(), self._threads))
+        return ProcessPoolExecutor(1, context, _settle, (os.getpid(),))
 
     def run(self, work: Work) -> Done:
         """Execute in a free process. When it dies: find the uploads that kill it, fail those, do the rest.
@@ -99,7 +98,8 @@ class WorkerPool:
         return self._spawn()
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, which are idle: ending in good order takes each a second, and changes nothing."""
+        self.kill()
         while not self._free.empty():
             self._free.get().shutdown(wait=True, cancel_futures=True)
 
@@ -123,11 +123,11 @@ _QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 def pool(count: int) -> Iterator[None]:
     """Within the block, `execute_anywhere` of this process uses `count` worker processes."""
     global _active
-    threads = max(1, len(os.sched_getaffinity(0)) // count)
-    settings = dict.fromkeys(_THREADS, str(threads)) | _QUIET
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
+    settings = dict.fromkeys(_THREADS, threads) | _QUIET
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    _active = WorkerPool(count, threads)
+    _active = WorkerPool(count)
     try:
         with _ended_by(signal.SIGINT, _active.kill):
             yield
@@ -166,8 +166,8 @@ def execute_anywhere(work: Work) -> Done:
     return _active.run(work) if _active else execute(work)
 
 
-def _settle(parent: int, threads: int) -> None:
-    """Set a fresh worker process up: its threads, and a watch that ends it when the parent is gone.
+def _settle(parent: int) -> None:
+    """Set a fresh worker process up, with a watch that ends it when the parent is gone. Models come with their stages.
 
     glibc gives each thread its own heap and keeps freed blocks: without the trim threshold a worker grows with every
     batch.
@@ -176,10 +176,6 @@ def _settle(parent: int, threads: int) -> None:
     library = ctypes.util.find_library("c")
     if library and hasattr(libc := ctypes.CDLL(library), "mallopt"):
         libc.mallopt(-1, 64 * 1024 * 1024)  # M_TRIM_THRESHOLD
-
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 def _watch(parent: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ class Cli:
         command = [*command, *map(str, arguments)]
         environment = self.environment | extra
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests run in the background: children would inherit it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # a process group of its own: what a test does to a command by Ctrl-C it does not do to itself
         return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
 

@@ -27,10 +27,10 @@ OLDEST = (1, 29, 1)
 
 
 class GraphEngine:
-    """See `model.s1.prefix.Engine`. Holds 90 MB in 8 bits; the model that it is made from can be dropped."""
+    """See `model.s1.prefix.Engine`. Holds 170 MB in 8 bits; the model that it is made from can be dropped."""
 
     def __init__(self, model: Text2Semantic, bits: Bits, threads: int) -> None:
-        """Takes two seconds for the v2 size. `threads`: those that work on a step, 1 or more.
+        """Takes a second for the v2 size. `threads`: those that work on a step, 1 or more.
 
         Raises ConfigError where the installed ONNX Runtime is too old, or for widths that cannot be rounded in blocks.
         """

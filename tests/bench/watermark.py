@@ -25,7 +25,7 @@ import soxr
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
 
 from sounds import through_mp3  # noqa: E402
 

@@ -43,6 +43,8 @@ class GraphEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # threads take their share of a product in ever smaller pieces, so that neither waits long for the other
+        options.add_session_config_entry("session.dynamic_block_base", "8")
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(graph_of(model, bits), options, providers=providers)
 

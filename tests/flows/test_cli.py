@@ -111,9 +111,9 @@ JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
 
 
 def test_the_json_of_every_command_is_tested() -> None:
-    """`refresh` and `forget` are in test_refresh.py."""
+    """`refresh` and `forget` are in test_refresh.py, `speak` in test_speak.py."""
     have = {words for words, command in commands() if any("--json" in p.opts for p in command.params)}
-    assert have == JSON_CALLS.keys() | {("refresh",), ("forget",)}
+    assert have == JSON_CALLS.keys() | {("refresh",), ("forget",), ("speak",)}
 
 
 @pytest.mark.parametrize("words", JSON_CALLS)

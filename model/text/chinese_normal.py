@@ -10,7 +10,7 @@ from re import Match
 
 from model.text.chinese_quantities import spoken
 
-HAN = r"㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 MARKS: dict[str, str | int | None] = {
     **dict.fromkeys("、;:()[]{}【】〔〕〖〗/|\t", ","),
     **dict.fromkeys("。｡\n\r", "."),

@@ -72,7 +72,7 @@ def known(word: str) -> tuple[str | None, ...] | None:
 
 
 def is_han(character: str) -> bool:
-    return "㐀" <= character <= "鿿" or "豈" <= character <= "﫿" or character >= "\U00020000"
+    return "\u3400" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff" or character >= "\U00020000"
 
 
 def _split(text: str) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from storage.errors import ConfigError
 LANGUAGES = ("zh", "en", "ja", "ko", "yue", "auto")
 ALIASES = {"jp": "ja", "chinese": "zh", "english": "en", "japanese": "ja", "korean": "ko", "cantonese": "yue"}
 
-HAN = r"㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 KANA = "぀-ヿｦ-ﾟ"
 HANGUL = "가-힣ᄀ-ᇿㄱ-ㆎ"
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Dr. Smith paid $3.50. 他说没关系。"
 
 
@@ -49,7 +51,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(("speak", *named, "--reference", root / "reference.wav", "--text", TEXT), root)
 
 
-@pytest.mark.slow
 def test_a_text_becomes_a_marked_file_and_its_stream_is_the_same(cli: Any, files: Files, tmp_path: Path) -> None:
     out, streamed = tmp_path / "out.wav", tmp_path / "streamed.wav"
     text = ("--reference-text", "what the recording says", "--language", "en", "--seed", 5)

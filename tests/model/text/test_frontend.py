@@ -97,6 +97,7 @@ TEXT = st.lists(
 @given(TEXT, st.sampled_from(["zh", "en"]))
 @example("A'A", "zh")
 @example("'a 你 a' ", "en")
+@example("\ud800 한국 \uf900", "zh")
 def test_the_runs_are_the_text(text: str, language: str) -> None:
     found = phonemes(text, language)
     assert found.ids.dtype == np.int64

@@ -73,7 +73,7 @@ def refresh(
 
 
 def _import_flow() -> None:
-    """Import what a refresh needs in this process: four seconds that would follow the start of the server otherwise."""
+    """Import what a refresh needs in this process, which would follow the start of the server otherwise."""
     import deltalake  # noqa: F401
     import pandas  # noqa: F401  (pyarrow imports it as soon as it makes an array)
 

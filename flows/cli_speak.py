@@ -49,11 +49,11 @@ def speak(
     stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is there.")] = False,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8 (s1 alone).")] = "auto",
     device: Annotated[Device, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    watermark: Annotated[int, typer.Option(help="Payload of the inaudible watermark, 0 to 65535.")] = 0,
+    watermark: Annotated[int, typer.Option(help="Payload of the quiet watermark, 0 to 65535.")] = 0,
     no_watermark: Annotated[bool, typer.Option("--no-watermark", help="Leave the watermark out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say a text in the voice of a recording. The file is marked as AI-generated, in its metadata and inaudibly."""
+    """Say a text in the voice of a recording. The file is marked as AI-generated: by metadata and a quiet watermark."""
     from model.s1.sampling import Sampling
     from model.speaking.loading import load_voice
     from model.speaking.options import SpeakOptions

@@ -148,7 +148,7 @@ def try_lock(file: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool:
 def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """The address of the dashboard, with this process set up as a client. To be entered before Prefect is imported.
 
-    `meanwhile` is done while a private server starts, which takes seconds: imports, best of all.
+    `meanwhile` is done while a private server starts, which takes seconds: more imports, best of all.
     """
     quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_CLI_PROMPT": "false", "DO_NOT_TRACK": "1"}
     if url := os.environ.get("PREFECT_API_URL"):
@@ -159,6 +159,8 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
     server = PrivateServer(store)
     try:
         os.environ.update(quiet | private_settings(store, server.port))
+        import prefect  # noqa: F401  (every client needs it, and it takes seconds)
+
         meanwhile()
         server.wait()
         try:

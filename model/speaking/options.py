@@ -33,7 +33,7 @@ class SpeakOptions:
     chunk_s: Seconds = 0.5
     """What `stream` gives at a time; 0.02 to 10."""
     watermark: int | None = 0
-    """Payload of the inaudible watermark, 0 to 65535; None = no mark."""
+    """Payload of the quiet watermark, 0 to 65535; None = no mark."""
 
     def __post_init__(self) -> None:
         bounds = {

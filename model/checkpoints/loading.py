@@ -8,6 +8,7 @@ from torch import nn
 
 from model.checkpoints.checkpoint import Checkpoint, differences, read
 from model.checkpoints.layout import Kind
+from model.checkpoints.sizes import from_header
 from model.s1.config import S1Config
 from model.s1.decoder import Text2Semantic
 from model.s2.config import S2Config
@@ -16,16 +17,22 @@ from model.s2.synthesizer import Synthesizer
 from storage.errors import CheckpointError
 
 Module = TypeVar("Module", bound=nn.Module)
+Config = TypeVar("Config", S1Config, S2Config)
 
 
 def load_s1(source: Checkpoint | Path | str, config: S1Config | None = None) -> Text2Semantic:
     """s1 of an official file or of ours, float32. Its sizes: `config`, else what the checkpoint says, else those of v2.
+
+    Sizes that our own header gives are compared with the tensors before anything of them is built.
 
     Raises:
         CheckpointError: it holds something else than s1, or its tensors do not fit the sizes.
         ConfigError: its config lacks a size, or the sizes contradict each other.
     """
     checkpoint = _of("s1", source)
+    if config is None and (config := _own_sizes(S1Config, checkpoint)):
+        with torch.device("meta"):
+            _same(Text2Semantic(config), checkpoint)
     if config is None:
         config = S1Config.of(checkpoint.config) if "model" in checkpoint.config else S1Config()
     with torch.random.fork_rng(devices=[]):  # the modules draw their first values: reading a file moves no seed
@@ -36,12 +43,15 @@ def load_s1(source: Checkpoint | Path | str, config: S1Config | None = None) -> 
 def load_s2(source: Checkpoint | Path | str, config: S2Config | None = None) -> Synthesizer:
     """s2 of an official file or of ours, float32, with the posterior encoder where the checkpoint has one.
 
-    Its sizes: `config`, else those of the checkpoint's version.
+    Its sizes: `config`, else what our own header says, else those of the checkpoint's version.
 
     Raises:
         CheckpointError: it holds something else than s2, or its tensors do not fit the sizes.
     """
     checkpoint = _of("s2", source)
+    if config is None and (config := s2_sizes(checkpoint)):
+        with torch.device("meta"):
+            _same(Synthesizer(config, posterior=checkpoint.posterior), checkpoint)
     with torch.random.fork_rng(devices=[]):
         module = Synthesizer(config or S2Config.of(checkpoint.version), posterior=checkpoint.posterior)
     return fill(module, checkpoint)
@@ -50,6 +60,9 @@ def load_s2(source: Checkpoint | Path | str, config: S2Config | None = None) -> 
 def load_discriminators(source: Checkpoint | Path | str, config: S2Config | None = None) -> Discriminators:
     """The discriminators of s2, float32. Raises CheckpointError as `load_s2` does."""
     checkpoint = _of("s2_discriminator", source)
+    if config is None and (config := s2_sizes(checkpoint)):
+        with torch.device("meta"):
+            _same(Discriminators(config), checkpoint)
     with torch.random.fork_rng(devices=[]):
         module = Discriminators(config or S2Config.of(checkpoint.version))
     return fill(module, checkpoint)
@@ -61,22 +74,46 @@ def fill(module: Module, checkpoint: Checkpoint) -> Module:
     Raises:
         CheckpointError: tensors are missing, unknown or of another shape than the module's.
     """
-    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.weights.items()}
-    expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    if said := differences(found, expected):
-        name = checkpoint.source or "these weights"
-        raise CheckpointError(
-            f"{name}: the {checkpoint.kind} of {checkpoint.version} does not fit {type(module).__name__}: {said}"
-        )
+    _same(module, checkpoint)
     module.load_state_dict(dict(checkpoint.weights))
     module.eval()
     return module
 
 
+def s2_sizes(checkpoint: Checkpoint) -> S2Config | None:
+    """The sizes that our own s2 or discriminators say they have; None of official ones.
+
+    Raises CheckpointError where the header is damaged, or its version is not that of the checkpoint.
+    """
+    config = _own_sizes(S2Config, checkpoint)
+    if config and config.version != checkpoint.version and checkpoint.kind == "s2":
+        raise CheckpointError(
+            f"{_name(checkpoint)}: a checkpoint of {checkpoint.version} whose sizes are of {config.version[:40]}: "
+            "its header is damaged"
+        )
+    return config
+
+
+def _own_sizes(kind: type[Config], checkpoint: Checkpoint) -> Config | None:
+    return from_header(kind, checkpoint.config, _name(checkpoint)) if checkpoint.form == "own" else None
+
+
+def _same(module: nn.Module, checkpoint: Checkpoint) -> None:
+    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.weights.items()}
+    expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    if said := differences(found, expected):
+        raise CheckpointError(
+            f"{_name(checkpoint)}: the {checkpoint.kind} of {checkpoint.version} does not fit "
+            f"{type(module).__name__}: {said}"
+        )
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.source or "these weights")
+
+
 def _of(kind: Kind, source: Checkpoint | Path | str) -> Checkpoint:
     checkpoint = source if isinstance(source, Checkpoint) else read(source)
     if checkpoint.kind != kind:
-        raise CheckpointError(
-            f"{checkpoint.source or 'these weights'}: a checkpoint of {checkpoint.kind}, where one of {kind} is needed"
-        )
+        raise CheckpointError(f"{_name(checkpoint)}: a checkpoint of {checkpoint.kind}, where one of {kind} is needed")
     return checkpoint

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,10 @@ import pyarrow as pa
 from storage.artifacts import audio_path
 from storage.keys import file_digest
 from storage.store import Store, write_atomic
+from storage.tables import folder_of
+
+PHONES = "phones"
+"""Folder of the stage cache with the phones that training reads: a folder for each speaker, nothing of anybody else."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,14 @@ class Traces:
         return Traces(self.speaker, *parts)
 
 
+def phones_folder(store: Store, speaker: str) -> Path:
+    """Where the phones of a speaker's utterances are kept."""
+    return store.stages / PHONES / folder_of(speaker)
+
+
 def erase_cache(store: Store, traces: Traces) -> None:
     """Stage outputs that hold an upload of the speaker, and whatever a killed worker left behind."""
+    shutil.rmtree(phones_folder(store, traces.speaker), ignore_errors=True)
     for path in sorted(store.stages.rglob("*")):
         if path.name.endswith(".tmp"):
             path.unlink()
@@ -45,7 +56,7 @@ def erase_cache(store: Store, traces: Traces) -> None:
                 path.unlink()
         elif path.suffix == ".json":
             _prune_json(path, traces)
-        elif path.is_file() and path.suffix == ".parquet":
+        elif path.is_file() and path.suffix == ".parquet" and not path.is_relative_to(store.stages / PHONES):
             path.unlink()  # the memory of a scan: transcripts, by file; it costs one hash of the inbox
         elif path.is_file() and _is_copy(path, traces):
             path.unlink()

@@ -7,7 +7,8 @@ VoicemillError
 ├── InboxError             the inbox cannot be listed or its metadata cannot be read
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
-│   └── StoreBusy          another refresh holds the store
+│   ├── StoreBusy          another refresh holds the store
+│   └── NoData             a corpus version holds nothing that can be trained on
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
@@ -54,6 +55,10 @@ class StoreError(VoicemillError):
 
 class StoreBusy(StoreError):
     """Another refresh holds the store."""
+
+
+class NoData(StoreError):
+    """Nothing of a corpus version can be trained on; the message counts the reasons."""
 
 
 class BreakerOpen(VoicemillError):

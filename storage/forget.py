@@ -70,6 +70,15 @@ def receipts(store: Store) -> list[Receipt]:
     return [_receipt(read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
 
 
+def forgotten(store: Store) -> frozenset[int]:
+    """Corpus versions that held somebody who was forgotten, or whose forgetting was interrupted.
+
+    They read without those, so two trainings on one of them would not see the same: nothing trains on them again.
+    """
+    marks = (_receipt(read_json(path)["receipt"]) for path in store.root.glob("forgetting-*.json"))
+    return frozenset(number for receipt in (*receipts(store), *marks) for number in receipt.versions)
+
+
 def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = None) -> Receipt:
     """Remove a speaker from the store, and from a local inbox if it is given. May be repeated after a kill.
 

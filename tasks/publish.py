@@ -14,6 +14,7 @@ from typing import Any
 
 from storage import tables, versions
 from storage.errors import StoreError
+from storage.forget import forgotten
 from storage.records import Outcome, ShardFile, UploadRow, UploadState
 from storage.rows import to_table
 from storage.store import Store
@@ -143,7 +144,9 @@ def _commit(store: Store, wanted: Mapping[str, Iterable[File]]) -> dict[str, int
 def _same(
     store: Store, last: Version, wanted: Mapping[str, Iterable[File]], recipe: str, feature_tables: Mapping[str, str]
 ) -> bool:
-    """Whether the latest version is what would be published."""
+    """Whether the latest version is what would be published: never one that held somebody who was forgotten since."""
+    if last.number in forgotten(store):
+        return False
     if (last.recipe, dict(last.features), last.pins.keys()) != (recipe, dict(feature_tables), wanted.keys()):
         return False
     return all(

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storage import erase, tombstones, versions
 from storage import forget as forget_
-from storage import tombstones, versions
 from storage.errors import StoreBusy, StoreError
 from storage.forget import forget, gather, receipts
 from storage.keys import digest
@@ -33,6 +33,7 @@ BATCHES = [
     f.make_batch(2, f.upload("bob"), f.upload("zoe forgotten")),
     f.make_batch(3, MINE[1], f.upload("cid")),
 ]
+PHONES = {WHO: "phones that only Zoë said", "ann": "phones of ann"}
 COLUMNS = ["id", "speaker", "text", "audio"]
 
 
@@ -46,6 +47,10 @@ def fill(root: Path) -> Store:
         registry(store, batch)
     write_atomic(store.reports / "report.html", f"<h1>{WHO}</h1>".encode())
     write_atomic(store.root / "quarantine" / f"{MINE[0].sha256}.wav", b"sound")
+    for who in (WHO, "ann"):
+        phones = erase.phones_folder(store, who) / "0123.parquet"
+        phones.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"phones": [list(who.encode())], "text": [PHONES[who]]}), phones)
     write_atomic(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
     write_atomic(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
     (store.stages / "mel" / ".x.arrow.77.abcd.tmp").write_bytes(f.matrix("mel", MINE[0].sha256, 0, 9999).data)
@@ -65,6 +70,7 @@ def secrets_of_speaker() -> Iterator[tuple[str, bytes]]:
     """What must not be in any file: text, stored and decoded audio, features, names of content."""
     yield "text", TEXT.encode()
     yield "name", WHO.encode()
+    yield "phones", PHONES[WHO].encode()
     for upload in MINE:
         made = f.make_rows(f.make_batch(1, upload))
         for segment in (s for s in made.rows["slice"] if s.index >= 0):
@@ -91,7 +97,7 @@ def found(store: Store) -> set[str]:
             kinds |= {kind for kind, needle in needles() if needle in raw}
         if path.is_file() and path.suffix == ".parquet":
             text = repr(pq.read_table(path, use_threads=False, partitioning=None).to_pylist()).encode()
-            kinds |= {kind for kind, needle in needles() if kind in ("text", "name") and needle in text}
+            kinds |= {kind for kind, needle in needles() if kind in ("text", "name", "phones") and needle in text}
     return kinds
 
 
@@ -129,6 +135,8 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert not receipt.matches("zoe forgotten")
     assert WHO not in next(store.receipts.glob("*.json")).read_text()
     assert forget_.pending(store) == []
+    kept = erase.phones_folder(store, "ann") / "0123.parquet"
+    assert pq.read_table(kept, partitioning=None)["text"].to_pylist() == [PHONES["ann"]]
     assert (store.stages / "batches" / f"3-{BATCHES[2].id}.json").exists()  # cid's batch keeps its number
     with pytest.raises(StoreError, match="nothing is known"):
         forget(store, WHO, created=f.WHEN)
@@ -143,6 +151,30 @@ def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
     assert version.number == 4
     assert others(store, 4) == CorpusVersion.open(store, 4).utterances(COLUMNS).to_pylist()
     assert CorpusVersion.open(store, 4).utterances(["id"]).num_rows == 8
+
+
+def test_versions_that_held_somebody_are_known(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    assert forget_.forgotten(store) == frozenset()
+    forget(store, WHO, created=f.WHEN)
+    assert forget_.forgotten(store) == {2, 3}
+    with pytest.raises(StoreError):
+        forget(store, WHO, created=f.WHEN)
+    assert forget_.forgotten(store) == {2, 3}
+
+
+def test_forgetting_somebody_makes_the_next_version(tmp_path: Path) -> None:
+    """Also where the tables already are what would be published: the version before is not trained on any more."""
+    store = Store.open(tmp_path / "store", create=True)
+    batches = [f.make_batch(1, f.upload("ann")), f.make_batch(2, *MINE)]
+    f.corpus(store, batches)
+    assert f.corpus(store, batches) is None
+    forget(store, WHO, created=f.WHEN)
+    rest = f.corpus(store, batches[:1])
+    assert rest is not None
+    assert (rest.number, forget_.forgotten(store)) == (2, {1})
+    assert others(store, 1) == others(store, 2)
+    assert f.corpus(store, batches[:1]) is None
 
 
 def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:

@@ -1,0 +1,239 @@
+"""The order of training: the examples of optimiser step n are a pure function of (examples, settings, seed, n).
+
+An epoch of a source: its shards in random order are dealt to lanes, each lane is cut into windows of shards, and a
+window is what one reader holds in memory. Its examples are shuffled together and cut into batches of similar length;
+lanes take turns batch by batch. Sources take turns by largest deficit: after any number of steps each one has its share
+of the examples, to within a batch. A source that ends starts its own next epoch.
+
+Cost: arrays of an entry for each shard and batch, once an epoch; a step sorts nothing but the window it starts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.batch import CONTENT_RATE
+from model.training.settings import DataSettings
+
+Rows = NDArray[np.int64]
+FEWEST = 8
+"""Batches of a window at least, as far as a lane has them: shorter windows hold too few of similar length."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the order depends on, besides the examples."""
+
+    batch: int
+    bucket: int
+    """Frames at 50 Hz: examples of a batch differ by less, as far as a window holds enough of them."""
+    window: int
+    """Shards, at most, where these hold `FEWEST` batches."""
+    window_frames: int
+    """Frames, at most, in a window of two shards or more that hold `FEWEST` batches."""
+    lanes: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Examples that are drawn from until each was seen, then again."""
+
+    name: str
+    share: float
+    """Of the examples of the training, 0..1."""
+    rows: Rows = field(repr=False)
+    """Of the index, ascending: those of a shard stand together."""
+    shard: NDArray[np.int32] = field(repr=False)
+    frames: NDArray[np.int32] = field(repr=False)
+    """Of each row."""
+
+    @cached_property
+    def starts(self) -> Rows:
+        """Where the shards start in `rows`, and the end."""
+        inner = np.flatnonzero(np.diff(self.shard)) + 1
+        return np.concatenate([[0], inner, [len(self.rows)]]).astype(np.int64)
+
+    @cached_property
+    def speech(self) -> Rows:
+        """Frames of each shard."""
+        return np.add.reduceat(self.frames.astype(np.int64), self.starts[:-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """One pass over a source."""
+
+    source: Source
+    number: int
+    seed: tuple[int, ...]
+    order: Order
+    windows: tuple[tuple[Rows, ...], ...] = field(repr=False)
+    """Lane -> window -> its shards, as numbers of the source."""
+    lane: NDArray[np.int32] = field(repr=False)
+    """Of each batch of the epoch; so are the next three."""
+    window: NDArray[np.int32] = field(repr=False)
+    place: NDArray[np.int32] = field(repr=False)
+    """In the window."""
+    size: NDArray[np.int32] = field(repr=False)
+    """Examples."""
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def batches(self, lane: int, window: int) -> list[Rows]:
+        """The batches of one window: rows of the index."""
+        source, order = self.source, self.order
+        starts = source.starts
+        where = np.concatenate([np.arange(starts[s], starts[s + 1]) for s in self.windows[lane][window]])
+        random = np.random.default_rng((*self.seed, lane, window))
+        where = where[random.permutation(len(where))]
+        # another border of the buckets for each window: the same two examples do not always stand on either side
+        bucket = (source.frames[where] + random.integers(order.bucket)) // order.bucket
+        where = where[np.argsort(bucket, kind="stable")]
+        bucket.sort()
+        full, rest = [], []
+        for group in np.split(where, np.flatnonzero(np.diff(bucket)) + 1):
+            whole = len(group) - len(group) % order.batch
+            full += np.split(group[:whole], range(order.batch, whole, order.batch)) if whole else []
+            rest.append(group[whole:])
+        others = np.concatenate(rest)
+        others = others[np.argsort(source.frames[others], kind="stable")]
+        parts = np.split(others, range(order.batch, len(others), order.batch)) if len(others) else []
+        last = [parts.pop()] if parts and len(parts[-1]) < order.batch else []
+        full += parts
+        return [source.rows[full[n]] for n in random.permutation(len(full))] + [source.rows[part] for part in last]
+
+    def shards(self, lane: int, window: int) -> Rows:
+        """Of the index: what the window is read from."""
+        return self.source.shard[self.source.starts[self.windows[lane][window]]].astype(np.int64)
+
+
+def epoch(source: Source, order: Order, salt: int, number: int) -> Epoch:
+    """Lay out one pass. `salt` tells sources apart that hold the same examples."""
+    seed = (order.seed % 2**63, salt, number)
+    counts, random = np.diff(source.starts), np.random.default_rng(seed)
+    lanes = lane_count(source, order)
+    shuffled = random.permutation(len(counts))
+    dealt: list[list[int]] = [[] for _ in range(lanes)]
+    held = [0] * lanes
+    for shard, count in zip(shuffled.tolist(), counts[shuffled].tolist(), strict=True):
+        least = held.index(min(held))
+        dealt[least].append(shard)
+        held[least] += count
+    windows = tuple(_windows(lane, counts, source.speech, order) for lane in dealt)
+    sizes = [[int(counts[window].sum()) for window in lane] for lane in windows]
+    each = [np.array([-(-size // order.batch) for size in lane], dtype=np.int64) for lane in sizes]
+    window = [np.repeat(np.arange(len(n)), n) for n in each]
+    place = [np.concatenate([np.arange(k) for k in n]) for n in each]
+    left = [np.array(size)[w] - p * order.batch for size, w, p in zip(sizes, window, place, strict=True)]
+    turns = np.concatenate([np.arange(len(w)) for w in window])
+    whose = np.repeat(np.arange(lanes), [len(w) for w in window])
+    turn = np.lexsort((whose, turns))
+    columns = (whose, np.concatenate(window), np.concatenate(place), np.minimum(np.concatenate(left), order.batch))
+    return Epoch(source, number, seed, order, windows, *(column[turn].astype(np.int32) for column in columns))
+
+
+def lane_count(source: Source, order: Order) -> int:
+    """As many as the settings say, but for a source that is too small to give each of them a good window."""
+    return max(1, min(order.lanes, len(source.starts) - 1, len(source.rows) // (FEWEST * order.batch)))
+
+
+def _windows(lane: Sequence[int], counts: Rows, speech: Rows, order: Order) -> tuple[Rows, ...]:
+    """Cut a lane's shards; what is left at its end joins the window before where it is too little for one."""
+    enough = FEWEST * order.batch
+    cut: list[list[int]] = [[]]
+    held = frames = 0
+    for shard in lane:
+        full = len(cut[-1]) >= order.window or frames + speech[shard] > order.window_frames
+        if full and held >= enough:
+            cut.append([])
+            held = frames = 0
+        cut[-1].append(shard)
+        held += int(counts[shard])
+        frames += int(speech[shard])
+    if held < enough and len(cut) > 1:
+        last = cut.pop()
+        cut[-1] += last
+    return tuple(np.array(shards, dtype=np.int64) for shards in cut)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The global batch of one optimiser step, as a place in the epochs of the sources."""
+
+    step: int
+    source: int
+    epoch: int
+    lane: int
+    window: int
+    place: int
+
+
+class Plan:
+    """The steps of a training."""
+
+    def __init__(self, sources: Sequence[Source], order: Order) -> None:
+        self.sources, self.order = tuple(sources), order
+        counts = [lane_count(source, order) for source in self.sources]
+        self._first = [sum(counts[:n]) for n in range(len(counts))]
+        self.lanes = sum(counts)
+        self._epoch = lru_cache(len(self.sources))(lambda source, number: epoch(sources[source], order, source, number))
+        self._batches = lru_cache(2 * self.lanes)(lambda s, e, lane, window: self._epoch(s, e).batches(lane, window))
+
+    def lane(self, turn: Turn) -> int:
+        """0..lanes - 1, over all sources."""
+        return self._first[turn.source] + turn.lane
+
+    def steps(self, start: int = 0) -> Iterator[Turn]:
+        """From step `start` on, without end."""
+        at = [(0, 0) for _ in self.sources]  # epoch, batch
+        given = [0] * len(self.sources)
+        step = 0
+        while True:
+            which = self._next(given)
+            number, place = at[which]
+            laid = self._epoch(which, number)
+            if len(self.sources) == 1 and step + len(laid) <= start:  # nothing to weigh: whole epochs are passed over
+                step += len(laid)
+                at[which] = (number + 1, 0)
+                continue
+            if step >= start:
+                where = (int(laid.lane[place]), int(laid.window[place]), int(laid.place[place]))
+                yield Turn(step, which, number, *where)
+            given[which] += int(laid.size[place])
+            at[which] = (number, place + 1) if place + 1 < len(laid) else (number + 1, 0)
+            step += 1
+
+    def rows(self, turn: Turn) -> Rows:
+        """The examples of a step, rows of the index."""
+        return self._batches(turn.source, turn.epoch, turn.lane, turn.window)[turn.place]
+
+    def shards(self, turn: Turn) -> Rows:
+        """What the window of a step is read from, shards of the index."""
+        return self._epoch(turn.source, turn.epoch).shards(turn.lane, turn.window)
+
+    def _next(self, given: Sequence[int]) -> int:
+        """The source that lacks most of its share."""
+        total = sum(given) + self.order.batch
+        return max(range(len(given)), key=lambda n: (self.sources[n].share * total - given[n], -n))
+
+
+def parts_of(rows: Rows, frames: NDArray[np.int32], parts: int) -> list[Rows]:
+    """A global batch divided so that parts are alike: longest first, each takes every `parts`-th.
+
+    Where there are fewer examples than parts, some are repeated: no part is empty.
+    """
+    ordered = rows[np.argsort(-frames[rows].astype(np.int64), kind="stable")]
+    if len(ordered) < parts:
+        ordered = np.resize(ordered, parts)
+    return [ordered[part::parts] for part in range(parts)]
+
+
+def order_of(settings: DataSettings, seed: int) -> Order:
+    """In frames."""
+    bucket, window = settings.bucket_s * CONTENT_RATE, settings.window_minutes * 60 * CONTENT_RATE
+    return Order(settings.batch, max(1, round(bucket)), settings.window, round(window), settings.lanes, seed)

@@ -1,0 +1,131 @@
+"""The batches of one device, step by step: in this process, or from others that read ahead.
+
+Every reading process goes through the whole plan and reads the steps of its own lanes. The process that trains asks
+the owner of a step's lane for it, so that order needs no queue, and who reads changes nothing of what is read.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, IterableDataset
+
+from model.data.batch import Batch, Totals
+from model.data.collate import batch_of
+from model.data.index import Shard
+from model.data.plan import Order, Plan, Rows, Source, parts_of
+from model.data.reader import Raw, Reader, example, seed_of
+
+AHEAD = 4
+"""Steps that the loaders of a device prepare ahead together; each of them two at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a reading process needs to know, but for where to start."""
+
+    shards: tuple[Shard, ...] = field(repr=False)
+    sources: tuple[Source, ...]
+    order: Order
+    frames: NDArray[np.int32] = field(repr=False)
+    """Of each row of the index; so are the next two."""
+    shard: NDArray[np.int32] = field(repr=False)
+    row: NDArray[np.int32] = field(repr=False)
+    needs: frozenset[str]
+
+    def plan(self) -> Plan:
+        """Anew in each process."""
+        return Plan(self.sources, self.order)
+
+    def raw(self, reader: Reader, row: int) -> Raw:
+        """An utterance, by its row in the index. Raises StoreError as the reader."""
+        return reader.raw(int(self.shard[row]), int(self.row[row]))
+
+    def batch(self, raws: Sequence[Raw], epoch: int, totals: Totals) -> Batch:
+        """Decode and pad; the seeds are those of an epoch."""
+        seeds = [seed_of(self.order.seed, epoch, raw.id) for raw in raws]
+        return batch_of([example(raw) for raw in raws], seeds, totals)
+
+    def totals(self, parts: Sequence[Rows]) -> Totals:
+        """Of parts of a step, given as rows of the index."""
+        frames = self.frames[np.concatenate(parts)].astype(np.int64)
+        return Totals(len(parts), len(frames), int(frames.sum()), int((frames // 2).sum()))
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which parts of every step a device computes."""
+
+    rank: int = 0
+    world: int = 1
+    accumulate: int = 1
+
+    def of(self, parts: Sequence[Rows]) -> Sequence[Rows]:
+        """Its own of the `world x accumulate` parts of a step."""
+        return parts[self.rank :: self.world]
+
+
+def steps(
+    recipe: Recipe, share: Share, start: int, owner: int = 0, owners: int = 1, reader: Reader | None = None
+) -> Iterator[list[Batch]]:
+    """The batches of a device from a step on, in this process; of several owners, those of the lanes of one."""
+    plan, reader = recipe.plan(), reader or Reader(recipe.shards, recipe.needs)
+    windows: dict[int, tuple[int, int]] = {}
+    held: dict[int, Rows] = {}
+    for turn in plan.steps(start):
+        lane = plan.lane(turn)
+        if lane % owners != owner:
+            continue
+        if windows.get(lane) != (turn.epoch, turn.window):
+            windows[lane], held[lane] = (turn.epoch, turn.window), plan.shards(turn)
+            reader.keep(np.concatenate(list(held.values())).tolist())
+        parts = parts_of(plan.rows(turn), recipe.frames, share.world * share.accumulate)
+        totals = recipe.totals(parts)
+        yield [
+            recipe.batch([recipe.raw(reader, int(row)) for row in part], turn.epoch, totals) for part in share.of(parts)
+        ]
+
+
+def streamed(recipe: Recipe, share: Share, start: int, loaders: int) -> Iterator[list[Batch]]:
+    """The same, read by other processes. They end when the iterator is closed, and when this process dies."""
+    plan = recipe.plan()
+    owners = min(loaders, plan.lanes)
+    streams = [_process(_Steps(recipe, share, start, owner, owners)) for owner in range(owners)]
+    try:
+        for turn in plan.steps(start):
+            yield next(streams[plan.lane(turn) % owners])
+    finally:
+        streams.clear()  # nobody else knows them: this ends the processes
+
+
+class _Steps(IterableDataset):  # type: ignore[misc]  # torch is not followed
+    """`steps` of one owner."""
+
+    def __init__(self, recipe: Recipe, share: Share, start: int, owner: int, owners: int) -> None:
+        self.owners = owners
+        self._steps = partial(steps, recipe, share, start, owner, owners)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        return self._steps()
+
+
+def _process(dataset: _Steps) -> Iterator[list[Batch]]:
+    found: Iterator[list[Batch]] = iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            num_workers=1,
+            multiprocessing_context="spawn",  # neither CUDA nor deltalake's runtime survive a fork
+            prefetch_factor=max(2, AHEAD // dataset.owners),
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+        )
+    )
+    return found
+
+
+def _as_it_is(batches: list[Batch]) -> list[Batch]:
+    return batches

@@ -10,6 +10,7 @@ VoicemillError
 │   ├── StoreBusy          another refresh holds the store
 │   └── NoData             a corpus version holds nothing that can be trained on
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
+├── TrainingFailed         a training ended with nothing to speak with: not finite, out of memory, no data, a crash
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
 """
@@ -63,6 +64,10 @@ class NoData(StoreError):
 
 class BreakerOpen(VoicemillError):
     """The circuit breaker stopped a publish."""
+
+
+class TrainingFailed(VoicemillError):
+    """A training did not reach its end; the message holds its last words and the folder."""
 
 
 class WorkerDied(VoicemillError):

@@ -39,6 +39,11 @@ class Store:
         return self.root / "models"
 
     @property
+    def training(self) -> Path:
+        """A folder for each training: what it was asked for, its logs and checkpoints."""
+        return self.root / "training"
+
+    @property
     def receipts(self) -> Path:
         return self.root / "receipts"
 

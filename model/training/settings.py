@@ -143,6 +143,16 @@ class LoopSettings(Settings):
     seed: int = 1234
 
 
+class RetrainSettings(Settings):
+    """When a new corpus version is worth a training. A person who types the command has decided already."""
+
+    new_minutes: float = Field(10.0, ge=0)
+    """Minutes of speech that the voice was not trained on yet; 0 = every new version. Of the target speakers, where the
+    phases draw on no others."""
+    new_speakers: int = Field(3, ge=1)
+    """Or so many new speakers with any speech."""
+
+
 class TrainingSettings(Settings):
     """The whole config of a training."""
 
@@ -150,6 +160,7 @@ class TrainingSettings(Settings):
     s1: S1Settings = S1Settings()
     s2: S2Settings = S2Settings()
     loop: LoopSettings = LoopSettings()
+    retrain: RetrainSettings = RetrainSettings()
     start_s1: str = ""
     """Checkpoint that s1 starts from, official or ours; empty = from scratch."""
     start_s2: str = ""

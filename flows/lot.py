@@ -13,6 +13,7 @@ from storage import tombstones
 from storage.artifacts import Artifact
 from storage.records import Batch, Decoded
 from storage.store import Store
+from tasks import workers
 from tasks.config import STAGES, Config
 from tasks.engine import as_task
 from tasks.execute import Done, Work, artifact_path
@@ -40,7 +41,11 @@ class LotResult:
 @flow(name="prepare-lot", flow_run_name="lot {number} of {lots}", persist_result=False, validate_parameters=False)
 def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
     """Decode a lot, find the uploads that repeat another's samples, then run the other stages batch by batch."""
-    plan = read_plan(plan_file)
+    with workers.ended_with_the_flow():
+        return _prepare(read_plan(plan_file), number)
+
+
+def _prepare(plan: Plan, number: int) -> LotResult:
     batches, recipe = plan.lots[number - 1], Recipe(plan.settings)
     result = LotResult(samples_of=dict(plan.samples_of))
     decoding = {batch.id: _submit(plan, recipe, batch, "decode", (), {}) for batch in batches}

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import BaseModel, Field
 
-from flows import dashboard, report
+from flows import dashboard, events, report
 from flows.lot import LotResult, prepare_lot, task_runner
 from flows.plan import Plan, drop_plans, make_plan, write_plan
 from flows.progress import active
@@ -70,6 +70,8 @@ def refresh(options: RefreshOptions) -> Summary:
         shards = shards_of(store, plan, lots)
         rows = upload_rows(store, plan, batches, lots, shards, before, found.others)
         published = publish_version(options, recipe, store, shards, rows)
+        if published is not None:
+            events.corpus_published(store, published, last)
         summary = summarise(store, plan, lots, rows, found, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # also what a killed one left out
             summary.report = write_report(store)

@@ -48,9 +48,12 @@ def private_settings(store: Store, port: int) -> dict[str, str]:
 
 
 class PrivateServer:
-    """A server that this process started, or found running for the same store."""
+    """A server that this process started, or found running for the same store.
 
-    def __init__(self, store: Store) -> None:
+    A new one listens on `port` where that is free; 0 = anywhere.
+    """
+
+    def __init__(self, store: Store, port: int = 0) -> None:
         self.store = store
         self._process: subprocess.Popen[bytes] | None = None
         store.prefect.mkdir(parents=True, exist_ok=True)
@@ -59,16 +62,13 @@ class PrivateServer:
         self._clients = (store.prefect / ".clients").open("ab")
         fcntl.flock(self._clients, fcntl.LOCK_SH)  # waits for a server that is ending
         found = running(store)
-        self.port: int = found[1] if found else self._start()
+        self.port: int = found[1] if found else self._start(_free(port))
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def _start(self) -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+    def _start(self, port: int) -> int:
         serving, log = (self.store.prefect / ".serving").open("wb"), (self.store.prefect / "server.log").open("ab")
         with serving, log:
             fcntl.flock(serving, fcntl.LOCK_EX)  # the server inherits it: from here on `running` knows that it is there
@@ -120,6 +120,17 @@ class PrivateServer:
         if self._process is not None and self._process.poll() is None and running(self.store) is None:
             self._process.wait()
         self._clients.close()
+
+
+def _free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections may linger
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
 
 
 def running(store: Store) -> tuple[int, int] | None:

@@ -90,6 +90,13 @@ def unsafe(name: str) -> str:
     return "a path with '..' in it" if ".." in parts else ""
 
 
+def unfit(name: str) -> str:
+    """Why a listing would pass over or refuse a file or folder of this name; "" = it takes it."""
+    if why := _bad_name(name):
+        return why
+    return "a hidden or temporary name" if _passed_over(name) else ""
+
+
 class Inbox:
     """An inbox on a folder (a path or file://) or on any file system that fsspec knows."""
 

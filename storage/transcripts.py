@@ -25,6 +25,9 @@ from storage.languages import normalised
 
 Reader = Callable[[str], bytes]
 
+SIDECARS = (".txt", ".lab")
+"""Beside the audio: the transcript of the file of that name, the first of these that exists."""
+
 LONGEST_NAME = 200
 """Characters of a speaker's name."""
 
@@ -129,7 +132,7 @@ class _Source:
     def take(self, row: _Row) -> None:
         why = unsafe(row.file)
         path = None if why else self.place(row.file)
-        if why := why or _bad_speaker(row.said.speaker):
+        if why := why or bad_speaker(row.said.speaker):
             self.problem(row.line, f"{row.file!r} is refused: {why}")
             self.found.refused[path or row.file] = why
             return
@@ -148,7 +151,8 @@ class _Source:
             return ""
 
 
-def _bad_speaker(speaker: str) -> str:
+def bad_speaker(speaker: str) -> str:
+    """Why nobody can have this name; "" = somebody can."""
     if speaker in (".", "..") or "/" in speaker or "\\" in speaker:
         return f"a speaker with path parts: {speaker!r}"
     if len(speaker) > LONGEST_NAME or any(ord(c) < 32 or ord(c) == 127 for c in speaker):

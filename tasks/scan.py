@@ -20,13 +20,10 @@ from storage.inbox import Inbox, Listing, Problem, download_path, without_extens
 from storage.languages import normalised
 from storage.records import Reason, Upload, UploadRow, UploadState
 from storage.store import Store
-from storage.transcripts import Metadata, Said, decode_text, read_metadata, speaker_of
+from storage.transcripts import SIDECARS, Metadata, Said, decode_text, read_metadata, speaker_of
 from tasks.admit import Asked, admit, aside_row
 from tasks.seen import Looker, Memory
 from tasks.stage import StageSettings
-
-SIDECARS = (".txt", ".lab")
-"""Beside the audio: the transcript of the file of that name, the first of these that exists."""
 
 
 class Settings(StageSettings):

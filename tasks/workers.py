@@ -161,6 +161,22 @@ def _ended_by(number: signal.Signals, end: Callable[[], None]) -> Iterator[None]
         signal.signal(number, before)
 
 
+@contextmanager
+def ended_with_the_flow() -> Iterator[None]:
+    """What ends the block without being an error, a cancelled flow run, ends the worker processes at once.
+
+    Prefect's handler of SIGTERM is its own and must stay; it raises here, and waits for the threads that wait for us.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        if _active:
+            _active.kill()
+        raise
+
+
 def execute_anywhere(work: Work) -> Done:
     """Execute in a worker process where a pool is open, else here (threads, Dask, Ray)."""
     return _active.run(work) if _active else execute(work)

@@ -1,0 +1,54 @@
+"""The two events that start work: `upload.arrived` and `corpus.published`; flows/prefect.yaml has their triggers.
+
+They are posted and answered. Prefect's own `emit_event` sends from a thread and is silent where that fails, and an
+upload whose event was lost would wait for the next month.
+"""
+
+import logging
+from typing import Any
+
+from storage.errors import ServerError
+from storage.inbox import Inbox
+from storage.store import Store
+from storage.versions import Version
+
+
+def uploads_arrived(inbox: Inbox, files: int, megabytes: float) -> None:
+    """Tell the Prefect server that files arrived in an inbox; the event names none of them.
+
+    Raises:
+        ServerError: it did not take the event.
+    """
+    _post("upload.arrived", f"voicemill.inbox:{inbox.url}", {"files": files, "megabytes": round(megabytes, 3)})
+
+
+def corpus_published(store: Store, version: Version, before: Version | None) -> None:
+    """Tell the Prefect server of a new corpus version and of what it added to the one before.
+
+    Where that fails there is a line in the log: the version stands, and the refresh that made it must not fail.
+    """
+    counts, old = version.counts, before.counts if before else None
+    payload = {
+        "store": str(store.root),
+        "version": version.number,
+        "minutes": round(counts.hours * 60, 2),
+        "speakers": counts.speakers,
+        "minutes_added": round((counts.hours - (old.hours if old else 0.0)) * 60, 2),
+        "speakers_added": counts.speakers - (old.speakers if old else 0),
+    }
+    try:
+        _post("corpus.published", f"voicemill.store:{store.root}", payload)
+    except ServerError as error:
+        logging.getLogger("prefect.voicemill").warning("No training starts by itself: %s", error)
+
+
+def _post(name: str, resource: str, payload: dict[str, Any]) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.events import Event, Resource
+
+    event = Event(event=name, resource=Resource({"prefect.resource.id": resource}), payload=payload)
+    try:
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except Exception as error:  # whatever the client raises, from a refused connection to a refused password
+        raise ServerError(f"the Prefect server did not take the event {name}: {error}") from error

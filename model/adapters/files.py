@@ -1,0 +1,220 @@
+"""An adapter as a folder: a few megabytes that speak with the base they were made for, and with no other.
+
+adapter_model.safetensors   the two factors of every layer, under peft's names
+adapter_config.json         rank, alpha and layers, as peft writes and reads it
+voicemill.json              network, digest of the base, lineage
+
+Nothing of it is trusted: what is read is compared with the base before a layer is touched, and of peft's settings rank,
+alpha and layers are taken, while any other that would change the sum is refused by name.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from torch import Tensor, nn
+
+from model.adapters import lora
+from model.checkpoints.checkpoint import differences, plain
+from model.checkpoints.layout import POSTERIOR, Shape
+from model.s1.decoder import Text2Semantic
+from model.training.settings import Network
+from storage.errors import CheckpointError, ConfigError
+
+WEIGHTS, CONFIG, ABOUT = "adapter_model.safetensors", "adapter_config.json", "voicemill.json"
+FORMAT = 1
+PREFIX = "base_model.model."
+"""Before every key, as peft has it."""
+HIGHEST, STRONGEST = 1024, 1_000_000
+"""Rank and alpha."""
+_FREE = ("r", "lora_alpha", "target_modules")
+_WORDS = ("inference_mode", "peft_version", "base_model_name_or_path", "revision", "task_type", "auto_mapping")
+"""Settings of peft that do not change what is computed."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A folder, read and found whole, but not yet compared with a base."""
+
+    network: Network
+    base: str
+    """Digest of the base it was made for: `base_digest`."""
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+    """Full names of the layers."""
+    weights: Mapping[str, Tensor] = field(repr=False)
+    """float32; peft's keys without its prefix, such as "h.layers.0.linear1.lora_A.weight"."""
+    lineage: Mapping[str, Any]
+    folder: Path
+
+
+def network_of(module: nn.Module) -> Network:
+    """ "s1" or "s2"."""
+    return "s1" if isinstance(module, Text2Semantic) else "s2"
+
+
+def base_digest(module: nn.Module) -> str:
+    """sha256 of the weights without any adapter, in float32, with their keys and shapes; 0.3 s for s1 of v2.
+
+    The posterior encoder of s2 is left out: files for speaking come without it.
+    """
+    digest = hashlib.sha256()
+    for key, tensor in sorted(lora.merged_state(module, "").items()):
+        if not key.startswith(POSTERIOR):
+            digest.update(f"{key} {list(tensor.shape)}\n".encode())
+            digest.update(memoryview(tensor.float().cpu().contiguous().numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def save(module: nn.Module, folder: Path | str, lineage: Mapping[str, Any], name: str | None = None) -> None:
+    """Write adapter `name` (None = the one in use) of `module`; a folder that is there is replaced as a whole.
+
+    Raises ConfigError where the module has no such adapter.
+    """
+    from safetensors.torch import save_file
+
+    folder, name = Path(folder), lora.active(module) if name is None else name
+    if not name or name not in lora.names(module):
+        raise ConfigError(
+            f"no adapter {name!r} to save; this {type(module).__name__} has {lora.names(module) or 'none'}"
+        )
+    held = {path: layer for path, layer in lora.layers(module) if name in layer.lora_A}
+    weights = {
+        f"{PREFIX}{path}.{part}.weight": getattr(layer, part)[name].weight.detach().float().cpu().contiguous()
+        for path, layer in held.items()
+        for part in ("lora_A", "lora_B")
+    }
+    made = module.peft_config[name]
+    config = lora.lora_config(list(held), made.r, made.lora_alpha)
+    config.inference_mode = True
+    about = {"format": FORMAT, "network": network_of(module), "base": base_digest(module)}
+    about["lineage"] = plain(lineage, folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        config.save_pretrained(temporary)
+        save_file(weights, temporary / WEIGHTS)
+        (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        for path in temporary.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(module: nn.Module, source: Adapter | Path | str, name: str) -> Adapter:
+    """Add an adapter to its base under `name`; it is in use afterwards, without gradients.
+
+    Raises:
+        CheckpointError: it is damaged, of another network, made for another base, or has other layers or shapes.
+        ConfigError: there is an adapter of that name.
+    """
+    adapter = source if isinstance(source, Adapter) else read(source)
+    checked(module, adapter)
+    lora.inject(module, name, adapter.targets, adapter.rank, adapter.alpha)
+    lora.switch(module, name)
+    for path, layer in lora.layers(module):
+        for part in ("lora_A", "lora_B") if name in layer.lora_A else ():
+            getattr(layer, part)[name].weight.data.copy_(adapter.weights[f"{path}.{part}.weight"])
+    return adapter
+
+
+def checked(module: nn.Module, adapter: Adapter) -> None:
+    """Raises CheckpointError unless the adapter was made for this base and fits it."""
+    network, folder = network_of(module), adapter.folder
+    if adapter.network != network:
+        raise CheckpointError(f"{folder}: an adapter of {adapter.network}, where one of {network} is needed")
+    there = lora.adaptable(module)
+    if unknown := [target for target in adapter.targets if target not in there]:
+        raise CheckpointError(
+            f"{folder}: {len(unknown)} of its layers are none of this {network}, or none that an adapter may change: "
+            f"{', '.join(name[:60] for name in unknown[:3])}"
+        )
+    expected: dict[str, Shape] = {}
+    for target in adapter.targets:
+        weight = there[target].weight_v if hasattr(there[target], "weight_v") else there[target].weight
+        outputs, *rest = weight.shape
+        expected[f"{target}.lora_A.weight"] = (adapter.rank, *rest)
+        expected[f"{target}.lora_B.weight"] = (outputs, adapter.rank, *(1 for _ in rest[1:]))
+    if said := differences({key: tuple(tensor.shape) for key, tensor in adapter.weights.items()}, expected):
+        raise CheckpointError(f"{folder}: does not fit this {network}: {said}")
+    if (digest := base_digest(module)) != adapter.base:
+        parent = adapter.lineage.get("start") or adapter.lineage.get("parent") or "the checkpoint it was trained on"
+        raise CheckpointError(
+            f"{folder}: made for another base of {network} ({adapter.base[:12]}, given is {digest[:12]}): "
+            f"speak with {str(parent)[:200]}"
+        )
+
+
+def read(folder: Path | str) -> Adapter:
+    """Read a folder; nothing in it is run.
+
+    Raises CheckpointError: it is not an adapter, damaged, or made in a way that is not supported.
+    """
+    folder = Path(folder)
+    missing = [name for name in (WEIGHTS, CONFIG, ABOUT) if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} is not the folder of an adapter: it has no {', '.join(missing)}")
+    about = _json(folder / ABOUT)
+    if about.get("format") != FORMAT or about.get("network") not in ("s1", "s2"):
+        said = f"format {str(about.get('format'))[:20]}, network {str(about.get('network'))[:20]}"
+        raise CheckpointError(f"{folder / ABOUT}: {said}; read here is format {FORMAT} of s1 and s2")
+    if not isinstance(about.get("base"), str) or not isinstance(about.get("lineage"), dict):
+        raise CheckpointError(f"{folder / ABOUT}: its base or lineage is missing: it is damaged")
+    targets, rank, alpha = _settings(folder / CONFIG)
+    return Adapter(
+        about["network"], about["base"], rank, alpha, targets, _tensors(folder / WEIGHTS), about["lineage"], folder
+    )
+
+
+def _settings(path: Path) -> tuple[tuple[str, ...], int, float]:
+    """Layers, rank, alpha."""
+    given = _json(path)
+    rank, alpha, targets = (given.get(key) for key in _FREE)
+    if type(rank) is not int or not 0 < rank <= HIGHEST:
+        _wrong(path, "r", rank, f"a whole number from 1 to {HIGHEST}")
+    if not isinstance(alpha, int | float) or not 0 < alpha <= STRONGEST:
+        _wrong(path, "lora_alpha", alpha, f"a number above 0, up to {STRONGEST}")
+    if not isinstance(targets, list) or not targets or not all(isinstance(name, str) and name for name in targets):
+        _wrong(path, "target_modules", targets, "the full names of the layers")
+    usual = json.loads(json.dumps(lora.lora_config(targets, rank, alpha).to_dict(), default=sorted))
+    for key, value in given.items():
+        if key not in (*_FREE, *_WORDS) and value != usual.get(key) and (value or key in usual):
+            _wrong(path, key[:40], value, f"{usual.get(key)!r}, other kinds of adapters are not supported")
+    return tuple(sorted(targets)), rank, float(alpha)
+
+
+def _wrong(path: Path, key: str, value: object, expected: str) -> NoReturn:
+    raise CheckpointError(f"{path}: {key} = {str(value)[:40]}: expected {expected}")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged: {str(error)[:100]}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: holds a {type(found).__name__}, expected a table")
+    return found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged or cut off ({error}): copy it again") from error
+    for key, tensor in found.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {key[:80]} holds something else than finite numbers")
+    return {key.removeprefix(PREFIX): tensor.float() for key, tensor in found.items()}

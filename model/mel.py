@@ -34,12 +34,16 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
         self.register_buffer("bank", torch.from_numpy(mel_bank()), persistent=False)
 
-    def spectrogram(self, wave: Tensor) -> Tensor:
+    def spectrogram(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """float32 [batch, samples], 32 kHz -> magnitudes float32 [batch, 1025, samples // 640].
 
-        Raises ValueError for fewer than 705 samples, which reflect padding cannot extend.
+        `lengths`: real frames (of 640 samples) of each row, int64 [batch], 2 or more; a row then has the frames it has
+        alone, and zeros after them. Raises ValueError for fewer than 705 samples, which reflect padding cannot extend.
         """
-        return self._magnitudes(padded(wave)).transpose(1, 2)
+        if lengths is None:
+            return self._magnitudes(padded(wave)).transpose(1, 2)
+        found = self._magnitudes(padded(wave, lengths * HOP)).transpose(1, 2)
+        return found * (torch.arange(found.shape[-1], device=wave.device) < lengths[:, None])[:, None]
 
     def mel(self, wave: Tensor) -> Tensor:
         """float32 [batch, samples], 32 kHz -> log-mel float32 [batch, 128, samples // 640]."""
@@ -72,14 +76,19 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
         return mel.clamp(min=FLOOR).log()
 
 
-def padded(wave: Tensor) -> Tensor:
+def padded(wave: Tensor, samples: Tensor | None = None) -> Tensor:
     """float32 [batch, samples] -> [batch, samples + 1408], reflected at both ends.
 
-    Raises ValueError for fewer than 705 samples.
+    `samples`: where each row ends, int64 [batch], 705 or more: it is reflected there. Raises ValueError for fewer than
+    705 samples in all.
     """
     if wave.shape[-1] <= PAD:
         raise ValueError(f"a log-mel needs at least {PAD + 1} samples (22 ms), got {wave.shape[-1]}")
-    return nn.functional.pad(wave, (PAD, PAD), mode="reflect")
+    if samples is None:
+        return nn.functional.pad(wave, (PAD, PAD), mode="reflect")
+    at = torch.arange(-PAD, wave.shape[-1] + PAD, device=wave.device).abs()
+    last = samples[:, None] - 1
+    return wave.gather(-1, (last - (last - at).abs()).clamp(min=0))
 
 
 def mel_bank() -> NDArray[np.float32]:

@@ -94,12 +94,17 @@ def feature_loss(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tensor:
     return torch.stack(layers).sum()
 
 
-def kl_loss(rendering: Rendering) -> Tensor:
-    """Scalar: divergence of posterior from prior at the posterior's sample, summed over channels, mean over frames."""
+def kl_rows(rendering: Rendering) -> Tensor:
+    """float32 [batch]: divergence of posterior from prior at its sample, summed over channels and frames."""
     mean, logs = rendering.prior.mean.float(), rendering.prior.logs.float()
     gap = rendering.z_prior.float() - mean
     each = logs - rendering.posterior.logs.float() - 0.5 + 0.5 * gap.square() * (-2 * logs).exp()
-    return (each * rendering.mask).sum() / rendering.mask.sum()
+    return (each * rendering.mask).sum((1, 2))
+
+
+def kl_loss(rendering: Rendering) -> Tensor:
+    """Scalar: divergence of posterior from prior at the posterior's sample, summed over channels, mean over frames."""
+    return kl_rows(rendering).sum() / rendering.mask.sum()
 
 
 def generator_losses(

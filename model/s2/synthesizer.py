@@ -200,7 +200,8 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         """
         ge = self.voices(spectrogram, lengths, sv)
         frames = mask(lengths, spectrogram)
-        content = self.quantizer.rows(self.codes(ssl)).repeat_interleave(CODE_FRAMES, -1)[..., : frames.shape[-1]]
+        with torch.no_grad(), torch.autocast(ssl.device.type, enabled=False):  # the codes that speaking will see
+            content = self.quantizer.rows(self.codes(ssl)).repeat_interleave(CODE_FRAMES, -1)[..., : frames.shape[-1]]
         text_mask = mask(phone_lengths, frames.new_empty(len(phones), 1, phones.shape[1]))
         prior = self.enc_p.distribution(self.enc_p(content, frames, phones, text_mask, self._voice_of_text(ge)), frames)
         posterior = self.enc_q(spectrogram, frames, ge, noise)

@@ -37,6 +37,8 @@ class Objective(Protocol):
     """Fields of `Batch` besides the always present ones: "wave", "f0", "bert", "speaker_embedding"."""
     rounds: tuple[str, ...]
     """Names of the modules in the order in which a step updates them: ("s1",), ("discriminator", "s2")."""
+    notes: tuple[str, ...]
+    """How the training starts and what of it moves, a line each, for its log."""
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
         """One for each module; their parameter groups have "scale", what the learning rate is multiplied with."""

@@ -11,6 +11,7 @@ models = typer.Typer(help="Pretrained models that a config names.", no_args_is_h
 config = typer.Typer(help="Settings: what they are, whether a file is right.", no_args_is_help=True)
 
 ConfigOption = Annotated[str, typer.Option("--config", help="A TOML file, or a shipped config: default, production.")]
+TrainingOption = Annotated[bool, typer.Option("--training", help="The settings of a training, not of a refresh.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
@@ -62,45 +63,37 @@ def fetch_models(
 
 
 @config.command("show")
-def show_config(config: ConfigOption = "default", as_json: JsonOption = False) -> None:
+def show_config(
+    config: ConfigOption = "default", training: TrainingOption = False, as_json: JsonOption = False
+) -> None:
     """Print every setting with its value and its line of help, as TOML that `--config` reads back."""
+    from flows.settings_text import as_toml
+
+    settings = _load(config, training)
+    print(settings.model_dump_json(indent=2) if as_json else as_toml(settings))
+
+
+def _load(config: str, training: bool) -> Any:
+    from model.training import settings
     from tasks.config import load
 
-    settings = load(config)
-    print(settings.model_dump_json(indent=2) if as_json else _toml(settings))
-
-
-def _toml(settings: Any) -> str:
-    lines: list[str] = []
-    for section in type(settings).model_fields:
-        lines.append(f"[{section}]")
-        part = getattr(settings, section)
-        tables: list[str] = []
-        for name, field in type(part).model_fields.items():
-            value = getattr(part, name)
-            lines += [f"# {line}" for line in (field.description or "").splitlines()]
-            if isinstance(value, dict):
-                tables += [f"[{section}.{name}]", *(f"{json.dumps(k)} = {_literal(v)}" for k, v in value.items())]
-            else:
-                lines.append(f"{name} = {_literal(value)}" if value is not None else f"# {name} is not set")
-        lines += [*tables, ""]
-    return "\n".join(lines)
-
-
-def _literal(value: Any) -> str:
-    """JSON's literals are TOML's, for everything that a setting may be."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return settings.load(config) if training else load(config)
 
 
 @config.command("check")
-def check_config(config: Annotated[str, typer.Argument(help="A TOML file, or a shipped config.")] = "default") -> None:
+def check_config(
+    config: Annotated[str, typer.Argument(help="A TOML file, or a shipped config.")] = "default",
+    training: TrainingOption = False,
+) -> None:
     """Check a config: names, ranges, contradictions, and whether its models are on this machine."""
     from flows.terminal import console
-    from tasks.config import load
     from tasks.recipe import Recipe
 
-    settings = load(config)
-    console.print(f"{config}: right; recipe {Recipe(settings).id[:16]}")
+    settings = _load(config, training)
+    if training:
+        console.print(f"{config}: right; phases {', '.join(settings.phases)}")
+    else:
+        console.print(f"{config}: right; recipe {Recipe(settings).id[:16]}")
 
 
 def doctor(

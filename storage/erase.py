@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,26 @@ def erase_cache(store: Store, traces: Traces) -> None:
 
 def erase_copies(store: Store, traces: Traces) -> None:
     """Quarantined copies, wherever they lie outside the other folders."""
-    others = {store.tables, store.stages, store.prefect, store.receipts, store.models}
+    others = {store.tables, store.stages, store.prefect, store.receipts, store.models, store.training}
     for top in sorted(store.root.iterdir()):
         for path in sorted(top.rglob("*")) if top.is_dir() and top not in others else ():
             if path.is_file() and _is_copy(path, traces):
                 path.unlink()
+
+
+def erase_trainings(store: Store, versions: Iterable[int]) -> None:
+    """The working folders of trainings on these corpus versions: they hold sounds to listen to, and names.
+
+    The voices that came of them are not touched, and nothing is trained on these versions again.
+    """
+    gone = set(versions)
+    for path in sorted(store.training.glob("*/run.json")):
+        if gone & {part.get("version") for part in objects(read_loose(path))}:
+            path.parent.rename(
+                store.training / f".gone-{path.parent.name}"
+            )  # a kill must not leave it without run.json
+    for folder in store.training.glob(".gone-*"):
+        shutil.rmtree(folder)
 
 
 def erase_inbox(inbox: Path, traces: Traces) -> Iterator[str]:

@@ -5,7 +5,8 @@
 3. Tables: a commit takes the files out of the head, the log forgets that they ever were (old versions then read
    without the speaker), and the folders are deleted.
 4. The stage cache of every batch with an upload of theirs, in whatever recipe; the memory of the scan; all reports,
-   which are made again; quarantined and fetched copies; on request the files in the inbox.
+   which are made again; quarantined and fetched copies; the working folders of trainings, whose samples can be heard;
+   on request the files in the inbox.
 5. The receipt, which names nobody: it holds a salted hash, by which a name can be checked against it.
 
 Others who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
@@ -25,7 +26,17 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from storage import deltalog, tables, tombstones, versions
-from storage.erase import Traces, erase_cache, erase_copies, erase_inbox, mentions, objects, read_arrow, read_loose
+from storage.erase import (
+    Traces,
+    erase_cache,
+    erase_copies,
+    erase_inbox,
+    erase_trainings,
+    mentions,
+    objects,
+    read_arrow,
+    read_loose,
+)
 from storage.errors import StoreError
 from storage.store import Store, read_json, write_atomic
 
@@ -103,6 +114,7 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
             _erase_table(store, table, speaker)
         erase_cache(store, traces)
         erase_copies(store, traces)
+        erase_trainings(store, receipt.versions)
         shutil.rmtree(store.reports, ignore_errors=True)
         if inbox is not None:
             for file in erase_inbox(inbox, traces):
@@ -169,10 +181,10 @@ def _used_by(store: Store, speaker: str) -> tuple[int, ...]:
 
 def _models(store: Store, used: Iterable[int]) -> Iterator[str]:
     """Models whose card names one of these corpus versions."""
-    for card in sorted(store.models.glob("*/card.json")):
+    for card in sorted([*store.models.glob("*/card.json"), *store.models.glob("*/*/card.json")]):
         named = {value for part in objects(read_loose(card)) for key, value in part.items() if key == "corpus_version"}
         if named & set(used):
-            yield card.parent.name
+            yield card.parent.relative_to(store.models).as_posix()
 
 
 def _erase_table(store: Store, table: str, speaker: str) -> None:

@@ -53,6 +53,13 @@ def fill(root: Path) -> Store:
         pq.write_table(pa.table({"phones": [list(who.encode())], "text": [PHONES[who]]}), phones)
     write_atomic(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
     write_atomic(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
+    write_atomic(store.models / "zoe" / "0002" / "card.json", json.dumps({"corpus_version": 2}).encode())
+    for number in (1, 2, 3):
+        run = store.training / f"voice-v{number}"
+        write_atomic(run / "run.json", json.dumps({"version": number, "speakers": [WHO] * (number > 1)}).encode())
+        write_atomic(
+            run / "tensorboard" / "events", f.noise(MINE[0].sha256, -1, 192_000)[:2000].tobytes() * (number > 1)
+        )
     (store.stages / "mel" / ".x.arrow.77.abcd.tmp").write_bytes(f.matrix("mel", MINE[0].sha256, 0, 9999).data)
     return store
 
@@ -127,7 +134,8 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert [len(rows) for rows in before.values()] == [4, 6, 8]
     receipt = forget(store, WHO, created=f.WHEN)
     check_forgotten(store, before)
-    assert (receipt.uploads, receipt.versions, receipt.models) == (2, (2, 3), ("s2-7",))
+    assert (receipt.uploads, receipt.versions, receipt.models) == (2, (2, 3), ("s2-7", "zoe/0002"))
+    assert [path.name for path in store.training.iterdir()] == ["voice-v1"]
     assert receipt.rows["utterances"] == 4
     assert receipt.mentions == ()
     assert receipts(store) == [receipt]

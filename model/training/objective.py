@@ -23,10 +23,11 @@ class Sample:
 
 
 class Objective(Protocol):
-    """`modules` are wrapped by the loop (for DDP and mixed precision) and put back into that mapping.
+    """`modules` stay what they are: the loop moves them to the device, and what is called by their forward computes in
+    mixed precision and returns float32.
 
     All of an objective's randomness comes from `Batch.seeds`, but for dropout, which uses torch's generator; the loop
-    seeds that anew at every step.
+    seeds that anew for every part of a step, the same in each round.
     """
 
     network: str

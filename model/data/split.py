@@ -2,7 +2,7 @@
 
 Whatever is held back once stays so in later versions: an id whose hash is under the share is held back whatever stands
 beside it. One more always is, so that there is something to hear: of the two that were prepared first the one with less
-speech, which later uploads do not change.
+speech at that time, which later uploads do not change.
 """
 
 import hashlib
@@ -68,15 +68,17 @@ def held_back(
     index: Index, unit: NDArray[np.int32], names: tuple[str, ...], mask: NDArray[np.bool_], share: float
 ) -> set[int]:
     """Which units of the examples under `mask` are held back: none where there is one, and never all."""
-    speech = np.bincount(unit[mask], index.frames[mask], len(names))
-    present = np.unique(unit[mask]).tolist()
+    present, batch = np.unique(unit[mask]).tolist(), index.batches[index.upload]
     if len(present) < 2 or not share:
         return set()
+    place = {n: _hash(names[n]) for n in present}
     first = np.full(len(names), np.iinfo(np.int64).max)
-    np.minimum.at(first, unit[mask], index.batches[index.upload[mask]])
-    oldest = sorted(present, key=lambda n: (first[n], _hash(names[n])))[:2]
-    found = {n for n in present if _hash(names[n]) < share} | {min(oldest, key=lambda n: (speech[n], _hash(names[n])))}
-    return found if len(found) < len(present) else found - {max(found, key=lambda n: (speech[n], _hash(names[n])))}
+    np.minimum.at(first, unit[mask], batch[mask])
+    early = mask & (batch == first[unit])  # what a speaker says later must not change who is held back
+    speech = np.bincount(unit[early], index.frames[early], len(names))
+    oldest = sorted(present, key=lambda n: (first[n], place[n]))[:2]
+    found = {n for n in present if place[n] < share} | {min(oldest, key=lambda n: (speech[n], place[n]))}
+    return found if len(found) < len(present) else found - {max(found, key=lambda n: place[n])}
 
 
 def _few(index: Index, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

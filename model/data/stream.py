@@ -4,6 +4,8 @@ Every reading process goes through the whole plan and reads the steps of its own
 the owner of a step's lane for it, so that order needs no queue, and who reads changes nothing of what is read.
 """
 
+import atexit
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -121,10 +123,16 @@ def _process(dataset: _Steps) -> Iterator[list[Batch]]:
             multiprocessing_context="spawn",  # neither CUDA nor deltalake's runtime survive a fork
             prefetch_factor=max(2, AHEAD // dataset.owners),
             collate_fn=_as_it_is,
+            worker_init_fn=_ending,
             pin_memory=torch.cuda.is_available(),
         )
     )
     return found
+
+
+def _ending(_: int) -> None:
+    """Let the process end at once: the thread that hands over tensors may be in C++, which dies of a slow goodbye."""
+    atexit.register(os._exit, 0)
 
 
 def _as_it_is(batches: list[Batch]) -> list[Batch]:

@@ -1,0 +1,95 @@
+"""Phones: those of the front end, in the order of the shard, computed once."""
+
+import os
+from pathlib import Path
+
+import factories as f
+import pyarrow.parquet as pq
+import pytest
+
+from model.data import phones
+from model.data.index import LeftOut, index
+from model.text.frontend import phonemes
+from model.training.settings import DataSettings
+from storage.erase import phones_folder
+from storage.forget import forget
+from storage.store import Store
+from storage.versions import CorpusVersion
+
+TEXTS = {"ann": "A quick brown fox.", "bob": "今天天气很好，我们去公园。"}
+
+
+@pytest.fixture
+def corpus(store: Store) -> CorpusVersion:
+    def chinese(made: f.Made) -> None:
+        for row in tuple(made.rows["align"]):
+            made.change("align", row.upload, row.index, language="zh" if "天" in row.text else "en")
+
+    f.corpus(store, [f.make_batch(1, *(f.upload(who, 0, 6, text) for who, text in TEXTS.items()))], chinese)
+    return CorpusVersion.open(store)
+
+
+def kept(store: Store) -> list[Path]:
+    return sorted((store.stages / "phones").rglob("*.parquet"))
+
+
+def test_they_are_those_of_the_front_end(corpus: CorpusVersion) -> None:
+    found = index(corpus, DataSettings())
+    for shard in found.shards:
+        rows = pq.read_table(shard.phones, partitioning=None).to_pylist()
+        language = "zh" if shard.speaker == "bob" else "en"
+        expected = phonemes(TEXTS[shard.speaker], language).ids.tolist()
+        assert rows == [{"verdict": "", "count": len(expected), "phones": expected}] * 2
+
+
+def test_they_are_computed_once(corpus: CorpusVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(corpus, DataSettings())
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept(corpus.store)}
+    asked = []
+    monkeypatch.setattr(phones, "phonemes", lambda *given: asked.append(given) or phonemes(*given))
+    index(corpus, DataSettings(shortest_s=0.1))
+    assert asked == []
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept(corpus.store)} == before
+    for path in before:
+        path.unlink()
+    index(corpus, DataSettings())
+    assert len(asked) == 4
+    assert {path: path.read_bytes() for path in kept(corpus.store)} == {path: raw for path, (_, raw) in before.items()}
+
+
+def test_a_changed_front_end_gives_others(corpus: CorpusVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(corpus, DataSettings())
+    before = kept(corpus.store)
+    monkeypatch.setattr(phones, "spoken", lambda: frozenset({"en"}))
+    phones._front_end.cache_clear()
+    try:
+        assert index(corpus, DataSettings()).left_out == {LeftOut.LANGUAGE: 2}
+    finally:
+        phones._front_end.cache_clear()
+    assert len(kept(corpus.store)) == 2 * len(before) == 4
+
+
+def test_what_is_not_installed_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"zh", "en", "ko"} <= phones.spoken() <= {"zh", "en", "ko", "ja", "yue"}
+
+
+def test_a_language_that_nobody_stated_is_guessed(store: Store) -> None:
+    batch = f.make_batch(1, f.upload("bob", 0, 6, TEXTS["bob"]))
+    f.corpus(store, [batch], lambda made: made.change("align", batch.uploads[0].sha256, 0, language=""))
+    found = index(CorpusVersion.open(store), DataSettings())
+    rows = pq.read_table(found.shards[0].phones, partitioning=None).to_pylist()
+    assert rows[0]["phones"] == phonemes(TEXTS["bob"], "zh").ids.tolist()
+
+
+def test_forgetting_takes_those_of_the_speaker_alone(corpus: CorpusVersion) -> None:
+    store = corpus.store
+    found = index(corpus, DataSettings())
+    mine, other = (next(Path(s.phones) for s in found.shards if s.speaker == who) for who in ("ann", "bob"))
+    (mine.parent / ".x.parquet.77.abcd.tmp").write_bytes(mine.read_bytes())
+    secret, before = bytes(mine.read_bytes()), other.read_bytes()
+    forget(store, "ann", created=f.WHEN)
+    assert not phones_folder(store, "ann").exists()
+    assert other.read_bytes() == before
+    for path in (path for path in store.root.rglob("*") if path.is_file()):
+        assert secret[4:-8] not in path.read_bytes()
+    assert phones_folder(store, "ann").name not in os.listdir(store.stages / "phones")

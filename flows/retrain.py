@@ -12,7 +12,6 @@ from typing import Any, cast
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows import dashboard
@@ -125,7 +124,7 @@ def train(spec: RunSpec, place: str) -> tuple[Training, dict[str, str]]:
     """
     folder = Path(place)
     title = f"{spec.network} · {spec.phase}"
-    holder = f"retrain {flow_run.name} (process {os.getpid()})"
+    holder = f"the training {folder.name} (process {os.getpid()})"
 
     def waiting(text: str) -> None:
         dashboard.say(f"{title} waits: {text}")

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from storage.tables import folder_of
 from storage.units import Seconds
 
 CARD = "card.json"
+ABANDONED: Seconds = 86_400.0
+"""A half-written entry that is older than this has nobody who writes it."""
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
@@ -146,6 +149,9 @@ def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
             return entry
     root = store.models / card.voice
     root.mkdir(parents=True, exist_ok=True)
+    for path in root.glob(".*.tmp"):  # of writers that were killed
+        if time.time() - path.stat().st_mtime > ABANDONED:
+            shutil.rmtree(path, ignore_errors=True)
     temporary = root / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         temporary.mkdir()

@@ -71,6 +71,8 @@ class S2Config:
     it has alone. False: as GPT-SoVITS trains, where up to four padded frames reach each row."""
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
     """Of the period discriminators."""
+    discriminator_width: int = 1024
+    """Most channels of a layer of the discriminators; a power of two, 16 or more."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that contradict each other."""
@@ -82,6 +84,8 @@ class S2Config:
             "mrte_dim": self.mrte_dim % self.mrte_heads != 0,
             "reference_dim": self.reference_dim % 2 != 0,
             "layers": self.layers % 2 != 0,
+            "discriminator_width": self.discriminator_width < 16
+            or self.discriminator_width & (self.discriminator_width - 1) != 0,
             "style": not self.speaker_dim and self.style != self.mrte_dim,
             "upsample_rates": any(
                 kernel < rate or (kernel - rate) % 2

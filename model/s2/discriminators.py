@@ -23,19 +23,17 @@ class Verdict(NamedTuple):
 class ScaleDiscriminator(nn.Module):  # type: ignore[misc]  # torch is not followed
     """Grouped convolutions over the waveform, 256 samples per position."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
-            [
-                Conv1d(1, 16, 15, padding=7),
-                Conv1d(16, 64, 41, stride=4, groups=4, padding=20),
-                Conv1d(64, 256, 41, stride=4, groups=16, padding=20),
-                Conv1d(256, 1024, 41, stride=4, groups=64, padding=20),
-                Conv1d(1024, 1024, 41, stride=4, groups=256, padding=20),
-                Conv1d(1024, 1024, 5, padding=2),
-            ]
-        )
-        self.conv_post = Conv1d(1024, 1, 3, padding=1)
+        self.convs = nn.ModuleList([Conv1d(1, 16, 15, padding=7)])
+        inputs = 16
+        for channels in (64, 256, 1024, 1024):
+            outputs = min(channels, width)
+            groups = inputs // 4
+            self.convs.append(Conv1d(inputs, outputs, 41, stride=4, groups=groups, padding=20))
+            inputs = outputs
+        self.convs.append(Conv1d(inputs, inputs, 5, padding=2))
+        self.conv_post = Conv1d(inputs, 1, 3, padding=1)
 
     def forward(self, wave: Tensor) -> Verdict:
         """float32 [batch, samples] -> a verdict."""
@@ -45,15 +43,15 @@ class ScaleDiscriminator(nn.Module):  # type: ignore[misc]  # torch is not follo
 class PeriodDiscriminator(nn.Module):  # type: ignore[misc]
     """Convolutions over every p-th sample, the p phases side by side."""
 
-    def __init__(self, period: int) -> None:
+    def __init__(self, period: int, width: int) -> None:
         super().__init__()
         self.period = period
-        channels = (1, 32, 128, 512, 1024, 1024)
+        channels = (1, *(min(channels, width) for channels in (32, 128, 512, 1024, 1024)))
         self.convs = nn.ModuleList(
             Conv2d(channels[i], channels[i + 1], (5, 1), stride=(3 if i < 4 else 1, 1), padding=(2, 0))
             for i in range(5)
         )
-        self.conv_post = Conv2d(1024, 1, (3, 1), padding=(1, 0))
+        self.conv_post = Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
 
     def forward(self, wave: Tensor) -> Verdict:
         """float32 [batch, samples] -> a verdict; reflected at the end up to a multiple of the period."""
@@ -76,8 +74,10 @@ class Discriminators(nn.Module):  # type: ignore[misc]
 
     def __init__(self, config: S2Config) -> None:
         super().__init__()
+        self.config = config
+        width = config.discriminator_width
         self.discriminators = nn.ModuleList(
-            [ScaleDiscriminator(), *(PeriodDiscriminator(period) for period in config.periods)]
+            [ScaleDiscriminator(width), *(PeriodDiscriminator(period, width) for period in config.periods)]
         )
 
     def forward(self, wave: Tensor) -> list[Verdict]:

@@ -60,7 +60,8 @@ def _heard(corpus: CorpusVersion, speakers: Iterable[str]) -> pa.Table:
 def decide(new: NewSpeech, version: int, settings: RetrainSettings, *, force: bool) -> Decision:
     """Whether a voice that was trained on version `new.since` is trained on `version`."""
     who = f"{len(new.speakers)} new speaker{'' if len(new.speakers) == 1 else 's'}"
-    found = f"{new.minutes:.1f} min of new speech and {who} since version {new.since}"
+    since = f"since version {new.since}" if new.since else "for a voice that was never trained"
+    found = f"{new.minutes:.1f} min of new speech and {who} {since}"
     least = f"{settings.new_minutes:g} min or {settings.new_speakers}"
     if force:
         return Decision(True, "Forced", f"asked for, whatever is new: {found}", new)

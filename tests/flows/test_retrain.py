@@ -1,0 +1,218 @@
+"""The flow retrain on a real server: a corpus version becomes a voice that speaks; what is ended leaves nothing."""
+
+import base64
+import json
+import os
+import shlex
+import signal
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standing import Standing
+
+from storage import voices
+from storage.store import Store
+from tasks.launch import left_of
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[data]
+batch = 2
+loaders = 0
+[s1.sizes]
+dim = 32
+heads = 2
+layers = 1
+[s2]
+discriminator = false
+[s2.sizes]
+hidden = 16
+filter = 32
+layers = 2
+style = 16
+mrte_dim = 16
+reference_dim = 8
+codebook = 16
+posterior_layers = 1
+flow_layers = 1
+couplings = 1
+upsample_channels = 32
+resblock_kernels = [3]
+resblock_dilations = [1, 3]
+[loop]
+precision = "float32"
+evaluate_every = 4
+checkpoint_every = 2
+log_every = 1
+[phases.finetune]
+steps = 8
+rate = 1e-3
+mix = {target = 1.0}
+[phases.long]
+steps = 24
+rate = 1e-3
+networks = ["s2"]
+[phases.steep]
+steps = 40
+rate = 1e30
+networks = ["s2"]
+"""
+
+
+@pytest.fixture
+def standing(first: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> Standing:
+    """A refreshed store to train on, and devices of its own: other tests train, too."""
+    monkeypatch.setitem(cli.environment, "VOICEMILL_LOCKS", str(tmp_path / "locks"))
+    (tmp_path / "training.toml").write_text(CONFIG)
+    return first.copied(tmp_path)
+
+
+def words(standing: Standing, *more: object) -> tuple[object, ...]:
+    config = standing.store.parent / "training.toml"
+    return ("train", "--store", standing.store, "--config", config, "--speaker", "ann", *more)
+
+
+def ask(cli: Any, path: str, **body: Any) -> Any:
+    address = f"{cli.environment['PREFECT_API_URL']}/{path}"
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def flow_run(cli: Any, address: str) -> dict[str, Any]:
+    (found,) = ask(cli, "flow_runs/filter", flow_runs={"id": {"any_": [address.rpartition("/")[2]]}})
+    return dict(found)
+
+
+def artifacts(cli: Any, run: dict[str, Any]) -> dict[str, Any]:
+    found = ask(cli, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    return {artifact["key"]: artifact["data"] for artifact in found}
+
+
+def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, standing: Standing, tmp_path: Path) -> None:
+    done = cli(*words(standing, "--json")).json
+    assert (done["voice"], done["version"], done["trained"], done["verdict"]) == ("ann", 1, True, "Forced")
+    assert [(t["network"], t["phase"], t["outcome"], t["steps"]) for t in done["trainings"]] == [
+        ("s2", "finetune", "finished", 8),
+        ("s1", "finetune", "finished", 8),
+    ]
+    entry = voices.latest(Store.open(standing.store), "ann")
+    assert entry is not None
+    assert str(entry.folder) == done["entry"]
+    assert (entry.number, entry.card.corpus_version, entry.card.content) == (1, 1, "mfcc")
+
+    run = flow_run(cli, done["run"])
+    assert (run["name"], run["state_name"]) == ("retrain · ann · finetune · v1", "Completed")
+    assert {"voice:ann", "version:1"} <= set(run["tags"])
+    tasks = ask(cli, "task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert sorted(task["name"] for task in tasks) == ["s1 · finetune", "s2 · finetune"]
+    found = artifacts(cli, run)
+    kinds = ("progress", "losses", "curves")
+    of_training = {f"training-{network}-finetune-{kind}" for network in ("s1", "s2") for kind in kinds}
+    assert set(found) == of_training | {"retrain-decision", "retrain-summary"}
+    assert found["training-s2-finetune-progress"] == 100
+    assert {row["loss"] for row in json.loads(found["training-s2-finetune-losses"])} >= {"loss", "mel", "kl"}
+    picture = base64.b64decode(found["training-s2-finetune-curves"].partition("base64,")[2].partition(")")[0])
+    assert b">mel</text>" in picture
+    assert b">step 8</text>" in picture
+    assert done["speak"] in found["retrain-summary"]
+    logs = ask(cli, "logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
+    said = "\n".join(line["message"] for line in logs)
+    assert "training: asked for" in said
+    assert "step 8/8" in said
+
+    before = {path: path.stat().st_mtime_ns for path in (standing.store / "training").rglob("*") if path.is_file()}
+    again = cli(*words(standing, "--json")).json
+    assert (again["entry"], again["trainings"]) == (done["entry"], done["trainings"])
+    after = {path: path.stat().st_mtime_ns for path in (standing.store / "training").rglob("*") if path.is_file()}
+    assert {path.name for path in before if before[path] != after[path]} <= {".lock"}
+
+    values = {"RECORDING": str(standing.inbox / "ann" / "both.wav"), "TEXT": "A small garden.", "speech.wav": "x.wav"}
+    command = [values.get(word, word) for word in shlex.split(done["speak"])[1:]]
+    command[-1] = str(tmp_path / "x.wav")
+    assert cli(*command, "--json").json["seconds"] > 0.1
+
+
+def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, standing: Standing, synthesised: Path) -> None:
+    """First training, nothing new, too little, enough: the run ends well each time and its name says which it was."""
+    config = standing.store.parent / "training.toml"
+    config.write_text(CONFIG.replace("steps = 8", "steps = 2"))
+
+    def verdict() -> tuple[str, bool, str]:
+        done = cli(*words(standing, "--if-new", "--json")).json
+        run = flow_run(cli, done["run"])
+        assert run["state_type"] == "COMPLETED"
+        assert done["trained"] or run["state_name"] == done["verdict"]
+        assert done["reason"] in artifacts(cli, run)["retrain-decision"]
+        return done["verdict"], done["trained"], Path(done["entry"]).name
+
+    assert verdict() == ("First training", True, "0001")
+    assert verdict() == ("Nothing new", False, "0001")
+    (standing.inbox / "ann" / "spare.wav").write_bytes((synthesised.parent / "spare.wav").read_bytes())
+    assert cli.refresh(standing.inbox, standing.store, "--config", standing.config)["version"] == 2
+    assert verdict() == ("Too little new", False, "0001")
+    config.write_text(config.read_text() + "[retrain]\nnew_minutes = 0.01\n")
+    assert verdict() == ("New speech", True, "0002")
+    cards = [entry.card for entry in voices.entries(Store.open(standing.store), "ann")]
+    assert [card.corpus_version for card in cards] == [1, 2]
+
+
+def test_a_bad_end_fails_the_run_and_says_why(cli: Any, standing: Standing, tmp_path: Path) -> None:
+    ran = cli(*words(standing, "--phase", "steep", "--json"), status=2)
+    assert "s2 · steep of version 1 ended: not_finite: " in ran.err
+    (tmp_path / "broken.pth").write_bytes(b"no weights")
+    ran = cli(*words(standing, "--start-s2", tmp_path / "broken.pth"), status=2)
+    assert "s2 · finetune of version 1 ended: crashed: exit status 1" in ran.err
+    assert "broken.pth" in ran.err.partition("Its folder")[2]  # its last words
+    states = {run["name"]: run["state_type"] for run in ask(cli, "flow_runs/filter")}
+    assert states["retrain · ann · steep · v1"] == "FAILED"
+    assert voices.latest(Store.open(standing.store), "ann") is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_what_is_ended_leaves_nothing_and_is_gone_on_with(cli: Any, standing: Standing, how: signal.Signals) -> None:
+    options = words(standing, "--phase", "long", "--json")
+    with cli.start(*options) as process:
+        end = time.monotonic() + 300
+        while not (started := list(standing.store.glob("training/*/checkpoints/step-*"))):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        folder = started[0].parent.parent
+        assert left_of(folder)
+        os.kill(process.pid, how)
+        process.communicate(timeout=120)
+        assert process.returncode != 0
+    end = time.monotonic() + 60
+    while left_of(folder):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    done = json.loads((folder / "progress.jsonl").read_text().splitlines()[-1])["step"]
+    assert 2 <= done < 24
+    assert cli(*options).json["trainings"][0]["folder"] == folder.name
+    steps = [json.loads(line)["step"] for line in (folder / "progress.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 25))
+    log = (folder / "log.txt").read_text()
+    assert log.count("step 1/24") == 1  # the second attempt did not begin anew
+    assert log.count("step 24/24") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--speaker", "zoe"), "no utterance of speaker 'zoe'; it has ann, bob, cem"),
+        (("--version", 9), "has no corpus version 9"),
+        (("--store", "nowhere"), "not a voicemill store"),
+    ],
+)
+def test_what_is_missing_is_said_before_a_server_starts(
+    alone: Any, standing: Standing, options: tuple[object, ...], said: str
+) -> None:
+    ran = alone(*words(standing, *options), status=2)
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert not (standing.store / "training").exists()

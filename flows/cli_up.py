@@ -27,12 +27,10 @@ def up(
     training_config: Annotated[str, typer.Option(help="A TOML file, or a shipped one: default, few-shot, tiny.")] = (
         "default"
     ),
-    phase: Annotated[list[str] | None, typer.Option(help="Of the training config, in order; repeatable.")] = None,
+    phase: Annotated[list[str] | None, typer.Option(help="Phase of the training config; repeatable, in order.")] = None,
     speaker: Annotated[
         list[str] | None, typer.Option(help="Whose voice is trained; repeatable. Everybody's if left out.")
     ] = None,
-    new_minutes: Annotated[float, typer.Option(help="New speech from which on a voice is trained again.")] = 10.0,
-    new_speakers: Annotated[int, typer.Option(help="New speakers from which on it is, too.")] = 1,
     assume_consent: Annotated[str, typer.Option(help="A reason that stands for all speakers' consent.")] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -46,8 +44,7 @@ def up(
 
     _ = load(config).models  # what is missing or wrong is said now, not in the log of a run at night
     training = load_training(training_config)
-    phases = tuple(phase or ["finetune" if speaker else "pretrain"])
-    if unknown := [name for name in phases if name not in training.phases]:
+    if unknown := [name for name in phase or () if name not in training.phases]:
         raise ConfigError(f"--phase {unknown[0]} is none of {', '.join(training.phases)} ({training_config})")
     opened = Store.open(store, create=True)
     settings = up_.UpSettings(
@@ -56,10 +53,8 @@ def up(
         config=_absolute(config),
         consent=assume_consent,
         training=_absolute(training_config),
-        phases=phases,
+        phases=tuple(phase or ()),
         speakers=tuple(speaker or ()),
-        new_minutes=new_minutes,
-        new_speakers=new_speakers,
     )
     state = up_.up(opened, settings, lambda words: None if as_json else print(words, file=sys.stderr))
     if as_json:

@@ -46,13 +46,10 @@ class UpSettings:
     """A reason that stands for every speaker's consent; empty = there is none."""
     training: str = "default"
     """Config of a training."""
-    phases: tuple[str, ...] = ("finetune",)
+    phases: tuple[str, ...] = ()
+    """Of it; empty = finetune where speakers are named, else pretrain."""
     speakers: tuple[str, ...] = ()
-    """The target of a training; empty = everybody."""
-    new_minutes: float = 10.0
-    """Of new speech, from which on a new corpus version is trained on."""
-    new_speakers: int = 1
-    """The same by speakers: either is enough."""
+    """Whose voice is trained; empty = everybody's."""
 
     def variables(self) -> dict[str, Any]:
         """The Prefect variables that flows/prefect.yaml names."""

@@ -68,7 +68,7 @@ class Watcher:
         }
         new = [key for key, stamp in stamps.items() if self.told.get(key) != stamp]
         settled = [key for key in new if now - self._seen[key][1] >= self.settle]
-        if not settled:
+        if not settled or not listing.audio:  # consents and transcripts of nothing
             self._first = None
             return None
         self._first = now if self._first is None else self._first

@@ -1,17 +1,16 @@
 """The Prefect server behind a refresh: what stands in its history, what the dashboard shows, and that schedules run."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served import CHROMIUM, ask, page
 from standing import NAMES, Standing
 
 from flows.server import PrivateServer
@@ -20,14 +19,6 @@ from storage.store import Store
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-
-
-def ask(api: str, path: str, **body: Any) -> Any:
-    """POST to the server's API."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
 
 
 @pytest.fixture(scope="module")
@@ -104,34 +95,14 @@ def test_the_artifacts_of_the_run(served: tuple[Standing, str]) -> None:
     assert standing.summary["report"] in text
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1500,1300",
-    "--virtual-time-budget=60000",
-)
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_dashboard_shows_the_run(served: tuple[Standing, str], tmp_path: Path) -> None:
     """The page of the run, with its artifacts, as a browser without a network renders it."""
     _, url = served
     run = flow_runs(f"{url}/api")["refresh"]
-    page, wanted = "", ("refresh · 3 speakers · v1", "version:1", "refresh-outcomes", "refresh-speakers")
-    for attempt in range(3):  # on a busy machine the page can be slower than the browser's patience
-        command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / str(attempt)}", "--dump-dom"]
-        address = f"{url}/v2/runs/flow-run/{run['id']}?tab=Artifacts"
-        page = subprocess.run([*command, address], capture_output=True, text=True, timeout=180, check=True).stdout
-        if all(words in page for words in wanted):
-            break
-    assert [words for words in wanted if words not in page] == []
+    wanted = ("refresh · 3 speakers · v1", "version:1", "refresh-outcomes", "refresh-speakers")
+    shown = page(f"{url}/v2/runs/flow-run/{run['id']}?tab=Artifacts", wanted, tmp_path)
+    assert [words for words in wanted if words not in shown] == []
 
 
 DEPLOYMENT = """

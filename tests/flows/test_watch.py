@@ -87,6 +87,17 @@ def test_what_is_not_announced_stays_to_be(inbox: Path) -> None:
     assert [a.files for _, a in run(watcher(inbox), 0, 20)] == [1]
 
 
+def test_consents_and_transcripts_wait_for_audio(inbox: Path) -> None:
+    watching = watcher(inbox)
+    (inbox / "consents.csv").write_text("speaker,consent\n")
+    (inbox / "ann" / "one.txt").write_text("what is said")
+    assert run(watching, 0, 20) == []
+    (inbox / "ann" / "one.wav").write_bytes(b"one")
+    assert [a.files for _, a in run(watching, 20, 20)] == [3]
+    (inbox / "consents.csv").write_text("speaker,consent\nann,yes\n")
+    assert [a.files for _, a in run(watching, 40, 20)] == [1]
+
+
 def test_hidden_and_temporary_names_are_nothing(inbox: Path) -> None:
     for name in (".a.wav", "b.wav.part", "c.wav~", ".0123.part"):
         (inbox / "ann" / name).write_bytes(b"x")

@@ -88,13 +88,13 @@ class TrainingBoard:
                 client.update_artifact(id_, ArtifactUpdate(data=data[name], description=said))
 
     def describe(self) -> str:
-        """One line: "step 120 of 1000, loss 3.21 ▇▅▃▂▁, 4.1 examples/s"."""
+        """One line: "loss 3.21 ▇▅▃▂▁, step 120 of 1000, 4.1 examples/s"; a card of the run's page shows its start."""
         assert self.latest is not None
         loss = self.series["loss"]
         speed = f"{self.latest.examples_per_s:.3g} examples/s, {self.latest.audio_per_s:.3g} s of speech a second"
-        course = f"loss {loss[-1][1]:.4g} {sparkline(loss)}"
-        ended = f"{self._said}; " if self._said else ""
-        return f"{ended}step {self.latest.step} of {self.latest.steps}, {course}, {speed}"
+        course = f"loss {loss[-1][1]:.4g} {sparkline(loss, 10)}"
+        ended = f"; {self._said}" if self._said else ""
+        return f"{course}, step {self.latest.step} of {self.latest.steps}, {speed}{ended}"
 
     def table(self) -> list[dict[str, object]]:
         """A row for each term: first, lowest and last value, and the last one of the validation set."""

@@ -82,7 +82,7 @@ def test_the_board_knows_first_lowest_and_last() -> None:
         {"loss": "mel", "first": 3.0, "lowest": 1.0, "last": 2.0, "validation": 1.5},
         {"loss": "kl", "first": 0.5, "lowest": 0.5, "last": 0.5, "validation": ""},
     ]
-    assert board.describe().startswith("step 3 of 100, loss 2.5 █▁▅, 4 examples/s")
+    assert board.describe().startswith("loss 2.5 █▁▅, step 3 of 100, 4 examples/s")
 
 
 def test_the_loss_is_what_the_training_says_or_the_sum() -> None:

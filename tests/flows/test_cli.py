@@ -111,9 +111,10 @@ JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
 
 
 def test_the_json_of_every_command_is_tested() -> None:
-    """`refresh` and `forget` are in test_refresh.py, `speak` in test_speak.py."""
+    """The others are in test_refresh.py, test_speak.py, test_retrain.py and test_up.py."""
     have = {words for words, command in commands() if any("--json" in p.opts for p in command.params)}
-    assert have == JSON_CALLS.keys() | {("refresh",), ("forget",), ("speak",)}
+    elsewhere = {("refresh",), ("forget",), ("speak",), ("train",), ("up",), ("upload",)}
+    assert have == JSON_CALLS.keys() | elsewhere
 
 
 @pytest.mark.parametrize("words", JSON_CALLS)

@@ -94,7 +94,9 @@ def artifacts(cli: Any, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, standing: Standing, tmp_path: Path) -> None:
-    done = cli(*words(standing, "--json")).json
+    ran = cli(*words(standing, "--json"))
+    assert ran.err == ""
+    done = ran.json
     assert (done["voice"], done["version"], done["trained"], done["verdict"]) == ("ann", 1, True, "Forced")
     assert [(t["network"], t["phase"], t["outcome"], t["steps"]) for t in done["trainings"]] == [
         ("s2", "finetune", "finished", 8),

@@ -9,9 +9,9 @@ Losses of a part are scaled so that the mean over the parts of a step is the los
 others examples, since their pieces are equally long.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, distributed, nn
@@ -39,6 +39,8 @@ from model.training.settings import S2Settings
 from model.training.speaker_loss import SpeakerEncoder, speaker_loss
 from storage.errors import ConfigError
 
+Draw: TypeAlias = Callable[[Batch, int, int], tuple[Tensor, Tensor]]
+"""(batch, hidden, frames) -> noise float32 [batch, hidden, frames], place float32 [batch], 0..1."""
 S2, DISCRIMINATOR = "s2", "discriminator"
 TEXT = ("enc_p.text_embedding.", "enc_p.encoder_text.", "enc_p.mrte.")
 """What reads text: it learns more slowly, so that a small corpus does not spoil the pronunciation."""
@@ -58,7 +60,8 @@ class S2Objective:
 
     `network` must have its posterior encoder; what does not require a gradient in it is not trained. Without
     `discriminators` there is no adversarial and no feature loss. `speaker_encoder` judges voices, where
-    `settings.speaker_weight` is above 0. `notes`: how the training starts, for its log.
+    `settings.speaker_weight` is above 0. `notes`: how the training starts, for its log. `draw`: the posterior's noise
+    and the place of the piece.
 
     Raises ConfigError: the network cannot be trained, or a loss lacks what it needs.
     """
@@ -72,6 +75,7 @@ class S2Objective:
         settings: S2Settings,
         speaker_encoder: SpeakerEncoder | None = None,
         notes: tuple[str, ...] = (),
+        draw: Draw | None = None,
     ) -> None:
         if not hasattr(network, "enc_q"):
             raise ConfigError("this s2 has no posterior encoder (enc_q): it speaks, but cannot be trained")
@@ -93,6 +97,7 @@ class S2Objective:
         self.needs = frozenset(name for name, needed in wanted.items() if needed)
         self._mel, self._pitch, self._speaker = LogMel(), PitchLoss(), speaker_encoder
         self._kept: _Rendered | None = None
+        self._draw = draw or drawn
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
         """AdamW for both, with the constants of GPT-SoVITS; what reads text at `text_rate` of the rate."""
@@ -155,13 +160,10 @@ class S2Objective:
         config = self._network.config
         found = {S2: Checkpoint("s2", config.version, merged_state(self._network), header(config), lineage=lineage)}
         if DISCRIMINATOR in self.modules:
-            version = "v2" if config.version == "v2" else "v2Pro"  # v2ProPlus has those of v2Pro
             judges = self.modules[DISCRIMINATOR]
-            weights = judges.state_dict()
-            # they may have come from a file with other periods
-            config = replace(config, periods=tuple(judge.period for judge in judges.discriminators[1:]))
+            version = "v2" if config.version == "v2" else "v2Pro"  # v2ProPlus has those of v2Pro
             found["s2_discriminator"] = Checkpoint(
-                "s2_discriminator", version, weights, header(config), lineage=lineage
+                "s2_discriminator", version, judges.state_dict(), header(judges.config), lineage=lineage
             )
         return found
 
@@ -193,7 +195,7 @@ class S2Objective:
             wave, content = pad(wave, (0, short * HOP)), pad(content, (0, short + config.segment % 2))
         mel = self._mel.to(wave.device)
         spectrogram = mel.spectrogram(wave, batch.lengths)
-        noise, uniform = drawn(batch, config.hidden, spectrogram.shape[-1])
+        noise, uniform = self._draw(batch, config.hidden, spectrogram.shape[-1])
         rendering = self.modules[S2](
             content,
             spectrogram,

@@ -135,7 +135,8 @@ def _hears(network: Synthesizer, dims: int, path: str) -> None:
     if network.config.ssl_dim != dims:
         raise ConfigError(
             f"{path} hears content features of {network.config.ssl_dim} dimensions, the corpus has {dims}: refresh it "
-            "with the content encoder of that checkpoint (content.engine and content.model), or train from scratch (start_s2 empty)"
+            "with the content encoder of that checkpoint (content.engine, content.model), or train from scratch "
+            "(start_s2 = '')"
         )
 
 

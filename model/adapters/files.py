@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -173,6 +173,22 @@ def read(folder: Path | str) -> Adapter:
     return Adapter(
         about["network"], about["base"], rank, alpha, targets, _tensors(folder / WEIGHTS), about["lineage"], folder
     )
+
+
+def of_voice(folders: Iterable[Path | str]) -> dict[Network, Adapter]:
+    """The adapters of one voice, one for s1, one for s2, or both.
+
+    Raises CheckpointError as `read`, ConfigError for no folder or two of one network.
+    """
+    found: dict[Network, Adapter] = {}
+    for folder in folders:
+        adapter = read(folder)
+        if other := found.get(adapter.network):
+            raise ConfigError(f"{other.folder} and {folder} are both adapters of {adapter.network}: give one of them")
+        found[adapter.network] = adapter
+    if not found:
+        raise ConfigError("no adapter: a voice has one of s1, one of s2, or both")
+    return found
 
 
 def _settings(path: Path) -> tuple[tuple[str, ...], int, float]:

@@ -1,49 +1,124 @@
 """Everything a voice needs, from files: the models ready to speak, in the precision that fits the machine."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from torch import nn
+
+from model.adapters.files import load, of_voice
+from model.adapters.lora import merge
+from model.checkpoints.checkpoint import read
 from model.checkpoints.loading import load_s1, load_s2
-from model.content import Encoder
+from model.content import Encoder, Mfcc
 from model.device import Wanted, place
 from model.hub import resolve
+from model.s1.decoder import Text2Semantic
 from model.s1.engines import Precision, engine
+from model.s1.prefix import Engine
 from model.s2.inference import prepared
+from model.s2.synthesizer import Synthesizer
+from model.speaking.bank import VoiceBank
+from model.speaking.reference import Content
 from model.speaking.voice import Voice
 from model.text.bert import BertFeatures
+from model.training.settings import Network
 from storage.errors import ConfigError
 
 SETTING = "--content"
+HUBERT = "TencentGameMate/chinese-hubert-base"
+"""What the checkpoints of GPT-SoVITS were trained with."""
+MFCC = "mfcc"
+VOICE = "voice"
 
 
 def load_voice(
     s1: Path | str,
     s2: Path | str,
     *,
-    content: str,
+    content: str = "",
     bert: str = "",
     precision: str = "auto",
     device: Wanted = "auto",
+    adapters: Iterable[Path | str] = (),
 ) -> Voice:
     """Two checkpoints, official or ours, and the models by hub id or folder. Nothing is downloaded.
 
+    `content`: the encoder that s2 was trained with, by hub id or folder, or "mfcc"; empty = the one that the checkpoint
+    of s2 names, else the HuBERT of GPT-SoVITS.
     `precision`: auto (what is fastest here), float32, bfloat16, float16 (a GPU), or int8 (s1 on a CPU; s2 is then as
     with auto). The content encoder and the reference are always computed in float32: it is done once for a voice.
+    `adapters`: folders of adapters that are added to the weights, one of s1, one of s2, or both.
 
     Raises:
-        CheckpointError: a file is no checkpoint of that kind.
+        CheckpointError: a file is no checkpoint of that kind; an adapter is damaged or was made for another base.
         ModelMissing: `content` or `bert` is not on this machine; the message names the command that fetches it.
         ConfigError: a precision that this machine does not have; models that do not fit each other.
     """
+    loaded = _loaded(s1, s2, content, bert, precision, device)
+    if folders := list(adapters):
+        networks: dict[Network, nn.Module] = {"s1": loaded.s1, "s2": loaded.s2}
+        for network, adapter in of_voice(folders).items():
+            load(networks[network], adapter, VOICE)
+            merge(networks[network])
+    return Voice(loaded.engine(loaded.s1), loaded.renderer(loaded.s2), loaded.content, loaded.bert)
+
+
+def load_bank(
+    s1: Path | str,
+    s2: Path | str,
+    *,
+    content: str = "",
+    bert: str = "",
+    precision: str = "auto",
+    device: Wanted = "auto",
+    keep: int = 2,
+) -> VoiceBank:
+    """A base for several voices; `keep`: of how many the engines are held. All else as in `load_voice`."""
+    loaded = _loaded(s1, s2, content, bert, precision, device)
+    return VoiceBank(loaded.s1, loaded.s2, loaded.engine, loaded.renderer, loaded.content, loaded.bert, keep)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """Networks as their files have them, and what makes them ready to speak; both take over what they are given."""
+
+    s1: Text2Semantic
+    s2: Synthesizer
+    engine: Callable[[Text2Semantic], Engine]
+    renderer: Callable[[Synthesizer], Synthesizer]
+    content: Content
+    bert: BertFeatures | None
+
+
+def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: str, device: Wanted) -> _Loaded:
     if precision not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
     where = place(device, "float32")
     rendering = place(device, "float32" if precision in ("float32", "reference") else "auto")
-    encoder = Encoder.load(resolve(content, SETTING), -1, where)
-    spoken = load_s1(s1).to(where.device)
-    return Voice(
-        engine(spoken, precision),  # type: ignore[arg-type]  # checked above
-        prepared(load_s2(s2), rendering),
+    synthesizer, trained_with = _s2(s2)
+    name = content or trained_with
+    encoder: Content = Mfcc() if name == MFCC else Encoder.load(resolve(name, SETTING), -1, where)
+    spoken = load_s1(s1)
+    if spoken.config.codes != synthesizer.config.codebook:
+        raise ConfigError(
+            f"{s1} speaks {spoken.config.codes} codes, {s2} has {synthesizer.config.codebook}: give an s1 that was "
+            "trained with this s2"
+        )
+    return _Loaded(
+        spoken,
+        synthesizer,
+        lambda module: engine(module.to(where.device), precision),  # type: ignore[arg-type]  # checked above
+        lambda module: prepared(module, rendering),
         encoder,
         BertFeatures(bert, where.device) if bert else None,
     )
+
+
+def _s2(path: Path | str) -> tuple[Synthesizer, str]:
+    """The network, and the name of the content encoder it was trained with."""
+    checkpoint = read(path)
+    module = load_s2(checkpoint)
+    usual = MFCC if module.config.ssl_dim == Mfcc.dims else HUBERT
+    return module, str(checkpoint.lineage.get("content") or usual)

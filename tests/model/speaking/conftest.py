@@ -1,5 +1,6 @@
 """Small voices: the networks of v2 with random weights that are functions of their names, in sizes that run at once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,15 @@ S2 = S2Config(
     flow_layers=2,
     upsample_channels=64,
 )
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other after every small layer: on a busy machine that is fifty times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

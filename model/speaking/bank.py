@@ -1,0 +1,122 @@
+"""Several voices on one loaded base: adapters beside s1 and s2, and the engines of those that spoke last.
+
+    bank = load_bank("s1.ckpt", "s2.pth")
+    bank.add("anna", ["voices/anna/s1", "voices/anna/s2"])     # folders of adapters
+    anna = bank.voice("anna")                                  # a `Voice`
+
+The engines that are fast on a CPU pack the weights when they are made, so a switch between two voices is no switch of
+matrices: the engines of a voice are made from base and adapter when it is first asked for, and `keep` of them are held
+for each network. What a voice has no adapter for is the base's, and shared.
+"""
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from torch import nn
+
+from model.adapters import lora
+from model.adapters.files import checked, load, of_voice
+from model.s1.decoder import Text2Semantic
+from model.s1.prefix import Engine
+from model.s2.synthesizer import Synthesizer
+from model.speaking.reference import Content
+from model.speaking.voice import Voice
+from model.text.bert import BertFeatures
+from model.training.settings import Network
+from storage.errors import ConfigError
+
+BASE = ""
+"""Name of the voice without adapters."""
+
+
+class VoiceBank:
+    """Threads may share it; a voice that was handed out goes on speaking whatever happens here."""
+
+    def __init__(
+        self,
+        s1: Text2Semantic,
+        s2: Synthesizer,
+        engine: Callable[[Text2Semantic], Engine],
+        renderer: Callable[[Synthesizer], Synthesizer],
+        content: Content,
+        bert: BertFeatures | None = None,
+        keep: int = 2,
+    ) -> None:
+        """The networks are taken over and kept in float32; `engine` and `renderer` take over the copies they are given.
+
+        Raises ConfigError unless `keep` is 1 or more.
+        """
+        if keep < 1:
+            raise ConfigError(f"keep = {keep}: a bank holds the engines of 1 voice or more")
+        self.content, self.bert, self.keep = content, bert, keep
+        self._bases: dict[Network, nn.Module] = {"s1": s1, "s2": s2}
+        self._engine, self._renderer = engine, renderer
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._renderers: OrderedDict[str, Synthesizer] = OrderedDict()
+        self._voices: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """Of the voices with adapters, in the order in which they came."""
+        return list(self._voices)
+
+    def add(self, name: str, folders: Iterable[Path | str]) -> None:
+        """A voice from the folders of its adapters, one for s1, one for s2, or both; nothing is computed yet.
+
+        Raises:
+            CheckpointError: a folder is no adapter, or one of another base; nothing is added then.
+            ConfigError: there is a voice of that name, no folder, or two for one network.
+        """
+        with self._lock:
+            if name in self._voices:
+                raise ConfigError(f"voice {name!r}: there is one of that name; remove it first, or take another name")
+            adapters = of_voice(folders)
+            for network, adapter in adapters.items():
+                checked(self._bases[network], adapter)
+            for network, adapter in adapters.items():
+                load(self._bases[network], adapter, name)
+            self._voices.append(name)
+
+    def voice(self, name: str = BASE) -> Voice:
+        """A voice ready to speak; a second or two where its engines are not among those held.
+
+        A reference of one voice serves all voices of the bank, as long as no adapter changes the reference encoder.
+
+        Raises ConfigError for a name that was not added.
+        """
+        with self._lock:
+            if name != BASE and name not in self._voices:
+                raise ConfigError(f"no voice {name!r}; there are: {', '.join(self._voices) or 'none'}")
+            own: dict[Network, str] = {
+                network: name if name in lora.names(base) else BASE for network, base in self._bases.items()
+            }
+            if own["s1"] not in self._engines:
+                self._engines[own["s1"]] = self._engine(self._copy("s1", own["s1"]))
+            if own["s2"] not in self._renderers:
+                self._renderers[own["s2"]] = self._renderer(self._copy("s2", own["s2"]))
+            self._engines.move_to_end(own["s1"])
+            self._renderers.move_to_end(own["s2"])
+            for held in (self._engines, self._renderers):
+                while len(held) > self.keep:
+                    held.popitem(last=False)
+            return Voice(self._engines[own["s1"]], self._renderers[own["s2"]], self.content, self.bert)
+
+    def remove(self, name: str) -> None:
+        """Forget a voice, its adapters and its engines. Raises ConfigError for a name that was not added."""
+        with self._lock:
+            if name not in self._voices:
+                raise ConfigError(f"no voice {name!r} to remove; there are: {', '.join(self._voices) or 'none'}")
+            self._voices.remove(name)
+            self._engines.pop(name, None)
+            self._renderers.pop(name, None)
+            for base in self._bases.values():
+                if name in lora.names(base):
+                    lora.remove(base, name)
+
+    def _copy(self, network: Network, name: str) -> nn.Module:
+        """The network with an adapter added to its weights, or without any; the base is left as it is."""
+        return lora.merge(copy.deepcopy(self._bases[network]), name)

@@ -5,6 +5,7 @@ differ by a factor of a hundred, and a distance would hear the loudest alone. Bo
 Centres: k-means++ (Arthur and Vassilvitskii 2007) and Lloyd's iterations. Everything is a function of points and seed.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -105,7 +106,9 @@ def kmeans(points: Tensor, count: int, seed: int) -> Centres:
 
 
 def _spread(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """k-means++: each centre is a point drawn with the square of its distance to the centres before it."""
+    """Greedy k-means++ (Arthur and Vassilvitskii, SODA 2007): each centre is a point drawn with the square of its
+    distance to the centres before it; of 2 + log(count) such points the one that brings all points nearest."""
+    trials, lengths = 2 + int(math.log(count)), points.square().sum(-1)
     chosen = [int(torch.randint(len(points), (1,), generator=generator))]
     distances = torch.full((len(points),), torch.inf, device=points.device)
     while True:
@@ -117,8 +120,11 @@ def _spread(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
             others = torch.randn(count - len(chosen), points.shape[1], generator=generator).to(points.device)
             others = points.mean(0) + 3 * points.std(0, correction=0) * others
             return torch.cat([points[chosen], others])
-        aim = float(torch.rand((), generator=generator, dtype=torch.float64)) * float(sums[-1])
-        chosen.append(min(int(torch.searchsorted(sums, aim, right=True)), len(points) - 1))
+        aims = torch.rand(trials, generator=generator, dtype=torch.float64).to(points.device) * sums[-1]
+        drawn = torch.searchsorted(sums, aims, right=True).clamp(max=len(points) - 1)
+        apart = lengths[:, None] - 2 * points @ points[drawn].T + lengths[drawn]
+        left = torch.minimum(apart.clamp(min=0), distances[:, None]).sum(0)
+        chosen.append(int(drawn[left.argmin()]))
 
 
 def _assigned(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,11 +30,11 @@ setup: $(INSTALLED) ## .venv with everything that the demo and the tests need
 demo: $(INSTALLED) ## synthesise a corpus and refresh it three times
 	$(VENV)/bin/voicemill demo
 
-test: lint types ## ruff, mypy --strict and every test but gpu: under 30 minutes on 2 cores
-	$(RUN) -m pytest -m "not gpu" --durations=15
+test: check ## ruff, mypy --strict and every test but gpu: under 40 minutes on 2 cores
+	$(RUN) -m pytest -m "(slow or realdata) and not gpu" --durations=15
 
-check: lint types ## the quick part of it: under 3 minutes
-	$(RUN) -m pytest -m "not gpu and not slow and not realdata"
+check: lint types ## the quick part of it, on all cores
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not gpu and not slow and not realdata" -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff: rules and format
 	$(RUN) -m ruff check .

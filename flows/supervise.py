@@ -169,6 +169,8 @@ class Supervisor:
         """Look after everything, until stopped."""
         while True:
             time.sleep(LOOK)
+            if not (self.store.root / "store.json").exists():
+                raise Stopped  # somebody removed the store: nothing is to be made there again
             if self.server is not None and running(self.store) is None:
                 print("the server is gone: starting it again", flush=True)
                 port = self.server.port
@@ -201,7 +203,9 @@ class Supervisor:
         processes.end(self.store, GRACE)
         if self.server is not None:
             self.server.stop()
-        self.note(ready=False)
+        self.children = []
+        if (self.store.root / "store.json").exists():
+            self.note(ready=False)
 
 
 def _last_port(store: Store) -> int:

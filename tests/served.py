@@ -20,7 +20,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1500,1300",
-    "--virtual-time-budget=60000",
 )
 
 
@@ -32,13 +31,23 @@ def ask(api: str, path: str, **body: Any) -> Any:
         return json.load(answer)
 
 
-def page(address: str, wanted: Iterable[str], folder: Path) -> str:
-    """The page as Chromium renders it; asked for again while words are missing: a busy machine can be too slow."""
+def page(address: str, wanted: Iterable[str], folder: Path, budget: int = 60) -> str:
+    """The page as Chromium renders it; asked for again while words are missing: a busy machine can be too slow.
+
+    `budget`: seconds that the page believes to pass. The page of a run in progress asks the server all that time.
+    """
     found = ""
     for attempt in range(3):
-        command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / str(attempt)}", "--dump-dom", address]
+        command = [
+            str(CHROMIUM),
+            *FLAGS,
+            f"--virtual-time-budget={budget}000",
+            f"--user-data-dir={folder / str(attempt)}",
+            "--dump-dom",
+            address,
+        ]
         with suppress(subprocess.TimeoutExpired):
-            found = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+            found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
         if all(words in found for words in wanted):
             break
     return found

@@ -40,13 +40,15 @@ class EightBits:
 
 
 class GraphEngine:
-    """See `model.s1.prefix.Engine`. Holds 250 MB in 8 bits; the model that it is made from can be dropped."""
+    """See `model.s1.prefix.Engine`. Holds 270 MB in 8 bits; the model that it is made from can be dropped."""
 
     eight: EightBits | None = None
     """None in float32."""
 
     def __init__(self, model: Text2Semantic, bits: Bits, threads: int) -> None:
-        """Takes one or two seconds for the v2 size. `threads`: those of the graph, 1 or more.
+        """Takes some two seconds for the v2 size in 8 bits, most of them to measure the scales of the cache.
+
+        `threads`: those of the graph, 1 or more; the prefix is read by PyTorch's in 8 bits.
 
         Raises ConfigError where the installed ONNX Runtime is too old, or for sizes that its operators do not take.
         """

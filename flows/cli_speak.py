@@ -81,17 +81,20 @@ def speak(
         [str(path) for path in reference], reference_text, reference_language or language, embeddings
     )
     loaded = time.perf_counter()
+    said: dict[str, object]
     if stream or out == "-":
-        first, seconds = _stream(voice.stream(line, like, options), out, loaded)
-        said: dict[str, object] = {"first_audio_s": round(first, 3)}
+        chunks = voice.stream(line, like, options)
+        first, seconds = _stream(chunks, out, loaded)
+        pieces, said = chunks.pieces, {"first_audio_s": round(first, 3)}
     else:
         from storage.notice import write_speech
 
         speech = voice.speak(line, like, options)
         write_speech(out, speech.wave, speech.rate)
-        seconds, said = speech.seconds, {"pieces": [asdict(piece) for piece in speech.pieces]}
-        _complain(speech.pieces)
+        seconds, pieces, said = speech.seconds, speech.pieces, {}
+    _complain(pieces)
     took, load = time.perf_counter() - loaded, loaded - began
+    said |= {"pieces": [asdict(piece) for piece in pieces]}
     said |= {"out": out, "seconds": round(seconds, 3), "load_s": round(load, 2), "speak_s": round(took, 2)}
     said["real_time_factor"] = round(took / seconds, 3)
     words = (

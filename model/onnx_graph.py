@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 MICROSOFT = "com.microsoft"
 """The domain of the operators that ONNX Runtime adds."""
 IR_VERSION, OPERATORS = 8, 17
-TYPES = {np.dtype(name): number for name, number in [("float32", 1), ("uint8", 2), ("int32", 6), ("int64", 7)]}
+TYPES = {
+    np.dtype(name): number for name, number in [("float32", 1), ("uint8", 2), ("int8", 3), ("int32", 6), ("int64", 7)]
+}
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
 
 
@@ -25,7 +27,12 @@ class Graph:
         self._fields: list[bytes] = [_bytes(2, b"graph")]
 
     def node(
-        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **attributes: int | float
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        domain: str = "",
+        **attributes: int | float | str,
     ) -> None:
         """One node; an input "" is one that is left out."""
         parts = [_bytes(1, name.encode()) for name in inputs] + [_bytes(2, name.encode()) for name in outputs]
@@ -55,8 +62,10 @@ class Graph:
         return b"".join([_integer(1, IR_VERSION), *imports, _bytes(7, b"".join(self._fields))])
 
 
-def _attribute(name: str, value: int | float) -> bytes:
-    if isinstance(value, float):
+def _attribute(name: str, value: int | float | str) -> bytes:
+    if isinstance(value, str):
+        content = _bytes(4, value.encode()) + _integer(20, 3)
+    elif isinstance(value, float):
         content = _key(2, _FIXED32) + struct.pack("<f", value) + _integer(20, 1)
     else:
         content = _integer(3, value) + _integer(20, 2)

@@ -18,7 +18,7 @@ auto       int8 on a CPU, what the GPU multiplies best on a GPU
 reference  PyTorch in the dtype of the weights, as in training; slow on a CPU
 float32    on a CPU an ONNX Runtime graph, the same to 1e-5 as the reference, and faster
 bfloat16   PyTorch, with a copy of the weights in it; float16 likewise, on a GPU only
-int8       on a CPU: an ONNX Runtime graph with weights of 8 bits, the fastest
+int8       on a CPU: an ONNX Runtime graph with weights, keys and values of 8 bits, the fastest
 """
 
 

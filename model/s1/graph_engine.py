@@ -1,13 +1,15 @@
 """The fast engine: s1 on a CPU as one ONNX Runtime graph.
 
-Why. A step multiplies one vector with every weight: 302 MB in float32, 77 MB in 8 bits. And its 200 nodes cost a
-microsecond or two each, where as many PyTorch calls cost five to ten. `tests/bench/s1_speed.py` compares the ways.
+Why. A step multiplies one vector with every weight and reads all keys and values: 302 and 30 MB in float32 for 300
+positions, 77 and 8 MB in 8 bits. And its 200 nodes cost a microsecond or two each, where as many PyTorch calls cost
+five to ten. `tests/bench/s1_speed.py` compares the ways. In 8 bits `EightBitReader` reads the prefix.
 
 Memory for keys and values is taken once and written in place: the graph's input and output are bound to the same
 buffer. Rows of a batch each fill their own part of it from its start, so none waits for another.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.s1.cache_scales import cache_scales
 from model.s1.decoder import Front, Text2Semantic, plain_mask
+from model.s1.eight_bit_reader import LEVELS, EightBitReader
 from model.s1.graph import Bits, graph_of
 from model.s1.prefix import Prefix
 from storage.errors import ConfigError
@@ -26,13 +30,27 @@ OLDEST = (1, 29, 1)
 """The first ONNX Runtime whose `GroupQueryAttention` can see in both directions."""
 
 
+@dataclass(frozen=True, eq=False)
+class EightBits:
+    """What an engine of 8 bits has besides its graph."""
+
+    reader: EightBitReader
+    scales: Tensor
+    """Of the cache: float32 [layers, 2, heads, 1, dim / heads]."""
+
+
 class GraphEngine:
-    """See `model.s1.prefix.Engine`. Holds 170 MB in 8 bits; the model that it is made from can be dropped."""
+    """See `model.s1.prefix.Engine`. Holds 270 MB in 8 bits; the model that it is made from can be dropped."""
+
+    eight: EightBits | None = None
+    """None in float32."""
 
     def __init__(self, model: Text2Semantic, bits: Bits, threads: int) -> None:
-        """Takes a second for the v2 size. `threads`: those that work on a step, 1 or more.
+        """Takes some two seconds for the v2 size in 8 bits, most of them to measure the scales of the cache.
 
-        Raises ConfigError where the installed ONNX Runtime is too old, or for widths that cannot be rounded in blocks.
+        `threads`: those of the graph, 1 or more; the prefix is read by PyTorch's in 8 bits.
+
+        Raises ConfigError where the installed ONNX Runtime is too old, or for sizes that its operators do not take.
         """
         import onnxruntime
 
@@ -45,8 +63,13 @@ class GraphEngine:
         options.log_severity_level = 3
         # threads take their share of a product in ever smaller pieces, so that neither waits long for the other
         options.add_session_config_entry("session.dynamic_block_base", "8")
+        scales = None
+        if bits == 8:
+            reader = EightBitReader(model)
+            measured = cache_scales(reader, self.front)
+            self.eight, scales = EightBits(reader, measured[:, :, :, None]), measured.numpy()
         providers = ["CPUExecutionProvider"]
-        self.session = onnxruntime.InferenceSession(graph_of(model, bits), options, providers=providers)
+        self.session = onnxruntime.InferenceSession(graph_of(model, scales), options, providers=providers)
 
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "GraphDecoding":
         """See `model.s1.prefix.Engine`."""
@@ -61,12 +84,12 @@ class GraphDecoding:
 
     def __init__(self, engine: GraphEngine, prefixes: Sequence[Prefix], room: int) -> None:
         config, rows = engine.config, len(prefixes)
-        self.front, self.session = engine.front, engine.session
+        self.front, self.session, self.eight = engine.front, engine.session, engine.eight
         sizes = [len(prefix.phones) + len(prefix.prompt) for prefix in prefixes]
         longest = max(sizes) + room
         # zeros are a fresh mapping: a page is taken when it is written, so room that is never reached costs nothing
         shape = (config.layers, 2, rows, config.heads, longest, config.dim // config.heads)
-        self.cache = np.zeros(shape, np.float32)
+        self.cache = np.zeros(shape, np.float32 if self.eight is None else np.int8)
         self.scores = np.zeros((rows, 1, config.vocabulary), np.float32)
         self.logits = torch.from_numpy(self.scores)[:, 0]
         for row, prefix in enumerate(prefixes):
@@ -82,7 +105,9 @@ class GraphDecoding:
         self.known, self.total = np.array(sizes, np.int32) - 1, np.array(max(sizes), np.int32)
         self.last = np.zeros(1, np.int64)
         self.binding = self._bound(slice(None))
-        _inputs(self.binding, {"x": self.x.numpy(), "known": self.known, "total": self.total, "last": self.last})
+        _inputs(self.binding, {"x": self.x.numpy(), "known": self.known, "total": self.total})
+        if self.eight is None:
+            _inputs(self.binding, {"last": self.last})
 
     def _bound(self, rows: slice) -> Any:
         """Keys, values and logits of `rows`."""
@@ -98,9 +123,21 @@ class GraphDecoding:
         bert = None if prefix.bert is None else prefix.bert.float().cpu()[None]
         phones, prompt = prefix.phones.cpu()[None], prefix.prompt.cpu()[None]
         x = torch.cat([self.front.text(phones, bert), self.front.audio(prompt)], 1).contiguous()
+        if (eight := self.eight) is None:
+            self._run(row, x, len(prefix.phones))
+            return
+        cache = torch.from_numpy(self.cache)[:, :, row, :, : x.shape[1]]
+
+        def keep(layer: int, kept: Tensor) -> None:
+            cache[layer] = kept.div_(eight.scales[layer]).round_().clamp_(-LEVELS, LEVELS)
+
+        self.logits[row] = eight.reader.read(x[0], len(prefix.phones), keep)
+
+    def _run(self, row: int, x: Tensor, phones: int) -> None:
+        """The graph of float32, over a whole prefix [1, time, dim]."""
         size = x.shape[1]
         hidden = torch.zeros(1, 1, size, size)
-        if (mask := plain_mask(phones.shape[1], prompt.shape[1], x.device)) is not None:
+        if (mask := plain_mask(phones, size - phones, x.device)) is not None:
             hidden.masked_fill_(~mask, HIDDEN)
         given = {"x": x.numpy(), "hidden": hidden.numpy(), "last": np.array([size - 1])}
         given |= {"known": np.array([size - 1], np.int32), "total": np.array(size, np.int32)}
@@ -115,7 +152,8 @@ class GraphDecoding:
         self.step += 1
         self.known += 1
         self.total += 1
-        _inputs(self.binding, {"hidden": self.hidden[..., : int(self.total)]})
+        if self.eight is None:
+            _inputs(self.binding, {"hidden": self.hidden[..., : int(self.total)]})
         self.session.run_with_iobinding(self.binding)
 
 

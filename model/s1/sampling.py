@@ -51,7 +51,7 @@ def penalised(logits: Tensor, seen: Tensor, sampling: Sampling) -> Tensor:
 def probabilities(scores: Tensor, sampling: Sampling) -> Tensor:
     """Penalised logits, float32 [batch, vocabulary] (-inf = excluded) -> shares, float32, summing to 1."""
     if sampling.top_p < 1:
-        ordered, indices = scores.sort(dim=-1, descending=True)
+        ordered, indices = scores.sort(dim=-1, descending=True, stable=True)  # of equal ones the first stays
         beyond = ordered.softmax(-1).cumsum(-1) > sampling.top_p
         beyond[:, 0] = False
         scores = scores.masked_fill(torch.empty_like(beyond).scatter_(1, indices, beyond), -math.inf)

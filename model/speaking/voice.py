@@ -68,6 +68,21 @@ class Speech:
         return len(self.wave) / self.rate
 
 
+class SpeechStream(Iterator[Wave]):
+    """What is being said: chunks float32 [samples], -1..1, 32 kHz, each computed when it is asked for."""
+
+    def __init__(self, chunks: Iterator[Wave], pieces: list[Piece]) -> None:
+        self._chunks, self._pieces = chunks, pieces
+
+    def __next__(self) -> Wave:
+        return next(self._chunks)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces that were rendered to their end; all of them when the stream has ended."""
+        return tuple(self._pieces)
+
+
 @dataclass(frozen=True, eq=False)
 class _Line:
     """One piece of the text, as the models take it."""
@@ -141,25 +156,33 @@ class Voice:
             joined = np.concatenate([marker.push(joined), marker.finish()])
         return Speech(joined, tuple(pieces))
 
-    def stream(self, text: str, reference: Reference, options: SpeakOptions | None = None) -> Iterator[Wave]:
+    def stream(self, text: str, reference: Reference, options: SpeakOptions | None = None) -> SpeechStream:
         """What `speak` says, in chunks of about `options.chunk_s` as they are ready: float32 [samples], 32 kHz.
 
         The first one comes when s1 has spoken the first piece and s2 has rendered so much of it. Raises as `speak`.
         """
         options = options or SpeakOptions()
-        lines = self._lines(text, options)
-        return self._stream(lines, reference, options)
+        pieces: list[Piece] = []
+        return SpeechStream(self._stream(self._lines(text, options), reference, options, pieces), pieces)
 
-    def _stream(self, lines: list[_Line], reference: Reference, options: SpeakOptions) -> Iterator[Wave]:
+    def _stream(
+        self, lines: list[_Line], reference: Reference, options: SpeakOptions, pieces: list[Piece]
+    ) -> Iterator[Wave]:
         marker = None if options.watermark is None else Embedder(options.watermark)
         frames = max(1, round(options.chunk_s * RATE / self.s2.config.hop))
+        at = 0
         for number, line in enumerate(lines):
-            codes, _ = self._codes(line, reference, options, number)
+            codes, ended = self._codes(line, reference, options, number)
             z = self._latent(line, codes, reference, options, number)
+            begun = at
             with torch.inference_mode():
                 for chunk in self.s2.stream(z, reference.ge, frames):
+                    at += chunk.shape[-1]
                     yield from _marked(marker, chunk[0].float().cpu().numpy())
-            yield from _marked(marker, _pause(options))
+            pieces.append(_piece(line, codes, ended, begun, at - begun))
+            pause = _pause(options)
+            at += len(pause)
+            yield from _marked(marker, pause)
         if marker and len(rest := marker.finish()):
             yield rest
 

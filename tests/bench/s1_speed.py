@@ -194,7 +194,6 @@ def main() -> None:
         "PyTorch, all in 8 bits (dynamic)": Calls(model, "dynamic"),
         "graph, float32": GraphEngine(model, 32, options.threads),
         "graph, 8 bits": GraphEngine(model, 8, options.threads),
-        "graph, 4 bits": GraphEngine(model, 4, options.threads),
     }
     fast = speeds(engines, prefix, options.turns)
     print({name: round(times["best"] * 1e3, 2) for name, times in fast.items()}, "ms; comparing choices", flush=True)

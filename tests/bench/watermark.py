@@ -5,8 +5,9 @@
 Speech: the recordings of ../shared/speech/recordings. Marked: of each speaker one or more with 4 s or more at 16 kHz or
 more, at 32 kHz, at most 12 s. Cropped: 3 s at a random place, pauses included. Not marked: every recording, whole, and
 every fourth after mp3. Noise to mask: the error in each Bark band against the masked threshold of Johnston (IEEE J.
-Selected Areas in Communications 6(2), 1988), the threshold of hearing left out. Prints tables and writes
-bench/watermark.json.
+Selected Areas in Communications 6(2), 1988), the threshold of hearing left out. PESQ: wide band, ITU-T P.862.2, of the
+marked recording against the unmarked one, with mp3 for comparison; of the package `pesq`, which compiles C when it is
+installed and so is in no extra: without it, no figures. Prints tables and writes bench/watermark.json.
 """
 
 import csv
@@ -103,6 +104,28 @@ def noise_to_mask(wave: Wave, marked: Wave) -> dict[str, NDArray[np.float64]]:
     return ratios
 
 
+def pesq_of(files: list[str]) -> dict[str, dict[str, float]]:
+    """What was done to a recording -> PESQ-WB, 1 to 4.644; empty where the package is not installed."""
+    try:
+        from pesq import pesq
+    except ImportError:
+        return {}
+    scores: dict[str, list[float]] = defaultdict(list)
+    for name in files:
+        wave = load(name, 10)
+        changed = {f"watermark, {depth} dB": embed(wave, 7, Settings(depth=depth)) for depth in DEPTHS}
+        changed |= {f"mp3 {kbit} kbit/s": through_mp3(wave, kbit=kbit) for kbit in (128, 64)}
+        changed["no change but 16 bits"] = np.round(wave * 32767) / np.float32(32767)
+        for what, other in changed.items():
+            size = min(len(wave), len(other))
+            heard = [soxr.resample(x[:size], RATE, 16_000) for x in (wave, other)]
+            scores[what].append(pesq(16_000, *heard, "wb"))
+    return {
+        what: {"median": float(np.median(s)), "5 %": float(np.percentile(s, 5)), "lowest": min(s)}
+        for what, s in scores.items()
+    }
+
+
 def median_ms(job: Callable[[], Any], rounds: int = 7) -> float:
     times = []
     for _ in range(rounds):
@@ -163,6 +186,11 @@ def main() -> None:
                 f"  {attack:30s} {present.mean():7.1%} {right.mean():7.1%}   {score.min():5.1f} {np.median(score):5.1f}"
                 f"   wrong id {int((present & ~right).sum())}"
             )
+
+    result["pesq"] = pesq_of(files)
+    print("\nPESQ-WB, 4.644 = no difference:" if result["pesq"] else "\nPESQ: needs `pip install pesq` (a C compiler)")
+    for what, scores in result["pesq"].items():
+        print(f"  {what:24s}", ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
 
     settings = Settings()
     print(

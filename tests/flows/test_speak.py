@@ -68,7 +68,8 @@ def test_a_text_becomes_a_marked_file_and_its_stream_is_the_same(cli: Any, files
     found = json.loads(cli("watermark", "check", out, "--json").out)
     assert found["synthetic"]
     assert found["notice"]["software"].startswith("voicemill")
-    cli(*files.arguments, *text, "--out", streamed, "--stream")
+    flowed = cli(*files.arguments, *text, "--out", streamed, "--stream", "--json")
+    assert json.loads(flowed.out)["pieces"] == said["pieces"]
     again, _ = soundfile.read(streamed)
     assert len(again) == len(wave)
     assert np.abs(again - wave).max() < 0.05  # the bound where the renderer computes in bfloat16

@@ -38,8 +38,22 @@ def test_integers_attributes_left_out_inputs_and_microsoft_operators() -> None:
     np.testing.assert_allclose(y[0, 0], np.array([-3, -1, 1, 3]) / np.sqrt(5), atol=1e-5)
 
 
+@pytest.mark.parametrize(("direction", "expected"), [("LEFT", 8), ("RIGHT", 2)])
+def test_words_as_attributes_and_whole_numbers_of_8_bits(direction: str, expected: int) -> None:
+    graph = Graph()
+    graph.input("x", "uint8", [1])
+    graph.node("BitShift", ["x", graph.constant("by", np.array([1], np.uint8))], ["y"], direction=direction)
+    graph.output("y", "uint8", [1])
+    levels = graph.constant("levels", np.array([-128, 127], np.int8))
+    graph.node("Cast", [levels], ["z"], to=1)
+    graph.output("z", "float32", [2])
+    [y, z] = session(graph).run(None, {"x": np.array([4], np.uint8)})
+    assert y.tolist() == [expected]
+    assert z.tolist() == [-128, 127]
+
+
 def test_another_dtype_is_refused() -> None:
-    with pytest.raises(ValueError, match="dtype complex64: expected float32, uint8, int32, int64"):
+    with pytest.raises(ValueError, match="dtype complex64: expected float32, uint8, int8, int32, int64"):
         Graph().constant("c", np.zeros(1, np.complex64))
 
 

@@ -90,7 +90,7 @@ def test_rows_of_the_int8_graph_are_what_they_are_alone(
         torch.testing.assert_close(together[:, row], alone, atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize(("bits", "share"), [(32, 1e-5), (8, 0.04), (4, 0.5)])
+@pytest.mark.parametrize(("bits", "share"), [(32, 1e-5), (8, 0.06)])
 def test_logits_are_as_close_as_the_bits_allow(model: Text2Semantic, bits: Bits, share: float) -> None:
     prefixes = [random_prefix(seed, 6, 5) for seed in range(8)]
     codes = torch.randint(16, (8, 20), generator=torch.Generator().manual_seed(1))
@@ -141,14 +141,14 @@ def test_no_room_left_is_an_error(fast: GraphEngine, model: Text2Semantic) -> No
             decoding.advance(torch.tensor([1]))
 
 
-@given(st.integers(0, 99), st.sampled_from([8, 4]), st.sampled_from([16, 32, 48, 192, 256]))
-def test_rounding_is_off_by_half_a_level(seed: int, bits: int, inputs: int) -> None:
+@given(st.integers(0, 99), st.sampled_from([16, 32, 48, 192, 256]))
+def test_rounding_is_off_by_half_a_level(seed: int, inputs: int) -> None:
     weight = np.random.default_rng(seed).standard_normal((6, inputs)).astype(np.float32)
     weight[0] = 0
-    levels, scales, block = rounded(weight, bits)  # type: ignore[arg-type]
+    levels, scales, block = rounded(weight)
     assert levels.shape == (6, inputs // block, block)
-    assert 1 <= levels.min() <= levels.max() <= 2**bits - 1
-    restored = (levels.astype(np.float32) - 2 ** (bits - 1)) * scales[..., None]
+    assert 1 <= levels.min() <= levels.max() <= 255
+    restored = (levels.astype(np.float32) - 128) * scales[..., None]
     error = np.abs(restored.reshape(weight.shape) - weight).reshape(levels.shape)
     assert (error <= scales[..., None] * 0.5001).all()
     assert (restored[0] == 0).all()

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from model.s1.generate import Stop
 from model.s1.sampling import Sampling
 from model.speaking.options import SpeakOptions
 from model.speaking.reference import Reference, codes_of
@@ -76,6 +77,18 @@ def test_the_first_chunk_comes_before_the_rest_is_computed(
     assert first == 1
     assert len(rendered) > 4
     assert rest > 4
+
+
+def test_the_stream_tells_of_its_pieces_what_the_speech_tells(voice: Voice, reference: Reference) -> None:
+    options = replace(OPTIONS, max_codes=12, chunk_s=0.2)
+    text = "Good morning. She saw the \U0001f600 fox."
+    stream = voice.stream(text, reference, options)
+    assert stream.pieces == ()
+    next(stream)
+    assert stream.pieces == ()
+    assert sum(1 for _ in stream) > 1
+    assert stream.pieces == voice.speak(text, reference, options).pieces
+    assert {piece.ended for piece in stream.pieces} == {Stop.LIMIT.value}
 
 
 def test_a_seed_repeats_and_another_one_differs(voice: Voice, reference: Reference) -> None:

@@ -6,6 +6,7 @@ the owner of a step's lane for it, so that order needs no queue, and who reads c
 
 import atexit
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -131,7 +132,11 @@ def _process(dataset: _Steps) -> Iterator[list[Batch]]:
 
 
 def _ending(_: int) -> None:
-    """Let the process end at once: the thread that hands over tensors may be in C++, which dies of a slow goodbye."""
+    """Let the process end at once: the thread that hands over tensors may be in C++, which dies of a slow goodbye.
+
+    And not by a signal to the whole group: a training heeds it after its step, which a reader's death would break.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     atexit.register(os._exit, 0)
 
 

@@ -158,7 +158,7 @@ class Stepper:
             for index, part in enumerate(parts):
                 if part.phones.device != self.ranks.device:
                     parts[index] = part = part.to(self.ranks.device)
-                torch.manual_seed(seeded(self.settings.seed, number, self.ranks.rank * len(parts) + index))
+                torch.manual_seed(seeded(self.settings.seed, number, index * self.ranks.world + self.ranks.rank))
                 found = self.objective.losses(name, part)
                 terms = tuple(found)
                 stacked = torch.stack([value.float() for value in found.values()])

@@ -27,7 +27,7 @@ def ask(api: str, path: str, **body: Any) -> Any:
     """POST to the server's API."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)
 
 

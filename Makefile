@@ -31,7 +31,7 @@ demo: $(INSTALLED) ## synthesise a corpus and refresh it three times
 	$(VENV)/bin/voicemill demo
 
 test: check ## ruff, mypy --strict and every test but gpu: under 40 minutes on 2 cores
-	$(RUN) -m pytest -m "(slow or realdata) and not gpu" --durations=15
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "(slow or realdata) and not gpu" -n 2 --dist loadfile --durations=15
 
 check: lint types ## the quick part of it, on all cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not gpu and not slow and not realdata" -n auto --dist loadfile

@@ -77,7 +77,7 @@ def test_the_golden_loss() -> None:
     )
     objective = S1Objective(network.eval(), Coder(line), S1Settings())
     expected = float(gold["loss_b2_row0"] + gold["loss_b2_row1"])
-    assert float(objective.losses("s1", batch)["cross_entropy"]) * 39 == pytest.approx(expected, rel=1e-4)
+    assert objective.losses("s1", batch)["cross_entropy"].item() * 39 == pytest.approx(expected, rel=1e-4)
     assert objective.validate(batch)["loss"] == pytest.approx(expected, rel=1e-4)
 
 

@@ -1,0 +1,1 @@
+"""Judging a voice: what it says against recordings that it never trained on."""

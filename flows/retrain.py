@@ -61,7 +61,7 @@ def retrain(options: RetrainOptions) -> Retrained:
     """Decide whether there is enough new speech; train network by network, phase by phase; write the voice's entry."""
     began = time.perf_counter()
     plan = make_plan(options)
-    before = voices.latest(plan.store, plan.voice)
+    before = voices.latest(plan.store, plan.voice, "trained")
     decision = decide(plan, before, force=options.force)
     announce(plan, decision)
     result = Retrained(
@@ -213,6 +213,7 @@ def card_of(plan: Plan, decision: Decision, trainings: list[Training], so_far: d
         datetime.now(UTC).isoformat(timespec="seconds"),
         decision.reason,
         weights,
+        heard=plan.heard,
     )
 
 

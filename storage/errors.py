@@ -8,6 +8,8 @@ VoicemillError
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
 │   ├── StoreBusy          another refresh holds the store
+│   ├── StageConflict      another entry became champion while this one was judged
+│   ├── Retired            an entry that was retired is asked for
 │   └── NoData             a corpus version holds nothing that can be trained on
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
 ├── TrainingFailed         a training ended with nothing to speak with: not finite, out of memory, no data, a crash
@@ -56,6 +58,14 @@ class StoreError(VoicemillError):
 
 class StoreBusy(StoreError):
     """Another refresh holds the store."""
+
+
+class StageConflict(StoreError):
+    """Another entry became champion while this one was judged against the one before."""
+
+
+class Retired(StoreError):
+    """A retired entry speaks only where that is allowed by name."""
 
 
 class NoData(StoreError):

@@ -1,152 +1,72 @@
-"""Trained voices: `<store>/models/<voice>/0001/`, 0002, ...: weights with a card that says what they were made from.
+"""The registry of voices: `<store>/models/<voice>/0001/`, 0002, ...: weights with a card that says what they are from.
 
-An entry is written beside its place and renamed: it is there whole or not at all, and is never changed afterwards.
+An entry is written beside its place and renamed: it is there whole or not at all. Its files never change: the card has
+the sha256 of each. What is found of it later is added beside them (`evaluations/`), how it stands is kept by the voice
+(`storage.stages`).
 """
 
 import json
-import math
 import os
-import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from storage.errors import ConfigError
-from storage.keys import file_digest
-from storage.store import Store
-from storage.tables import folder_of
+from storage import stages
+from storage.cards import CARD, KINDS, Card, Entry, File, Kind, Training, check_name, finite, name_of, read
+from storage.errors import ConfigError, Retired, StoreError
+from storage.keys import digest, file_digest
+from storage.store import Store, write_atomic
 from storage.units import Seconds
 
-CARD = "card.json"
+__all__ = [
+    "KINDS",
+    "Card",
+    "Entry",
+    "File",
+    "Kind",
+    "Training",
+    "add",
+    "add_scores",
+    "check",
+    "check_name",
+    "check_usable",
+    "entries",
+    "find",
+    "finite",
+    "latest",
+    "name_of",
+    "names",
+    "scores",
+]
+
+EVALUATIONS = "evaluations"
 ABANDONED: Seconds = 86_400.0
 """A half-written entry that is older than this has nobody who writes it."""
-_NAME = re.compile(r"\w[\w.-]{0,63}")
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of weights outside the entry."""
-
-    path: str
-    """As it was given; of the machine that trained."""
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path | str) -> "File":
-        """The file at `path` as it is now."""
-        return cls(str(path), file_digest(Path(path)))
-
-
-@dataclass(frozen=True)
-class Training:
-    """One network in one phase."""
-
-    network: str
-    phase: str
-    adapt: str
-    """full, lora or last."""
-    outcome: str
-    detail: str
-    steps: int
-    best_step: int
-    best: float | None
-    """Validation loss of the best step; None where nothing was held back."""
-    losses: Mapping[str, float | None]
-    """The last ones; None = not finite."""
-    seconds: Seconds
-    folder: str
-    """In `<store>/training`; its name ends in the digest of all that it depends on."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What an entry was made from."""
-
-    voice: str
-    corpus_version: int
-    recipe: str
-    """sha256 of the corpus's recipe."""
-    speakers: tuple[str, ...]
-    """Targets; empty = all of the corpus."""
-    trainings: tuple[Training, ...]
-    """In their order."""
-    config: str
-    """sha256 of the training settings."""
-    base: Mapping[str, File]
-    """"s1", "s2", "s2_discriminator" -> the checkpoint that the first phase started from; none: from scratch."""
-    content: str
-    """The content encoder that speaks with it: hub id, folder, or "mfcc"."""
-    code: str
-    """Version of voicemill, and 12 hex of the sha256 of its model code."""
-    created: str
-    """ISO 8601."""
-    reason: str = ""
-    """Why it was trained."""
-    weights: Mapping[str, str] = field(default_factory=dict)
-    """"s1", "s2", ... -> name in the entry; or, where a network was not trained, the path of the one that it needs."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One numbered entry of a voice."""
-
-    folder: Path
-    card: Card
-
-    @property
-    def number(self) -> int:
-        return int(self.folder.name)
-
-    def path(self, network: str) -> Path:
-        """The weights of "s1" or "s2"."""
-        return self.folder / self.card.weights[network]
-
-
-def check_name(voice: str) -> str:
-    """The name itself.
-
-    Raises:
-        ConfigError: it is no name of a folder.
-    """
-    if not _NAME.fullmatch(voice):
-        raise ConfigError(
-            f"voice {voice!r}: a name is 1 to 64 letters, digits, `.`, `-` or `_`, a letter or digit first"
-        )
-    return voice
-
-
-def name_of(speakers: Sequence[str]) -> str:
-    """The voice of these speakers where nobody named it; "base" is that of all."""
-    if not speakers:
-        return "base"
-    first = speakers[0] if _NAME.fullmatch(speakers[0]) else folder_of(speakers[0])
-    return first if len(speakers) == 1 else f"{first[:40]}-and-{folder_of(chr(10).join(sorted(speakers)))[-12:]}"
 
 
 def entries(store: Store, voice: str) -> list[Entry]:
     """All entries of a voice, oldest first."""
     folders = sorted(path for path in (store.models / voice).glob("[0-9]*") if (path / CARD).is_file())
-    return [Entry(path, _read(path / CARD)) for path in folders]
+    return [Entry(path, read(path / CARD)) for path in folders]
 
 
-def latest(store: Store, voice: str) -> Entry | None:
-    """The newest entry; None for a voice that was never trained."""
-    return next(reversed(entries(store, voice)), None)
+def latest(store: Store, voice: str, kind: str = "") -> Entry | None:
+    """The newest entry, of one lane where it is named; None where there is none."""
+    return next((entry for entry in reversed(entries(store, voice)) if kind in ("", entry.card.kind)), None)
 
 
 def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
-    """Write the next entry of a voice with copies of `files` (stem -> a file, or the folder of an adapter).
+    """Write the next entry of a voice with copies of `files` (stem -> a file, or a folder).
 
-    An entry of the same trainings is there already where a killed run had come so far: it is returned, and stays one.
+    The same is there already where a killed run had come so far: it is returned, and stays one. The same is, of a
+    trained entry, one of the same trainings; of another, one of the same origin and files.
     """
-    same = [trained.folder for trained in card.trainings]
-    for entry in entries(store, card.voice):
-        if [trained.folder for trained in entry.card.trainings] == same:
-            return entry
+    if card.kind == "trained" and (same := _same(store, card)):
+        return same
     root = store.models / card.voice
     root.mkdir(parents=True, exist_ok=True)
     for path in root.glob(".*.tmp"):  # of writers that were killed
@@ -158,6 +78,9 @@ def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
         for stem, path in files.items():
             name = card.weights[stem]
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, temporary / name)
+        card = replace(card, files=_digests(temporary))
+        if same := _same(store, card):
+            return same
         text = json.dumps(asdict(card), indent=1, ensure_ascii=False, allow_nan=False)
         (temporary / CARD).write_text(text, encoding="utf-8")
         for path in (file for file in temporary.rglob("*") if file.is_file()):
@@ -166,6 +89,19 @@ def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
         return Entry(_place(root, temporary), card)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _same(store: Store, card: Card) -> Entry | None:
+    def origin(of: Card) -> tuple[Any, ...]:
+        files = None if of.kind == "trained" else of.files
+        return of.kind, of.parent, [trained.folder for trained in of.trainings], files
+
+    return next((entry for entry in entries(store, card.voice) if origin(entry.card) == origin(card)), None)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
 def _place(root: Path, temporary: Path) -> Path:
@@ -179,14 +115,95 @@ def _place(root: Path, temporary: Path) -> Path:
                 raise
 
 
-def finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
+def check(entry: Entry) -> None:
+    """Compare the files of an entry with its card; older cards name none.
+
+    Raises:
+        StoreError: one is gone or was changed.
+    """
+    for name, sha256 in entry.card.files.items():
+        path = entry.folder / name
+        if not path.is_file() or file_digest(path) != sha256:
+            what = "was changed since it was written" if path.is_file() else "is gone"
+            raise StoreError(
+                f"entry {entry.name} is damaged: {path} {what}. Restore it from a backup of the store, or take another "
+                f"entry: `voicemill voices list --voice {entry.card.voice}`"
+            )
 
 
-def _read(path: Path) -> Card:
-    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    raw["speakers"] = tuple(raw["speakers"])
-    raw["trainings"] = tuple(Training(**each) for each in raw["trainings"])
-    raw["base"] = {name: File(**each) for name, each in raw["base"].items()}
-    return Card(**raw)
+def find(store: Store, voice: str, kind: str = "", number: int = 0, allow_retired: bool = False) -> Entry:
+    """The entry to speak with, its files checked. `kind` "": of any lane, champions in the order of `KINDS` first;
+    `number` 0: the champion of the lane, or where there is none its newest entry that is not retired.
+
+    Raises:
+        Retired: there are only retired ones, and they are not allowed.
+        StoreError: there is none, or it is damaged.
+        ConfigError: no such kind.
+    """
+    if kind and kind not in KINDS:
+        raise ConfigError(f"kind = {kind!r}: expected {', '.join(KINDS)}")
+    every = entries(store, check_name(voice))
+    if not every:
+        have = ", ".join(names(store)) or "none"
+        raise StoreError(f"{store.root} has no voice {voice!r}; it has {have}. `voicemill train` makes one")
+    found = [entry for entry in every if kind in ("", entry.card.kind) and number in (0, entry.number)]
+    if not found:
+        have = ", ".join(f"{entry.number} ({entry.card.kind})" for entry in every)
+        asked = " ".join(([f"number {number}"] if number else []) + ([f"of kind {kind}"] if kind else []))
+        raise StoreError(f"voice {voice} has no entry {asked}; it has {have}")
+    now = stages.standing(store.models / voice)
+    champions = [now.champions[lane] for lane in KINDS if lane in now.champions]
+    living = [entry for entry in found if entry.number not in now.retired]
+    if not living and not allow_retired:
+        raise _retired(store.models / voice, found[-1].number, now)
+    best = [entry for champion in champions for entry in living if entry.number == champion]
+    entry = (best or living[::-1] or found[::-1])[0]
+    check(entry)
+    return entry
+
+
+def check_usable(path: Path | str, *, allow_retired: bool = False) -> None:
+    """Refuse a file or folder that belongs to a retired entry of whatever store.
+
+    Raises:
+        Retired: it does, and that is not allowed.
+    """
+    for folder in (Path(path).resolve(), *Path(path).resolve().parents):
+        if (folder / CARD).is_file() and folder.name.isdigit():
+            now = stages.standing(folder.parent)
+            if int(folder.name) in now.retired and not allow_retired:
+                raise _retired(folder.parent, int(folder.name), now)
+
+
+def _retired(voice: Path, number: int, now: stages.Standing) -> Retired:
+    last = [change for change in now.history if change.number == number][-1]
+    return Retired(
+        f"entry {number} of {voice.name} was retired on {last.when} ({last.why}): `voicemill voices list` names those "
+        "that stand; --allow-retired loads it nevertheless"
+    )
+
+
+def names(store: Store) -> list[str]:
+    """All voices with an entry."""
+    return sorted({card.parents[1].name for card in store.models.glob(f"*/[0-9]*/{CARD}")})
+
+
+def add_scores(entry: Entry, scores: Mapping[str, Any]) -> Path:
+    """Keep an evaluation (`Scores.as_json()`) with its entry; the same twice is one file.
+
+    Raises:
+        ConfigError: it is of another entry.
+    """
+    if scores["voice"] != entry.name:
+        raise ConfigError(f"scores of {scores['voice']!r} do not belong to entry {entry.name!r}")
+    path = entry.folder / EVALUATIONS / f"{scores['testset'][:12]}-{digest(dict(scores))[:12]}.json"
+    if not path.exists():
+        write_atomic(path, json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    return path
+
+
+def scores(entry: Entry, testset: str = "") -> list[dict[str, Any]]:
+    """Evaluations of an entry, oldest first; with `testset` (sha256), those on that test set."""
+    paths = (entry.folder / EVALUATIONS).glob(f"{testset[:12]}*.json")
+    found = [json.loads(path.read_text("utf-8")) for path in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p))]
+    return [each for each in found if testset in ("", each["testset"])]

@@ -1,5 +1,7 @@
 """Entries of voices: whole or not there, numbered, never changed."""
 
+import hashlib
+import json
 import os
 import threading
 from dataclasses import replace
@@ -10,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import voices
-from storage.errors import ConfigError
+from storage import stages, voices
+from storage.errors import ConfigError, Retired, StoreError
 from storage.store import Store
 from storage.voices import Card, Entry, File, Training
+
+WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 
 
 def card(folder: str, weights: dict[str, str] | None = None) -> Card:
@@ -42,7 +46,9 @@ def test_an_entry_reads_as_it_was_written(store: Store, files: dict[str, Path]) 
     assert voices.latest(store, "ann") is None
     entry = voices.add(store, card("run-1"), files)
     assert (entry.folder, entry.number) == (store.models / "ann" / "0001", 1)
-    assert voices.latest(store, "ann") == entry == Entry(entry.folder, card("run-1"))
+    digests = {"s2.safetensors": WEIGHTS, "s2_adapter/adapter_config.json": hashlib.sha256(b"{}").hexdigest()}
+    assert voices.latest(store, "ann") == entry == Entry(entry.folder, replace(card("run-1"), files=digests))
+    assert (entry.name, voices.names(store)) == ("ann/0001", ["ann"])
     assert entry.path("s2").read_bytes() == b"weights"
     assert (entry.path("s2_adapter") / "adapter_config.json").read_text() == "{}"
     assert entry.path("s1") == entry.folder / "base.ckpt"  # relative ones lie in the entry; absolute ones stay
@@ -109,3 +115,124 @@ def test_names_are_readable_and_tell_groups_apart() -> None:
     groups = [voices.name_of(each) for each in (["ann", "bob"], ["ann", "cid"], ["ann", "bob", "cid"])]
     assert len(set(groups)) == 3
     assert all(name.startswith("ann-and-") for name in groups)
+
+
+# -- cards and lanes
+
+
+def test_older_cards_still_read(store: Store, files: dict[str, Path]) -> None:
+    entry = voices.add(store, card("run-1"), files)
+    raw = json.loads((entry.folder / "card.json").read_text())
+    for name in ("kind", "parent", "files", "heard"):
+        del raw[name]
+    (entry.folder / "card.json").write_text(json.dumps(raw))
+    (old,) = voices.entries(store, "ann")
+    assert (old.card.kind, old.card.parent, old.card.files, old.card.heard) == ("trained", "", {}, ())
+    assert voices.find(store, "ann") == old
+
+
+def child(kind: voices.Kind, parent: str = "ann/0001", weights: dict[str, str] | None = None) -> Card:
+    """The card of what is made of another entry: with its trainings, or with none."""
+    return replace(card("run-1", weights or {"s2": "s2.safetensors"}), kind=kind, parent=parent)
+
+
+def test_the_same_origin_and_files_make_one_entry(store: Store, files: dict[str, Path]) -> None:
+    """A compressed entry has the trainings of its parent, and is none of the same."""
+    alone = {"s2": files["s2"]}
+    first = voices.add(store, card("run-1"), files)
+    packed = voices.add(store, child("compressed"), alone)
+    assert voices.add(store, child("compressed"), alone) == packed
+    assert voices.add(store, child("student"), alone).number == 3
+    assert voices.add(store, child("compressed", "ann/0003"), alone).number == 4
+    files["s2"].write_bytes(b"weights of 16 bits")
+    assert voices.add(store, child("compressed"), alone).number == 5
+    assert voices.add(store, card("run-1"), files) == first
+    assert sorted(path.name for path in (store.models / "ann").iterdir()) == [f"000{n}" for n in range(1, 6)]
+
+
+def test_what_lies_in_an_entry_is_known_by_its_content(store: Store, files: dict[str, Path]) -> None:
+    entry = voices.add(store, card("run-1"), files)
+    voices.check(entry)
+    same = voices.add(store, replace(card("run-2")), files)
+    assert entry.digest == same.digest
+    (entry.folder / "s2.safetensors").write_bytes(b"weightz")
+    with pytest.raises(StoreError, match=r"entry ann/0001 is damaged: .*s2\.safetensors was changed"):
+        voices.find(store, "ann", number=1)
+    (same.folder / "s2_adapter" / "adapter_config.json").unlink()
+    with pytest.raises(StoreError, match=r"adapter_config\.json is gone"):
+        voices.find(store, "ann", number=2)
+    files["s2"].write_bytes(b"other")
+    assert voices.add(store, card("run-3"), files).digest != entry.digest
+
+
+WHO = {"who": "eve", "when": "2026-02-01T00:00:00+00:00", "why": "heard it"}
+
+
+def test_found_is_the_champion_of_the_first_lane_that_has_one(store: Store, files: dict[str, Path]) -> None:
+    alone, voice = {"s2": files["s2"]}, store.models / "ann"
+    voices.add(store, card("run-1"), files)
+    voices.add(store, child("compressed"), alone)
+    voices.add(store, child("student"), alone)
+    voices.add(store, card("run-2"), files)
+    assert voices.find(store, "ann").number == 4  # none is champion: the newest
+    assert voices.find(store, "ann", "compressed").number == 2
+    stages.promote(voice, 2, "compressed", instead_of=0, **WHO)
+    assert voices.find(store, "ann").number == 2
+    stages.promote(voice, 3, "student", instead_of=0, **WHO)
+    assert voices.find(store, "ann").number == 3
+    stages.promote(voice, 1, "trained", instead_of=0, **WHO)
+    assert (voices.find(store, "ann").number, voices.find(store, "ann", "trained").number) == (1, 1)
+    assert voices.find(store, "ann", "trained", 4).number == 4
+    assert voices.find(store, "ann", number=2).number == 2
+
+
+def test_what_is_not_there_is_said(store: Store, files: dict[str, Path]) -> None:
+    with pytest.raises(StoreError, match="has no voice 'ann'; it has none"):
+        voices.find(store, "ann")
+    voices.add(store, card("run-1"), files)
+    with pytest.raises(StoreError, match="has no voice 'bob'; it has ann"):
+        voices.find(store, "bob")
+    with pytest.raises(StoreError, match=r"no entry number 7; it has 1 \(trained\)"):
+        voices.find(store, "ann", number=7)
+    with pytest.raises(StoreError, match="no entry of kind light"):
+        voices.find(store, "ann", "light")
+    with pytest.raises(ConfigError, match="expected trained, student"):
+        voices.find(store, "ann", "heavy")
+
+
+def test_a_retired_one_loads_only_where_that_is_allowed(store: Store, files: dict[str, Path]) -> None:
+    one, two = (voices.add(store, card(f"run-{n}"), files) for n in (1, 2))
+    voices.check_usable(two.path("s2"))
+    stages.retire(store.models / "ann", 2, "trained", **WHO)
+    assert voices.find(store, "ann") == one
+    for path in (two.path("s2"), two.folder, two.path("s2_adapter") / "adapter_config.json"):
+        with pytest.raises(Retired, match=r"entry 2 of ann was retired on 2026-02-01.* \(heard it\).*--allow-retired"):
+            voices.check_usable(path)
+        voices.check_usable(path, allow_retired=True)
+    voices.check_usable(one.path("s2"))
+    voices.check_usable(files["s2"])
+    with pytest.raises(Retired):
+        voices.find(store, "ann", number=2)
+    assert voices.find(store, "ann", number=2, allow_retired=True) == two
+    stages.retire(store.models / "ann", 1, "trained", **WHO)
+    with pytest.raises(Retired, match="--allow-retired"):
+        voices.find(store, "ann")
+    assert voices.find(store, "ann", allow_retired=True) == two
+
+
+def test_scores_stay_with_their_entry(store: Store, files: dict[str, Path]) -> None:
+    entry = voices.add(store, card("run-1"), files)
+    found = {"testset": "ab" * 32, "voice": "ann/0001", "items": {"cer": {"a": 0.25}}, "totals": {"cer": 0.25}}
+    path = voices.add_scores(entry, found)
+    assert path.parent == entry.folder / "evaluations"
+    assert path.name.startswith("abababababab-")
+    assert voices.add_scores(entry, found) == path
+    other = found | {"testset": "cd" * 32}
+    voices.add_scores(entry, other)
+    voices.add_scores(entry, found | {"totals": {"cer": 0.5}})
+    assert [each["totals"]["cer"] for each in voices.scores(entry, "ab" * 32)] == [0.25, 0.5]
+    assert voices.scores(entry, "cd" * 32) == [other]
+    assert len(voices.scores(entry)) == 3
+    voices.check(entry)
+    with pytest.raises(ConfigError, match="do not belong to entry 'ann/0001'"):
+        voices.add_scores(entry, found | {"voice": "ann/0002"})

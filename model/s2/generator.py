@@ -1,14 +1,44 @@
 """HiFi-GAN (Kong et al. 2020): latent frames to a waveform, conditioned on a voice. 20 billion products per second."""
 
+from typing import Protocol
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.s2.config import S2Config
 from model.s2.weight_norm import Conv1d, ConvTranspose1d
 
 SLOPE = 0.1
 """Of the leaky ReLUs, except the last, whose slope is torch's default 0.01."""
 POST_KERNEL = 7
+
+
+class GeneratorSizes(Protocol):
+    """What a generator needs of a config; `S2Config` says what they mean."""
+
+    @property
+    def hidden(self) -> int: ...
+
+    @property
+    def style(self) -> int:
+        """0 = the generator knows no voice."""
+
+    @property
+    def upsample_channels(self) -> int: ...
+
+    @property
+    def upsample_rates(self) -> tuple[int, ...]: ...
+
+    @property
+    def upsample_kernels(self) -> tuple[int, ...]: ...
+
+    @property
+    def resblock_kernels(self) -> tuple[int, ...]: ...
+
+    @property
+    def resblock_dilations(self) -> tuple[int, ...]: ...
+
+    @property
+    def hop(self) -> int: ...
 
 
 class ResidualBlock(nn.Module):  # type: ignore[misc]  # torch is not followed
@@ -39,7 +69,7 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 class Generator(nn.Module):  # type: ignore[misc]
     """conv_pre + voice, then per stage: upsampling and the mean of the residual blocks; conv_post, tanh."""
 
-    def __init__(self, config: S2Config) -> None:
+    def __init__(self, config: GeneratorSizes) -> None:
         super().__init__()
         self.config = config
         channels = [config.upsample_channels >> i for i in range(len(config.upsample_rates) + 1)]
@@ -54,14 +84,17 @@ class Generator(nn.Module):  # type: ignore[misc]
             for kernel in config.resblock_kernels
         )
         self.conv_post = nn.Conv1d(channels[-1], 1, POST_KERNEL, padding=POST_KERNEL // 2, bias=False)
-        self.cond = nn.Conv1d(config.style, channels[0], 1)
+        self.cond = nn.Conv1d(config.style, channels[0], 1) if config.style else None
 
-    def forward(self, z: Tensor, ge: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, ge: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Latent [batch, hidden, frames], voice [batch, style, 1] -> float32 [batch, 1, frames x hop], -1..1.
 
+        A generator that knows no voice is given none.
         With a mask [batch, 1, frames] each row is what it would be alone: every layer sees zeros after its end.
         """
-        x = self.conv_pre(_masked(z, mask)) + self.cond(ge)
+        x = self.conv_pre(_masked(z, mask))
+        if self.cond is not None:
+            x = x + self.cond(ge)
         for stage, up in enumerate(self.ups):
             x = up(_active(x, mask))
             if mask is not None:
@@ -75,7 +108,7 @@ class Generator(nn.Module):  # type: ignore[misc]
         return self.resblocks[stage * each : (stage + 1) * each]
 
 
-def context(config: S2Config) -> int:
+def context(config: GeneratorSizes) -> int:
     """Frames to each side that one frame of the waveform depends on: the reach of every layer, followed backwards."""
     first, last = 0, config.hop - 1
     block = max(

@@ -92,21 +92,23 @@ class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
             for block in generator.resblocks
         ]
 
-    def forward(self, z: Tensor, ge: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, ge: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """As `Generator.forward`: float32 [batch, 1, frames x hop]. With a mask, row by row at its own length."""
         if mask is None:
             return self._batch(z, ge)
         rows = []
         for row, (latent, real) in enumerate(zip(z, mask, strict=True)):
             frames = int(real.sum())
-            wave = self._batch(latent[None, :, :frames], ge[row : row + 1] if len(ge) > 1 else ge)
+            wave = self._batch(latent[None, :, :frames], ge[row : row + 1] if ge is not None and len(ge) > 1 else ge)
             rows.append(functional.pad(wave, (0, (z.shape[-1] - frames) * self.config.hop)))
         return torch.cat(rows)
 
-    def _batch(self, z: Tensor, ge: Tensor) -> Tensor:
+    def _batch(self, z: Tensor, ge: Tensor | None) -> Tensor:
         end = z.shape[-1]
         x = functional.pad(z.to(self.dtype), (0, rounded(end) - end))[:, :, None]
-        x = self.pre(x.contiguous(memory_format=torch.channels_last)) + self.cond(ge)[:, :, None].to(self.dtype)
+        x = self.pre(x.contiguous(memory_format=torch.channels_last))
+        if self.cond is not None:
+            x = x + self.cond(ge)[:, :, None].to(self.dtype)
         for stage, up in enumerate(self.ups):
             x = up(functional.leaky_relu(_ended(x, end), SLOPE))
             rate = self.config.upsample_rates[stage]

@@ -13,6 +13,7 @@ Modules are named so that `state_dict` has the keys of an official checkpoint wi
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -154,6 +155,17 @@ class Front(nn.Module):  # type: ignore[misc]  # torch is not followed
         return self.ar_audio_position(self.ar_audio_embedding(codes))
 
 
+class Begun(NamedTuple):
+    """A batch before its first layer."""
+
+    x: Tensor
+    """[batch, phones + codes, dim]."""
+    mask: Tensor | None
+    """bool, True = may be seen: [time, time], [batch, 1, time, time], or None where everything sees everything."""
+    last: Tensor
+    """int64 [batch]: place of each row's last phone."""
+
+
 class Text2Semantic(Front):
     """The whole model. `forward` serves training; `model.s1.generate` speaks with it through an engine."""
 
@@ -186,7 +198,22 @@ class Text2Semantic(Front):
 
         Raises ValueError for lengths that do not fit.
         """
-        rows, time = phones.shape
+        begun = self.begin(phones, bert, codes, phone_lengths, code_lengths)
+        x = begun.x
+        for layer in self.h.layers:
+            x = layer(x, begun.mask)
+        return self.logits(x, begun.last, phones.shape[1])
+
+    def begin(
+        self,
+        phones: Tensor,
+        bert: Tensor | None,
+        codes: Tensor,
+        phone_lengths: Sequence[int] | None = None,
+        code_lengths: Sequence[int] | None = None,
+    ) -> Begun:
+        """What the first layer takes; arguments and errors as of `forward`."""
+        time = phones.shape[1]
         last = lengths(phone_lengths, phones, 1, PHONE) - 1
         known = lengths(code_lengths, codes, 0, CODE)
         x = torch.cat([self.text(phones, bert), self.audio(codes)], 1)
@@ -194,10 +221,13 @@ class Text2Semantic(Front):
         mask = (
             prefix_mask(last + 1, known, time, codes.shape[1]) if padded else plain_mask(time, codes.shape[1], x.device)
         )
-        for layer in self.h.layers:
-            x = layer(x, mask)
-        first = x[torch.arange(rows, device=x.device), last][:, None]
-        return self.ar_predict_layer(torch.cat([first, x[:, time:]], 1))
+        return Begun(x, mask, last)
+
+    def logits(self, x: Tensor, last: Tensor, phones: int) -> Tensor:
+        """What the last layer gives, [batch, phones + codes, dim], and the place of each row's last phone, int64
+        [batch] -> [batch, codes + 1, vocabulary]."""
+        first = x[torch.arange(len(x), device=x.device), last][:, None]
+        return self.ar_predict_layer(torch.cat([first, x[:, phones:]], 1))
 
 
 def lengths(given: Sequence[int] | None, tokens: Tensor, least: int, name: str) -> Tensor:

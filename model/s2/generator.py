@@ -86,11 +86,18 @@ class Generator(nn.Module):  # type: ignore[misc]
         self.conv_post = nn.Conv1d(channels[-1], 1, POST_KERNEL, padding=POST_KERNEL // 2, bias=False)
         self.cond = nn.Conv1d(config.style, channels[0], 1) if config.style else None
 
-    def forward(self, z: Tensor, ge: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        ge: Tensor | None = None,
+        mask: Tensor | None = None,
+        stages: list[Tensor] | None = None,
+    ) -> Tensor:
         """Latent [batch, hidden, frames], voice [batch, style, 1] -> float32 [batch, 1, frames x hop], -1..1.
 
         A generator that knows no voice is given none.
         With a mask [batch, 1, frames] each row is what it would be alone: every layer sees zeros after its end.
+        What each stage gives, [batch, channels, time], is appended to `stages`.
         """
         x = self.conv_pre(_masked(z, mask))
         if self.cond is not None:
@@ -100,6 +107,8 @@ class Generator(nn.Module):  # type: ignore[misc]
             if mask is not None:
                 mask = mask.repeat_interleave(self.config.upsample_rates[stage], -1)
             x = sum(block(x, mask) for block in self.blocks(stage)) / len(self.config.resblock_kernels)
+            if stages is not None:
+                stages.append(x)
         return _masked(self.conv_post(_masked(functional.leaky_relu(x), mask)).tanh(), mask)
 
     def blocks(self, stage: int) -> nn.ModuleList:

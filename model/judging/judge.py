@@ -1,0 +1,170 @@
+"""Every figure of what a voice said of a test set.
+
+A sentence without a recording has no distortion, pitch or length to compare; its voice is compared with the reference.
+What cannot be judged of one sentence is left out of its figures, what cannot be judged at all is named with the reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean, median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.judging.alignment import SHORTEST, Cepstra, cepstra, log_mel, seconds_of, speech_of, warp
+from model.judging.distortion import mcd
+from model.judging.judges import Judges
+from model.judging.prosody import duration_error, f0_error
+from model.judging.recognition import cer, plain, wer
+from model.judging.scores import METRICS
+from model.judging.speaker import Embeddings, enrol, nearest
+from model.judging.speech import Speech
+from model.judging.testset import Sentence, TestSet
+from storage.artifacts import Wave
+from storage.units import Seconds
+
+AGAINST_RECORDING = ("mcd", "f0_error", "duration_error")
+Items = dict[str, dict[str, float]]
+"""Metric -> sentence -> figure."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was found; missing: metric -> why."""
+
+    items: Mapping[str, Mapping[str, float]]
+    missing: Mapping[str, str]
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """The mean of each metric; of the real-time factor the median."""
+        return {
+            name: (median if name == "rtf" else mean)(found.values()) for name, found in self.items.items() if found
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """What is compared of a wave."""
+
+    cepstra: Cepstra
+    """Of the speech, silence at the ends cut off."""
+    f0: NDArray[np.float32]
+    """At the same frames."""
+    seconds: Seconds
+
+
+class Judge:
+    """Judges speech on one test set. What it finds of the recordings it keeps: it may judge several voices."""
+
+    def __init__(self, testset: TestSet, judges: Judges, gallery: Mapping[str, Sequence[Wave]]) -> None:
+        """`gallery`: speaker -> recordings of theirs, none of the test set."""
+        self.testset, self.judges, self._recordings = testset, judges, gallery
+        self._real: dict[str, _Heard] = {}
+
+    def speech(self, speech: Speech) -> Figures:
+        """Of a voice."""
+        waves = {s.id: wave for s in self.testset.sentences if (wave := speech.wave(s.id)) is not None}
+        found = self._figures(waves)
+        for sentence in (s for s in self.testset.sentences if s.recording is not None and s.id in waves):
+            for name, value in self._against(sentence, waves[sentence.id]).items():
+                found[name][sentence.id] = value
+        found["rtf"] = {name: s.took / s.seconds for name, s in speech.sayings.items() if not s.error}
+        return self._told(found)
+
+    @cached_property
+    def real(self) -> Figures:
+        """Of the recordings themselves, as far as that means anything: how well the judges hear real speech."""
+        recorded = {s.id: s.recording for s in self.testset.sentences if s.recording is not None}
+        found = self._figures(recorded)
+        del found["similarity"]
+        return Figures({name: items for name, items in found.items() if items}, self.judges.missing)
+
+    def _figures(self, waves: Mapping[str, Wave]) -> Items:
+        found: Items = {name: {} for name in METRICS}
+        sentences = [s for s in self.testset.sentences if s.id in waves]
+        if self.judges.speaker:
+            for sentence in sentences:
+                voice = self.judges.speaker.embed([_enough(waves[sentence.id])])[0]
+                found["similarity"][sentence.id] = float(voice @ self._voices[sentence.id])
+                if sentence.speaker in self._gallery and len(self._gallery) > 1:
+                    found["identified"][sentence.id] = float(nearest(voice, self._gallery) == sentence.speaker)
+        if self.judges.recogniser:
+            for sentence, heard in zip(sentences, self._recognised(sentences, waves), strict=True):
+                text = plain(sentence.text, sentence.language)
+                if text:
+                    said = plain(heard, sentence.language)
+                    found["cer"][sentence.id] = cer(text, said)
+                    found["wer"][sentence.id] = wer(text, said, sentence.language)
+        if self.judges.opinion:
+            found["mos"] = {s.id: self.judges.opinion.score(_enough(waves[s.id])) for s in sentences}
+        return found
+
+    def _against(self, sentence: Sentence, wave: Wave) -> dict[str, float]:
+        if sentence.id not in self._real:
+            assert sentence.recording is not None
+            self._real[sentence.id] = self._heard(sentence.recording)
+        spoken, real = self._heard(wave), self._real[sentence.id]
+        path = warp(spoken.cepstra, real.cepstra)
+        found = {
+            "mcd": mcd(spoken.cepstra, real.cepstra, path),
+            "duration_error": duration_error(spoken.seconds, real.seconds),
+        }
+        pitch = f0_error(spoken.f0, real.f0, path)
+        return found if pitch is None else found | {"f0_error": pitch}
+
+    def _heard(self, wave: Wave) -> _Heard:
+        wave = np.pad(wave, (0, max(0, SHORTEST - len(wave))))
+        mel = log_mel(wave)
+        speech = speech_of(mel)
+        f0 = self.judges.pitch.track([wave])[0][::2][: len(mel)]
+        return _Heard(cepstra(mel)[speech], f0[speech], seconds_of(speech))
+
+    def _recognised(self, sentences: Sequence[Sentence], waves: Mapping[str, Wave]) -> list[str]:
+        from model.text.frontend import guess
+
+        assert self.judges.recogniser is not None
+        texts: dict[str, str] = {}
+        languages = {s.id: guess(s.text) if s.language in ("", "auto") else s.language for s in sentences}
+        for language in dict.fromkeys(languages.values()):
+            mine = [s for s in sentences if languages[s.id] == language]
+            heard = self.judges.recogniser.transcribe([waves[s.id] for s in mine], language)
+            texts |= {s.id: text for s, (text, _) in zip(mine, heard, strict=True)}
+        return [texts[s.id] for s in sentences]
+
+    @cached_property
+    def _voices(self) -> dict[str, Embeddings]:
+        """Sentence -> embedding of its recording, or of its reference."""
+        assert self.judges.speaker is not None
+        encoder = self.judges.speaker
+        return {
+            s.id: encoder.embed([_enough(s.reference.wave if s.recording is None else s.recording)])[0]
+            for s in self.testset.sentences
+        }
+
+    @cached_property
+    def _gallery(self) -> dict[str, Embeddings]:
+        assert self.judges.speaker is not None
+        return enrol(self.judges.speaker, self._recordings)
+
+    def _told(self, found: Items) -> Figures:
+        missing = dict(self.judges.missing)
+        items = {name: values for name, values in found.items() if values}
+        for name in (n for n in ("similarity", "identified", "cer", "wer", "mos", "rtf") if n not in items | missing):
+            few = name == "identified" and len(self._recordings) < 2
+            missing[name] = "the corpus has one speaker with recordings to compare with" if few else _UNSPOKEN
+        recorded = any(s.recording is not None for s in self.testset.sentences)
+        for name in (n for n in AGAINST_RECORDING if n not in items):
+            missing[name] = "no sentence of the test set has a recording" if not recorded else _UNSPOKEN
+        if "f0_error" not in items and "mcd" in items:
+            missing["f0_error"] = "no sentence has enough frames that are voiced in both speech and recording"
+        return Figures(items, missing)
+
+
+_UNSPOKEN = "no sentence of the test set could be said and judged: see `unspoken` in the lineage"
+
+
+def _enough(wave: Wave) -> Wave:
+    """At least a second: networks that pool over time need some frames."""
+    return np.pad(wave, (0, max(0, 32_000 - len(wave))))

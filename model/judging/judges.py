@@ -1,0 +1,121 @@
+"""The models that judge, and why one of them is not there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from model.device import Wanted
+from model.judging.gallery import GallerySettings
+from model.judging.opinion import Opinion
+from model.judging.recognition import Recogniser
+from model.judging.speaker import SpeakerEncoder
+from model.pitch import Tracker, tracker
+from model.training.settings import Settings
+from storage.errors import ModelMissing
+
+OWN = "corpus"
+"""The recogniser that the corpus was transcribed with."""
+FMIN, FMAX = 60.0, 800.0
+
+
+class JudgeSettings(Settings):
+    """Who judges. A model that is named must be there; one that is not named leaves its figures missing."""
+
+    speaker_encoder: str = ""
+    """Knows voices: hub id or folder of an x-vector network (microsoft/wavlm-base-plus-sv), or the file of a light
+    voice."""
+    recogniser: str = OWN
+    """faster-whisper model, hub id or folder; "corpus": the one that the corpus was transcribed with, if it was."""
+    opinion: str = ""
+    """MOS predictor: a TorchScript file, or hub id or folder of transformers."""
+    f0_engine: Literal["swift", "autocorrelation", "pyin", "harvest", "dio", "fcpe"] = "swift"
+    """As in the stage `f0`."""
+    gallery: GallerySettings = GallerySettings()
+    device: Wanted = "auto"
+    beam_size: int = Field(5, ge=1)
+    """Of the recogniser."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """Those that are there."""
+
+    pitch: Tracker
+    speaker: SpeakerEncoder | None = None
+    recogniser: Recogniser | None = None
+    opinion: Opinion | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> why nobody judges it, and what would."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Role -> the model's name and 12 hex of its digest."""
+
+
+def judges(settings: JudgeSettings, config: Mapping[str, Any]) -> Judges:
+    """Load them. `config`: of the corpus version.
+
+    Raises:
+        ModelMissing, ConfigError: a model that is named is not here, or is none of its kind.
+    """
+    missing: dict[str, str] = {}
+    models: dict[str, str] = {"pitch": settings.f0_engine}
+    speaker = _speaker(settings, missing, models)
+    recogniser = _recogniser(settings, config, missing, models)
+    opinion = _opinion(settings, missing, models)
+    return Judges(tracker(settings.f0_engine, FMIN, FMAX), speaker, recogniser, opinion, missing, models)
+
+
+def _speaker(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> SpeakerEncoder | None:
+    from model.device import place
+    from model.hub import digest_of, resolve
+    from model.judging.speaker import XVector
+
+    if not (name := settings.speaker_encoder):
+        why = "no speaker encoder is named: give one, such as --speaker-encoder microsoft/wavlm-base-plus-sv"
+        missing |= {"similarity": why, "identified": why}
+        return None
+    folder = resolve(name, "speaker_encoder")
+    models["speaker"] = f"{name} {digest_of(folder)[:12]}"
+    return XVector(folder, place(settings.device, "float32"))
+
+
+def _recogniser(
+    settings: JudgeSettings, config: Mapping[str, Any], missing: dict[str, str], models: dict[str, str]
+) -> Recogniser | None:
+    from model.asr import Whisper
+    from model.hub import digest_of, resolve
+
+    name, why = settings.recogniser, ""
+    if name == OWN:
+        used: Mapping[str, Any] = config.get("transcribe", {})
+        name = str(used.get("model", ""))
+        if used.get("engine") != "whisperx":
+            why = "no recogniser made the corpus: name one, such as --recogniser Systran/faster-whisper-tiny"
+        else:
+            try:
+                resolve(name, "recogniser")
+            except ModelMissing as error:
+                why = str(error)
+    if why:
+        missing |= {"cer": why, "wer": why}
+        return None
+    folder = resolve(name, "recogniser")
+    models["recogniser"] = f"{name} {digest_of(folder)[:12]}"
+    return Whisper(folder, settings.device, beam_size=settings.beam_size)
+
+
+def _opinion(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> Opinion | None:
+    from pathlib import Path
+
+    from model.device import place
+    from model.hub import digest_of, resolve
+    from model.judging.opinion import Predictor
+
+    if not (name := settings.opinion):
+        missing["mos"] = "no predictor is named: give a TorchScript file or a folder of transformers with --opinion"
+        return None
+    path = Path(name).expanduser()
+    path = path if path.is_file() else resolve(name, "opinion")
+    models["opinion"] = f"{name} {digest_of(path)[:12]}"
+    return Predictor(path, place(settings.device, "float32"))

@@ -164,6 +164,8 @@ def check(path: Path | None, shapes: Mapping[str, Shape], kind: Kind, version: s
     Raises:
         CheckpointError: tensors are missing, unknown or of another shape.
     """
+    if kind == "light":
+        raise CheckpointError(f"{path or 'these weights'}: a light system, which GPT-SoVITS does not have")
     expected = layout(kind, version)
     if kind == "s2" and not any(key.startswith(POSTERIOR) for key in shapes):
         expected = {key: shape for key, shape in expected.items() if not key.startswith(POSTERIOR)}

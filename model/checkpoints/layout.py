@@ -11,11 +11,12 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["s1", "s2", "s2_discriminator"]
+Kind: TypeAlias = Literal["s1", "s2", "s2_discriminator", "light"]
 Shape: TypeAlias = tuple[int, ...]
 Entries: TypeAlias = Iterator[tuple[str, Shape]]
 
-KINDS: tuple[Kind, ...] = ("s1", "s2", "s2_discriminator")
+KINDS: tuple[Kind, ...] = ("s1", "s2", "s2_discriminator", "light")
+"""The light system is ours alone: it has no official layout."""
 POSTERIOR = "enc_q."
 """Prefix of the posterior encoder of s2, which only training uses: small files come without it."""
 
@@ -47,8 +48,10 @@ PERIODS = {"v2": (2, 3, 5, 7, 11), "v2Pro": (2, 3, 5, 7, 11, 17, 23)}
 def layout(kind: Kind, version: str) -> Mapping[str, Shape]:
     """Key -> shape of every tensor; s1 is the same for all versions ("v2"), the discriminators are v2 or v2Pro.
 
-    Raises KeyError for a version that is not in the table.
+    Raises KeyError for a version that is not in the table, and for the light system.
     """
+    if kind == "light":
+        raise KeyError(kind)
     if kind == "s1":
         return MappingProxyType(dict(_s1()))
     if kind == "s2":

@@ -16,18 +16,18 @@ LARGEST = 1 << 20
 """Of any size: what is above it is no size of a network but damage."""
 MOST = 256
 """Layers, couplings, and entries of a list."""
-COUNTED = ("layers", "posterior_layers", "flow_layers", "couplings")
+COUNTED = ("layers", "posterior_layers", "flow_layers", "couplings", "recurrent_layers", "scale")
 OPTIONAL = ("speaker_dim", "window")
 """May be 0: none."""
 
 
 def header(config: Any) -> dict[str, Any]:
-    """What stands in a checkpoint's `config` for an `S1Config` or `S2Config`: values of JSON's kinds."""
+    """What stands in a checkpoint's `config` for the config of a network: values of JSON's kinds."""
     return {KEY: {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}}
 
 
 def from_header(kind: type[Sizes], config: Mapping[str, Any], name: str = "this checkpoint") -> Sizes | None:
-    """The inverse of `header`: an `S1Config` or `S2Config`, or None where `config` has no "sizes".
+    """The inverse of `header`: the config of a network, or None where `config` has no "sizes".
 
     A field that is left out has its default, so that what was written before a field was added stays readable.
 

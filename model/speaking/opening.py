@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from model.device import Wanted
+from model.light.voice import load_light_voice
 from model.speaking.loading import load_voice
 from model.speaking.options import SpeakOptions
 from model.speaking.voice import Piece, Speech
@@ -51,7 +52,8 @@ def open_voice(
     engine: RunEngine = "torch",
 ) -> Speaking:
     """A voice ready to speak. `weights`: stem ("s1", "s2") -> file, as the card of an entry names them; stems that
-    nothing here speaks with, such as "s2_discriminator", are passed over. All else as in `load_voice`.
+    nothing here speaks with, such as "s2_discriminator", are passed over. "light" alone is a whole voice, which needs
+    neither `content` nor `bert`; where s1 and s2 are there too, those speak. All else as in `load_voice`.
 
     Raises:
         ConfigError: no stems that make a voice, or an engine that there is none of.
@@ -59,6 +61,8 @@ def open_voice(
     """
     if engine not in get_args(RunEngine):
         raise ConfigError(f"engine = {engine!r}: expected {', '.join(get_args(RunEngine))}")
+    if "light" in weights and not {"s1", "s2"} <= weights.keys():
+        return load_light_voice(weights["light"], precision, device)
     if missing := [stem for stem in ("s1", "s2") if stem not in weights]:
         raise ConfigError(f"no weights of {missing[0]}: there are those of {', '.join(weights) or 'nothing'}")
     return load_voice(weights["s1"], weights["s2"], content=content, bert=bert, precision=precision, device=device)

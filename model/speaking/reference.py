@@ -86,7 +86,7 @@ def voice_of(s2: Synthesizer, waves: Sequence[Wave], sv: Sequence[Tensor] | None
     """Recordings (32 kHz) -> float32 [1, style, 1], the mean of their voices; `sv`: see `Synthesizer.reference`."""
     log_mel, device = LogMel(), s2.ssl_proj.weight.device
     with torch.inference_mode():
-        spectrograms = [log_mel.spectrogram(torch.from_numpy(_bounded(wave))[None]).to(device) for wave in waves]
+        spectrograms = [log_mel.spectrogram(torch.from_numpy(bounded(wave))[None]).to(device) for wave in waves]
         return s2.reference(spectrograms, sv)
 
 
@@ -100,13 +100,13 @@ def codes_of(s2: Synthesizer, content: Content, wave: Wave) -> Tensor:
             f"the content encoder gives {content.dims} dimensions, this s2 takes {s2.config.ssl_dim}: name the encoder "
             "that s2 was trained with (GPT-SoVITS: TencentGameMate/chinese-hubert-base)"
         )
-    heard = np.concatenate([halved(_bounded(wave)), np.zeros(TAIL, np.float32)])
+    heard = np.concatenate([halved(bounded(wave)), np.zeros(TAIL, np.float32)])
     features = torch.from_numpy(content.encode([heard])[0]).to(s2.ssl_proj.weight.device)
     with torch.inference_mode():
         return s2.codes(features.T[None])[0].cpu()
 
 
-def _bounded(wave: Wave) -> Wave:
-    """Samples over full scale, which some decoders give, are brought back, by half at most."""
+def bounded(wave: Wave) -> Wave:
+    """float32 [samples]. Samples over full scale, which some decoders give, are brought back, by half at most."""
     peak = float(np.abs(wave).max(initial=0.0))
     return (wave / min(2.0, peak)).astype(np.float32) if peak > 1 else wave.astype(np.float32)

@@ -1,0 +1,150 @@
+"""`LightVoice`: the light system as a voice, which speaks as `model.speaking.voice.Voice` does.
+
+A reference gives the speaker's vector; the acoustic model makes durations and a log-mel of the phones of a piece, the
+vocoder its waveform. Nothing is drawn: seed, noise_scale and sampling of the options change nothing. `stream` renders
+in windows with the frames to both sides that the vocoder reaches; joined they are within 1e-4 of `speak` in float32,
+and within 0.05 where the vocoder computes in bfloat16.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from model.device import Placement, Wanted, place
+from model.light.system import LightSystem, Source, load_light
+from model.mel import HOP, LogMel
+from model.s1.engines import Precision
+from model.s2.generator import context
+from model.s2.packed import PackedGenerator, packs
+from model.s2.weight_norm import fold
+from model.speaking.options import SpeakOptions
+from model.speaking.pieces import Line, Said, Speech, SpeechStream, lines_of, spoken, streamed
+from model.speaking.reference import bounded, checked, read
+from storage.artifacts import Wave
+from storage.errors import ConfigError
+from storage.units import RATE
+
+ENDED = "every phone was said"
+
+
+@dataclass(frozen=True, eq=False)
+class LightReference:
+    """A speaker, ready to speak: made once, used for any number of texts."""
+
+    embedding: Tensor
+    """float32 [192], of length 1."""
+
+
+class LightVoice:
+    """Three networks on one device. Speaking changes nothing in them: threads may share it."""
+
+    def __init__(self, system: LightSystem, precision: str = "auto", device: Wanted = "auto") -> None:
+        """The networks are taken over. `precision`: of the vocoder on a CPU (auto and int8: what is fastest
+        here); all else computes in float32, which takes a tenth of the time.
+
+        Raises ConfigError for a precision that this machine does not have.
+        """
+        where = _placed(precision, device)
+        self.device = where.device
+        fold(system.eval().requires_grad_(False)).to(self.device)
+        self.speaker, self.acoustic = system.speaker, system.acoustic
+        self.config, self.vocoder = system.vocoder.config, system.vocoder
+        if self.device.type == "cpu" and packs():
+            self.vocoder = PackedGenerator(system.vocoder, where.dtype)
+        self._mel = LogMel()
+
+    # -- the voice
+
+    def reference(
+        self, recordings: Sequence[Path | str | Wave], text: str = "", language: str = "auto"
+    ) -> LightReference:
+        """A speaker from one or more recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz; the mean of
+        their vectors. What they say (`text`, `language`) is not needed.
+
+        Raises:
+            ConfigError: no recording, or one of another length.
+            AudioError: a file cannot be decoded.
+        """
+        if not recordings:
+            raise ConfigError("no reference: a voice needs at least one recording of 3 to 10 s")
+        waves = [checked(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
+        with torch.inference_mode():
+            mels = [self._mel.mel(torch.from_numpy(bounded(wave))[None]).to(self.device) for wave in waves]
+            found = torch.cat([self.speaker.embed(mel) for mel in mels])
+            return LightReference(normalize(found.mean(0), dim=0))
+
+    # -- speaking
+
+    def speak(self, text: str, reference: LightReference, options: SpeakOptions | None = None) -> Speech:
+        """Say a text of any length. Raises ConfigError: nothing in it can be read, or an option is out of range."""
+        options = options or SpeakOptions()
+
+        def say(_: int, line: Line) -> Said:
+            return Said(self._whole(self._log_mel(line, reference, options)), 0, ENDED)
+
+        return spoken(lines_of(text, options), options, say)
+
+    def stream(self, text: str, reference: LightReference, options: SpeakOptions | None = None) -> SpeechStream:
+        """What `speak` says, in chunks of about `options.chunk_s` as they are ready: float32 [samples], 32 kHz.
+
+        The first one comes when the log-mel of the first piece is made and so much of it rendered. Raises as `speak`.
+        """
+        options = options or SpeakOptions()
+        frames = max(1, round(options.chunk_s * RATE / HOP))
+
+        def say(_: int, line: Line) -> Said:
+            return Said(self._windows(self._log_mel(line, reference, options), frames), 0, ENDED)
+
+        return streamed(lines_of(text, options), options, say)
+
+    # -- one piece
+
+    def _log_mel(self, line: Line, reference: LightReference, options: SpeakOptions) -> Tensor:
+        """float32 [128, frames]."""
+        with torch.inference_mode():
+            phones = line.phones.to(self.device)
+            return self.acoustic.speak(phones, reference.embedding.to(self.device), options.speed)
+
+    def _whole(self, mel: Tensor) -> Iterator[Wave]:
+        yield self._rendered(mel)
+
+    def _windows(self, mel: Tensor, frames: int) -> Iterator[Wave]:
+        reach, total = context(self.config), mel.shape[-1]
+        for start in range(0, total, frames):
+            stop = min(start + frames, total)
+            left = max(0, start - reach)
+            wave = self._rendered(mel[:, left : min(stop + reach, total)])
+            yield wave[(start - left) * HOP : (stop - left) * HOP]
+
+    def _rendered(self, mel: Tensor) -> Wave:
+        """float32 [128, frames] -> float32 [samples]."""
+        with torch.inference_mode():
+            wave: Wave = self.vocoder(mel[None])[0, 0].float().cpu().numpy()
+        return wave
+
+
+def load_light_voice(source: Source, precision: str = "auto", device: Wanted = "auto") -> LightVoice:
+    """A voice from the file of a light system.
+
+    Raises:
+        CheckpointError: as `model.light.system.load_light`.
+        ConfigError: a precision that this machine does not have.
+    """
+    return LightVoice(load_light(source), precision, device)
+
+
+def _placed(precision: str, device: Wanted) -> Placement:
+    """Where it runs; the dtype is that of the vocoder."""
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
+    if precision in ("float32", "reference"):
+        return place(device, "float32")
+    if precision in ("bfloat16", "float16"):
+        return place(device, "bfloat16" if precision == "bfloat16" else "float16")
+    return place(device, "auto")

@@ -2,11 +2,13 @@
 
 Protocol buffers are pairs of a key (field number, wire type) and a value; the field numbers are those of `onnx.proto`
 (ONNX 1.17, IR version 8, operators of version 17). So a model can be made from tensors at hand without the package
-`onnx`, and without a file.
+`onnx`, and without a file. Several graphs may keep their constants in one file beside them (`ConstantFile`).
 """
 
+import hashlib
 import struct
 from collections.abc import Sequence
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +17,51 @@ MICROSOFT = "com.microsoft"
 """The domain of the operators that ONNX Runtime adds."""
 IR_VERSION, OPERATORS = 8, 17
 TYPES = {
-    np.dtype(name): number for name, number in [("float32", 1), ("uint8", 2), ("int8", 3), ("int32", 6), ("int64", 7)]
+    np.dtype(name): number
+    for name, number in [
+        ("float32", 1),
+        ("uint8", 2),
+        ("int8", 3),
+        ("int32", 6),
+        ("int64", 7),
+        ("bool", 9),
+        ("float16", 10),
+        ("float64", 11),
+    ]
 }
+Attribute: TypeAlias = int | float | str | Sequence[int]
+LEAST_OUTSIDE = 1024
+"""Bytes: smaller constants stand in the graph itself, where the shapes are worked out from them."""
+ALIGNED = 64
+"""Bytes: where a constant may begin in its file, which is mapped into memory as it is."""
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
+
+
+class ConstantFile:
+    """A file of constants beside the graphs that name it ("external data" of ONNX); the same bytes are kept once."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        """`name`: of the file, in the folder of the graphs."""
+        self.name = name
+        self._file, self._places, self._end = file, dict[bytes, int](), 0
+
+    def place(self, content: bytes) -> int:
+        """The offset of these bytes, written now or before."""
+        key = hashlib.sha256(content).digest()
+        if key not in self._places:
+            self._file.write(bytes(-self._end % ALIGNED))
+            self._places[key] = self._end = self._end + -self._end % ALIGNED
+            self._file.write(content)
+            self._end += len(content)
+        return self._places[key]
 
 
 class Graph:
     """A model under construction. Names of values connect the nodes, which must be added in the order they run."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: ConstantFile | None = None) -> None:
+        """`outside`: where large constants go; None = all stand in the graph."""
+        self.outside = outside
         self._fields: list[bytes] = [_bytes(2, b"graph")]
 
     def node(
@@ -32,7 +70,7 @@ class Graph:
         inputs: Sequence[str],
         outputs: Sequence[str],
         domain: str = "",
-        **attributes: int | float | str,
+        **attributes: Attribute,
     ) -> None:
         """One node; an input "" is one that is left out."""
         parts = [_bytes(1, name.encode()) for name in inputs] + [_bytes(2, name.encode()) for name in outputs]
@@ -43,8 +81,13 @@ class Graph:
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """An array of a dtype in `TYPES`, little endian; returns its name. Raises ValueError for another dtype."""
         parts = [_integer(1, size) for size in value.shape] + [_integer(2, _type(value.dtype))]
-        content = np.ascontiguousarray(value).tobytes()
-        self._fields.append(_bytes(5, b"".join([*parts, _bytes(8, name.encode()), _bytes(9, content)])))
+        content, named = np.ascontiguousarray(value).tobytes(), _bytes(8, name.encode())
+        held = [_bytes(9, content)]
+        if self.outside and len(content) >= LEAST_OUTSIDE:
+            place = {"location": self.outside.name, "offset": self.outside.place(content), "length": len(content)}
+            held = [_bytes(13, _bytes(1, key.encode()) + _bytes(2, str(of).encode())) for key, of in place.items()]
+            held.append(_integer(14, 1))
+        self._fields.append(_bytes(5, b"".join([*parts, named, *held])))
         return name
 
     def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> None:
@@ -62,13 +105,15 @@ class Graph:
         return b"".join([_integer(1, IR_VERSION), *imports, _bytes(7, b"".join(self._fields))])
 
 
-def _attribute(name: str, value: int | float | str) -> bytes:
+def _attribute(name: str, value: Attribute) -> bytes:
     if isinstance(value, str):
         content = _bytes(4, value.encode()) + _integer(20, 3)
     elif isinstance(value, float):
         content = _key(2, _FIXED32) + struct.pack("<f", value) + _integer(20, 1)
-    else:
+    elif isinstance(value, int):
         content = _integer(3, value) + _integer(20, 2)
+    else:
+        content = b"".join(_integer(8, item) for item in value) + _integer(20, 7)
     return _bytes(1, name.encode()) + content
 
 

@@ -11,18 +11,21 @@ keys may be seen is an input too, added to the scores: phones see each other in 
 before. A step sees everything that is there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.onnx_graph import MICROSOFT, Graph
+from model.s1.config import S1Config
 from model.s1.decoder import Text2Semantic
 from storage.errors import ConfigError
 
 Array: TypeAlias = NDArray[np.float32]
 Bits: TypeAlias = Literal[32, 8]
+Linear: TypeAlias = Callable[[Graph, str, str, Array, Array | None], None]
+"""Writes y = x w + b: graph, x, y, weight float32 [out, in], bias [out]."""
 BLOCKS = (128, 64, 32, 16)
 """Inputs that share a scale: the largest that divides the width of the layer."""
 
@@ -54,21 +57,14 @@ def graph_of(model: Text2Semantic, scales: Array | None = None) -> bytes:
     if (size := config.dim // config.heads) % 8:
         raise ConfigError(f"s1 with heads of {size}: this precision takes multiples of 8; set precision = 'reference'")
     weights = {key: value.detach().float().cpu().numpy() for key, value in model.state_dict().items()}
-    memory: Sequence[int | str] = ["rows", config.heads, "room", config.dim // config.heads]
     graph.input("x", "float32", ["rows", "time", config.dim])
     graph.input("known", "int32", ["rows"])
     graph.input("total", "int32", [])
     if scales is None:
         graph.input("hidden", "float32", [1, 1, "time", "total"])
         graph.input("last", "int64", [1])
-    x = "x"
-    for layer in range(config.layers):
-        own = {key: weights[f"h.layers.{layer}.{key}"] for key in (*ATTENTION, *NORMS, *FEED)}
-        kept = [f"keys.{layer}", f"values.{layer}"]
-        for name in kept:
-            graph.input(name, "float32" if scales is None else "int8", memory)
-            graph.output(f"{name}.out", "float32" if scales is None else "int8", memory)
-        x = _layer(graph, f"{layer}.", x, own, kept, config.heads, None if scales is None else scales[layer])
+    linear = _linear if scales is None else rounded_linear
+    x = layers(graph, "x", weights, config, scales, linear, "" if scales is not None else "hidden")
     if scales is None:
         graph.node("Gather", [x, "last"], ["tail"], axis=1)
         x = "tail"
@@ -77,22 +73,52 @@ def graph_of(model: Text2Semantic, scales: Array | None = None) -> bytes:
     return graph.model()
 
 
+def layers(
+    graph: Graph,
+    x: str,
+    weights: Mapping[str, Array],
+    config: S1Config,
+    scales: Array | None,
+    linear: Linear,
+    hidden: str,
+) -> str:
+    """All layers over `x` [rows, time, dim], with keys and values as inputs and outputs; the name of the result.
+
+    `scales`: as in `graph_of`. `linear` writes a product. `hidden`: added to the scores; "" = everything is seen.
+    """
+    memory: Sequence[int | str] = ["rows", config.heads, "room", config.dim // config.heads]
+    for layer in range(config.layers):
+        own = {key: weights[f"h.layers.{layer}.{key}"] for key in (*ATTENTION, *NORMS, *FEED)}
+        kept = [f"keys.{layer}", f"values.{layer}"]
+        for name in kept:
+            graph.input(name, "float32" if scales is None else "int8", memory)
+            graph.output(f"{name}.out", "float32" if scales is None else "int8", memory)
+        each = None if scales is None else scales[layer]
+        x = _layer(graph, f"{layer}.", x, own, kept, config.heads, each, linear, hidden)
+    return x
+
+
 def _layer(
-    graph: Graph, at: str, x: str, own: dict[str, Array], kept: list[str], heads: int, scales: Array | None
+    graph: Graph,
+    at: str,
+    x: str,
+    own: dict[str, Array],
+    kept: list[str],
+    heads: int,
+    scales: Array | None,
+    linear: Linear,
+    hidden: str,
 ) -> str:
     """`model.s1.decoder.Layer`; the biases before a norm are added by the norm. Returns the name of its output."""
-    linear = _linear if scales is None else _rounded_linear
     w_in, b_in, w_out, b_out = (own[key] for key in ATTENTION)
     gain1, shift1, gain2, shift2 = (graph.constant(at + key, own[key]) for key in NORMS)
     w_wide, b_wide, w_narrow, b_narrow = (own[key] for key in FEED)
     linear(graph, x, at + "qkv", w_in, b_in)
-    inputs = [at + "qkv", "", "", *kept, "known", "total", "", "", ""]
+    inputs = [at + "qkv", "", "", *kept, "known", "total", "", "", "", hidden]
     sizes: dict[str, int | str] = {"num_heads": heads, "kv_num_heads": heads, "causal": 0}
-    if scales is None:
-        inputs += ["hidden"]
-    else:
+    if scales is not None:
         each = [graph.constant(at + name, own[None, :, None]) for name, own in zip("kv", scales, strict=True)]
-        inputs += ["", "", *each]
+        inputs += ["", *each]
         sizes |= {"k_quant_type": "PER_CHANNEL", "v_quant_type": "PER_CHANNEL", "kv_cache_bit_width": 8}
     outputs = [at + "mixed", *(f"{name}.out" for name in kept)]
     graph.node("GroupQueryAttention", inputs, outputs, MICROSOFT, **sizes)
@@ -108,13 +134,15 @@ def _layer(
 
 
 def _linear(graph: Graph, x: str, y: str, weight: Array, bias: Array | None) -> None:
+    """y = x w + b in float32; `weight` [out, in], `bias` None = none."""
     product = y if bias is None else y + ".product"
     graph.node("MatMul", [x, graph.constant(y + ".weight", weight.T)], [product])
     if bias is not None:
         graph.node("Add", [product, graph.constant(y + ".bias", bias)], [y])
 
 
-def _rounded_linear(graph: Graph, x: str, y: str, weight: Array, bias: Array | None) -> None:
+def rounded_linear(graph: Graph, x: str, y: str, weight: Array, bias: Array | None) -> None:
+    """The same in 8 bits. Raises ConfigError for a width that no block divides."""
     outputs, inputs = weight.shape
     levels, scales, block = rounded(weight)
     given = [x, graph.constant(y + ".levels", levels), graph.constant(y + ".scales", scales.ravel())]

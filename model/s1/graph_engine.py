@@ -105,17 +105,17 @@ class GraphDecoding:
         self.known, self.total = np.array(sizes, np.int32) - 1, np.array(max(sizes), np.int32)
         self.last = np.zeros(1, np.int64)
         self.binding = self._bound(slice(None))
-        _inputs(self.binding, {"x": self.x.numpy(), "known": self.known, "total": self.total})
+        bind_inputs(self.binding, {"x": self.x.numpy(), "known": self.known, "total": self.total})
         if self.eight is None:
-            _inputs(self.binding, {"last": self.last})
+            bind_inputs(self.binding, {"last": self.last})
 
     def _bound(self, rows: slice) -> Any:
         """Keys, values and logits of `rows`."""
         binding = self.session.io_binding()
         for layer, (keys, values) in enumerate(self.cache[:, :, rows]):
-            _inputs(binding, {f"keys.{layer}": keys, f"values.{layer}": values})
-            _outputs(binding, {f"keys.{layer}.out": keys, f"values.{layer}.out": values})
-        _outputs(binding, {"logits": self.scores[rows]})
+            bind_inputs(binding, {f"keys.{layer}": keys, f"values.{layer}": values})
+            bind_outputs(binding, {f"keys.{layer}.out": keys, f"values.{layer}.out": values})
+        bind_outputs(binding, {"logits": self.scores[rows]})
         return binding
 
     def _read(self, row: int, prefix: Prefix) -> None:
@@ -142,7 +142,7 @@ class GraphDecoding:
         given = {"x": x.numpy(), "hidden": hidden.numpy(), "last": np.array([size - 1])}
         given |= {"known": np.array([size - 1], np.int32), "total": np.array(size, np.int32)}
         binding = self._bound(slice(row, row + 1))
-        _inputs(binding, given)
+        bind_inputs(binding, given)
         self.session.run_with_iobinding(binding)
 
     def advance(self, codes: Tensor) -> None:
@@ -153,7 +153,7 @@ class GraphDecoding:
         self.known += 1
         self.total += 1
         if self.eight is None:
-            _inputs(self.binding, {"hidden": self.hidden[..., : int(self.total)]})
+            bind_inputs(self.binding, {"hidden": self.hidden[..., : int(self.total)]})
         self.session.run_with_iobinding(self.binding)
 
 
@@ -168,12 +168,12 @@ def too_old(installed: str) -> str:
     )
 
 
-def _inputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+def bind_inputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Binds to the memory of arrays, which the caller keeps alive while the graph runs."""
     for name, array in arrays.items():
         binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
 
-def _outputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+def bind_outputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     for name, array in arrays.items():
         binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)

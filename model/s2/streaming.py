@@ -19,9 +19,14 @@ from storage.errors import ConfigError
 class Renderer(Protocol):
     """What `windows` runs: the flow and the generator of a synthesizer."""
 
-    config: S2Config
-    flow: Any
-    dec: Any
+    @property
+    def config(self) -> S2Config: ...
+
+    @property
+    def flow(self) -> Any: ...
+
+    @property
+    def dec(self) -> Any: ...
 
 
 def windows(renderer: Renderer, z: Tensor, ge: Tensor, frames_per_chunk: int) -> Iterator[Tensor]:

@@ -1,0 +1,139 @@
+"""The graphs of s1 and of the encoders under ONNX Runtime, as what a `Voice` takes.
+
+Tensors of torch only carry the values from graph to graph; torch computes nothing of the networks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.content import FIELD, Features
+from model.export.folder import GraphFolder
+from model.s1.config import S1Config
+from model.s1.graph_engine import bind_inputs, bind_outputs, too_old
+from model.s1.prefix import Prefix
+from storage.artifacts import Wave
+from storage.errors import CheckpointError, ConfigError
+
+Arrays = NDArray[Any]
+
+
+class Session:
+    """A graph of a folder, loaded."""
+
+    def __init__(self, folder: GraphFolder, name: str, threads: int = 0) -> None:
+        """`threads`: 0 = as many as PyTorch uses.
+
+        Raises CheckpointError where ONNX Runtime cannot read the graph, ConfigError where it is too old for it.
+        """
+        import onnxruntime
+
+        if reason := too_old(onnxruntime.__version__):
+            raise ConfigError(reason)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.log_severity_level = 3
+        # threads take their share of a product in ever smaller pieces, so that neither waits long for the other
+        options.add_session_config_entry("session.dynamic_block_base", "8")
+        path = folder.path / f"{name}.onnx"
+        try:
+            self.inner = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has an exception for each kind of failure, none of them public
+            raise CheckpointError(f"{path}: ONNX Runtime cannot read this graph: {error}") from error
+        self.takes = {value.name for value in self.inner.get_inputs()}
+
+    def __call__(self, **given: Arrays | Tensor | float) -> list[Arrays]:
+        """All outputs, in the order of the graph; inputs that it does not take are left out."""
+        arrays = {
+            name: value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+            for name, value in given.items()
+            if name in self.takes
+        }
+        found: list[Arrays] = self.inner.run(None, arrays)
+        return found
+
+
+class OnnxEngine:
+    """s1: see `model.s1.prefix.Engine`."""
+
+    def __init__(self, folder: GraphFolder, threads: int = 0) -> None:
+        self.config = folder.manifest.sizes_of(S1Config, "s1")
+        self.name = f"onnx {folder.manifest.precision}"
+        self.bits = 8 if folder.manifest.precision == "int8" else 32
+        self.first, self.next = (Session(folder, name, threads) for name in ("s1_first", "s1_next"))
+
+    def begin(self, prefixes: Sequence[Prefix], room: int) -> "OnnxDecoding":
+        """See `model.s1.prefix.Engine`."""
+        return OnnxDecoding(self, [prefix.checked(self.config) for prefix in prefixes], room)
+
+
+class OnnxDecoding:
+    """See `model.s1.prefix.Decoding`. Keys and values are written in place: input and output are the same memory."""
+
+    logits: Tensor
+
+    def __init__(self, engine: OnnxEngine, prefixes: Sequence[Prefix], room: int) -> None:
+        config, rows = engine.config, len(prefixes)
+        sizes = [len(prefix.phones) + len(prefix.prompt) for prefix in prefixes]
+        # zeros are a fresh mapping: a page is taken when it is written, so room that is never reached costs nothing
+        shape = (config.layers, 2, rows, config.heads, max(sizes) + room, config.dim // config.heads)
+        self.cache = np.zeros(shape, np.int8 if engine.bits == 8 else np.float32)
+        self.scores = np.zeros((rows, config.vocabulary), np.float32)
+        self.logits = torch.from_numpy(self.scores)
+        for row, prefix in enumerate(prefixes):
+            self._read(engine, row, prefix, sizes[row])
+        self.left = room
+        self.code, self.place = np.zeros(rows, np.int64), np.array([len(prefix.prompt) for prefix in prefixes])
+        self.known, self.total = np.array(sizes, np.int32), np.array(max(sizes) + 1, np.int32)
+        self.session = engine.next.inner
+        self.binding = self.session.io_binding()
+        given = {"code": self.code, "place": self.place, "known": self.known, "total": self.total}
+        bind_inputs(self.binding, given)
+        for layer, (keys, values) in enumerate(self.cache):
+            bind_inputs(self.binding, {f"keys.{layer}": keys, f"values.{layer}": values})
+            bind_outputs(self.binding, {f"keys.{layer}.out": keys, f"values.{layer}.out": values})
+        bind_outputs(self.binding, {"logits": self.scores})
+
+    def _read(self, engine: OnnxEngine, row: int, prefix: Prefix, size: int) -> None:
+        bert = torch.zeros(engine.config.bert, len(prefix.phones)) if prefix.bert is None else prefix.bert.float().cpu()
+        phones, codes = prefix.phones.cpu().long(), prefix.prompt.cpu().long()
+        found = engine.first(phones=phones[None], bert=bert[None], codes=codes[None])
+        names = [value.name for value in engine.first.inner.get_outputs()]
+        for name, value in zip(names, found, strict=True):
+            if name == "logits":
+                self.scores[row] = value[0]
+            else:
+                kind, layer = name.split(".")
+                self.cache[int(layer), kind == "values", row, :, :size] = value[0]
+
+    def advance(self, codes: Tensor) -> None:
+        """See `model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        if not self.left:
+            raise IndexError("no room left for another code")
+        self.left -= 1
+        self.code[:] = codes.cpu().numpy()
+        self.session.run_with_iobinding(self.binding)
+        self.place += 1
+        self.known += 1
+        self.total += 1
+
+
+class OnnxContent:
+    """A content encoder: see `model.speaking.reference.Content`."""
+
+    def __init__(self, folder: GraphFolder, dims: int, threads: int = 0) -> None:
+        self.dims = dims
+        self.session = Session(folder, "content_features", threads)
+
+    def encode(self, waves: Sequence[Wave]) -> list[Features]:
+        """Each wave (float32 [samples], 16 kHz, at least 400) -> float32 [frames, dims]; one after the other.
+
+        Raises ValueError for a wave of under 400 samples.
+        """
+        if min(map(len, waves)) < FIELD:
+            raise ValueError(f"content features need at least {FIELD} samples (25 ms), got {min(map(len, waves))}")
+        return [self.session(wave=wave[None])[0][0] for wave in waves]

@@ -159,7 +159,8 @@ def make_plan(options: RetrainOptions) -> Plan:
 
 def digest_of(spec: RunSpec) -> str:
     """sha256 (hex) of all that a training depends on: checkpoints by their bytes, the store not by its place."""
-    settings = spec.settings.model_dump(mode="json", exclude={"retrain": True, "loop": _LOGISTICS, "phases": True})
+    apart = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
+    settings = spec.settings.model_dump(mode="json", exclude=apart)
     starts = {name: settings.pop(name) for name in ("start_s1", "start_s2", "start_discriminator")}
     files = {"start": spec.start, "quantizer": spec.quantizer}
     if spec.network == "s2":

@@ -25,8 +25,8 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
-    samples: int = Field(10, ge=2)
-    """Fewest test sentences that a figure must rest on, and a comparison."""
+    samples: int = Field(10, ge=1)
+    """Fewest test sentences that a figure must rest on, and a comparison; one alone says nothing in a comparison."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Of the intervals, two-sided."""
     resamples: int = Field(2000, ge=200, le=100_000)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from model.judging.gate import GateSettings
 from storage.errors import ConfigError
 from storage.units import Seconds
 
@@ -161,6 +162,7 @@ class TrainingSettings(Settings):
     s2: S2Settings = S2Settings()
     loop: LoopSettings = LoopSettings()
     retrain: RetrainSettings = RetrainSettings()
+    gate: GateSettings = GateSettings()
     start_s1: str = ""
     """Checkpoint that s1 starts from, official or ours; empty = from scratch."""
     start_s2: str = ""

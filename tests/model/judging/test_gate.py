@@ -177,7 +177,7 @@ def test_a_lane_has_bounds_of_its_own() -> None:
         ({"lanes": {"light": {"speed": 1.0}}}, "lanes.light names 'speed'"),
         ({"lanes": {"heavy": {}}}, "trained"),
         ({"bounds": {"cer": float("nan")}}, "bounds.cer = nan"),
-        ({"samples": 1}, "samples"),
+        ({"samples": 0}, "samples"),
     ],
 )
 def test_contradictions_are_named(settings: dict[str, object], said: str) -> None:

@@ -1,16 +1,19 @@
-"""The two events that start work: `upload.arrived` and `corpus.published`; flows/prefect.yaml has their triggers.
+"""The events that start work: `upload.arrived`, `corpus.published`, `voice.trained` and `voice.promoted`;
+flows/prefect.yaml has their triggers.
 
 They are posted and answered. Prefect's own `emit_event` sends from a thread and is silent where that fails, and an
 upload whose event was lost would wait for the next month.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from storage.errors import ServerError
 from storage.inbox import Inbox
 from storage.store import Store
 from storage.versions import Version
+from storage.voices import Entry
 
 
 def uploads_arrived(inbox: Inbox, files: int, megabytes: float) -> None:
@@ -42,11 +45,36 @@ def corpus_published(store: Store, version: Version, before: Version | None) -> 
         logging.getLogger("prefect.voicemill").warning("No training starts by itself: %s", error)
 
 
-def _post(name: str, resource: str, payload: dict[str, Any]) -> None:
+def voice_trained(store: Store, entry: Entry) -> None:
+    """Tell the Prefect server of a new entry of a voice, trained, distilled or compressed: it is to be judged.
+
+    Where that fails there is a line in the log: the entry stands.
+    """
+    _of_voice("voice.trained", store, entry, "No judging")
+
+
+def voice_promoted(store: Store, entry: Entry) -> None:
+    """Tell the Prefect server of a new champion; what is made of champions is made of it."""
+    _of_voice("voice.promoted", store, entry, "No distillation or compression")
+
+
+def _of_voice(name: str, store: Store, entry: Entry, missed: str) -> None:
+    payload = {"store": str(store.root), "voice": entry.card.voice, "kind": entry.card.kind, "number": entry.number}
+    # a trigger matches labels, not the payload: by the kind it is told which champions it is for
+    labels = {"voicemill.voice": entry.card.voice, "voicemill.kind": entry.card.kind}
+    try:
+        _post(name, f"voicemill.store:{store.root}", payload, labels)
+    except ServerError as error:
+        logging.getLogger("prefect.voicemill").warning("%s starts by itself: %s", missed, error)
+
+
+def _post(name: str, resource: str, payload: dict[str, Any], labels: Mapping[str, str] | None = None) -> None:
     from prefect.client.orchestration import get_client
     from prefect.events import Event, Resource
 
-    event = Event(event=name, resource=Resource({"prefect.resource.id": resource}), payload=payload)
+    event = Event(
+        event=name, resource=Resource({"prefect.resource.id": resource} | dict(labels or {})), payload=payload
+    )
     try:
         with get_client(sync_client=True) as client:
             client.request("POST", "/events", json=[event.model_dump(mode="json")])

@@ -14,13 +14,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from flows import dashboard
+from flows import dashboard, events
 from flows.training_board import RunLog, TrainingBoard
 from flows.training_plan import Plan, RetrainOptions, code_version, make_plan
 from model.training import run
 from model.training.run import Result, RunSpec
 from storage import voices
-from storage.errors import TrainingFailed
+from storage.errors import NothingYet, TrainingFailed
 from storage.keys import digest
 from storage.units import Seconds
 from storage.versions import CorpusVersion
@@ -60,7 +60,10 @@ class Retrained:
 def retrain(options: RetrainOptions) -> Retrained:
     """Decide whether there is enough new speech; train network by network, phase by phase; write the voice's entry."""
     began = time.perf_counter()
-    plan = make_plan(options)
+    try:
+        plan = make_plan(options)
+    except NothingYet as error:  # a schedule, or the event of a version with others in it: nobody did anything wrong
+        return wait(options, error)
     before = voices.latest(plan.store, plan.voice, "trained")
     decision = decide(plan, before, force=options.force)
     announce(plan, decision)
@@ -82,7 +85,17 @@ def retrain(options: RetrainOptions) -> Retrained:
     result.entry, result.trainings, result.speak = str(entry.folder), trainings, speak_command(entry)
     result.wall_s = round(time.perf_counter() - began, 2)
     show(result, entry)
+    events.voice_trained(plan.store, entry)
     return result
+
+
+def wait(options: RetrainOptions, why: NothingYet) -> Retrained:
+    """End well where there is nothing to train on yet: the next version, or the next date, comes by itself."""
+    voice = options.voice or voices.name_of(options.speakers)
+    dashboard.name_run(f"retrain · {voice} · {why.state.lower()}", [f"voice:{voice}"])
+    dashboard.say(f"not training: {why}")
+    result = Retrained(voice, options.version, False, why.state, str(why), run=dashboard.run_address())
+    return cast(Retrained, Completed(name=why.state, message=str(why), data=result))
 
 
 def decide(plan: Plan, before: Entry | None, *, force: bool) -> Decision:

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from model.training import settings as settings_
 from model.training.run import RunSpec
 from model.training.settings import Network, RetrainSettings, TrainingSettings
-from storage import voices
-from storage.errors import ConfigError, StoreError
+from storage import versions, voices
+from storage.errors import ConfigError, NothingYet
 from storage.forget import forgotten
 from storage.keys import digest, file_digest
 from storage.store import Store
@@ -119,22 +120,28 @@ def make_plan(options: RetrainOptions) -> Plan:
     """Check everything that can be checked before anything is started.
 
     Raises:
-        ConfigError: a wrong setting, a phase or a speaker that there is none of, a start that is no file.
-        StoreError: no store, no such version, or one that held somebody who was forgotten.
+        ConfigError: a wrong setting, a phase that there is none of, a start that is no file.
+        Retired: a start is of a retired entry.
+        NothingYet: no version, none with these speakers, or one that held somebody who was forgotten.
+        StoreError: no store, or no such version.
     """
     store = Store.open(options.store)
     settings = settings_.load(options.config)
+    if not options.version and versions.latest(store) is None:
+        raise NothingYet("No corpus version yet", f"{store.root} has no corpus version yet: run `voicemill refresh`")
     corpus = CorpusVersion.open(store, options.version or None)
     number, speakers = corpus.version.number, tuple(dict.fromkeys(options.speakers))
     if number in forgotten(store):
-        raise StoreError(
+        raise NothingYet(
+            "Waits for a refresh",
             f"version {number} of {store.root} held somebody who was forgotten: nothing is trained on it again. "
-            "`voicemill refresh` makes a version without them"
+            "`voicemill refresh` makes a version without them",
         )
     known = {file.speaker for file in corpus.shards("utterances") if file.rows}
     if missing := [name for name in speakers if name not in known]:
         have = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "") if known else "nobody"
-        raise ConfigError(f"version {number} of {store.root} has no utterance of speaker {missing[0]!r}; it has {have}")
+        words = f"version {number} of {store.root} has no utterance of speaker {missing[0]!r}; it has {have}"
+        raise NothingYet(f"Nothing of {missing[0]} yet", words)
     phases = tuple(options.phases) or ("finetune" if speakers else "pretrain",)
     for phase in phases:
         if phase not in settings.phases:
@@ -150,6 +157,7 @@ def make_plan(options: RetrainOptions) -> Plan:
     for stem, path in plan.base.items():
         if not Path(path).is_file():
             raise ConfigError(f"{stem} is to start from {path}, where no file is: give a .pth, .ckpt or .safetensors")
+        voices.check_usable(path)
     so_far = dict(plan.base)
     for phase, network in plan.trainings():
         plan.spec(phase, network, so_far)
@@ -159,7 +167,7 @@ def make_plan(options: RetrainOptions) -> Plan:
 
 def digest_of(spec: RunSpec) -> str:
     """sha256 (hex) of all that a training depends on: checkpoints by their bytes, the store not by its place."""
-    apart = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
+    apart: dict[str, Any] = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
     settings = spec.settings.model_dump(mode="json", exclude=apart)
     starts = {name: settings.pop(name) for name in ("start_s1", "start_s2", "start_discriminator")}
     files = {"start": spec.start, "quantizer": spec.quantizer}

@@ -11,6 +11,7 @@ VoicemillError
 │   ├── StageConflict      another entry became champion while this one was judged
 │   ├── Retired            an entry that was retired is asked for
 │   └── NoData             a corpus version holds nothing that can be trained on
+│       └── NothingYet     and a later one will: a deployment ends well and waits
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
 ├── TrainingFailed         a training ended with nothing to speak with: not finite, out of memory, no data, a crash
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
@@ -70,6 +71,14 @@ class Retired(StoreError):
 
 class NoData(StoreError):
     """Nothing of a corpus version can be trained on; the message counts the reasons."""
+
+
+class NothingYet(NoData):
+    """There is nothing to work on yet; `state` says so in a few words, as the name of the state that a run ends in."""
+
+    def __init__(self, state: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class BreakerOpen(VoicemillError):

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import signal
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -201,6 +202,38 @@ def test_what_is_ended_leaves_nothing_and_is_gone_on_with(cli: Any, standing: St
     log = (folder / "log.txt").read_text()
     assert log.count("step 1/24") == 1  # the second attempt did not begin anew
     assert log.count("step 24/24") == 1
+
+
+CALL = """
+import sys
+from flows.retrain import RetrainOptions, retrain
+done = retrain(RetrainOptions.model_validate_json(sys.argv[1]))
+print(done.verdict, done.trained, done.entry, done.run, sep="|")
+"""
+
+
+@pytest.mark.parametrize(
+    ("store", "more", "verdict"),
+    [
+        ("store", {"speakers": ["zoe"]}, "Nothing of zoe yet"),
+        ("new", {"speakers": ["ann"], "new_minutes": 0}, "No corpus version yet"),
+    ],
+)
+def test_a_deployment_waits_for_what_is_not_there_yet(
+    cli: Any, standing: Standing, store: str, more: dict[str, Any], verdict: str
+) -> None:
+    """The run of a schedule, or of the event of a version with others in it, ends well; only a command is an error."""
+    folder = standing.store.parent / store
+    Store.open(folder, create=True)
+    config = standing.store.parent / "training.toml"
+    options = json.dumps({"store": str(folder), "config": str(config), **more})
+    ran = cli(options, command=[sys.executable, "-c", CALL])
+    *said, address = ran.out.strip().split("|")
+    assert said == [verdict, "False", ""]
+    run = flow_run(cli, address)
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", verdict)
+    assert run["name"] == f"retrain · {more['speakers'][0]} · {verdict.lower()}"
+    assert not (folder / "training").exists()
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
             self.ge_to512 = nn.Linear(config.style, config.mrte_dim)
             self.prelu = nn.PReLU(config.style)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs are taken."""
+        device: torch.device = self.ssl_proj.weight.device
+        return device
+
     def codes(self, ssl: Tensor) -> Tensor:
         """Content features float32 [batch, ssl_dim, frames], 50 Hz -> codes int64 [batch, frames // 2], 25 Hz."""
         return self.quantizer.codes(self.ssl_proj(ssl))
@@ -117,9 +123,21 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         """
         if not 0.25 <= speed <= 4:
             raise ConfigError(f"speed = {speed}: expected 0.25 to 4 (1 = as spoken by the reference)")
-        batch = codes.shape[0]
-        total = code_lengths if code_lengths is not None else torch.full((batch,), codes.shape[1])
-        content = self.quantizer.rows(codes).repeat_interleave(CODE_FRAMES, -1)
+        return self.prior_of(self.quantizer.rows(codes), phones, ge, speed, code_lengths, phone_lengths)
+
+    def prior_of(
+        self,
+        rows: Tensor,
+        phones: Tensor,
+        ge: Tensor,
+        speed: float = 1.0,
+        code_lengths: Tensor | None = None,
+        phone_lengths: Tensor | None = None,
+    ) -> Prior:
+        """`prior` of entries of the codebook, float32 [batch, ssl_dim, T], or of mixtures of them."""
+        batch = rows.shape[0]
+        total = code_lengths if code_lengths is not None else torch.full((batch,), rows.shape[-1])
+        content = rows.repeat_interleave(CODE_FRAMES, -1)
         text_mask = mask(phone_lengths, self.enc_p.text_embedding.weight.new_empty(batch, 1, phones.shape[1]))
         x = self.enc_p(content, mask(total * CODE_FRAMES, content), phones, text_mask, self._voice_of_text(ge))
         if speed != 1:

@@ -37,6 +37,8 @@ class RunSpec:
     """Checkpoint to start from; empty = the one of the settings, or from scratch."""
     quantizer: str = ""
     """s1 only: the checkpoint of s2 whose codes it learns."""
+    teachers: Mapping[str, str] = field(default_factory=dict)
+    """A student's: stem ("s1", "s2") -> the checkpoint that it learns from; empty = the corpus alone teaches."""
 
     def write(self, folder: Path) -> None:
         """To `<folder>/run.json`."""

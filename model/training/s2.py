@@ -109,7 +109,7 @@ class S2Objective:
         groups = {S2: [(rest, 1.0), (text, self.settings.text_rate)]}
         if DISCRIMINATOR in self.modules:
             groups[DISCRIMINATOR] = [(list(self.modules[DISCRIMINATOR].parameters()), 1.0)]
-        return {name: _adamw(parts, rate) for name, parts in groups.items()}
+        return {name: adamw(parts, rate) for name, parts in groups.items()}
 
     def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
         """Of the round of `module`; terms of "s2": adversarial, features, mel, kl, f0, speaker, those that are on."""
@@ -117,13 +117,12 @@ class S2Objective:
         examples = totals.parts * len(batch) / totals.examples
         if module == DISCRIMINATOR:
             both = self._rendered(batch, last=False).pair
-            judged = self.modules[DISCRIMINATOR](torch.cat([both.real, both.fake.detach()]))
-            return {DISCRIMINATOR: discriminator_loss(*_halves(judged)) * examples}
+            return {DISCRIMINATOR: apart(self.modules[DISCRIMINATOR], both) * examples}
         done = self._rendered(batch, last=True)
         terms = {name: value.mean() * examples for name, value in self._rows(done).items()}
         terms["kl"] = kl_rows(done.rendering).sum() * totals.parts / totals.frames
         if DISCRIMINATOR in self.modules:
-            real, fake = self._verdicts(done.pair)
+            real, fake = verdicts(self.modules[DISCRIMINATOR], done.pair)
             terms |= {"adversarial": adversarial_loss(fake) * examples, "features": feature_loss(real, fake) * examples}
         return {name: value * self._weight(name) for name, value in terms.items()}
 
@@ -226,15 +225,21 @@ class S2Objective:
             found["speaker"] = speaker_loss(self._speaker, both.real, both.fake)
         return found
 
-    def _verdicts(self, both: Pair) -> tuple[list[Verdict], list[Verdict]]:
-        """Of the real and the rendered piece, with a gradient to the latter alone: a third less than with weights."""
-        judges = self.modules[DISCRIMINATOR].requires_grad_(False)
-        try:
-            with torch.no_grad():
-                real = judges(both.real)
-            return real, judges(both.fake)
-        finally:
-            judges.requires_grad_(True)
+
+def verdicts(discriminators: nn.Module, both: Pair) -> tuple[list[Verdict], list[Verdict]]:
+    """Of the real and the rendered piece, with a gradient to the latter alone: a third less than with weights."""
+    judges = discriminators.requires_grad_(False)
+    try:
+        with torch.no_grad():
+            real = judges(both.real)
+        return real, judges(both.fake)
+    finally:
+        judges.requires_grad_(True)
+
+
+def apart(discriminators: nn.Module, both: Pair) -> Tensor:
+    """The loss of the discriminators, a scalar: real piece against rendered piece, to which no gradient flows."""
+    return discriminator_loss(*_halves(discriminators(torch.cat([both.real, both.fake.detach()]))))
 
 
 def drawn(batch: Batch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
@@ -264,7 +269,8 @@ def _halves(verdicts: list[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
     return first, second
 
 
-def _adamw(parts: list[tuple[list[nn.Parameter], float]], rate: float) -> AdamW:
+def adamw(parts: list[tuple[list[nn.Parameter], float]], rate: float) -> AdamW:
+    """Of (parameters, share of the rate), with the constants of GPT-SoVITS."""
     groups = [{"params": params, "scale": scale, "lr": rate * scale} for params, scale in parts if params]
     # fused: one pass over the memory of weight, gradient and both moments; one operation after the other takes a dozen
     return AdamW(groups, rate, betas=(0.8, 0.99), eps=1e-9, weight_decay=0.01, fused=True)

@@ -7,10 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.judging.gate import GateSettings
+from model.training.light_settings import LightSettings
 from storage.errors import ConfigError
 from storage.units import Seconds
 
-Network = Literal["s1", "s2"]
+Network = Literal["s1", "s2", "light_speaker", "light", "light_vocoder"]
+DEPTH = 24
+"""Layers of the s1 that `distill.student_layers` counts in."""
+LIGHT: tuple[Network, ...] = ("light_speaker", "light", "light_vocoder")
+"""The networks of the light system, in the order in which they are trained: the acoustic model, "light", learns from
+the speaker encoder."""
 SOURCES = ("target", "others", "all")
 CONFIGS = Path(__file__).parent / "configs"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -82,6 +88,39 @@ class S2Settings(Settings):
     """Off: no adversarial and no feature loss; half the cost, a duller sound."""
 
 
+class DistillSettings(Settings):
+    """A small student of a trained voice. The losses of its waveform are weighted as those of s2."""
+
+    layers: int = Field(6, ge=1)
+    """Of the s1 student. The teacher's are as wide, 24 in GPT-SoVITS: 6 take a quarter of the time for each code."""
+    student_layers: tuple[Annotated[int, Field(ge=1)], ...] = (4, 8, 12)
+    """Layers of the teacher's s1, counted from 1, whose outputs and attentions the student matches; scaled to the depth
+    of a teacher that has fewer than the deepest of them. 6 student layers answer them by 1, 2 and 3."""
+    temperature: float = Field(1.5, gt=0)
+    """Softens the logits of both before they are compared."""
+    alpha: Share = 0.7
+    """Share of the soft targets; the rest is cross entropy on the true codes."""
+    hidden_weight: float = Field(1.0, ge=0)
+    """Of the mean squared difference of matched outputs; they are normalised, so their variance is about 1."""
+    attention_weight: float = Field(1.0, ge=0)
+    """Of the divergence of matched attentions, nats."""
+    attention_queries: int = Field(64, ge=1)
+    """Places of an example whose attention is compared, evenly spaced from a drawn one on: the whole would be places x
+    places for each head. All take 0.2 GB a layer for 8 examples of 600 places, 64 a tenth of it."""
+    s2_sizes: dict[str, Any] = {"upsample_channels": 256, "resblock_kernels": (3, 7)}
+    """Fields of `S2Config` in which the s2 student differs: upsample_channels, resblock_kernels, resblock_dilations,
+    reference_dim. By default 8 channels at the full rate, as V2 of HiFi-GAN, without the blocks of kernel 11, which are
+    over half of the products."""
+    reference_share: float = Field(1 / 3, gt=0, le=1)
+    """Parameters of the reference encoder, as a share of the teacher's, at most."""
+    hint_weight: float = Field(1.0, ge=0)
+    """Of the generator's stages, seen through a 1x1 projection that is dropped afterwards."""
+    voice_weight: float = Field(1.0, ge=0)
+    """Of the distance of the voice vectors, in units of the teacher's squared length."""
+    heard_weight: float = Field(1.0, ge=0)
+    """In the joint phase: of how differently s2 hears what both s1 say next."""
+
+
 class Adaptation(Settings):
     """Which weights move."""
 
@@ -110,12 +149,17 @@ class Phase(Settings):
     hold_back: Literal["recordings", "speakers"] = "recordings"
     """What the validation set is made of, whole."""
     networks: tuple[Network, ...] = ("s2", "s1")
-    """In this order: s1 learns the codes of s2's quantizer."""
+    """In this order: s1 learns the codes of s2's quantizer. The light system's: see `LIGHT`."""
+    teach: Literal["", "alone", "joint"] = ""
+    """Empty: the corpus teaches. alone, joint: a trained voice teaches, each network by itself, or both at once; run by
+    `voicemill distill`."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Phase":
         if abs(sum(self.mix.values()) - 1) > 1e-6:
             raise ValueError(f"the shares of mix = {self.mix} add up to {sum(self.mix.values()):g}: expected 1")
+        if self.teach and self.adapt.kind != "full":
+            raise ValueError(f"a student is trained as a whole: adapt.kind = {self.adapt.kind!r} is not for teach")
         return self
 
 
@@ -160,6 +204,8 @@ class TrainingSettings(Settings):
     data: DataSettings = DataSettings()
     s1: S1Settings = S1Settings()
     s2: S2Settings = S2Settings()
+    distill: DistillSettings = DistillSettings()
+    light: LightSettings = LightSettings()
     loop: LoopSettings = LoopSettings()
     retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
@@ -169,10 +215,15 @@ class TrainingSettings(Settings):
     """The same of s2."""
     start_discriminator: str = ""
     """The same of the discriminators; empty = from scratch."""
+    start_light: str = ""
+    """File of a light system that its trainings start from; empty = from scratch."""
     phases: dict[str, Phase] = {
         "pretrain": Phase(steps=200_000, rate=3e-4, mix={"all": 1.0}, hold_back="speakers"),
         "finetune": Phase(steps=10_000, rate=1e-5, mix={"target": 1.0}),
         "reinforce": Phase(steps=5_000, rate=5e-6, mix={"target": 0.5, "others": 0.5}),
+        "distill": Phase(steps=20_000, rate=1e-4, mix={"all": 1.0}, teach="alone"),
+        "joint": Phase(steps=2_000, rate=2e-5, mix={"all": 1.0}, teach="joint"),
+        "light": Phase(steps=100_000, rate=5e-4, networks=LIGHT),
     }
     """By name, in the order of a full training."""
 

@@ -4,7 +4,7 @@ From scratch, s2 gets its codebook by k-means over the content features of the c
 that the run names. What moves is decided by `model.adapters.adapting`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,11 +23,13 @@ from model.s2.discriminators import Discriminators
 from model.s2.synthesizer import Synthesizer
 from model.text.symbols import SYMBOLS
 from model.training.codebook import learn_codebook
+from model.training.distil_starting import distillation_of
+from model.training.light_starting import light_of
 from model.training.objective import Objective
 from model.training.run import RunSpec
 from model.training.s1 import Coder, S1Objective
 from model.training.s2 import S2Objective
-from model.training.settings import Adaptation
+from model.training.settings import LIGHT, Adaptation
 from model.training.speaker_loss import ReferenceVoice, SpeakerEncoder
 from storage.errors import CheckpointError, ConfigError
 
@@ -36,7 +38,11 @@ Config = TypeVar("Config", S1Config, S2Config)
 
 
 def objective_of(
-    spec: RunSpec, dims: int, examples: Examples, speaker_encoder: SpeakerEncoder | None = None
+    spec: RunSpec,
+    dims: int,
+    examples: Examples,
+    speaker_encoder: SpeakerEncoder | None = None,
+    speakers: Sequence[str] = (),
 ) -> Objective:
     """What the run trains, on the CPU; the same on every process, whatever torch's generator was seeded with.
 
@@ -45,14 +51,25 @@ def objective_of(
         examples: batches of the corpus, read where a codebook is to be made; they need not end.
         speaker_encoder: judges voices where `s2.speaker_weight` is above 0; None = the reference encoder that s2 starts
             with.
+        speakers: all of the corpus, by name, whom light_speaker tells apart.
 
     Raises:
         ConfigError: a setting contradicts another, or the corpus.
         CheckpointError: a checkpoint holds something else than it should, or cannot be trained on.
         NoData: a codebook is to be made of a corpus with nothing in it.
     """
+    teach = spec.settings.phases[spec.phase].teach if spec.phase in spec.settings.phases else ""
+    if bool(teach) != bool(spec.teachers):
+        raise ConfigError(
+            f"phase {spec.phase!r} has teach = {teach!r}, and the run has {len(spec.teachers)} teachers: a phase with "
+            "teach is run by `voicemill distill`, one without by `voicemill train`"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.settings.loop.seed)
+        if spec.teachers:
+            return distillation_of(spec, dims)
+        if spec.network in LIGHT:
+            return light_of(spec, speakers)
         return _s1(spec, dims) if spec.network == "s1" else _s2(spec, dims, examples, speaker_encoder)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows import cli_setup, cli_speak, cli_train, cli_up, cli_watermark
+from flows import cli_setup, cli_speak, cli_train, cli_up, cli_voices, cli_watermark
 from flows.cli_setup import ConfigOption, JsonOption
 from storage.errors import VoicemillError
 
@@ -26,6 +26,7 @@ app.add_typer(consent, name="consent")
 app.add_typer(cli_setup.models, name="models")
 app.add_typer(cli_setup.config, name="config")
 app.add_typer(cli_watermark.watermark, name="watermark")
+app.add_typer(cli_voices.voices, name="voices")
 app.command()(cli_setup.doctor)
 app.command()(cli_speak.speak)
 app.command()(cli_train.train)

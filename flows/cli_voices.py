@@ -1,0 +1,229 @@
+"""`voicemill voices`: the registry of voices, their stages, and the gate."""
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli_setup import JsonOption
+
+if TYPE_CHECKING:
+    from flows.promote import Promoted
+    from storage.stages import Standing
+    from storage.voices import Entry
+
+voices = typer.Typer(help="Trained voices: their entries, stages and cards.", no_args_is_help=True)
+
+StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
+VoiceOption = Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")]
+KindOption = Annotated[str, typer.Option(help="Lane: trained, student, compressed or light.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; the history of the voice keeps it.")]
+
+
+@voices.command("list")
+def list_voices(
+    store: StoreOption,
+    voice: Annotated[str, typer.Option(help="Of this voice alone.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the entries of all voices with their stages."""
+    from flows.terminal import console, table
+    from storage import stages
+    from storage import voices as registry
+    from storage.store import Store
+
+    opened, found = Store.open(store), []
+    for name in [registry.check_name(voice)] if voice else registry.names(opened):
+        now = stages.standing(opened.models / name)
+        found += [_row(entry, now) for entry in registry.entries(opened, name)]
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    elif not found:
+        console.print(f"no voice yet: voicemill train --store {store}", soft_wrap=True)
+    else:
+        columns = ("voice", "number", "kind", "stage", "corpus version", "made of", "created")
+        keys = ("voice", "number", "kind", "stage", "corpus_version", "parent", "created")
+        table("voices", columns, [[row[key] for key in keys] for row in found])
+
+
+def _row(entry: "Entry", now: "Standing") -> dict[str, Any]:
+    card = entry.card
+    return {
+        "voice": card.voice,
+        "number": entry.number,
+        "kind": card.kind,
+        "stage": now.of(entry.number),
+        "corpus_version": card.corpus_version,
+        "parent": card.parent,
+        "created": card.created,
+        "speakers": list(card.speakers),
+        "folder": str(entry.folder),
+        "digest": entry.digest,
+    }
+
+
+@voices.command("show")
+def show_voice(
+    store: StoreOption,
+    voice: VoiceOption = "",
+    number: Annotated[int, typer.Option(min=0, help="Of the entry; 0 = the one that speaks by default.")] = 0,
+    kind: KindOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the model card of an entry: lineage, figures, intended use, rights, files, history."""
+    from flows.evaluation_plan import only_voice
+    from flows.model_card import model_card
+    from storage import stages
+    from storage import voices as registry
+    from storage.store import Store
+
+    opened = Store.open(store)
+    entry = registry.find(opened, voice or only_voice(opened), kind, number, allow_retired=True)
+    if not as_json:
+        print(model_card(opened, entry))
+        return
+    now = stages.standing(entry.folder.parent)
+    history = [asdict(change) for change in now.history if change.number == entry.number]
+    found = _row(entry, now) | {"card": asdict(entry.card), "scores": registry.scores(entry), "history": history}
+    print(json.dumps(found, ensure_ascii=False))
+
+
+@voices.command("promote")
+def promote_voice(
+    store: StoreOption,
+    voice: VoiceOption = "",
+    number: Annotated[int, typer.Option(min=0, help="The challenger; 0 = the newest that is not retired.")] = 0,
+    config: Annotated[str, typer.Option(help="A TOML file, or a shipped training config; [gate] decides.")] = "default",
+    version: Annotated[int, typer.Option(min=0, help="Corpus version of the test set; 0 = the latest.")] = 0,
+    sentences: Annotated[int, typer.Option(min=1, max=500, help="Of the test set, at most.")] = 20,
+    speaker_encoder: Annotated[
+        str, typer.Option(help="Knows voices: hub id or folder of an x-vector network of transformers.")
+    ] = "",
+    recogniser: Annotated[
+        str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")
+    ] = "corpus",
+    opinion: Annotated[str, typer.Option(help="MOS predictor: TorchScript file, or folder of transformers.")] = "",
+    threads: Annotated[int, typer.Option(min=0, help="Of the CPU while speaking; 0 = as torch takes.")] = 0,
+    force: Annotated[str, typer.Option(help="Promote without judging, for this reason, which is kept.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Judge an entry beside the champion of its lane; it takes its place if the gate lets it. Exit 1: it does not."""
+    from flows.cli_judge import checked
+    from flows.promote import PromoteOptions, make_plan
+    from flows.server import prefect_api
+    from model.judging.judges import JudgeSettings
+    from model.judging.testset import TestSetSettings
+
+    named = {"speaker_encoder": speaker_encoder, "recogniser": recogniser, "opinion": opinion}
+    options = PromoteOptions(
+        store=store,
+        voice=voice,
+        number=number,
+        config=config,
+        version=version,
+        testset=checked(TestSetSettings, sentences=sentences),
+        judges=checked(JudgeSettings, **named),
+        threads=threads,
+        force=force,
+    )
+    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    with prefect_api(plan.store, _import_flow):
+        from flows.promote import promote
+
+        result = promote(options)
+    if as_json:
+        print(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        _show(result)
+    sys.exit(0 if result.promoted or result.verdict == "Champion already" else 1)
+
+
+def _import_flow() -> None:
+    from flows import promote  # noqa: F401
+
+
+def _show(result: "Promoted") -> None:
+    from flows.promote import shown
+    from flows.terminal import say, table
+
+    columns = ("figure", "challenger", "champion", "bound", "margin", "difference", "interval", "sentences", "")
+    rows = [
+        (
+            row["metric"],
+            *(shown(row[name]) for name in ("challenger", "champion", "bound", "margin", "difference")),
+            "" if row["low"] is None else f"{shown(row['low'])} to {shown(row['high'])}",
+            row["samples"] or "",
+            "" if row["outcome"] == "no rule" else row["outcome"],
+        )
+        for row in result.rows
+    ]
+    if rows:
+        table(f"{result.entry} at the gate", columns, rows)
+    say(f": {result.reason}", result.verdict, "bold green" if result.promoted else "bold")
+    if result.report:
+        say(result.report, "report: ")
+
+
+@voices.command("retire")
+def retire_voice(
+    store: StoreOption,
+    voice: Annotated[str, typer.Option(help="Name of the voice.")],
+    number: Annotated[int, typer.Option(min=1, help="Of the entry.")],
+    reason: ReasonOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Retire an entry, for good: it speaks only where --allow-retired is given."""
+    from storage import stages
+    from storage import voices as registry
+    from storage.store import Store
+
+    opened = Store.open(store)
+    entry = registry.find(opened, voice, number=number, allow_retired=True)
+    change = stages.retire(entry.folder.parent, number, entry.card.kind, **_by(reason))
+    champion = stages.standing(entry.folder.parent).champions.get(entry.card.kind, 0)
+    if as_json:
+        print(json.dumps({"entry": entry.name, "changed": change is not None, "champion": champion}))
+        return
+    print(f"{entry.name} {'is retired' if change else 'was retired before'}")
+    if change and change.instead_of == number:
+        at = f"--store {shlex.quote(store)} --voice {shlex.quote(voice)} --kind {entry.card.kind}"
+        print(f"no champion ({entry.card.kind}) is left; the one before: voicemill voices rollback {at} --reason ...")
+
+
+@voices.command("rollback")
+def rollback_voice(
+    store: StoreOption,
+    reason: ReasonOption,
+    voice: VoiceOption = "",
+    kind: KindOption = "trained",
+    as_json: JsonOption = False,
+) -> None:
+    """Make the champion before the present one champion again."""
+    from flows.evaluation_plan import only_voice
+    from storage import stages
+    from storage import voices as registry
+    from storage.errors import ConfigError
+    from storage.store import Store
+
+    if kind not in registry.KINDS:
+        raise ConfigError(f"--kind {kind} is none of {', '.join(registry.KINDS)}")
+    opened = Store.open(store)
+    name = registry.check_name(voice or only_voice(opened))
+    change = stages.rollback(opened.models / name, kind, **_by(reason))
+    if as_json:
+        print(json.dumps(asdict(change) | {"voice": name}, ensure_ascii=False))
+    else:
+        before = f" instead of {change.instead_of}" if change.instead_of else ""
+        print(f"entry {change.number} of {name} is champion ({kind}) again{before}")
+
+
+def _by(reason: str) -> dict[str, str]:
+    """Who changes a stage, when, and why."""
+    from datetime import UTC, datetime
+
+    from flows.actor import user
+
+    return {"who": user(), "when": datetime.now(UTC).isoformat(timespec="seconds"), "why": reason}

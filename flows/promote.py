@@ -1,0 +1,262 @@
+"""The flow `promote`: an entry is judged beside the champion of its lane, and takes its place if the gate lets it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import deployment
+from prefect.states import Completed
+from pydantic import BaseModel, Field
+
+from flows import actor, dashboard, events
+from flows.evaluate import Evaluated, evaluate
+from flows.evaluation_plan import EvaluateOptions, only_voice
+from model.judging.gate import GateSettings, Row, Verdict, decide
+from model.judging.judges import JudgeSettings
+from model.judging.scores import METRICS, Scores
+from model.judging.testset import TestSetSettings
+from model.training import settings as training
+from storage import stages, voices
+from storage.errors import Retired, StageConflict
+from storage.stages import Change, Standing
+from storage.store import Store, read_json
+from storage.units import Seconds
+from storage.voices import Entry
+
+__all__ = ["PromoteOptions", "Promoted", "promote"]
+
+ATTEMPTS = 3
+"""At a promotion that another one comes before: each is judged against the champion of then."""
+
+
+class PromoteOptions(BaseModel):
+    """Parameters of a promotion; the dashboard makes a form of them."""
+
+    store: str = Field(description="Folder of the store")
+    voice: str = Field("", description="Name of the voice. Empty: the only one of the store")
+    number: int = Field(0, ge=0, description="The challenger; 0 = the newest entry that is not retired")
+    config: str = Field("default", description="A TOML file, or a shipped training config; its section [gate] decides")
+    version: int = Field(0, ge=0, description="Corpus version that the test set is of; 0 = the latest")
+    testset: TestSetSettings = TestSetSettings()
+    judges: JudgeSettings = JudgeSettings()
+    threads: int = Field(0, ge=0, description="Of the CPU while speaking; 0 = as many as torch takes")
+    force: str = Field("", description="Promote without judging, for this reason; the history of the voice keeps it")
+
+
+@dataclass
+class Promoted:
+    """Result of `promote`; `voicemill voices promote --json` prints it."""
+
+    entry: str
+    """The challenger, "anna/0003"."""
+    kind: str
+    promoted: bool
+    verdict: str
+    """Promoted, Forced, Champion stays, Not promoted (there is no champion), Champion already, Retired."""
+    reason: str
+    champion: str
+    """Of the lane, now; "" = none."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """`model.judging.gate.Row`."""
+    report: str = ""
+    """Page to listen to."""
+    run: str = ""
+    """Address of the flow run in the dashboard."""
+    wall_s: Seconds = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one promotion works on."""
+
+    options: PromoteOptions
+    store: Store
+    entry: Entry
+    gate: GateSettings
+
+    @property
+    def folder(self) -> Path:
+        """Of the voice."""
+        return self.entry.folder.parent
+
+    @property
+    def standing(self) -> Standing:
+        """As it is now."""
+        return stages.standing(self.folder)
+
+    @property
+    def champion(self) -> int:
+        """Of the lane, now; 0 = none."""
+        return self.standing.champions.get(self.entry.card.kind, 0)
+
+    def heard(self) -> EvaluateOptions:
+        """The challenger, the champion, and the entry that the challenger was made from."""
+        options, now, card = self.options, self.standing, self.entry.card
+        known = {entry.name: entry.number for entry in voices.entries(self.store, card.voice)}
+        others = [self.champion, known.get(card.parent, 0)]
+        numbers = [self.entry.number, *(n for n in others if n and n not in now.retired)]
+        return EvaluateOptions(
+            store=options.store,
+            voice=card.voice,
+            numbers=list(dict.fromkeys(numbers)),
+            version=options.version,
+            testset=options.testset,
+            judges=options.judges,
+            threads=options.threads,
+        )
+
+
+def make_plan(options: PromoteOptions) -> Plan:
+    """Check what can be checked before anything is started.
+
+    Raises:
+        Retired: the challenger is.
+        StoreError: no store, voice or entry, or a damaged one.
+        ConfigError: a wrong setting, or no voice is named where there are several.
+    """
+    store = Store.open(options.store)
+    voice = options.voice or only_voice(store)
+    gate = training.load(options.config).gate
+    number = options.number
+    if not number:
+        retired = stages.standing(store.models / voices.check_name(voice)).retired
+        living = [entry.number for entry in voices.entries(store, voice) if entry.number not in retired]
+        number = living[-1] if living else 0
+    return Plan(options, store, voices.find(store, voice, number=number), gate)
+
+
+@flow(name="promote", persist_result=False)
+def promote(options: PromoteOptions) -> Promoted:
+    """Judge an entry beside its champion; let the gate decide; make it champion, or say why the champion stays."""
+    began = time.perf_counter()
+    try:
+        plan = make_plan(options)
+    except Retired as error:  # meanwhile; nothing is wrong with the run
+        name = f"{options.voice}/{options.number:04d}"
+        return ended(Promoted(name, "", False, "Retired", str(error), ""), began)
+    entry = plan.entry
+    if plan.standing.of(entry.number) == "champion":
+        reason = f"{entry.name} is the champion ({entry.card.kind}) already"
+        return ended(Promoted(entry.name, entry.card.kind, False, "Champion already", reason, entry.name), began)
+    if options.force:
+        change = make_champion(plan, plan.champion, options.force, forced=True)
+        return won(plan, Promoted(entry.name, entry.card.kind, True, "Forced", change.why, entry.name), began)
+    for attempt in range(ATTEMPTS):
+        against = plan.champion
+        heard = evaluate(plan.heard())
+        verdict = decide(*scores_of(plan, heard, against), plan.gate, entry.card.kind)
+        result = account(plan, verdict, heard, against)
+        if not verdict.promote:
+            return ended(result, began)
+        try:
+            make_champion(plan, against, verdict.reason)
+        except StageConflict as conflict:
+            if attempt == ATTEMPTS - 1:
+                raise
+            dashboard.say(f"judged again: {conflict}")
+        else:
+            return won(plan, result, began)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def scores_of(plan: Plan, heard: Evaluated, against: int) -> tuple[Scores, Scores | None]:
+    """The evaluations of challenger and champion."""
+    found = {each.entry: Scores.from_json(read_json(Path(each.scores))) for each in heard.entries}
+    champion = f"{plan.entry.card.voice}/{against:04d}"
+    return found[plan.entry.name], found[champion] if against else None
+
+
+def make_champion(plan: Plan, against: int, why: str, *, forced: bool = False) -> Change:
+    """Write it down; raises StageConflict where the champion is no longer the one that it was compared with."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    kind = plan.entry.card.kind
+    return stages.promote(
+        plan.folder, plan.entry.number, kind, instead_of=against, who=who(), when=when, why=why, forced=forced
+    )
+
+
+def who() -> str:
+    """Who changes a stage: the deployment that started this run, or the user of this machine."""
+    return f"deployment promote/{deployment.name}" if deployment.id else actor.user()
+
+
+def account(plan: Plan, verdict: Verdict, heard: Evaluated, against: int) -> Promoted:
+    """What the result says of a verdict."""
+    stays = "Champion stays" if against else "Not promoted"
+    entry = plan.entry
+    return Promoted(
+        entry.name,
+        entry.card.kind,
+        verdict.promote,
+        "Promoted" if verdict.promote else stays,
+        verdict.reason,
+        entry.name if verdict.promote else verdict.champion,
+        [{name: _plain(value) for name, value in asdict(row).items()} for row in verdict.rows],
+        heard.report,
+        heard.run,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity, where the interval of a single sentence ends."""
+    return voices.finite(value) if isinstance(value, float) else value
+
+
+def won(plan: Plan, result: Promoted, began: float) -> Promoted:
+    """Tell those who make something of champions."""
+    events.voice_promoted(plan.store, plan.entry)
+    return ended(result, began)
+
+
+def ended(result: Promoted, began: float) -> Promoted:
+    """Name the run by what became of it and show why; its state has that name, and the caller gets the result."""
+    voice, evaluation = result.entry.partition("/")[0], result.run
+    dashboard.name_run(
+        f"promote · {result.entry} · {result.verdict.lower()}", [f"voice:{voice}", f"entry:{result.entry}"]
+    )
+    dashboard.say(f"{result.verdict}: {result.reason}")
+    text = "\n".join([f"# {result.entry}: {result.verdict.lower()}", "", result.reason, "", *table(result.rows)])
+    links = [f"Report: `{result.report}`", f"[the evaluation]({evaluation})"] if result.report else []
+    create_markdown_artifact(
+        markdown=f"{text}\n\n{' · '.join(links)}\n",
+        key="promote-verdict",
+        description=f"{result.entry}: {result.reason}",
+    )
+    result.run, result.wall_s = dashboard.run_address(), round(time.perf_counter() - began, 2)
+    return cast(Promoted, Completed(name=result.verdict, message=result.reason, data=result))
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows of a verdict in markdown."""
+    if not rows:
+        return []
+    head = ["| | unit | challenger | champion | bound | margin | difference | interval | sentences | |"]
+    return [*head, "|---|---|---:|---:|---:|---:|---:|---:|---:|---|", *(_line(row) for row in rows)]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    found = Row(**row)
+    interval = "" if found.low is None else f"{shown(found.low)} to {shown(found.high)}"
+    cells = [
+        found.metric,
+        METRICS[found.metric].unit,
+        *(shown(value) for value in (found.challenger, found.champion, found.bound, found.margin, found.difference)),
+        interval,
+        found.samples or "",
+        "" if found.outcome == "no rule" else found.outcome,
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def shown(value: float | None) -> str:
+    """A figure for readers."""
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -2,6 +2,7 @@
 
 A sentence without a recording has no distortion, pitch or length to compare; its voice is compared with the reference.
 What cannot be judged of one sentence is left out of its figures, what cannot be judged at all is named with the reason.
+A sentence that could not be said has the figures of silence, where there are any.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,9 @@ class Judge:
         for sentence in (s for s in self.testset.sentences if s.recording is not None and s.id in waves):
             for name, value in self._against(sentence, waves[sentence.id]).items():
                 found[name][sentence.id] = value
+        for sentence in (s for s in self.testset.sentences if s.id not in waves):
+            for name, value in self._silence(sentence).items():
+                found[name][sentence.id] = value
         found["rtf"] = {name: s.took / s.seconds for name, s in speech.sayings.items() if not s.error}
         return self._told(found)
 
@@ -113,6 +117,16 @@ class Judge:
         }
         pitch = f0_error(spoken.f0, real.f0, path)
         return found if pitch is None else found | {"f0_error": pitch}
+
+    def _silence(self, sentence: Sentence) -> dict[str, float]:
+        """The figures of a sentence that could not be said: nobody is recognised, no word is heard. To leave them out
+        would be an advantage."""
+        found = {} if sentence.recording is None else {"duration_error": 1.0}
+        if self.judges.recogniser and plain(sentence.text, sentence.language):
+            found |= {"cer": 1.0, "wer": 1.0}
+        if self.judges.speaker and sentence.speaker in self._gallery and len(self._gallery) > 1:
+            found["identified"] = 0.0
+        return found
 
     def _heard(self, wave: Wave) -> _Heard:
         wave = np.pad(wave, (0, max(0, SHORTEST - len(wave))))

@@ -1,0 +1,117 @@
+"""`voicemill evaluate` and `voicemill ab`: judging voices by figures, and by ear."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import typer
+
+from flows.cli_setup import JsonOption
+
+if TYPE_CHECKING:
+    from flows.evaluate import Evaluated
+
+Chosen = TypeVar("Chosen")
+StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
+VoiceOption = Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")]
+SentencesOption = Annotated[int, typer.Option(min=1, max=500, help="Of the test set, at most.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Of the CPU while speaking; 0 = as many as torch takes.")]
+RetiredOption = Annotated[bool, typer.Option("--allow-retired", help="Hear retired entries too.")]
+
+
+def evaluate(
+    store: StoreOption,
+    voice: VoiceOption = "",
+    number: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="An entry, the challenger first; may be given again. Default: newest and champion."),
+    ] = None,
+    version: Annotated[int, typer.Option(min=0, help="Corpus version of the test set; 0 = the latest.")] = 0,
+    sentences: SentencesOption = 20,
+    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
+    speaker_encoder: Annotated[
+        str, typer.Option(help="Knows voices: hub id or folder of an x-vector network of transformers.")
+    ] = "",
+    recogniser: Annotated[
+        str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")
+    ] = "corpus",
+    opinion: Annotated[str, typer.Option(help="MOS predictor: TorchScript file, or folder of transformers.")] = "",
+    f0_engine: Annotated[str, typer.Option(help="swift, autocorrelation, pyin, harvest, dio or fcpe.")] = "swift",
+    engine: Annotated[Literal["auto", "torch", "onnx"], typer.Option(help="What computes the networks.")] = "auto",
+    precision: Annotated[str, typer.Option(help="As of `voicemill speak`.")] = "auto",
+    threads: ThreadsOption = 0,
+    listened: Annotated[int, typer.Option(min=0, max=50, help="Sentences to listen to on the page.")] = 8,
+    allow_retired: RetiredOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let entries of a voice say held-back sentences; write their figures and a page to listen to side by side."""
+    from flows.evaluation_plan import EvaluateOptions, make_plan
+    from flows.server import prefect_api
+    from model.judging.judges import JudgeSettings, judges
+    from model.judging.testset import TestSetSettings
+
+    named = {"speaker_encoder": speaker_encoder, "recogniser": recogniser, "opinion": opinion, "f0_engine": f0_engine}
+    options = EvaluateOptions(
+        store=store,
+        voice=voice,
+        numbers=number or [],
+        version=version,
+        testset=checked(TestSetSettings, sentences=sentences, texts=tuple(text or ())),
+        judges=checked(JudgeSettings, **named),
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        listened=listened,
+        allow_retired=allow_retired,
+    )
+    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    judges(options.judges, plan.corpus.version.config)
+    with prefect_api(plan.store, _import_flow):
+        from flows.evaluate import evaluate as run
+
+        result = run(options)
+    if as_json:
+        print(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        _show(result)
+
+
+def _import_flow() -> None:
+    from flows import evaluate  # noqa: F401
+
+
+def checked(settings: type[Chosen], **values: object) -> Chosen:
+    """Settings of these values; what is wrong is one line."""
+    from pydantic import ValidationError
+
+    from storage.errors import ConfigError
+
+    try:
+        return settings(**values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(wrong) from error
+
+
+def _show(result: "Evaluated") -> None:
+    from flows.evaluate import shown
+    from flows.terminal import say, table
+    from model.judging.scores import METRICS
+
+    differences = {(d["metric"], d["other"]): d for d in result.differences}
+    others = [each.entry for each in result.entries[1:]]
+    rows = []
+    for name, metric in METRICS.items():
+        if not any(name in each.totals for each in result.entries):
+            continue
+        against = [differences.get((name, other)) for other in others]
+        words = [f"{d['mean']:+.3g} ({d['low']:+.3g} to {d['high']:+.3g}) {d['verdict']}" if d else "" for d in against]
+        rows.append((name, metric.unit, *(shown(each.totals.get(name)) for each in result.entries), *words))
+    heads = [f"{each.entry} ({each.role})" for each in result.entries]
+    columns = ("figure", "unit", *heads, *(f"difference to {other}" for other in others))
+    table(f"{result.voice} on {result.sentences} sentences, test set {result.testset[:12]}", columns, rows)
+    missing = {name: why for each in result.entries for name, why in each.missing.items()}
+    for name, why in missing.items():
+        say(f": {why}", f"missing: {name}")
+    for note in result.notes:
+        say(note, "note: ")
+    say(result.report, "report: ")

@@ -1,0 +1,270 @@
+"""What an evaluation is asked for, which entries it hears, and where what they say is kept. No Prefect here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from flows.training_plan import code_version
+from model.device import Wanted
+from model.judging import gallery, judges, size, testset
+from model.judging.judge import Figures, Judge
+from model.judging.judges import JudgeSettings
+from model.judging.scores import METRICS, Scores
+from model.judging.speech import Saying, Speech, say
+from model.judging.testset import HeldBack, TestSet, TestSetSettings
+from model.speaking.opening import Speaking, open_voice
+from model.speaking.options import SpeakOptions
+from model.training.run import RunSpec
+from storage import stages, voices
+from storage.errors import ConfigError, StoreError
+from storage.keys import digest, file_digest, folder_digest
+from storage.store import Store
+from storage.versions import CorpusVersion
+from storage.voices import Entry
+
+VERSION = 1
+"""Changes when the same voice and sentences give other sounds or times."""
+SPEECH = "speech"
+"""Folder of the reports, which forgetting erases."""
+
+
+class EvaluateOptions(BaseModel):
+    """Parameters of an evaluation; the dashboard makes a form of them."""
+
+    store: str = Field(description="Folder of the store")
+    voice: str = Field("", description="Name of the voice. Empty: the only one of the store")
+    numbers: list[int] = Field(
+        [], description="Entries, the challenger first. Empty: the newest, its lane's champion and its teacher"
+    )
+    version: int = Field(0, ge=0, description="Corpus version that the test set is of; 0 = the latest")
+    testset: TestSetSettings = TestSetSettings()
+    judges: JudgeSettings = JudgeSettings()
+    engine: Literal["auto", "torch", "onnx"] = Field(
+        "auto", description="What computes; auto: what the entry is made for"
+    )
+    precision: str = Field("auto", description="As `voicemill speak --precision`")
+    device: Wanted = Field("auto", description="auto, cpu or cuda")
+    threads: int = Field(0, ge=0, description="Of the CPU while speaking; 0 = as many as torch takes")
+    seed: int = Field(0, ge=0, description="Of what is said")
+    listened: int = Field(8, ge=0, le=50, description="Sentences to listen to on the report page")
+    allow_retired: bool = Field(False, description="Hear retired entries too")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one evaluation works on."""
+
+    options: EvaluateOptions
+    store: Store
+    corpus: CorpusVersion
+    entries: tuple[Entry, ...]
+    """The challenger first; each once."""
+    held: HeldBack
+    notes: tuple[str, ...]
+
+    @property
+    def voice(self) -> str:
+        return self.entries[0].card.voice
+
+    def stage(self, entry: Entry) -> str:
+        """candidate, champion or retired."""
+        return stages.standing(self.store.models / entry.card.voice).of(entry.number)
+
+
+def make_plan(options: EvaluateOptions) -> Plan:
+    """Check what can be checked before anything is started.
+
+    Raises:
+        StoreError: no store, voice, entry or version; a damaged or a retired entry.
+        ConfigError: no voice is named where there are several.
+    """
+    store = Store.open(options.store)
+    entries = _entries(store, options, options.voice or only_voice(store))
+    held, notes = held_back(store, entries)
+    return Plan(options, store, CorpusVersion.open(store, options.version or None), entries, held, notes)
+
+
+def only_voice(store: Store) -> str:
+    """The voice of a store that has one.
+
+    Raises:
+        ConfigError: it has none, or several.
+    """
+    names = voices.names(store)
+    if len(names) != 1:
+        have = f"it has {', '.join(names)}: name one with --voice" if names else "`voicemill train` makes one"
+        raise ConfigError(f"{store.root} has {len(names)} voices, and none is named; {have}")
+    return names[0]
+
+
+def _entries(store: Store, options: EvaluateOptions, voice: str) -> tuple[Entry, ...]:
+    numbers = list(dict.fromkeys(options.numbers)) or _usual(store, voice)
+    return tuple(voices.find(store, voice, number=n, allow_retired=options.allow_retired) for n in numbers)
+
+
+def _usual(store: Store, voice: str) -> list[int]:
+    """The newest entry that is not retired, the champion of its lane, and the entry that it was made from."""
+    now = stages.standing(store.models / voices.check_name(voice))
+    living = [entry for entry in voices.entries(store, voice) if entry.number not in now.retired]
+    if not living:
+        return [voices.find(store, voice).number]  # raises, and says why
+    newest = living[-1]
+    parent = [entry.number for entry in living if entry.name == newest.card.parent]
+    champion = now.champions.get(newest.card.kind, newest.number)
+    return list(dict.fromkeys([newest.number, champion, *parent]))
+
+
+def held_back(store: Store, entries: Sequence[Entry]) -> tuple[HeldBack, tuple[str, ...]]:
+    """How the trainings of these entries, or of those that they were made from, held back."""
+    for entry in entries:
+        specs = []
+        for training in _trained(store, entry).card.trainings:
+            folder = store.training / training.folder
+            if (folder / "run.json").is_file():
+                specs.append(RunSpec.read(folder))
+        if specs:
+            last = specs[-1]
+            by = last.settings.phases[last.phase].hold_back
+            others = {s.phase for s in specs if s.settings.phases[s.phase].hold_back != by}
+            notes = [f"phase {phase!r} held back otherwise: it may have heard a sentence" for phase in sorted(others)]
+            return HeldBack(last.settings.data, by), tuple(notes)
+    return HeldBack(), ("the folder of the training is gone: held back is what the default settings hold back",)
+
+
+def _trained(store: Store, entry: Entry) -> Entry:
+    """The trained entry that an entry goes back to."""
+    known = {found.name: found for found in voices.entries(store, entry.card.voice)}
+    while entry.card.kind != "trained" and entry.card.parent in known:
+        entry = known[entry.card.parent]
+    return entry
+
+
+def testset_of(plan: Plan) -> TestSet:
+    """The sentences, by the speakers of the challenger; raises as `model.judging.testset.make`."""
+    return testset.make(plan.corpus, plan.entries[0].card.speakers, plan.options.testset, plan.held)
+
+
+def judge_of(plan: Plan, sentences: TestSet) -> Judge:
+    """The judges, and the speakers among whom a voice is recognised; raises as `model.judging.judges.judges`."""
+    found = judges.judges(plan.options.judges, plan.corpus.version.config)
+    settings = plan.options.judges.gallery
+    among = gallery.gallery(plan.corpus, sentences, settings, plan.held) if found.speaker else {}
+    return Judge(sentences, found, among)
+
+
+def opened(plan: Plan, entry: Entry) -> Speaking:
+    """The voice of an entry; raises as `open_voice`."""
+    return open_voice(
+        entry.weights,
+        content=entry.card.content,
+        precision=plan.options.precision,
+        device=plan.options.device,
+        engine=engine_of(plan, entry),
+    )
+
+
+def engine_of(plan: Plan, entry: Entry) -> Any:
+    """torch wherever the entry has weights for it."""
+    if plan.options.engine != "auto":
+        return plan.options.engine
+    stems = entry.card.weights.keys()
+    return "onnx" if "onnx" in stems and not ({"s1", "s2"} <= stems or "light" in stems) else "torch"
+
+
+def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
+    """Where the sounds are, by all that they depend on: a champion is not heard twice."""
+    import torch
+
+    options = plan.options
+    outside = {stem: _digest(path) for stem, path in entry.weights.items() if not path.is_relative_to(entry.folder)}
+    how = [engine_of(plan, entry), options.precision, options.device, options.threads or torch.get_num_threads()]
+    said = [asdict(speak_options(plan)), entry.card.content]
+    key = digest([VERSION, entry.digest, outside, sentences.sha256, how, said, code_version()])
+    return plan.store.reports / SPEECH / key[:32]
+
+
+def speak_options(plan: Plan) -> SpeakOptions:
+    """As everybody speaks, without the pause behind the last word: what is judged is what is heard."""
+    return SpeakOptions(seed=plan.options.seed, pause_s=0.0)
+
+
+def speak(plan: Plan, entry: Entry, sentences: TestSet, after: Callable[[str, Saying], None] | None = None) -> Speech:
+    """Say what was not said yet."""
+    return say(
+        sentences,
+        lambda: opened(plan, entry),
+        speech_folder(plan, entry, sentences),
+        speak_options(plan),
+        threads=plan.options.threads,
+        after=after or (lambda sentence, saying: None),
+    )
+
+
+def scores(plan: Plan, entry: Entry, judge: Judge, speech: Speech, more: Figures | None = None) -> Scores:
+    """All that was found of an entry; `more`: what needs its teacher."""
+    import torch
+
+    found = judge.speech(speech)
+    items = dict(found.items) | (dict(more.items) if more else {})
+    missing = dict(found.missing) | (dict(more.missing) if more else {})
+    totals: dict[str, float] = found.totals | (more.totals if more else {}) | {"bytes": size.size(entry.weights)}
+    count, counted = parameters(plan, entry)
+    if count is None:
+        missing["parameters"] = "graphs share and fold their weights, and the entry that they were made of is gone"
+    else:
+        totals["parameters"] = count
+    for name in METRICS.keys() - totals.keys() - missing.keys():
+        missing[name] = "it has no teacher to be compared with"
+    lineage = {
+        "judges": dict(judge.judges.models),
+        "settings": plan.options.judges.model_dump(mode="json"),
+        "testset": plan.options.testset.model_dump(mode="json"),
+        "sentences": len(judge.testset.sentences),
+        "trained_on": sum(not s.unheard for s in judge.testset.sentences),
+        "corpus_version": judge.testset.corpus_version,
+        "notes": [*judge.testset.notes, *plan.notes],
+        "unspoken": {name: saying.error for name, saying in speech.sayings.items() if saying.error},
+        "threads": plan.options.threads or torch.get_num_threads(),
+        "engine": engine_of(plan, entry),
+        "precision": plan.options.precision,
+        "seed": plan.options.seed,
+        "parameters_of": counted,
+        "code": code_version(),
+    }
+    return Scores(judge.testset.sha256, entry.name, items, totals, missing, lineage)
+
+
+def parameters(plan: Plan, entry: Entry) -> tuple[int | None, str]:
+    """Weights that speak, and the entry in which they were counted: compressing keeps their number."""
+    known: Mapping[str, Entry] = {found.name: found for found in voices.entries(plan.store, entry.card.voice)}
+    at: Entry | None = entry
+    while at is not None:
+        if (count := size.parameters(at.weights)) is not None:
+            return count, at.name
+        at = known.get(at.card.parent)
+    return None, ""
+
+
+def roles(plan: Plan) -> dict[str, str]:
+    """Entry -> what it is in this evaluation, for readers."""
+    found = {}
+    for entry in plan.entries:
+        stage = plan.stage(entry)
+        what = "champion" if stage == "champion" else "challenger" if entry is plan.entries[0] else stage
+        found[entry.name] = f"{entry.card.kind}, {what}"
+    return found
+
+
+def find_entry(plan: Plan, name: str) -> Entry:
+    """One of the plan's entries by its name; StoreError where it is none."""
+    for entry in plan.entries:
+        if entry.name == name:
+            return entry
+    raise StoreError(f"{name} is no entry of this evaluation: it hears {', '.join(e.name for e in plan.entries)}")
+
+
+def _digest(path: Path) -> str:
+    return folder_digest(path) if path.is_dir() else file_digest(path)

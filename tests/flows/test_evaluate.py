@@ -1,0 +1,132 @@
+"""The flow evaluate on a real server: entries with random weights say held-back sentences, once, and are judged."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_voice import S1, S2, write_s1, write_s2
+from served import CHROMIUM, FLAGS, ask
+from standing import Standing
+
+from model.judging.scores import METRICS, Scores
+from storage import stages, voices
+from storage.keys import digest
+from storage.store import Store
+from storage.voices import Card, Entry, Training
+
+pytestmark = pytest.mark.slow
+
+WHEN = "2025-01-01T00:00:00+00:00"
+UNHEARD = {"similarity", "identified", "cer", "wer", "mos", "log_mel_distance", "token_agreement"}
+
+
+def add_entry(store: Store, folder: Path, prefix: str) -> Entry:
+    """An entry of the voice "ann" with weights that are functions of their names."""
+    weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", S1, prefix)}
+    weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", S2, {"content": "mfcc"})
+    names = {stem: f"{stem}.safetensors" for stem in weights}
+    trained = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, prefix)
+    card = Card("ann", 1, digest("recipe"), ("ann",), (trained,), prefix, {}, "mfcc", "", WHEN, weights=names)
+    return voices.add(store, card, weights)
+
+
+@pytest.fixture(scope="module")
+def store(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A refreshed store with two entries of one voice, the first of them champion."""
+    folder = tmp_path_factory.mktemp("judged")
+    store = Store.open(first.copied(folder).store)
+    for prefix in ("tiny.model.", "other.model."):
+        add_entry(store, folder, prefix)
+    stages.promote(store.models / "ann", 1, "trained", instead_of=0, who="test", when="2025", why="the first")
+    return store
+
+
+@pytest.fixture(scope="module")
+def evaluated(cli: Any, store: Store) -> dict[str, Any]:
+    ran = cli("evaluate", "--store", store.root, "--text", "Quite another sentence.", "--threads", 1, "--json")
+    assert ran.err == ""
+    return dict(ran.json)
+
+
+def test_challenger_and_champion_are_judged_on_one_test_set(store: Store, evaluated: dict[str, Any]) -> None:
+    assert [(each["entry"], each["role"]) for each in evaluated["entries"]] == [
+        ("ann/0002", "trained, challenger"),
+        ("ann/0001", "trained, champion"),
+    ]
+    for number, each in ((2, evaluated["entries"][0]), (1, evaluated["entries"][1])):
+        entry = voices.find(store, "ann", number=number)
+        (raw,) = voices.scores(entry, evaluated["testset"])
+        scores = Scores.from_json(raw)
+        assert scores.voice == entry.name == each["entry"]
+        assert set(scores.totals) | set(scores.missing) == set(METRICS)
+        assert set(scores.missing) - {"f0_error"} == UNHEARD
+        assert scores.totals["bytes"] == sum(entry.path(stem).stat().st_size for stem in ("s1", "s2"))
+        assert scores.totals["parameters"] > 10_000
+        assert len(scores.items["rtf"]) == evaluated["sentences"]
+        assert len(scores.items["mcd"]) == evaluated["sentences"] - 1  # one has no recording
+        assert scores.totals["mcd"] == pytest.approx(sum(scores.items["mcd"].values()) / len(scores.items["mcd"]))
+        assert scores.lineage["threads"] == 1
+    (difference,) = [d for d in evaluated["differences"] if d["metric"] == "rtf"]
+    assert difference["samples"] == evaluated["sentences"]
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, Any]) -> None:
+    api = cli.environment["PREFECT_API_URL"]
+    (run,) = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [evaluated["run"].rpartition("/")[2]]}})
+    assert (run["name"], run["state_name"]) == ("evaluate · ann · 2 against 1", "Completed")
+    tasks = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert sorted(task["name"] for task in tasks) == [
+        "judge · ann/0001", "judge · ann/0002", "speak · ann/0001", "speak · ann/0002",
+    ]  # fmt: skip
+    (artifact,) = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    assert evaluated["report"] in artifact["data"]
+    assert "| mcd | dB |" in artifact["data"]
+
+
+def test_what_was_said_is_not_said_again(cli: Any, store: Store, evaluated: dict[str, Any]) -> None:
+    """The same sounds, times and figures; another seed is another speech."""
+    before = {path: path.stat().st_mtime_ns for path in (store.reports / "speech").rglob("*.*")}
+    assert len(before) == 2 * 2 * evaluated["sentences"]
+    words = ("evaluate", "--store", store.root, "--text", "Quite another sentence.", "--threads", 1, "--json")
+    again = cli(*words).json
+    assert [each["scores"] for each in again["entries"]] == [each["scores"] for each in evaluated["entries"]]
+    assert {path: path.stat().st_mtime_ns for path in (store.reports / "speech").rglob("*.*")} == before
+    for each in again["entries"]:
+        assert json.loads(Path(each["scores"]).read_text())["totals"] == each["totals"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_page_plays_without_a_network(evaluated: dict[str, Any], tmp_path: Path) -> None:
+    """Every sound can be decoded by a browser; nothing is loaded from anywhere."""
+    page = Path(evaluated["report"])
+    html = page.read_text(encoding="utf-8")
+    assert re.findall(r'(?:src|href)="(?!data:)', html) == []
+    script = (
+        "<script>Promise.all([...document.querySelectorAll('audio')].map(a => fetch(a.src).then(r => r.arrayBuffer())"
+        ".then(b => new OfflineAudioContext(1, 1, 32000).decodeAudioData(b)).then(d => d.duration)))"
+        ".then(all => document.title = 'plays ' + all.filter(d => d > 0.1).length)</script></body>"
+    )
+    copy = tmp_path / "page.html"
+    copy.write_text(html.replace("</body>", script), encoding="utf-8")
+    sounds = html.count("<audio")
+    assert sounds == 3 * evaluated["sentences"] - 1
+    command = [str(CHROMIUM), *FLAGS, "--virtual-time-budget=20000", f"--user-data-dir={tmp_path / 'profile'}"]
+    shown = subprocess.run(
+        [*command, "--dump-dom", copy.as_uri()], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert f"<title>plays {sounds}</title>" in shown.stdout
+    for entry in ("ann/0001", "ann/0002"):
+        assert entry in shown.stdout
+
+
+def test_forgetting_the_speaker_erases_what_was_said(cli: Any, store: Store, tmp_path: Path, evaluated: Any) -> None:
+    copy = shutil.copytree(store.root, tmp_path / "store")
+    assert list((copy / "reports" / "speech").rglob("*.flac"))
+    cli("forget", "--speaker", "ann", "--store", copy, "--yes", "--json")
+    assert not list(copy.rglob("*.flac"))
+    assert not (copy / "reports").exists()

@@ -1,0 +1,71 @@
+"""A small corpus version to judge on, and a voice that needs no networks."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import factories as f
+import numpy as np
+import pytest
+
+from model.speaking.options import SpeakOptions
+from model.speaking.voice import Speech
+from storage.artifacts import Wave
+from storage.errors import ConfigError
+from storage.store import Store
+from storage.units import RATE
+from storage.versions import CorpusVersion
+
+TEXT = "what a lovely day it is to say something"
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CorpusVersion]:
+    """A version of (speaker, seconds of each recording; two utterances in one) in batches of their own."""
+
+    def make(**speakers: Sequence[float]) -> CorpusVersion:
+        store = Store.open(tmp_path_factory.mktemp("corpus") / "store", create=True)
+        batches = [
+            f.make_batch(number, f.upload(speaker, number, seconds, TEXT))
+            for speaker, lengths in speakers.items()
+            for number, seconds in enumerate(lengths, 1)
+        ]
+        assert f.corpus(store, batches) is not None
+        return CorpusVersion.open(store)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def corpus(build: Callable[..., CorpusVersion]) -> CorpusVersion:
+    """Three speakers with four recordings each, utterances of 3.5 s and more; to be read only."""
+    return build(ann=[8.0, 8.4, 8.8, 9.2], bob=[8.0, 8.4, 8.8, 9.2], cid=[8.0, 8.4, 8.8, 9.2])
+
+
+class Echo:
+    """Speaks by playing its reference, as long as the text is; counts what it was asked. A text with "hush" it cannot
+    say."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.heard: list[int] = []
+
+    def reference(self, recordings: Sequence[Path | str | Wave], text: str = "", language: str = "auto") -> Any:
+        (wave,) = recordings
+        assert isinstance(wave, np.ndarray)
+        self.heard.append(len(wave))
+        return wave
+
+    def speak(self, text: str, reference: Any, options: SpeakOptions | None = None) -> Speech:
+        self.said.append(text)
+        if "hush" in text:
+            raise ConfigError("nothing to say")
+        return Speech(np.resize(reference, len(text) * RATE // 20).astype(np.float32), ())
+
+    def stream(self, text: str, reference: Any, options: SpeakOptions | None = None) -> Any:
+        raise AssertionError("a test set is not streamed")
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()

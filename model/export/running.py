@@ -108,7 +108,7 @@ class OnnxDecoding:
                 self.scores[row] = value[0]
             else:
                 kind, layer = name.split(".")
-                self.cache[int(layer), kind == "values", row, :, :size] = value[0]
+                self.cache[int(layer), int(kind == "values"), row, :, :size] = value[0]
 
     def advance(self, codes: Tensor) -> None:
         """See `model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""

@@ -1,11 +1,39 @@
 """A loaded synthesizer made ready to speak: nothing that only training needs, weight norm folded, generator packed."""
 
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
 import torch
+from torch import Tensor
 
 from model.device import Placement
+from model.s2.config import S2Config
 from model.s2.packed import PackedGenerator, packs
+from model.s2.prior import Prior
 from model.s2.synthesizer import Synthesizer
 from model.s2.weight_norm import fold
+
+
+class Synthesis(Protocol):
+    """What speaks: a `Synthesizer`, or its graphs (`model.export.rendering`). Its methods are those of `Synthesizer`."""
+
+    @property
+    def config(self) -> S2Config: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def reference(self, spectrograms: Sequence[Tensor], sv: Sequence[Tensor] | None = None) -> Tensor: ...
+
+    def codes(self, ssl: Tensor) -> Tensor: ...
+
+    def prior(self, codes: Tensor, phones: Tensor, ge: Tensor, speed: float = 1.0) -> Prior: ...
+
+    def latent(self, mean: Tensor, logs: Tensor, noise_scale: float = 0.5, noise: Tensor | None = None) -> Tensor: ...
+
+    def waveform(self, z: Tensor, ge: Tensor) -> Tensor: ...
+
+    def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]: ...
 
 
 def prepared(synthesizer: Synthesizer, placement: Placement) -> Synthesizer:

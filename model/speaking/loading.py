@@ -97,7 +97,7 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
         raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
     where = place(device, "float32")
     rendering = place(device, "float32" if precision in ("float32", "reference") else "auto")
-    synthesizer, trained_with = _s2(s2)
+    synthesizer, trained_with = s2_with_content(s2)
     name = content or trained_with
     encoder: Content = Mfcc() if name == MFCC else Encoder.load(resolve(name, SETTING), -1, where)
     spoken = load_s1(s1)
@@ -116,7 +116,7 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
     )
 
 
-def _s2(path: Path | str) -> tuple[Synthesizer, str]:
+def s2_with_content(path: Path | str) -> tuple[Synthesizer, str]:
     """The network, and the name of the content encoder it was trained with."""
     checkpoint = read(path)
     module = load_s2(checkpoint)

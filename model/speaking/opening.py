@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from model.device import Wanted
+from model.export.voice import open_as_graphs
 from model.light.voice import load_light_voice
 from model.speaking.loading import load_voice
 from model.speaking.options import SpeakOptions
@@ -16,8 +17,8 @@ from model.speaking.voice import Piece, Speech
 from storage.artifacts import Wave
 from storage.errors import ConfigError
 
-RunEngine: TypeAlias = Literal["torch"]
-"""What computes the networks."""
+RunEngine: TypeAlias = Literal["auto", "torch", "onnx"]
+"""What computes the networks: PyTorch, or graphs under ONNX Runtime. auto: PyTorch, unless graphs are all there is."""
 
 
 class SpokenStream(Protocol):
@@ -49,11 +50,12 @@ def open_voice(
     bert: str = "",
     precision: str = "auto",
     device: Wanted = "auto",
-    engine: RunEngine = "torch",
+    engine: RunEngine = "auto",
 ) -> Speaking:
     """A voice ready to speak. `weights`: stem ("s1", "s2") -> file, as the card of an entry names them; stems that
     nothing here speaks with, such as "s2_discriminator", are passed over. "light" alone is a whole voice, which needs
-    neither `content` nor `bert`; where s1 and s2 are there too, those speak. All else as in `load_voice`.
+    neither `content` nor `bert`; where s1 and s2 are there too, those speak. "onnx" is a folder of graphs, which is a
+    whole voice too. The engine "onnx" makes graphs of other weights first, in a cache. All else as in `load_voice`.
 
     Raises:
         ConfigError: no stems that make a voice, or an engine that there is none of.
@@ -61,6 +63,11 @@ def open_voice(
     """
     if engine not in get_args(RunEngine):
         raise ConfigError(f"engine = {engine!r}: expected {', '.join(get_args(RunEngine))}")
+    graphs_alone = "onnx" in weights and not ({"s1", "s2"} <= weights.keys() or "light" in weights)
+    if engine == "onnx" or (engine == "auto" and graphs_alone):
+        return open_as_graphs(weights, content, bert, precision, device)
+    if graphs_alone:
+        raise ConfigError("engine = 'torch', but this voice is a folder of graphs: take engine 'onnx', or its parent")
     if "light" in weights and not {"s1", "s2"} <= weights.keys():
         return load_light_voice(weights["light"], precision, device)
     if missing := [stem for stem in ("s1", "s2") if stem not in weights]:

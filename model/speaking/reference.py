@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model.mel import LogMel
 from model.resampling import halved
-from model.s2.synthesizer import Synthesizer
+from model.s2.inference import Synthesis
 from storage.artifacts import Wave
 from storage.audio import opened, samples_of
 from storage.errors import ConfigError
@@ -82,15 +82,15 @@ def checked(wave: Wave, name: str = "the reference") -> Wave:
     return wave
 
 
-def voice_of(s2: Synthesizer, waves: Sequence[Wave], sv: Sequence[Tensor] | None = None) -> Tensor:
+def voice_of(s2: Synthesis, waves: Sequence[Wave], sv: Sequence[Tensor] | None = None) -> Tensor:
     """Recordings (32 kHz) -> float32 [1, style, 1], the mean of their voices; `sv`: see `Synthesizer.reference`."""
-    log_mel, device = LogMel(), s2.ssl_proj.weight.device
+    log_mel, device = LogMel(), s2.device
     with torch.inference_mode():
         spectrograms = [log_mel.spectrogram(torch.from_numpy(bounded(wave))[None]).to(device) for wave in waves]
         return s2.reference(spectrograms, sv)
 
 
-def codes_of(s2: Synthesizer, content: Content, wave: Wave) -> Tensor:
+def codes_of(s2: Synthesis, content: Content, wave: Wave) -> Tensor:
     """A recording (32 kHz) -> int64 [codes] of it and of 0.6 s of silence.
 
     Raises ConfigError for an encoder of other dimensions than s2 was made for.
@@ -101,7 +101,7 @@ def codes_of(s2: Synthesizer, content: Content, wave: Wave) -> Tensor:
             "that s2 was trained with (GPT-SoVITS: TencentGameMate/chinese-hubert-base)"
         )
     heard = np.concatenate([halved(bounded(wave)), np.zeros(TAIL, np.float32)])
-    features = torch.from_numpy(content.encode([heard])[0]).to(s2.ssl_proj.weight.device)
+    features = torch.from_numpy(content.encode([heard])[0]).to(s2.device)
     with torch.inference_mode():
         return s2.codes(features.T[None])[0].cpu()
 

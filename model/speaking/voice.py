@@ -19,7 +19,7 @@ from torch import Tensor
 
 from model.s1.generate import generate
 from model.s1.prefix import Engine, Prefix
-from model.s2.synthesizer import Synthesizer
+from model.s2.inference import Synthesis
 from model.speaking.options import SpeakOptions
 from model.speaking.pieces import Line, Piece, Said, Speech, SpeechStream, ended, line_of, lines_of, spoken, streamed
 from model.speaking.reference import Content, Reference, checked, codes_of, read, voice_of
@@ -34,11 +34,11 @@ __all__ = ["Piece", "Speech", "SpeechStream", "Voice"]
 class Voice:
     """s1, s2 and what they need, on one device. Speaking changes nothing in it: threads may share it."""
 
-    def __init__(self, s1: Engine, s2: Synthesizer, content: Content, bert: BertFeatures | None = None) -> None:
-        """`content` is the encoder that s2 was trained with. Without `bert` Chinese has zeros there, as GPT-SoVITS has
-        for every other language."""
-        self.s1, self.s2, self.content, self.bert = s1, s2.eval(), content, bert
-        self.device = s2.ssl_proj.weight.device
+    def __init__(self, s1: Engine, s2: Synthesis, content: Content, bert: BertFeatures | None = None) -> None:
+        """`s2` is in eval mode; `content` is the encoder that it was trained with. Without `bert` Chinese has zeros
+        there, as GPT-SoVITS has for every other language."""
+        self.s1, self.s2, self.content, self.bert = s1, s2, content, bert
+        self.device = s2.device
 
     # -- the voice
 

@@ -1,0 +1,121 @@
+"""From the weights of a voice to a folder of graphs: one call, whatever the voice is made of.
+
+`cached_export` keeps the folder under a name that follows from all it depends on, so that a voice is exported once.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from model.checkpoints.loading import load_s1
+from model.checkpoints.sizes import KEY, header
+from model.content import Encoder
+from model.device import place
+from model.export import encoders, s1, s2, s2_prior
+from model.export.draft import Precision
+from model.export.folder import FORMAT, MANIFEST, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
+from model.hub import resolve
+from model.s1.decoder import Text2Semantic
+from model.s2.synthesizer import Synthesizer
+from model.s2.weight_norm import fold
+from model.speaking.loading import MFCC, SETTING, s2_with_content
+from model.text.bert import BertFeatures
+from storage.errors import ConfigError
+from storage.keys import digest, file_digest, folder_digest
+
+VERSION = 1
+"""Changes when the graphs of the same weights do."""
+Weights = Mapping[str, Path | str]
+
+
+def export_voice(
+    weights: Weights, path: Path, precision: Precision = "float32", content: str = "", bert: str = ""
+) -> GraphFolder:
+    """Write all networks of a voice as graphs. `weights`, `content` and `bert`: as in `open_voice`.
+
+    A full voice takes 4 s and twice its size in memory.
+
+    Raises:
+        ConfigError: no weights of a voice, sizes that graphs cannot have, or a precision that there is none of.
+        CheckpointError, ModelMissing: as `load_voice`.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision = {precision!r}: graphs are in {', '.join(get_args(Precision))}")
+    if missing := [stem for stem in ("s1", "s2") if stem not in weights]:
+        raise ConfigError(f"no weights of {missing[0]}: there are those of {', '.join(weights) or 'nothing'}")
+    return _full(weights, path, precision, content, bert)
+
+
+def _full(weights: Weights, path: Path, precision: Precision, content: str, bert: str) -> GraphFolder:
+    first, (second, trained_with) = load_s1(weights["s1"]), s2_with_content(weights["s2"])
+    s1.check(first.config, precision)
+    if first.config.codes != second.config.codebook:
+        raise ConfigError(
+            f"{weights['s1']} speaks {first.config.codes} codes, {weights['s2']} has {second.config.codebook}: give an "
+            "s1 that was trained with this s2"
+        )
+    name = content or trained_with
+    source = {stem: file_digest(Path(weights[stem])) for stem in ("s1", "s2")}
+    parameters: dict[str, int] = {}
+    sizes: dict[str, dict[str, Any]] = {}
+
+    def manifest() -> Manifest:
+        sizes.update({"s1": header(first.config)[KEY], "s2": header(second.config)[KEY]})
+        return Manifest("full", precision, name, sizes, parameters, source)
+
+    with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
+        parameters |= {"s1": write_s1(writer, first), "s2": write_s2(writer, second)}
+        if name != MFCC:
+            encoder = Encoder.load(resolve(name, SETTING), -1, place("cpu", "float32"))
+            writer.network("content", [("features", lambda draft: encoders.content(draft, encoder))])
+            parameters["content"] = _count(encoder.model) + _count(encoder.front)
+        if bert:
+            features = BertFeatures(bert)
+            writer.network("bert", [("features", lambda draft: encoders.bert(draft, features))])
+            features.tokenizer.save_vocabulary(str(writer.path), "bert")
+            parameters["bert"] = _count(features.model)
+            sizes["bert"] = {"positions": features.longest + 2}
+    return read_folder(path)
+
+
+def write_s1(writer: FolderWriter, model: Text2Semantic) -> int:
+    """The graphs of s1; how many weights they hold."""
+    scales = s1.scales_of(model) if writer.precision == "int8" else None
+    first = ("first", lambda draft: s1.first_step(draft, model, scales))
+    writer.network("s1", [first, ("next", lambda draft: s1.next_step(draft, model, scales))])
+    return _count(model)
+
+
+def write_s2(writer: FolderWriter, model: Synthesizer) -> int:
+    """The graphs of s2, which lose the encoder of training; how many weights they hold, codebook included."""
+    if hasattr(model, "enc_q"):
+        del model.enc_q
+    fold(model)
+    graphs = {"reference": s2.reference, "codes": s2.codes, "prior": s2_prior.prior, "flow": s2.flow}
+    written = [(name, partial(build, s2=model)) for name, build in graphs.items()]
+    writer.network("s2", [*written, ("generator", partial(s2.generator, dec=model.dec))])
+    return _count(model) + int(model.quantizer.embed.numel())
+
+
+def cached_export(
+    weights: Weights, precision: Precision = "float32", content: str = "", bert: str = "", root: Path | None = None
+) -> tuple[GraphFolder, bool]:
+    """The folder of these weights in the cache of this user, exported where it is not there yet; and whether it was.
+
+    `root`: of the cache; None = `$XDG_CACHE_HOME/voicemill/onnx`, which may be removed at any time.
+    """
+    root = root or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "voicemill" / "onnx"
+    named = {stem: file_digest(Path(path)) for stem, path in weights.items() if Path(path).is_file()}
+    models = [folder_digest(resolve(name, SETTING)) if name and name != MFCC else name for name in (content, bert)]
+    key = digest([VERSION, FORMAT, precision, named, models])[:24]
+    if (root / key / MANIFEST).is_file():
+        return read_folder(root / key), False
+    return export_voice(weights, root / key, precision, content, bert), True
+
+
+def _count(module: Any) -> int:
+    return sum(int(parameter.numel()) for parameter in module.parameters())

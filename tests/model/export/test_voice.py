@@ -1,0 +1,199 @@
+"""A voice as graphs says what the same voice says under torch; a folder that is not whole is refused by name."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from own_voice import S1, S2, write_s1, write_s2
+
+from model.export.exporting import cached_export, export_voice
+from model.export.folder import MANIFEST, read_folder
+from model.export.voice import load_onnx_voice
+from model.mel import LogMel
+from model.onnx_graph import OPERATORS
+from model.s1.sampling import Sampling
+from model.speaking.opening import open_voice
+from model.speaking.options import SpeakOptions
+from model.speaking.voice import Voice
+from storage.artifacts import Wave
+from storage.errors import CheckpointError, ConfigError
+from storage.units import RATE
+
+TEXT = "It rains."
+OPTIONS = SpeakOptions(language="en", seed=4, sampling=Sampling(top_k=5), max_codes=30, watermark=None)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("weights")
+    return {"s1": write_s1(root / "s1.safetensors"), "s2": write_s2(root / "s2.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def folder(weights: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_voice(weights, tmp_path_factory.mktemp("graphs") / "onnx").path
+
+
+@pytest.fixture(scope="module")
+def recording() -> Wave:
+    rng = np.random.default_rng(0)
+    return (0.1 * np.sin(np.arange(4 * RATE) * 0.03) + rng.normal(0, 0.01, 4 * RATE)).astype(np.float32)
+
+
+def test_the_same_seed_says_the_same_with_graphs(weights: dict[str, Path], folder: Path, recording: Wave) -> None:
+    said = []
+    for voice in (open_voice(weights, precision="float32"), open_voice({"onnx": folder})):
+        like = voice.reference([recording], "What it says there.", "en")
+        said.append((like, voice.speak(TEXT, like, OPTIONS)))
+    (like, expected), (heard, found) = said
+    torch.testing.assert_close(heard.ge, like.ge, atol=1e-5, rtol=0)
+    assert torch.equal(heard.codes, like.codes)
+    assert found.pieces == expected.pieces
+    np.testing.assert_allclose(found.wave, expected.wave, atol=1e-4)
+
+
+def test_the_stream_is_the_whole_and_one_seed_is_one_speech(folder: Path, recording: Wave) -> None:
+    voice = load_onnx_voice(folder)
+    like = voice.reference([recording], "What it says there.", "en")
+    whole = voice.speak(TEXT, like, OPTIONS)
+    np.testing.assert_allclose(np.concatenate(list(voice.stream(TEXT, like, OPTIONS))), whole.wave, atol=1e-4)
+    assert np.array_equal(voice.speak(TEXT, like, OPTIONS).wave, whole.wave)
+    other = voice.speak(TEXT, like, replace(OPTIONS, seed=5))
+    assert len(other.wave) != len(whole.wave) or np.abs(other.wave - whole.wave).max() > 1e-3
+
+
+def test_rows_of_different_lengths_are_rendered_as_by_torch(weights: dict[str, Path], folder: Path) -> None:
+    graphs, plain = load_onnx_voice(folder).s2, open_voice(weights, precision="float32")
+    assert isinstance(plain, Voice)
+    z, ge, lengths = torch.randn(2, S2.hidden, 20), torch.randn(1, S2.style, 1), torch.tensor([20, 8])
+    with torch.inference_mode():
+        expected = plain.s2.waveform(z, ge, lengths)  # type: ignore[call-arg]  # the module takes lengths too
+        torch.testing.assert_close(graphs.waveform(z, ge, lengths), expected, atol=1e-4, rtol=0)  # type: ignore[call-arg]
+
+
+def test_no_graph_draws_and_the_operators_are_stated(folder: Path) -> None:
+    for path in folder.glob("*.onnx"):
+        content = path.read_bytes()
+        assert b"Random" not in content
+        assert b"Multinomial" not in content
+    assert read_folder(folder).manifest.operators[""] == OPERATORS == 17
+    assert {path.stem for path in folder.glob("*.onnx")} == {
+        *("s1_first", "s1_next"),
+        *("s2_reference", "s2_codes", "s2_prior", "s2_flow", "s2_generator"),
+    }
+
+
+def test_the_spectrogram_is_that_of_the_system(folder: Path, recording: Wave) -> None:
+    """None of the graphs has one of its own: a silent recording is heard with the floor that training had."""
+    quiet = recording.copy()
+    quiet[RATE:] *= 1e-6
+    voice = load_onnx_voice(folder)
+    spectrogram = LogMel().spectrogram(torch.from_numpy(quiet)[None])
+    assert spectrogram[..., -1].min() == pytest.approx(1e-4, rel=0.01)  # sqrt(1e-8)
+    assert torch.equal(voice.reference([quiet]).ge, voice.s2.reference([spectrogram]))
+
+
+def test_a_compressed_voice_is_near_the_whole_one(
+    weights: dict[str, Path], folder: Path, tmp_path: Path, recording: Wave
+) -> None:
+    sizes = {"float32": read_folder(folder).bytes}
+    exact = load_onnx_voice(folder)
+    ge = exact.reference([recording]).ge
+    codes, phones = torch.randint(S1.codes, (1, 30)), torch.randint(700, (1, 20))
+    expected = exact.s2.waveform(exact.s2.prior(codes, phones, ge).mean, ge)
+    for precision in ("float16", "int8"):
+        made = export_voice(weights, tmp_path / precision, precision)
+        sizes[precision] = made.bytes
+        near = load_onnx_voice(made)
+        found = near.s2.waveform(near.s2.prior(codes, phones, near.reference([recording]).ge).mean, ge)
+        mel = LogMel()
+        assert float((mel.mel(found) - mel.mel(expected)).abs().mean()) < 0.02
+    assert sizes["float32"] > 1.7 * sizes["float16"] > 1.7 * sizes["int8"]
+
+
+def test_a_voice_is_exported_once(weights: dict[str, Path], tmp_path: Path) -> None:
+    first, fresh = cached_export(weights, root=tmp_path)
+    again, anew = cached_export(weights, root=tmp_path)
+    other, _ = cached_export(weights, "float16", root=tmp_path)
+    assert (fresh, anew) == (True, False)
+    assert first.path == again.path != other.path
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({first.path.name, other.path.name})
+
+
+def _without_manifest(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+
+
+def _without_file(folder: Path) -> None:
+    (folder / "s2_flow.onnx").unlink()
+
+
+def _with_a_changed_bit(folder: Path) -> None:
+    content = bytearray((folder / "s1.bin").read_bytes())
+    content[1000] ^= 1
+    (folder / "s1.bin").write_bytes(content)
+
+
+def _of_a_later_format(folder: Path) -> None:
+    raw = json.loads((folder / MANIFEST).read_text()) | {"format": 99, "new": 1}
+    (folder / MANIFEST).write_text(json.dumps(raw))
+
+
+def _half_a_manifest(folder: Path) -> None:
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text[: len(text) // 2])
+
+
+def _that_reaches_outside(folder: Path) -> None:
+    raw = json.loads((folder / MANIFEST).read_text())
+    raw["files"]["../s1.safetensors"] = {"sha256": "", "bytes": 0}
+    (folder / MANIFEST).write_text(json.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_without_manifest, "no folder of graphs"),
+        (_without_file, "s2_flow.onnx is missing"),
+        (_with_a_changed_bit, "s1.bin is damaged"),
+        (_of_a_later_format, "format 99, this voicemill reads 1"),
+        (_half_a_manifest, "manifest.json is damaged"),
+        (_that_reaches_outside, "no plain name"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_what_is_not_whole_is_refused(folder: Path, tmp_path: Path, harm: object, words: str) -> None:
+    shutil.copytree(folder, tmp_path / "harmed")
+    assert callable(harm)
+    harm(tmp_path / "harmed")
+    with pytest.raises(CheckpointError, match=words):
+        read_folder(tmp_path / "harmed")
+
+
+def test_an_export_that_fails_leaves_nothing(weights: dict[str, Path], tmp_path: Path) -> None:
+    stranger = write_s1(tmp_path / "s1.safetensors", replace(S1, codes=32))
+    for given, precision, words in (
+        ({"s1": stranger, "s2": weights["s2"]}, "float32", "speaks 32 codes"),
+        ({"s1": weights["s1"]}, "float32", "no weights of s2"),
+        (weights, "int3", "graphs are in float32, float16, int8"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            export_voice(given, tmp_path / "onnx", precision)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["s1.safetensors"]
+
+
+def test_contradictions_are_named(weights: dict[str, Path], folder: Path) -> None:
+    for given, options, words in (
+        ({"onnx": folder}, {"engine": "torch"}, "this voice is a folder of graphs"),
+        ({"onnx": folder}, {"precision": "int8"}, "are in float32"),
+        ({"onnx": folder}, {"content": "some/hubert"}, "leave --content out"),
+        ({"onnx": folder}, {"device": "cuda"}, "graphs run on the CPU"),
+        (weights, {"engine": "onnx", "precision": "bfloat16"}, "expected float32, float16, int8"),
+        (weights, {"engine": "tensorrt"}, "expected auto, torch, onnx"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            open_voice(given, **options)  # type: ignore[arg-type]

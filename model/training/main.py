@@ -93,7 +93,7 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
     if failure := ranks.given(failure):
         raise failure
     loader = loader or opened()
-    objective = objective_of(spec, loader.dims, loader.examples)
+    objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers)
     heard = dict(version.version.config.get("content", {}))
     content = str(heard["model"]) if heard.get("engine") == "encoder" else "mfcc"
     return Material(objective, loader.needing(objective.needs), content)

@@ -31,7 +31,7 @@ class Objective(Protocol):
     """
 
     network: str
-    """"s1" or "s2"."""
+    """A `model.training.settings.Network`."""
     modules: dict[str, nn.Module]
     """By name, what is trained. The first is the network itself; s2 adds "discriminator"."""
     needs: frozenset[str]

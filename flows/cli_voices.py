@@ -112,7 +112,7 @@ def promote_voice(
 ) -> None:
     """Judge an entry beside the champion of its lane; it takes its place if the gate lets it. Exit 1: it does not."""
     from flows.cli_judge import checked
-    from flows.promote import PromoteOptions, make_plan
+    from flows.promotion_plan import PromoteOptions, make_plan
     from flows.server import prefect_api
     from model.judging.judges import JudgeSettings
     from model.judging.testset import TestSetSettings
@@ -149,7 +149,7 @@ def _show(result: "Promoted") -> None:
     from flows.promote import shown
     from flows.terminal import say, table
 
-    columns = ("figure", "challenger", "champion", "bound", "margin", "difference", "interval", "sentences", "")
+    columns = ("figure", "found", "champion", "bound", "margin", "difference", "interval", "of", "")
     rows = [
         (
             row["metric"],

@@ -72,7 +72,7 @@ def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     yield "content encoder", card.content
     yield "config", f"`{card.config[:16]}`"
     yield "code", card.code
-    yield "content", f"`{entry.digest[:16]}`"
+    yield "files", f"`{entry.digest[:16]}`"
 
 
 def ancestors(store: Store, entry: Entry) -> Iterator[Entry]:

@@ -11,41 +11,22 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import deployment
 from prefect.states import Completed
-from pydantic import BaseModel, Field
 
 from flows import actor, dashboard, events
 from flows.evaluate import Evaluated, evaluate
-from flows.evaluation_plan import EvaluateOptions, only_voice
-from model.judging.gate import GateSettings, Row, Verdict, decide
-from model.judging.judges import JudgeSettings
+from flows.promotion_plan import Plan, PromoteOptions, make_plan
+from model.judging.gate import Row, Verdict, decide
 from model.judging.scores import METRICS, Scores
-from model.judging.testset import TestSetSettings
-from model.training import settings as training
 from storage import stages, voices
 from storage.errors import Retired, StageConflict
-from storage.stages import Change, Standing
-from storage.store import Store, read_json
+from storage.stages import Change
+from storage.store import read_json
 from storage.units import Seconds
-from storage.voices import Entry
 
 __all__ = ["PromoteOptions", "Promoted", "promote"]
 
 ATTEMPTS = 3
 """At a promotion that another one comes before: each is judged against the champion of then."""
-
-
-class PromoteOptions(BaseModel):
-    """Parameters of a promotion; the dashboard makes a form of them."""
-
-    store: str = Field(description="Folder of the store")
-    voice: str = Field("", description="Name of the voice. Empty: the only one of the store")
-    number: int = Field(0, ge=0, description="The challenger; 0 = the newest entry that is not retired")
-    config: str = Field("default", description="A TOML file, or a shipped training config; its section [gate] decides")
-    version: int = Field(0, ge=0, description="Corpus version that the test set is of; 0 = the latest")
-    testset: TestSetSettings = TestSetSettings()
-    judges: JudgeSettings = JudgeSettings()
-    threads: int = Field(0, ge=0, description="Of the CPU while speaking; 0 = as many as torch takes")
-    force: str = Field("", description="Promote without judging, for this reason; the history of the voice keeps it")
 
 
 @dataclass
@@ -72,66 +53,6 @@ class Promoted:
     def as_json(self) -> dict[str, Any]:
         """Plain values only."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one promotion works on."""
-
-    options: PromoteOptions
-    store: Store
-    entry: Entry
-    gate: GateSettings
-
-    @property
-    def folder(self) -> Path:
-        """Of the voice."""
-        return self.entry.folder.parent
-
-    @property
-    def standing(self) -> Standing:
-        """As it is now."""
-        return stages.standing(self.folder)
-
-    @property
-    def champion(self) -> int:
-        """Of the lane, now; 0 = none."""
-        return self.standing.champions.get(self.entry.card.kind, 0)
-
-    def heard(self) -> EvaluateOptions:
-        """The challenger, the champion, and the entry that the challenger was made from."""
-        options, now, card = self.options, self.standing, self.entry.card
-        known = {entry.name: entry.number for entry in voices.entries(self.store, card.voice)}
-        others = [self.champion, known.get(card.parent, 0)]
-        numbers = [self.entry.number, *(n for n in others if n and n not in now.retired)]
-        return EvaluateOptions(
-            store=options.store,
-            voice=card.voice,
-            numbers=list(dict.fromkeys(numbers)),
-            version=options.version,
-            testset=options.testset,
-            judges=options.judges,
-            threads=options.threads,
-        )
-
-
-def make_plan(options: PromoteOptions) -> Plan:
-    """Check what can be checked before anything is started.
-
-    Raises:
-        Retired: the challenger is.
-        StoreError: no store, voice or entry, or a damaged one.
-        ConfigError: a wrong setting, or no voice is named where there are several.
-    """
-    store = Store.open(options.store)
-    voice = options.voice or only_voice(store)
-    gate = training.load(options.config).gate
-    number = options.number
-    if not number:
-        retired = stages.standing(store.models / voices.check_name(voice)).retired
-        living = [entry.number for entry in voices.entries(store, voice) if entry.number not in retired]
-        number = living[-1] if living else 0
-    return Plan(options, store, voices.find(store, voice, number=number), gate)
 
 
 @flow(name="promote", persist_result=False)

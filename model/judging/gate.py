@@ -123,7 +123,7 @@ def decide(challenger: Scores, champion: Scores | None, settings: GateSettings, 
             f"{number.lstrip('0')}` hears the champion again"
         )
     bounds = settings.bounds_of(lane)
-    present = {*challenger.totals, *challenger.missing, *bounds, *(champion.totals if champion else ())}
+    present = {*challenger.totals, *bounds, *(champion.totals if champion else ())}
     rows = tuple(
         _row(metric, challenger, champion, bounds.get(metric.name), settings)
         for metric in METRICS.values()
@@ -170,8 +170,12 @@ def _row(metric: Metric, challenger: Scores, champion: Scores | None, bound: flo
         spread.high if spread else None,
         (relative.samples if relative else 0) or count,
         deciding.outcome,
-        "; ".join(found.detail for found in (absolute, relative) if found and found.detail),
+        absolute.detail if not relative or relative.outcome == absolute.outcome else _both(absolute, relative),
     )
+
+
+def _both(*found: _Finding) -> str:
+    return "; ".join(each.detail for each in found if each.detail)
 
 
 def _absolute(metric: Metric, challenger: Scores, bound: float, fewest: int) -> _Finding:

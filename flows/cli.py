@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows import cli_judge, cli_setup, cli_speak, cli_train, cli_up, cli_voices, cli_watermark
+from flows import cli_distill, cli_judge, cli_setup, cli_speak, cli_train, cli_up, cli_voices, cli_watermark
 from flows.cli_setup import ConfigOption, JsonOption
 from storage.errors import VoicemillError
 
@@ -30,6 +30,7 @@ app.add_typer(cli_voices.voices, name="voices")
 app.command()(cli_setup.doctor)
 app.command()(cli_speak.speak)
 app.command()(cli_train.train)
+app.command()(cli_distill.distill)
 app.command()(cli_judge.evaluate)
 cli_up.add_to(app)
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ from flows.cli_setup import JsonOption
 if TYPE_CHECKING:
     from flows.retrain import Retrained
     from model.training.run import Progress
+    from storage.voices import Training
 
 
 def train(
@@ -51,7 +52,7 @@ def train(
         force=not if_new,
     )
     make_plan(options)  # what is missing or wrong is said before anything starts
-    with prefect_api(Store.open(store), _import_flow), _told(shown=not as_json and sys.stderr.isatty()):
+    with prefect_api(Store.open(store), _import_flow), told(shown=not as_json and sys.stderr.isatty()):
         from flows.retrain import retrain
 
         result = retrain(options)
@@ -66,7 +67,7 @@ def _import_flow() -> None:
 
 
 @contextmanager
-def _told(*, shown: bool) -> Iterator[None]:
+def told(*, shown: bool) -> Iterator[None]:
     """A bar for each training, with its loss, while it runs."""
     if not shown:
         yield
@@ -96,7 +97,7 @@ def _told(*, shown: bool) -> Iterator[None]:
 
 
 def _show(result: "Retrained") -> None:
-    from flows.terminal import say, table
+    from flows.terminal import say
 
     if not result.trained:
         say(f": {result.reason}", f"{result.voice} not trained", "bold")
@@ -106,14 +107,21 @@ def _show(result: "Retrained") -> None:
         f"{result.voice} trained on version {result.version}",
         "bold green",
     )
+    training_table(result.trainings)
+    say(result.entry, "entry: ")
+    say(result.speak, "speak: ")
+
+
+def training_table(trainings: "Sequence[Training]") -> None:
+    """To the terminal."""
+    from flows.terminal import table
+
     columns = ("network", "phase", "outcome", "steps", "best step", "validation loss", "last loss")
     rows = [
         (t.network, t.phase, t.outcome, t.steps, t.best_step, _number(t.best), _number(t.losses.get("loss")))
-        for t in result.trainings
+        for t in trainings
     ]
     table("trainings", columns, rows)
-    say(result.entry, "entry: ")
-    say(result.speak, "speak: ")
 
 
 def _number(value: float | None) -> str:

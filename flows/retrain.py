@@ -3,7 +3,7 @@
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -243,19 +243,12 @@ def _option(entry: Entry, network: str) -> tuple[str, str]:
 
 def show(result: Retrained, entry: Entry) -> None:
     """The summary on the run's page."""
-    rows = "\n".join(
-        f"| {each.network} | {each.phase} | {each.outcome} | {each.steps} | {each.best_step} | {_shown(each.best)} "
-        f"| {_shown(each.losses.get('loss'))} | {each.seconds:,.0f} |"
-        for each in result.trainings
-    )
     files = "\n".join(f"- {stem}: `{entry.folder / name}`" for stem, name in entry.card.weights.items())
     text = f"""# {result.voice}, entry {entry.number}
 
 Trained on corpus version {result.version}: {result.reason}
 
-| network | phase | outcome | steps | best step | validation loss | last loss | seconds |
-|---|---|---|---:|---:|---:|---:|---:|
-{rows}
+{training_rows(result.trainings)}
 
 {files}
 
@@ -267,6 +260,17 @@ Trained on corpus version {result.version}: {result.reason}
         markdown=text, key="retrain-summary", description=f"entry {entry.number} of {result.voice}"
     )
     dashboard.say(f"{result.voice}, entry {entry.number}: {entry.folder}\n{result.speak}")
+
+
+def training_rows(trainings: Sequence[Training]) -> str:
+    """A table of markdown."""
+    rows = "\n".join(
+        f"| {each.network} | {each.phase} | {each.outcome} | {each.steps} | {each.best_step} | {_shown(each.best)} "
+        f"| {_shown(each.losses.get('loss'))} | {each.seconds:,.0f} |"
+        for each in trainings
+    )
+    head = "| network | phase | outcome | steps | best step | validation loss | last loss | seconds |"
+    return f"{head}\n|---|---|---|---:|---:|---:|---:|---:|\n{rows}"
 
 
 def _shown(value: float | None) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from model.training import settings as settings_
 from model.training.run import RunSpec
-from model.training.settings import Network, RetrainSettings, TrainingSettings
+from model.training.settings import LIGHT, Network, RetrainSettings, TrainingSettings
 from storage import versions, voices
 from storage.errors import ConfigError, NothingYet
 from storage.forget import forgotten
@@ -146,6 +146,8 @@ def make_plan(options: RetrainOptions) -> Plan:
     for phase in phases:
         if phase not in settings.phases:
             raise ConfigError(f"config {options.config!r} has no phase {phase!r}; it has {', '.join(settings.phases)}")
+        if settings.phases[phase].teach or set(settings.phases[phase].networks) & set(LIGHT):
+            raise ConfigError(f"phase {phase!r} makes a student of a trained voice: `voicemill distill` runs it")
         if settings.phases[phase].mix.get("target") and not speakers:
             raise ConfigError(f"phase {phase!r} draws on target speakers, and none is named: give --speaker")
     given = {name: getattr(options, name) for name in ("start_s1", "start_s2", "start_discriminator")}
@@ -167,15 +169,29 @@ def make_plan(options: RetrainOptions) -> Plan:
 
 def digest_of(spec: RunSpec) -> str:
     """sha256 (hex) of all that a training depends on: checkpoints by their bytes, the store not by its place."""
+    teach = spec.settings.phases[spec.phase].teach
+    unread = {"distill": not teach, "light": spec.network not in LIGHT}
     apart: dict[str, Any] = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
+    apart |= {name: True for name, unused in unread.items() if unused}
     settings = spec.settings.model_dump(mode="json", exclude=apart)
-    starts = {name: settings.pop(name) for name in ("start_s1", "start_s2", "start_discriminator")}
+    names = ("start_s1", "start_s2", "start_discriminator", "start_light")
+    starts = {name: settings.pop(name) for name in names}
     files = {"start": spec.start, "quantizer": spec.quantizer}
     if spec.network == "s2":
         files["discriminator"] = starts["start_discriminator"]
+    if teach:
+        files |= {f"teacher {stem}": path for stem, path in spec.teachers.items()}
+    if teach == "joint":
+        files["student s1"] = starts["start_s1"]
     bytes_of = {name: file_digest(Path(path)) for name, path in files.items() if path}
-    phase = spec.settings.phases[spec.phase].model_dump(mode="json", exclude={"networks"})
+    unsaid = {"networks"} if teach else {"networks", "teach"}
+    phase = spec.settings.phases[spec.phase].model_dump(mode="json", exclude=unsaid)
     return digest([spec.version, spec.network, spec.phase, phase, settings, sorted(spec.speakers), bytes_of])
+
+
+def stem_of(network: Network) -> str:
+    """The file that a network starts from and is written to: the light system's three share one."""
+    return "light" if network in LIGHT else network
 
 
 def code_version() -> str:

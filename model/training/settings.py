@@ -107,7 +107,7 @@ class DistillSettings(Settings):
     attention_queries: int = Field(64, ge=1)
     """Places of an example whose attention is compared, evenly spaced from a drawn one on: the whole would be places x
     places for each head. All take 0.2 GB a layer for 8 examples of 600 places, 64 a tenth of it."""
-    s2_sizes: dict[str, Any] = {"upsample_channels": 256, "resblock_kernels": (3, 7)}
+    s2_sizes: dict[str, Any] = {"upsample_channels": 256, "resblock_kernels": [3, 7]}
     """Fields of `S2Config` in which the s2 student differs: upsample_channels, resblock_kernels, resblock_dilations,
     reference_dim. By default 8 channels at the full rate, as V2 of HiFi-GAN, without the blocks of kernel 11, which are
     over half of the products."""
@@ -222,7 +222,7 @@ class TrainingSettings(Settings):
         "finetune": Phase(steps=10_000, rate=1e-5, mix={"target": 1.0}),
         "reinforce": Phase(steps=5_000, rate=5e-6, mix={"target": 0.5, "others": 0.5}),
         "distill": Phase(steps=20_000, rate=1e-4, mix={"all": 1.0}, teach="alone"),
-        "joint": Phase(steps=2_000, rate=2e-5, mix={"all": 1.0}, teach="joint"),
+        "joint": Phase(steps=2_000, rate=2e-5, mix={"all": 1.0}, networks=("s2",), teach="joint"),
         "light": Phase(steps=100_000, rate=5e-4, networks=LIGHT),
     }
     """By name, in the order of a full training."""

@@ -1,0 +1,164 @@
+"""The flow distill on a real server: a trained entry becomes students that speak; what is killed is gone on with."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from standing import Standing
+
+from model.speaking.opening import open_voice
+from storage import voices
+from storage.store import Store
+
+pytestmark = pytest.mark.slow
+
+SENTENCES = ("The morning train was late again and nobody minded.", "She keeps a small garden behind the house.")
+"""What the reference says."""
+CONFIG = """
+[data]
+batch = 2
+loaders = 0
+[s1.sizes]
+dim = 32
+heads = 2
+layers = 2
+[s2]
+discriminator = false
+[s2.sizes]
+hidden = 16
+filter = 32
+layers = 2
+style = 16
+mrte_dim = 16
+reference_dim = 8
+codebook = 16
+posterior_layers = 1
+flow_layers = 1
+couplings = 1
+upsample_channels = 64
+resblock_kernels = [3]
+resblock_dilations = [1, 3]
+[distill]
+layers = 1
+s2_sizes = { upsample_channels = 32 }
+[light.speaker.sizes]
+channels = 16
+bottleneck = 8
+[light.acoustic.sizes]
+width = 16
+units = 16
+[light.vocoder]
+discriminator = false
+segment = 16
+[light.vocoder.sizes]
+upsample_channels = 32
+resblock_kernels = [3]
+resblock_dilations = [1, 3]
+[loop]
+precision = "float32"
+evaluate_every = 4
+checkpoint_every = 2
+log_every = 1
+[phases.finetune]
+steps = 4
+rate = 1e-3
+mix = {target = 1.0}
+[phases.distill]
+steps = 6
+rate = 1e-3
+teach = "alone"
+[phases.joint]
+steps = 4
+rate = 1e-3
+networks = ["s2"]
+teach = "joint"
+[phases.light]
+steps = 4
+rate = 1e-3
+networks = ["light_speaker", "light", "light_vocoder"]
+"""
+
+
+@pytest.fixture
+def trained(first: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> Standing:
+    """A store with a voice, and devices of its own: other tests train, too."""
+    monkeypatch.setitem(cli.environment, "VOICEMILL_LOCKS", str(tmp_path / "locks"))
+    (tmp_path / "training.toml").write_text(CONFIG)
+    standing = first.copied(tmp_path)
+    cli("train", "--store", standing.store, "--config", tmp_path / "training.toml", "--speaker", "ann")
+    return standing
+
+
+def words(standing: Standing, *more: object) -> tuple[object, ...]:
+    return ("distill", "--store", standing.store, "--config", standing.store.parent / "training.toml", *more, "--json")
+
+
+def test_an_entry_teaches_students_that_speak(cli: Any, trained: Standing) -> None:
+    ran = cli(*words(trained, "--which", "both"))
+    assert ran.err == ""
+    done = ran.json
+    assert (done["voice"], done["version"], done["teacher"]) == ("ann", 1, "ann/0001")
+    full, light = done["students"]
+    assert [(t["network"], t["phase"], t["outcome"], t["steps"]) for t in full["trainings"]] == [
+        ("s2", "distill", "finished", 6),
+        ("s1", "distill", "finished", 6),
+        ("s2", "joint", "finished", 4),
+    ]
+    assert [t["network"] for t in light["trainings"]] == ["light_speaker", "light", "light_vocoder"]
+    assert full["bytes"] < full["teacher_bytes"]
+
+    store = Store.open(trained.store)
+    teacher, student, small = voices.entries(store, "ann")
+    for entry, kind, stems in ((student, "student", {"s1", "s2"}), (small, "light", {"light"})):
+        assert (entry.card.kind, entry.card.parent, set(entry.card.weights)) == (kind, "ann/0001", stems)
+        assert entry.card.content == teacher.card.content == "mfcc"
+        voices.check(entry)
+    assert set(student.card.base) == {"s1", "s2"}
+
+    for entry in (student, small):
+        voice = open_voice(entry.weights, content=entry.card.content, device="cpu")
+        reference = voice.reference([trained.inbox / "ann" / "both.wav"], " ".join(SENTENCES), "en")
+        speech = voice.speak("A small garden.", reference)
+        assert len(speech.wave) > 3200
+        assert np.isfinite(speech.wave).all()
+
+    before = {path: path.stat().st_mtime_ns for path in (trained.store / "training").rglob("*") if path.is_file()}
+    again = cli(*words(trained, "--which", "both")).json
+    assert again["students"] == done["students"]
+    after = {path: path.stat().st_mtime_ns for path in (trained.store / "training").rglob("*") if path.is_file()}
+    assert {path.name for path in before if before[path] != after[path]} <= {".lock"}
+    assert len(voices.entries(store, "ann")) == 3
+
+
+def test_what_is_killed_is_gone_on_with(cli: Any, trained: Standing) -> None:
+    """The joint phase, killed after a checkpoint: the students are those of a run that nothing happened to."""
+    config = trained.store.parent / "training.toml"
+    config.write_text(CONFIG.replace("[phases.joint]\nsteps = 4", "[phases.joint]\nsteps = 30"))
+    whole = cli(*words(trained)).json["students"][0]
+    folder = next((trained.store / "training").glob("*-joint-*"))
+    digests = {path.name: path.read_bytes() for path in Path(whole["entry"]).glob("*.safetensors")}
+    folder.rename(trained.store / "kept")
+    with cli.start(*words(trained)) as process:
+        end = time.monotonic() + 300
+        while not list(folder.glob("checkpoints/step-*")):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+    again = cli(*words(trained)).json["students"][0]
+    steps = [json.loads(line)["step"] for line in (folder / "progress.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 31))
+    assert {path.name: path.read_bytes() for path in Path(again["entry"]).glob("*.safetensors")} == digests
+    assert again["entry"] == whole["entry"]
+
+
+def test_what_is_missing_is_said_before_a_server_starts(alone: Any, first: Standing) -> None:
+    ran = alone("distill", "--store", first.store, "--config", "tiny", status=2)
+    assert "name a voice by --voice" in ran.err
+    assert ran.err.count("\n") == 1

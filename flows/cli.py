@@ -32,6 +32,7 @@ app.command()(cli_speak.speak)
 app.command()(cli_train.train)
 app.command()(cli_distill.distill)
 app.command()(cli_judge.evaluate)
+app.command()(cli_judge.ab)
 cli_up.add_to(app)
 
 InboxOption = Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")]

@@ -9,6 +9,7 @@ from flows.cli_setup import JsonOption
 
 if TYPE_CHECKING:
     from flows.evaluate import Evaluated
+    from flows.evaluation_plan import EvaluateOptions
 
 Chosen = TypeVar("Chosen")
 StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
@@ -115,3 +116,57 @@ def _show(result: "Evaluated") -> None:
     for note in result.notes:
         say(note, "note: ")
     say(result.report, "report: ")
+
+
+def ab(
+    store: StoreOption,
+    a: Annotated[int, typer.Option(min=1, help="An entry of the voice.")],
+    b: Annotated[int, typer.Option(min=1, help="Another one.")],
+    voice: VoiceOption = "",
+    sentences: SentencesOption = 20,
+    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine; 0 = any that is free.")] = 0,
+    allow_retired: RetiredOption = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    result: Annotated[bool, typer.Option("--result", help="Only say what the votes so far tell.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a blind listening page for two entries until interrupted, and count the votes."""
+    from flows.evaluation_plan import EvaluateOptions, only_voice
+    from model.judging.testset import TestSetSettings
+    from storage.store import Store
+
+    opened = Store.open(store)
+    name = voice or only_voice(opened)
+    if not result:
+        settings = checked(TestSetSettings, sentences=sentences, texts=tuple(text or ()))
+        numbers = [a, b]
+        options = EvaluateOptions(
+            store=store, voice=name, numbers=numbers, testset=settings, allow_retired=allow_retired
+        )
+        _serve(options, port, show=show)
+    from flows.ab import outcome
+
+    found = outcome(opened, name, a, b)
+    if as_json:
+        print(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        print("\n".join(found.words()))
+
+
+def _serve(options: "EvaluateOptions", port: int, *, show: bool) -> None:
+    import contextlib
+    import sys
+    import webbrowser
+
+    from flows.ab import prepare
+    from flows.ballot_server import BallotServer
+
+    ballot = prepare(options, lambda words: print(words, file=sys.stderr))
+    with BallotServer(ballot, port) as server:
+        print(f"listen and vote: {server.address}   (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        if show:
+            webbrowser.open(server.address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    print(f"{ballot.votes} votes", file=sys.stderr)

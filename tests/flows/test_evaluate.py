@@ -8,30 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from own_voice import S1, S2, write_s1, write_s2
+from entries import add_entry
 from served import CHROMIUM, FLAGS, ask
 from standing import Standing
 
 from model.judging.scores import METRICS, Scores
 from storage import stages, voices
-from storage.keys import digest
 from storage.store import Store
-from storage.voices import Card, Entry, Training
 
 pytestmark = pytest.mark.slow
 
-WHEN = "2025-01-01T00:00:00+00:00"
 UNHEARD = {"similarity", "identified", "cer", "wer", "mos", "log_mel_distance", "token_agreement"}
-
-
-def add_entry(store: Store, folder: Path, prefix: str) -> Entry:
-    """An entry of the voice "ann" with weights that are functions of their names."""
-    weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", S1, prefix)}
-    weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", S2, {"content": "mfcc"})
-    names = {stem: f"{stem}.safetensors" for stem in weights}
-    trained = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, prefix)
-    card = Card("ann", 1, digest("recipe"), ("ann",), (trained,), prefix, {}, "mfcc", "", WHEN, weights=names)
-    return voices.add(store, card, weights)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +27,7 @@ def store(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("judged")
     store = Store.open(first.copied(folder).store)
     for prefix in ("tiny.model.", "other.model."):
-        add_entry(store, folder, prefix)
+        add_entry(store, folder, "ann", prefix)
     stages.promote(store.models / "ann", 1, "trained", instead_of=0, who="test", when="2025", why="the first")
     return store
 

@@ -32,7 +32,9 @@ LENGTHS = {"a": 1.0, "b": 1.5}
 
 def ballot_of(store: Store, sentences: int = 4, seed: int = 1) -> Ballot:
     pairs = [
-        pair_of(f"s{n}", f"Sentence {n} <b>.", "en", speechlike(LENGTHS["a"], n), speechlike(LENGTHS["b"], n) * 0.1)
+        pair_of(
+            f"utterance-{n}", f"Sentence {n} <b>.", "en", speechlike(LENGTHS["a"], n), speechlike(LENGTHS["b"], n) * 0.1
+        )
         for n in range(sentences)
     ]
     keep = lambda vote: votes.append(store, vote)  # noqa: E731
@@ -102,7 +104,7 @@ def test_votes_reach_the_store_under_the_entry_that_was_heard(browser: Browser, 
     found = votes.history(store, "anna", 3, 7)
     assert [vote.choice for vote in found] == ["a"] * 4
     assert [vote.order for vote in found] == [0, 1, 2, 3]
-    assert {vote.sentence for vote in found} == {"s0", "s1", "s2", "s3"}
+    assert {vote.sentence for vote in found} == {f"utterance-{n}" for n in range(4)}
     assert {(vote.listener, vote.testset) for vote in found} == {("Lis beth", "e" * 64)}
 
 
@@ -110,7 +112,7 @@ def test_nothing_that_a_listener_gets_tells_the_entries_apart(browser: Browser) 
     page = browser("GET", "")[1].decode()
     shown = browser.begin()
     text = page + json.dumps(shown)
-    for secret in ("anna", "0003", "0007", "eee", "s0", "s1"):
+    for secret in ("anna", "0003", "0007", "eeeee", "utterance"):
         assert secret not in text
     keys = [trial[side] for trial in shown["trials"] for side in ("left", "right")]
     assert len(set(keys)) == len(keys) == 8

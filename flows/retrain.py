@@ -19,7 +19,7 @@ from flows.training_board import RunLog, TrainingBoard
 from flows.training_plan import Plan, RetrainOptions, code_version, make_plan
 from model.training import run
 from model.training.run import Result, RunSpec
-from storage import voices
+from storage import forget, voices
 from storage.errors import NothingYet, TrainingFailed
 from storage.keys import digest
 from storage.units import Seconds
@@ -82,6 +82,8 @@ def retrain(options: RetrainOptions) -> Retrained:
         trainings.append(trained)
         so_far |= exports
     entry = voices.add(plan.store, card_of(plan, decision, trainings, so_far), files_of(plan, so_far))
+    if forget.retire_learned(plan.store, entry.name, when=entry.card.created):
+        dashboard.say(f"{entry.name} is retired: somebody whose speech it learned from was forgotten meanwhile")
     result.entry, result.trainings, result.speak = str(entry.folder), trainings, speak_command(entry)
     result.wall_s = round(time.perf_counter() - began, 2)
     show(result, entry)

@@ -7,18 +7,17 @@
 4. The stage cache of every batch with an upload of theirs, in whatever recipe; the memory of the scan; all reports,
    which are made again; quarantined and fetched copies; the working folders of trainings, whose samples can be heard;
    on request the files in the inbox.
-5. The receipt, which names nobody: it holds a salted hash, by which a name can be checked against it.
+5. The receipt, which names voices, and nobody: it holds a salted hash, by which a name can be checked against it.
 
 Others who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
-Models that learned the speaker's voice are listed, not touched. So are files that still hold the name: consents, and
-the history of runs.
+Voices that learned from the speaker are retired before anything else: they no longer speak unless that is allowed by
+name. Their files stay, and are listed. So are files that still hold the name: consents, and the history of runs.
 """
 
 import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from storage import deltalog, tables, tombstones, versions
+from storage import learned as learned_
 from storage.erase import (
     Traces,
     erase_cache,
@@ -43,7 +43,7 @@ from storage.store import Store, read_json, write_atomic
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was forgotten. It holds no name."""
+    """What was forgotten. It holds no name but those of voices."""
 
     created: str
     """ISO 8601."""
@@ -60,7 +60,9 @@ class Receipt:
     versions: tuple[int, ...]
     """Corpus versions that held the speaker; they read without now."""
     models: tuple[str, ...]
-    """Models that were trained on one of those: decide about each."""
+    """Models that learned from them, directly or from another model: retired, where they are entries of voices."""
+    retrain: tuple[str, ...] = ()
+    """Voices of others that lost their champion or all that they had, with the lane: "base/trained"."""
     inbox: tuple[str, ...] = ()
     """Files deleted in the inbox."""
     mentions: tuple[str, ...] = ()
@@ -90,6 +92,18 @@ def forgotten(store: Store) -> frozenset[int]:
     return frozenset(number for receipt in (*receipts(store), *marks) for number in receipt.versions)
 
 
+def retire_learned(store: Store, model: str, *, when: str) -> bool:
+    """Retire an entry, "anna/0004", that was made of somebody's speech while they were being forgotten.
+
+    To be called by whoever has just written it: its training may have begun before. Whether it was retired now.
+    """
+    marks = (_receipt(read_json(path)["receipt"]) for path in store.root.glob("forgetting-*.json"))
+    for receipt in (*receipts(store), *marks):
+        if model in learned_.learned(store, receipt.versions, receipt.matches):
+            return bool(learned_.retire(store, [model], when=when))
+    return False
+
+
 def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = None) -> Receipt:
     """Remove a speaker from the store, and from a local inbox if it is given. May be repeated after a kill.
 
@@ -109,6 +123,7 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
             )
         receipt = receipt or _draft(store, traces, created)
         _note(mark, traces, receipt)
+        learned_.retire(store, receipt.models, when=created)
         tombstones.bury(store, traces.content, traces.pcm)
         for table in tables.names(store):
             _erase_table(store, table, speaker)
@@ -152,6 +167,7 @@ def gather(store: Store, speaker: str) -> Traces:
 def _draft(store: Store, traces: Traces, created: str) -> Receipt:
     """The receipt, as far as it is known before anything is gone."""
     files, used, salt = _shards(store, traces.speaker), _used_by(store, traces.speaker), secrets.token_hex(16)
+    models = learned_.learned(store, used, traces.speaker.__eq__)
     head = {table: tables.active(store, table).values() for table in tables.names(store)}
     return Receipt(
         created,
@@ -162,7 +178,8 @@ def _draft(store: Store, traces: Traces, created: str) -> Receipt:
         len(files),
         sum(path.stat().st_size for path in files),
         used,
-        tuple(_models(store, used)),
+        tuple(models),
+        tuple(learned_.to_retrain(store, models, traces.speaker.__eq__)),
     )
 
 
@@ -177,14 +194,6 @@ def _used_by(store: Store, speaker: str) -> tuple[int, ...]:
     states = deltalog.replay(tables.folder(store, "utterances"))
     held = {n for n, live in enumerate(states) if any(_owner(add) == speaker for add in live.values())}
     return tuple(v.number for v in versions.history(store) if v.pins.get("utterances") in held)
-
-
-def _models(store: Store, used: Iterable[int]) -> Iterator[str]:
-    """Models whose card names one of these corpus versions."""
-    for card in sorted([*store.models.glob("*/card.json"), *store.models.glob("*/*/card.json")]):
-        named = {value for part in objects(read_loose(card)) for key, value in part.items() if key == "corpus_version"}
-        if named & set(used):
-            yield card.parent.relative_to(store.models).as_posix()
 
 
 def _erase_table(store: Store, table: str, speaker: str) -> None:
@@ -210,5 +219,5 @@ def _note(mark: Path, traces: Traces, receipt: Receipt) -> None:
 
 
 def _receipt(raw: dict[str, Any]) -> Receipt:
-    lists = {name: tuple(raw[name]) for name in ("versions", "models", "inbox", "mentions")}
+    lists = {name: tuple(raw.get(name, ())) for name in ("versions", "models", "retrain", "inbox", "mentions")}
     return Receipt(**{**raw, **lists})

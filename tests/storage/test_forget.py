@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage import erase, tombstones, versions
+from storage import erase, stages, tombstones, versions
 from storage import forget as forget_
 from storage.errors import StoreBusy, StoreError
 from storage.forget import forget, gather, receipts
@@ -135,6 +135,8 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     receipt = forget(store, WHO, created=f.WHEN)
     check_forgotten(store, before)
     assert (receipt.uploads, receipt.versions, receipt.models) == (2, (2, 3), ("s2-7", "zoe/0002"))
+    assert receipt.retrain == ("zoe/trained",)
+    assert stages.standing(store.models / "zoe").of(2) == "retired"
     assert [path.name for path in store.training.iterdir()] == ["voice-v1"]
     assert receipt.rows["utterances"] == 4
     assert receipt.mentions == ()

@@ -1,0 +1,84 @@
+"""Which voices learned from somebody: trained on their speech, made of such a voice, or begun from its weights.
+
+Old cards that do not say whose speech a voice was trained on count as trained on all of their corpus version.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from storage import stages
+from storage.cards import CARD
+from storage.erase import read_loose
+from storage.store import Store
+
+WHY = "somebody that it had learned from was forgotten"
+
+
+def learned(store: Store, versions: Collection[int], theirs: Callable[[str], bool]) -> list[str]:
+    """Models that used somebody, "anna/0003", sorted. `versions`: corpus versions with speech of theirs; `theirs`:
+    whether a speaker is they."""
+    cards = _cards(store)
+    found = {name for name, raw in cards.items() if _heard(raw, versions, theirs)}
+    while more := {name for name in cards.keys() - found if _made_of(store, cards[name], found, cards)}:
+        found |= more
+    return sorted(found)
+
+
+def retire(store: Store, models: Iterable[str], *, when: str) -> list[str]:
+    """Retire those of the models that are entries of voices and stand yet; their names."""
+    done = []
+    for name in models:
+        folder = store.models / name
+        raw = read_loose(folder / CARD) if folder.name.isdigit() and (folder / CARD).is_file() else None
+        if isinstance(raw, dict) and stages.retire(
+            folder.parent, int(folder.name), str(raw.get("kind", "trained")), who="forget", when=when, why=WHY
+        ):
+            done.append(name)
+    return done
+
+
+def to_retrain(store: Store, models: Collection[str], theirs: Callable[[str], bool]) -> list[str]:
+    """Lanes, "base/trained", that have a champion among these models or nothing but these: to be made again, of speech
+    of others. Voices of the forgotten one alone are none of them."""
+    cards, found = _cards(store), set()
+    for name in models:
+        voice, _, number = name.rpartition("/")
+        speakers = cards.get(name, {}).get("speakers", [])
+        if not number.isdigit() or not voice or (speakers and all(theirs(speaker) for speaker in speakers)):
+            continue
+        kind = str(cards[name].get("kind", "trained"))
+        lane = {
+            each for each, raw in cards.items() if each.startswith(f"{voice}/") and raw.get("kind", "trained") == kind
+        }
+        champion = stages.standing(store.models / voice).champions.get(kind, 0)
+        if champion == int(number) or not lane - set(models):
+            found.add(f"{voice}/{kind}")
+    return sorted(found)
+
+
+def _cards(store: Store) -> dict[str, Mapping[str, Any]]:
+    """Name -> card, of all models; what is no JSON object is none."""
+    paths = [*store.models.glob(f"*/{CARD}"), *store.models.glob(f"*/*/{CARD}")]
+    raws = {path.parent.relative_to(store.models).as_posix(): read_loose(path) for path in paths}
+    return {name: raw for name, raw in raws.items() if isinstance(raw, dict)}
+
+
+def _heard(raw: Mapping[str, Any], versions: Collection[int], theirs: Callable[[str], bool]) -> bool:
+    if raw.get("kind") == "compressed":  # of what it was made of
+        return False
+    heard = raw.get("heard") or []
+    on_them = raw.get("corpus_version") in versions and (not heard or any(theirs(speaker) for speaker in heard))
+    return on_them or any(theirs(speaker) for speaker in raw.get("speakers", []))
+
+
+def _made_of(store: Store, raw: Mapping[str, Any], found: Collection[str], cards: Mapping[str, Any]) -> bool:
+    if raw.get("parent") in found:
+        return True
+    digests = {sha256 for name in found for sha256 in cards[name].get("files", {}).values()}
+    places = {store.models / name for name in found}
+    base = [file for file in raw.get("base", {}).values() if isinstance(file, dict)]
+    paths = [*(file.get("path", "") for file in base), *raw.get("weights", {}).values()]
+    return any(file.get("sha256") in digests for file in base) or any(
+        place in Path(path).parents for path in paths for place in places
+    )

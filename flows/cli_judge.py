@@ -30,8 +30,11 @@ def evaluate(
     sentences: SentencesOption = 20,
     text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
     speaker_encoder: Annotated[
-        str, typer.Option(help="Knows voices: hub id or folder of an x-vector network of transformers.")
-    ] = "",
+        str,
+        typer.Option(
+            help="Knows voices: an x-vector network, hub id or folder; light: that of the newest light voice."
+        ),
+    ] = "light",
     recogniser: Annotated[
         str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")
     ] = "corpus",
@@ -46,8 +49,9 @@ def evaluate(
 ) -> None:
     """Let entries of a voice say held-back sentences; write their figures and a page to listen to side by side."""
     from flows.evaluation_plan import EvaluateOptions, make_plan
+    from flows.evaluation_scores import judges_of
     from flows.server import prefect_api
-    from model.judging.judges import JudgeSettings, judges
+    from model.judging.judges import JudgeSettings
     from model.judging.testset import TestSetSettings
 
     named = {"speaker_encoder": speaker_encoder, "recogniser": recogniser, "opinion": opinion, "f0_engine": f0_engine}
@@ -65,7 +69,7 @@ def evaluate(
         allow_retired=allow_retired,
     )
     plan = make_plan(options)  # what is missing or wrong is said before anything starts
-    judges(options.judges, plan.corpus.version.config)
+    judges_of(plan)
     with prefect_api(plan.store, _import_flow):
         from flows.evaluate import evaluate as run
 

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import comparison, dashboard, evaluation_page
 from flows import evaluation_plan as plans
+from flows import evaluation_scores as scoring
 from flows.evaluation_plan import EvaluateOptions, Plan
 from model.judging.judge import Judge
 from model.judging.scores import METRICS, Scores
@@ -69,10 +70,10 @@ def evaluate(options: EvaluateOptions) -> Evaluated:
     plan = plans.make_plan(options)
     announce(plan)
     sentences = choose(plan)
-    judge = plans.judge_of(plan, sentences)
+    judge = scoring.judge_of(plan, sentences)
     found: dict[str, Scores] = {}
     said: dict[str, Speech] = {}
-    result = Evaluated(plan.voice, sentences.sha256, len(sentences.sentences), [*sentences.notes, *plan.notes])
+    result = Evaluated(plan.voice, sentences.sha256, len(sentences.sentences), scoring.notes(plan, judge))
     for name, role in plans.roles(plan).items():
         said[name] = speak(plan, name, sentences)
         found[name], path = judge_entry(plan, name, judge, said[name])
@@ -125,7 +126,7 @@ def speak(plan: Plan, name: str, sentences: TestSet) -> Speech:
 def judge_entry(plan: Plan, name: str, judge: Judge, speech: Speech) -> tuple[Scores, Path]:
     """Figures of one entry, written to it."""
     entry = plans.find_entry(plan, name)
-    found = plans.scores(plan, entry, judge, speech)
+    found = scoring.scores(plan, entry, judge, speech, scoring.agreement(plan, entry, judge.testset))
     return found, voices.add_scores(entry, found.as_json())
 
 

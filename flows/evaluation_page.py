@@ -92,7 +92,7 @@ def render(plan: Plan, judge: Judge, found: Mapping[str, Scores], said: Mapping[
         roles=plans.roles(plan),
         entries={entry.name: entry for entry in plan.entries},
         testset=judge.testset,
-        notes=[*judge.testset.notes, *plan.notes],
+        notes=first.lineage["notes"],
         lineage=first.lineage,
         figures=figures(judge, found),
         missing=missing,

@@ -1,23 +1,21 @@
 """What an evaluation is asked for, which entries it hears, and where what they say is kept. No Prefect here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from flows.held_back import held_back
 from flows.training_plan import code_version
 from model.device import Wanted
-from model.judging import gallery, judges, size, testset
-from model.judging.judge import Figures, Judge
+from model.judging import testset
 from model.judging.judges import JudgeSettings
-from model.judging.scores import METRICS, Scores
 from model.judging.speech import Saying, Speech, say
 from model.judging.testset import HeldBack, TestSet, TestSetSettings
 from model.speaking.opening import Speaking, open_voice
 from model.speaking.options import SpeakOptions
-from model.training.run import RunSpec
 from storage import stages, voices
 from storage.errors import ConfigError, StoreError
 from storage.keys import digest, file_digest, folder_digest
@@ -117,42 +115,9 @@ def _usual(store: Store, voice: str) -> list[int]:
     return list(dict.fromkeys([newest.number, champion, *parent]))
 
 
-def held_back(store: Store, entries: Sequence[Entry]) -> tuple[HeldBack, tuple[str, ...]]:
-    """How the trainings of these entries, or of those that they were made from, held back."""
-    for entry in entries:
-        specs = []
-        for training in _trained(store, entry).card.trainings:
-            folder = store.training / training.folder
-            if (folder / "run.json").is_file():
-                specs.append(RunSpec.read(folder))
-        if specs:
-            last = specs[-1]
-            by = last.settings.phases[last.phase].hold_back
-            others = {s.phase for s in specs if s.settings.phases[s.phase].hold_back != by}
-            notes = [f"phase {phase!r} held back otherwise: it may have heard a sentence" for phase in sorted(others)]
-            return HeldBack(last.settings.data, by), tuple(notes)
-    return HeldBack(), ("the folder of the training is gone: held back is what the default settings hold back",)
-
-
-def _trained(store: Store, entry: Entry) -> Entry:
-    """The trained entry that an entry goes back to."""
-    known = {found.name: found for found in voices.entries(store, entry.card.voice)}
-    while entry.card.kind != "trained" and entry.card.parent in known:
-        entry = known[entry.card.parent]
-    return entry
-
-
 def testset_of(plan: Plan) -> TestSet:
     """The sentences, by the speakers of the challenger; raises as `model.judging.testset.make`."""
     return testset.make(plan.corpus, plan.entries[0].card.speakers, plan.options.testset, plan.held)
-
-
-def judge_of(plan: Plan, sentences: TestSet) -> Judge:
-    """The judges, and the speakers among whom a voice is recognised; raises as `model.judging.judges.judges`."""
-    found = judges.judges(plan.options.judges, plan.corpus.version.config)
-    settings = plan.options.judges.gallery
-    among = gallery.gallery(plan.corpus, sentences, settings, plan.held) if found.speaker else {}
-    return Judge(sentences, found, among)
 
 
 def opened(plan: Plan, entry: Entry) -> Speaking:
@@ -201,51 +166,6 @@ def speak(plan: Plan, entry: Entry, sentences: TestSet, after: Callable[[str, Sa
         threads=plan.options.threads,
         after=after or (lambda sentence, saying: None),
     )
-
-
-def scores(plan: Plan, entry: Entry, judge: Judge, speech: Speech, more: Figures | None = None) -> Scores:
-    """All that was found of an entry; `more`: what needs its teacher."""
-    import torch
-
-    found = judge.speech(speech)
-    items = dict(found.items) | (dict(more.items) if more else {})
-    missing = dict(found.missing) | (dict(more.missing) if more else {})
-    totals: dict[str, float] = found.totals | (more.totals if more else {}) | {"bytes": size.size(entry.weights)}
-    count, counted = parameters(plan, entry)
-    if count is None:
-        missing["parameters"] = "graphs share and fold their weights, and the entry that they were made of is gone"
-    else:
-        totals["parameters"] = count
-    for name in METRICS.keys() - totals.keys() - missing.keys():
-        missing[name] = "it has no teacher to be compared with"
-    lineage = {
-        "judges": dict(judge.judges.models),
-        "settings": plan.options.judges.model_dump(mode="json"),
-        "testset": plan.options.testset.model_dump(mode="json"),
-        "sentences": len(judge.testset.sentences),
-        "trained_on": sum(not s.unheard for s in judge.testset.sentences),
-        "corpus_version": judge.testset.corpus_version,
-        "notes": [*judge.testset.notes, *plan.notes],
-        "unspoken": {name: saying.error for name, saying in speech.sayings.items() if saying.error},
-        "threads": plan.options.threads or torch.get_num_threads(),
-        "engine": engine_of(plan, entry),
-        "precision": plan.options.precision,
-        "seed": plan.options.seed,
-        "parameters_of": counted,
-        "code": code_version(),
-    }
-    return Scores(judge.testset.sha256, entry.name, items, totals, missing, lineage)
-
-
-def parameters(plan: Plan, entry: Entry) -> tuple[int | None, str]:
-    """Weights that speak, and the entry in which they were counted: compressing keeps their number."""
-    known: Mapping[str, Entry] = {found.name: found for found in voices.entries(plan.store, entry.card.voice)}
-    at: Entry | None = entry
-    while at is not None:
-        if (count := size.parameters(at.weights)) is not None:
-            return count, at.name
-        at = known.get(at.card.parent)
-    return None, ""
 
 
 def roles(plan: Plan) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from model.pitch import Tracker, tracker
 from model.training.settings import Settings
 from storage.errors import ModelMissing
 
+LIGHT = "light"
 OWN = "corpus"
 """The recogniser that the corpus was transcribed with."""
 FMIN, FMAX = 60.0, 800.0
@@ -23,9 +25,9 @@ FMIN, FMAX = 60.0, 800.0
 class JudgeSettings(Settings):
     """Who judges. A model that is named must be there; one that is not named leaves its figures missing."""
 
-    speaker_encoder: str = ""
+    speaker_encoder: str = "light"
     """Knows voices: hub id or folder of an x-vector network (microsoft/wavlm-base-plus-sv), or the file of a light
-    voice."""
+    voice; "light": that of the newest light voice of the store, if there is one."""
     recogniser: str = OWN
     """faster-whisper model, hub id or folder; "corpus": the one that the corpus was transcribed with, if it was."""
     opinion: str = ""
@@ -69,15 +71,22 @@ def judges(settings: JudgeSettings, config: Mapping[str, Any]) -> Judges:
 def _speaker(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> SpeakerEncoder | None:
     from model.device import place
     from model.hub import digest_of, resolve
-    from model.judging.speaker import XVector
+    from model.judging.speaker import LightSpeaker, XVector
 
-    if not (name := settings.speaker_encoder):
-        why = "no speaker encoder is named: give one, such as --speaker-encoder microsoft/wavlm-base-plus-sv"
+    if (name := settings.speaker_encoder) in ("", LIGHT):
+        why = (
+            "nobody here knows voices: name an encoder, such as --speaker-encoder microsoft/wavlm-base-plus-sv, or let "
+        )
+        why += "`voicemill distill --which light` make one"
         missing |= {"similarity": why, "identified": why}
         return None
+    where = place(settings.device, "float32")
+    if (file := Path(name)).is_file():
+        models["speaker"] = f"{file.name} {digest_of(file)[:12]}"
+        return LightSpeaker(file, where)
     folder = resolve(name, "speaker_encoder")
     models["speaker"] = f"{name} {digest_of(folder)[:12]}"
-    return XVector(folder, place(settings.device, "float32"))
+    return XVector(folder, where)
 
 
 def _recogniser(
@@ -106,8 +115,6 @@ def _recogniser(
 
 
 def _opinion(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> Opinion | None:
-    from pathlib import Path
-
     from model.device import place
     from model.hub import digest_of, resolve
     from model.judging.opinion import Predictor

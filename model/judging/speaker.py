@@ -3,7 +3,8 @@
 Similarity: cosine of the embeddings of the speech and of the real recording. Identification: the nearest of the
 speakers of the corpus by the cosine to the mean embedding of some of their utterances (closed-set identification as in
 Dehak et al., "Front-end factor analysis for speaker verification", IEEE TASLP 19(4), 2011, section VI).
-Networks: an x-vector model of transformers (Snyder et al., ICASSP 2018; WavLM, wav2vec 2.0, UniSpeech-SAT), 16 kHz.
+Networks: an x-vector model of transformers (Snyder et al., ICASSP 2018; WavLM, wav2vec 2.0, UniSpeech-SAT), 16 kHz; or
+the ECAPA-TDNN of a light voice, which has heard the corpus's own speakers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,30 @@ class XVector:
                 low = halved(wave)
                 given = self._extract(low, sampling_rate=16_000, return_tensors="pt").to(self._device)
                 rows.append(self._model(**given).embeddings[0].float().cpu().numpy())
+        return unit(np.stack(rows)) if rows else np.zeros((0, 1), np.float32)
+
+
+class LightSpeaker:
+    """The speaker encoder of a light voice: ECAPA-TDNN over the log-mel (`model.light.ecapa`)."""
+
+    def __init__(self, file: Path, placement: Placement) -> None:
+        """Raises CheckpointError where the file is none of a light voice, or its encoder was never trained."""
+        from model.light.system import SPEAKER, load_light
+        from model.mel import LogMel
+
+        self._device = placement.device
+        self._model = load_light(file, needs=(SPEAKER,)).speaker.to(self._device)
+        self._mel = LogMel().to(self._device)
+
+    def embed(self, waves: Sequence[Wave]) -> Embeddings:
+        """One by one."""
+        import torch
+
+        with torch.inference_mode():
+            rows = [
+                self._model.embed(self._mel.mel(torch.from_numpy(wave)[None].to(self._device)))[0].cpu().numpy()
+                for wave in waves
+            ]
         return unit(np.stack(rows)) if rows else np.zeros((0, 1), np.float32)
 
 

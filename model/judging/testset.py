@@ -53,6 +53,8 @@ class HeldBack:
 
     data: DataSettings = field(default_factory=DataSettings)
     by: Literal["recordings", "speakers"] = "recordings"
+    heard: frozenset[str] = field(default=frozenset(), repr=False)
+    """Ids of utterances that some training drew on although this rule holds them back: another phase, another mix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +109,23 @@ def make(
     mask = masks(corpus, found, ["target" if speakers else "all"], speakers)["target" if speakers else "all"]
     unit, names = (found.upload, found.uploads) if held.by == "recordings" else (found.speaker, found.speakers)
     aside = np.isin(unit, sorted(held_back(found, unit, names, mask, held.data.validation_share)))
+    unheard = aside & ~np.isin(found.ids, np.array(sorted(held.heard), dtype=np.bytes_))
     notes: list[str] = []
     fits = mask & (found.frames <= settings.longest_s * 50)
-    if not (fits & aside).any():
+    if (fits & unheard).any():
+        rows = np.flatnonzero(fits & unheard)
+    elif (fits & aside).any():
+        rows = np.flatnonzero(fits & aside)
+        notes.append("what one training held back another one heard: the figures may flatter the voice")
+    else:
+        rows = np.flatnonzero(fits)
         notes.append(
             f"nothing of it was held back from training (there are too few {held.by}): the sentences below were "
             "trained on, and the figures flatter the voice"
         )
-    rows = chosen(found, np.flatnonzero(fits & aside if (fits & aside).any() else fits).tolist(), settings.sentences)
-    maker = _References(Clips(corpus, found), found, aside, frozenset(rows))
-    sentences = [maker.sentence(row, bool(aside[row])) for row in rows]
+    taken = chosen(found, rows.tolist(), settings.sentences)
+    maker = _References(Clips(corpus, found), found, aside, frozenset(taken))
+    sentences = [maker.sentence(row, bool(unheard[row])) for row in taken]
     kept = [sentence for sentence in sentences if sentence is not None]
     if not kept:
         who = ", ".join(speakers) or "anybody"

@@ -3,14 +3,13 @@
 import json
 import re
 import signal
-import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from entries import add_entry
-from served import CHROMIUM, FLAGS
+from served import CHROMIUM, driven
 from standing import Standing
 
 from storage import votes
@@ -41,7 +40,7 @@ def test_votes_are_taken_and_counted(cli: Any, first: Standing, tmp_path: Path) 
         for trial in shown["trials"]:
             post(address, "vote", session=shown["session"], trial=trial["key"], choice="left")
         if CHROMIUM:
-            listen(address, tmp_path)
+            assert driven(address, LISTEN, tmp_path / "profile") == [False, "", 3]  # no vote before both were heard
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=120)
@@ -60,44 +59,25 @@ def test_votes_are_taken_and_counted(cli: Any, first: Standing, tmp_path: Path) 
     assert "95 % interval" in cli(*pair, "--result").out
 
 
-def listen(address: str, folder: Path) -> None:
-    """A listener who gives a name, plays both sounds of each pair and hears no difference.
-
-    The page is driven from an extension of the browser, because its policy lets no other script in.
-    """
-    extension = folder / "extension"
-    extension.mkdir()
-    scripts = [{"matches": ["http://127.0.0.1/*"], "js": ["drive.js"], "run_at": "document_idle"}]
-    manifest = {"manifest_version": 3, "name": "listener", "version": "1", "content_scripts": scripts}
-    (extension / "manifest.json").write_text(json.dumps(manifest))
-    (extension / "drive.js").write_text(DRIVE)
-    command = [
-        str(CHROMIUM),
-        *(flag for flag in FLAGS if flag != "--headless"),
-        "--headless=new",
-        f"--load-extension={extension}",
-        "--autoplay-policy=no-user-gesture-required",
-        "--virtual-time-budget=30000",
-        f"--user-data-dir={folder / 'profile'}",
-        "--dump-dom",
-        address,
-    ]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
-    assert '<section id="end">' in shown
-
-
-DRIVE = """
-const at = id => document.getElementById(id);
-const wait = ms => new Promise(done => setTimeout(done, ms));
+LISTEN = """
 (async () => {
+  const at = id => document.getElementById(id);
+  const wait = ms => new Promise(done => setTimeout(done, ms));
+  for (let turn = 0; turn < 300 && !at("begin"); turn++) await wait(100);
   at("listener").value = "browser";
   at("begin").click();
-  for (let turn = 0; turn < 100 && at("end").hidden; turn++) {
+  let early = 0;
+  for (let turn = 0; turn < 600 && at("end").hidden; turn++) {
     await wait(100);
     const same = document.querySelector("[data-choice=same]");
     if (at("trial").hidden) continue;
-    if (same.disabled) for (const side of ["left", "right"]) await at(side).play().catch(() => {});
-    else same.click();
+    if (!same.disabled) same.click();
+    else {
+      early += same.disabled;
+      for (const side of ["left", "right"]) await at(side).play();
+    }
   }
-})();
+  return [at("end").hidden, at("error").textContent, early];
+})()
 """
+"""A listener who gives a name, plays both sounds of each pair and hears no difference."""

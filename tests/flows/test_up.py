@@ -61,7 +61,14 @@ steps = {steps}
 rate = 1e-3
 mix = {{ target = 1.0 }}
 """
-DEPLOYMENTS = ["refresh/monthly", "refresh/on-upload", "retrain/on-corpus", "retrain/quarterly"]
+DEPLOYMENTS = [
+    "distill/on-promotion",
+    "promote/on-model",
+    "refresh/monthly",
+    "refresh/on-upload",
+    "retrain/on-corpus",
+    "retrain/quarterly",
+]
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ def test_the_crons_have_scheduled_runs(standing: Standing) -> None:
         assert {time.month for time in times if time.day < 3} <= set(months)
     automations = ask(standing.api, "automations/filter")
     names = sorted(automation["name"] for automation in automations)
-    assert names == ["corpus published", "crash zombie flows", "uploads arrived"]
+    assert names == ["corpus published", "crash zombie flows", "uploads arrived", "voice promoted", "voice trained"]
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +229,14 @@ def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
         *("--reference", reference, "--language", "en", "--text", "Good morning.", "--out", out),
     )
     assert out.stat().st_size > 10_000
+
+
+def test_the_new_voice_is_judged_and_kept_out(standing: Standing, chained: dict[str, Any]) -> None:
+    """By the shipped gate: of three recordings too few sentences are held back."""
+    (run, *_) = until(lambda: standing.runs("promote/on-model", "COMPLETED", "FAILED", "CRASHED"))
+    assert (run["name"], run["state_name"]) == ("promote · ann/0001 · not promoted", "Not promoted")
+    assert "fewer than 10" in run["state"]["message"]
+    assert standing.runs("distill/on-promotion") == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

@@ -1,0 +1,76 @@
+"""The events of a voice start what comes next, with the entry that they are of: on a real server, without a worker."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import ask
+
+from flows.up import UpSettings
+from storage.store import Store
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+TELL = """
+import sys
+from pathlib import Path
+from flows import events
+from storage.cards import Card, Entry
+from storage.store import Store
+store, name, kind, number = Store.open(sys.argv[1]), *sys.argv[2:]
+card = Card("anna b", 3, "", (), (), "", {}, "mfcc", "", "", kind=kind)
+getattr(events, name)(store, Entry(store.models / card.voice / f"{int(number):04d}", card))
+"""
+
+
+@pytest.fixture(scope="module")
+def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store whose deployments the server has."""
+    store = Store.open(tmp_path_factory.mktemp("chain") / "store", create=True)
+    settings = UpSettings(str(store.root), f"{store.root}/inbox", "default", "", "tiny", (), ("anna b",))
+    subprocess.run(
+        [sys.executable, "-m", "flows.deploy", "deploy"],
+        input=json.dumps(asdict(settings)),
+        env=cli.environment,
+        cwd=ROOT,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    return store
+
+
+def runs(cli: Any, deployment: str, least: int = 0) -> list[dict[str, Any]]:
+    """Runs of a deployment, when there are so many."""
+    flow, _, name = deployment.partition("/")
+    body = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}}
+    end = time.monotonic() + 90
+    while True:
+        found: list[dict[str, Any]] = ask(cli.environment["PREFECT_API_URL"], "flow_runs/filter", **body)
+        if len(found) >= least or time.monotonic() > end:
+            return found
+        time.sleep(0.5)
+
+
+def tell(cli: Any, store: Store, name: str, kind: str, number: int) -> None:
+    ran = cli(store.root, name, kind, number, command=[sys.executable, "-c", TELL])
+    assert ran.err == ""
+
+
+def test_each_event_starts_its_deployment_with_its_entry(cli: Any, store: Store) -> None:
+    tell(cli, store, "voice_promoted", "student", 5)  # nothing is distilled from a student
+    tell(cli, store, "voice_promoted", "trained", 7)
+    (run,) = runs(cli, "distill/on-promotion", 1)
+    common = {"store": str(store.root), "config": "tiny", "voice": "anna b"}
+    assert run["parameters"]["options"] == {**common, "number": 7, "which": "both"}
+    assert runs(cli, "promote/on-model") == []
+    tell(cli, store, "voice_trained", "light", 8)
+    (run,) = runs(cli, "promote/on-model", 1)
+    assert run["parameters"]["options"] == {**common, "number": 8}
+    assert len(runs(cli, "distill/on-promotion")) == 1

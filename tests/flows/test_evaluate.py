@@ -12,63 +12,93 @@ from entries import add_entry
 from served import CHROMIUM, FLAGS, ask
 from standing import Standing
 
+from flows.evaluation_plan import EvaluateOptions, make_plan
 from model.judging.scores import METRICS, Scores
 from storage import stages, voices
+from storage.errors import StoreError
 from storage.store import Store
 
 pytestmark = pytest.mark.slow
 
-UNHEARD = {"similarity", "identified", "cer", "wer", "mos", "log_mel_distance", "token_agreement"}
+TEACHER = {"log_mel_distance", "token_agreement"}
+UNHEARD = {"similarity", "identified", "cer", "wer", "mos"} | TEACHER
 
 
 @pytest.fixture(scope="module")
 def store(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A refreshed store with two entries of one voice, the first of them champion."""
+    """A refreshed store with two entries of one voice, the first of them champion, and a student of that one."""
     folder = tmp_path_factory.mktemp("judged")
     store = Store.open(first.copied(folder).store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, folder, "ann", prefix)
+    add_entry(store, folder, "ann", "student.model.", "student", "ann/0001")
     stages.promote(store.models / "ann", 1, "trained", instead_of=0, who="test", when="2025", why="the first")
     return store
 
 
 @pytest.fixture(scope="module")
 def evaluated(cli: Any, store: Store) -> dict[str, Any]:
-    ran = cli("evaluate", "--store", store.root, "--text", "Quite another sentence.", "--threads", 1, "--json")
+    ran = cli(*words(store))
     assert ran.err == ""
     return dict(ran.json)
+
+
+def words(store: Store) -> tuple[object, ...]:
+    numbers = ("--number", 2, "--number", 1, "--number", 3)
+    return ("evaluate", "--store", store.root, *numbers, "--text", "Quite another sentence.", "--threads", 1, "--json")
 
 
 def test_challenger_and_champion_are_judged_on_one_test_set(store: Store, evaluated: dict[str, Any]) -> None:
     assert [(each["entry"], each["role"]) for each in evaluated["entries"]] == [
         ("ann/0002", "trained, challenger"),
         ("ann/0001", "trained, champion"),
+        ("ann/0003", "student, candidate"),
     ]
-    for number, each in ((2, evaluated["entries"][0]), (1, evaluated["entries"][1])):
+    for number, each in zip((2, 1, 3), evaluated["entries"], strict=True):
         entry = voices.find(store, "ann", number=number)
         (raw,) = voices.scores(entry, evaluated["testset"])
         scores = Scores.from_json(raw)
         assert scores.voice == entry.name == each["entry"]
         assert set(scores.totals) | set(scores.missing) == set(METRICS)
-        assert set(scores.missing) - {"f0_error"} == UNHEARD
+        assert set(scores.missing) - {"f0_error"} == (UNHEARD - TEACHER if number == 3 else UNHEARD)
         assert scores.totals["bytes"] == sum(entry.path(stem).stat().st_size for stem in ("s1", "s2"))
         assert scores.totals["parameters"] > 10_000
         assert len(scores.items["rtf"]) == evaluated["sentences"]
         assert len(scores.items["mcd"]) == evaluated["sentences"] - 1  # one has no recording
         assert scores.totals["mcd"] == pytest.approx(sum(scores.items["mcd"].values()) / len(scores.items["mcd"]))
         assert scores.lineage["threads"] == 1
-    (difference,) = [d for d in evaluated["differences"] if d["metric"] == "rtf"]
-    assert difference["samples"] == evaluated["sentences"]
-    assert difference["low"] <= difference["mean"] <= difference["high"]
+    differences = [d for d in evaluated["differences"] if d["metric"] == "rtf"]
+    assert [(d["challenger"], d["other"]) for d in differences] == [("ann/0002", "ann/0001"), ("ann/0002", "ann/0003")]
+    for difference in differences:
+        assert difference["samples"] == evaluated["sentences"]
+        assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def test_a_student_stands_beside_its_teacher(evaluated: dict[str, Any]) -> None:
+    """Its s1 has other weights, its s2 the same: the same codes sound alike."""
+    totals = evaluated["entries"][2]["totals"]
+    assert 0 <= totals["token_agreement"] < 1
+    assert totals["log_mel_distance"] == 0
+
+
+def test_the_newest_is_heard_with_its_champion_and_its_teacher(store: Store) -> None:
+    def heard(*numbers: int) -> list[int]:
+        options = EvaluateOptions(store=str(store.root), numbers=list(numbers))
+        return [entry.number for entry in make_plan(options).entries]
+
+    assert heard() == [3, 1]
+    assert heard(2, 2, 1) == [2, 1]
+    with pytest.raises(StoreError, match="no entry number 9"):
+        heard(9)
 
 
 def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, Any]) -> None:
     api = cli.environment["PREFECT_API_URL"]
     (run,) = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [evaluated["run"].rpartition("/")[2]]}})
-    assert (run["name"], run["state_name"]) == ("evaluate · ann · 2 against 1", "Completed")
+    assert (run["name"], run["state_name"]) == ("evaluate · ann · 2 against 1 against 3", "Completed")
     tasks = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
     assert sorted(task["name"] for task in tasks) == [
-        "judge · ann/0001", "judge · ann/0002", "speak · ann/0001", "speak · ann/0002",
+        *(f"judge · ann/000{n}" for n in (1, 2, 3)), *(f"speak · ann/000{n}" for n in (1, 2, 3)),
     ]  # fmt: skip
     (artifact,) = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
     assert evaluated["report"] in artifact["data"]
@@ -78,9 +108,8 @@ def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, An
 def test_what_was_said_is_not_said_again(cli: Any, store: Store, evaluated: dict[str, Any]) -> None:
     """The same sounds, times and figures; another seed is another speech."""
     before = {path: path.stat().st_mtime_ns for path in (store.reports / "speech").rglob("*.*")}
-    assert len(before) == 2 * 2 * evaluated["sentences"]
-    words = ("evaluate", "--store", store.root, "--text", "Quite another sentence.", "--threads", 1, "--json")
-    again = cli(*words).json
+    assert len(before) == 3 * 2 * evaluated["sentences"] + 1  # and the comparison with the teacher
+    again = cli(*words(store)).json
     assert [each["scores"] for each in again["entries"]] == [each["scores"] for each in evaluated["entries"]]
     assert {path: path.stat().st_mtime_ns for path in (store.reports / "speech").rglob("*.*")} == before
     for each in again["entries"]:
@@ -101,13 +130,13 @@ def test_the_page_plays_without_a_network(evaluated: dict[str, Any], tmp_path: P
     copy = tmp_path / "page.html"
     copy.write_text(html.replace("</body>", script), encoding="utf-8")
     sounds = html.count("<audio")
-    assert sounds == 3 * evaluated["sentences"] - 1
+    assert sounds == 4 * evaluated["sentences"] - 1
     command = [str(CHROMIUM), *FLAGS, "--virtual-time-budget=20000", f"--user-data-dir={tmp_path / 'profile'}"]
     shown = subprocess.run(
         [*command, "--dump-dom", copy.as_uri()], capture_output=True, text=True, timeout=300, check=True
     )
     assert f"<title>plays {sounds}</title>" in shown.stdout
-    for entry in ("ann/0001", "ann/0002"):
+    for entry in ("ann/0001", "ann/0002", "ann/0003"):
         assert entry in shown.stdout
 
 

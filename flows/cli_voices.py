@@ -99,6 +99,7 @@ def promote_voice(
     config: Annotated[str, typer.Option(help="A TOML file, or a shipped training config; [gate] decides.")] = "default",
     version: Annotated[int, typer.Option(min=0, help="Corpus version of the test set; 0 = the latest.")] = 0,
     sentences: Annotated[int, typer.Option(min=1, max=500, help="Of the test set, at most.")] = 20,
+    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
     speaker_encoder: Annotated[
         str, typer.Option(help="Knows voices: hub id or folder of an x-vector network of transformers.")
     ] = "",
@@ -124,7 +125,7 @@ def promote_voice(
         number=number,
         config=config,
         version=version,
-        testset=checked(TestSetSettings, sentences=sentences),
+        testset=checked(TestSetSettings, sentences=sentences, texts=tuple(text or ())),
         judges=checked(JudgeSettings, **named),
         threads=threads,
         force=force,

@@ -1,0 +1,168 @@
+"""Promotion on a real server: the gate lets a voice in or keeps it out, and the run ends well and says why."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from entries import add_entry
+from served import ask
+from standing import Standing
+
+from storage import stages, voices
+from storage.store import Store
+
+pytestmark = pytest.mark.slow
+
+GATE = """
+[gate]
+samples = 3
+bounds = { rtf = 1000 }
+margins = { rtf = 1000 }
+[gate.lanes]
+student = { similarity = 0.5 }
+"""
+TEXTS = ("--text", "One sentence more.", "--text", "And another one.")
+
+
+@pytest.fixture
+def store(first: Standing, tmp_path: Path) -> Store:
+    """A refreshed store with two entries of a voice, and a student of the first."""
+    (tmp_path / "gate.toml").write_text(GATE)
+    store = Store.open(first.copied(tmp_path).store)
+    for prefix in ("tiny.model.", "other.model."):
+        add_entry(store, tmp_path, "ann", prefix)
+    add_entry(store, tmp_path, "ann", "student.model.", "student", "ann/0001")
+    return store
+
+
+def words(store: Store, *more: object) -> tuple[object, ...]:
+    config = store.root.parent / "gate.toml"
+    return ("voices", "promote", "--store", store.root, "--config", config, "--threads", 1, "--json", *more)
+
+
+def champions(store: Store) -> dict[str, int]:
+    return dict(stages.standing(store.models / "ann").champions)
+
+
+def run_of(cli: Any, address: str) -> dict[str, Any]:
+    api = cli.environment["PREFECT_API_URL"]
+    (run,) = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [address.rpartition("/")[2]]}})
+    found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    return dict(run) | {"artifacts": {artifact["key"]: artifact["data"] for artifact in found}}
+
+
+def test_through_the_gate_and_back(cli: Any, store: Store) -> None:
+    done = cli(*words(store, "--number", 1, *TEXTS)).json
+    assert (done["promoted"], done["verdict"], done["champion"]) == (True, "Promoted", "ann/0001")
+    assert done["reason"] == "ann/0001 keeps every bound (rtf), and there is no champion to compare with"
+    run = run_of(cli, done["run"])
+    assert (run["name"], run["state_name"], run["state_type"]) == (
+        "promote · ann/0001 · promoted",
+        "Promoted",
+        "COMPLETED",
+    )
+    page = run["artifacts"]["promote-verdict"]
+    assert done["report"] in page
+    assert Path(done["report"]).is_file()
+    assert "| rtf | seconds per second |" in page
+    children = ask(cli.environment["PREFECT_API_URL"], "task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert any(child["name"].startswith("evaluate") for child in children)
+    assert champions(store) == {"trained": 1}
+    assert voices.find(store, "ann").number == 1
+
+    again = cli(*words(store, "--number", 1)).json
+    assert (again["promoted"], again["verdict"]) == (False, "Champion already")
+
+    kept = cli(*words(store, "--number", 2), status=1).json  # without the texts one sentence is held back
+    assert (kept["promoted"], kept["verdict"], kept["champion"]) == (False, "Champion stays", "ann/0001")
+    assert "rtf rests on 1 sentences, fewer than 3" in kept["reason"]
+    run = run_of(cli, kept["run"])
+    assert (run["state_name"], run["state_type"]) == ("Champion stays", "COMPLETED")
+    assert run["state"]["message"] == kept["reason"]
+    assert kept["reason"] in run["artifacts"]["promote-verdict"]
+
+    student = cli(*words(store, "--number", 3, *TEXTS), status=1).json
+    assert (student["verdict"], student["kind"], student["champion"]) == ("Not promoted", "student", "")
+    assert "similarity, which has a bound, is missing (" in student["reason"]
+
+    forced = cli(*words(store, "--number", 3, "--force", "heard it myself")).json
+    assert (forced["verdict"], forced["rows"]) == ("Forced", [])
+    assert champions(store) == {"trained": 1, "student": 3}
+    last = stages.standing(store.models / "ann").history[-1]
+    assert (last.forced, last.why, last.number) == (True, "heard it myself", 3)
+
+
+def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: Store) -> None:
+    """The other one happens while this one listens."""
+    with cli.start(*words(store, "--number", 2, *TEXTS)) as process:
+        end = time.monotonic() + 300
+        while not list(store.root.glob("reports/speech/*/*")):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        stages.promote(
+            store.models / "ann", 1, "trained", instead_of=0, who="eve", when="2026", why="while nobody looked"
+        )
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    done = json.loads(out)
+    assert (done["verdict"], done["champion"]) == ("Promoted", "ann/0002")
+    assert "is not worse than ann/0001 in rtf" in done["reason"]
+    history = stages.standing(store.models / "ann").history
+    assert [(change.number, change.instead_of) for change in history] == [(1, 0), (2, 1)]
+
+
+CALL = """
+import sys
+from flows.promote import PromoteOptions, promote
+print(promote(PromoteOptions.model_validate_json(sys.argv[1])).run)
+"""
+
+
+def test_what_was_retired_meanwhile_ends_well_and_a_command_says_so(cli: Any, store: Store) -> None:
+    retired = cli("voices", "retire", "--store", store.root, "--voice", "ann", "--number", 2, "--reason", "too dull")
+    assert "ann/0002 is retired" in retired.out
+    refused = cli(*words(store, "--number", 2), status=2)
+    assert "(too dull)" in refused.err
+    options = json.dumps({"store": str(store.root), "voice": "ann", "number": 2})
+    ran = cli(options, command=[sys.executable, "-c", CALL])
+    run = run_of(cli, ran.out.strip())
+    assert (run["name"], run["state_name"]) == ("promote · ann/0002 · retired", "Retired")
+    assert champions(store) == {}
+
+
+def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) -> None:
+    """No server is needed for that."""
+    for number, before in ((1, 0), (2, 1)):
+        stages.promote(
+            store.models / "ann",
+            number,
+            "trained",
+            instead_of=before,
+            who="eve",
+            when="2026-01-01",
+            why=f"why {number}",
+        )
+    at = ("--store", store.root)
+    rows = alone("voices", "list", *at, "--json").json
+    assert [(row["voice"], row["number"], row["kind"], row["stage"]) for row in rows] == [
+        ("ann", 1, "trained", "candidate"),
+        ("ann", 2, "trained", "champion"),
+        ("ann", 3, "student", "candidate"),
+    ]
+    shown = alone("voices", "show", *at, "--json").json
+    assert (shown["number"], shown["stage"], shown["card"]["voice"]) == (2, "champion", "ann")
+    assert [change["why"] for change in shown["history"]] == ["why 2"]
+    page = alone("voices", "show", *at, "--number", 3).out
+    for said in ("# ann/0003", "| made of | ann/0001 (trained) |", "consent of", "watermark", "`voicemill evaluate`"):
+        assert said in page
+    assert "| followed by 2 | eve | why 2 |" in alone("voices", "show", *at, "--number", 1).out
+    back = alone("voices", "rollback", *at, "--voice", "ann", "--reason", "2 mumbles", "--json").json
+    assert (back["number"], back["instead_of"], back["why"], back["forced"]) == (1, 2, "2 mumbles", True)
+    gone = alone("voices", "retire", *at, "--voice", "ann", "--number", 1, "--reason", "enough", "--json").json
+    assert gone == {"entry": "ann/0001", "changed": True, "champion": 0}
+    assert "no voice 'bob'; it has ann" in alone("voices", "show", *at, "--voice", "bob", status=2).err
+    assert "--kind heavy" in alone("voices", "rollback", *at, "--kind", "heavy", "--reason", "x", status=2).err

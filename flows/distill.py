@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows import dashboard, events
 from flows.distill_plan import DistillOptions, Plan, make_plan
 from flows.retrain import train, training_rows
-from storage import voices
+from storage import forget, voices
 from storage.units import Seconds
 from storage.voices import Entry, Kind, Training
 
@@ -78,6 +78,8 @@ def teach(plan: Plan, kind: Kind) -> tuple[Student, Entry]:
         so_far |= exports
     files = plan.files(kind, so_far)
     entry = voices.add(plan.store, plan.card(kind, trainings, so_far), files)
+    if forget.retire_learned(plan.store, entry.name, when=entry.card.created):
+        dashboard.say(f"{entry.name} is retired: somebody whose speech it learned from was forgotten meanwhile")
     sizes = [sum(entry.path(stem).stat().st_size for stem in files)]
     sizes.append(sum(plan.teacher.path(stem).stat().st_size for stem in plan.teachers))
     return Student(kind, str(entry.folder), entry.number, trainings, *sizes), entry

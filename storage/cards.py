@@ -90,6 +90,8 @@ class Card:
     """Name in the entry -> sha256, of each file but the card; `add` fills it in."""
     heard: tuple[str, ...] = ()
     """Speakers whose speech it was trained on; empty = all of the corpus version."""
+    account: str = ""
+    """Tables of what was measured when it was made, as Markdown; of a compressed entry its size, speed and output."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from model.checkpoints.loading import load_s1
 from model.checkpoints.sizes import KEY, header
 from model.content import Encoder
 from model.device import place
-from model.export import encoders, s1, s2, s2_prior
+from model.export import encoders, light, s1, s2, s2_prior
 from model.export.draft import Precision
 from model.export.folder import FORMAT, MANIFEST, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
 from model.hub import resolve
+from model.light.system import PARTS, LightSystem, load_light
 from model.s1.decoder import Text2Semantic
 from model.s2.synthesizer import Synthesizer
 from model.s2.weight_norm import fold
@@ -45,6 +46,8 @@ def export_voice(
     """
     if precision not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r}: graphs are in {', '.join(get_args(Precision))}")
+    if "light" in weights and not {"s1", "s2"} <= weights.keys():
+        return _light(weights, path, precision)
     if missing := [stem for stem in ("s1", "s2") if stem not in weights]:
         raise ConfigError(f"no weights of {missing[0]}: there are those of {', '.join(weights) or 'nothing'}")
     return _full(weights, path, precision, content, bert)
@@ -80,6 +83,30 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
             parameters["bert"] = _count(features.model)
             sizes["bert"] = {"positions": features.longest + 2}
     return read_folder(path)
+
+
+def _light(weights: Weights, path: Path, precision: Precision) -> GraphFolder:
+    system = load_light(weights["light"])
+    networks = {name: getattr(system, name) for name in PARTS}
+    parameters = {name: _count(network) for name, network in networks.items()}
+    source = {"light": file_digest(Path(weights["light"]))}
+
+    def manifest() -> Manifest:
+        sizes = {name: header(network.config)[KEY] for name, network in networks.items()}
+        return Manifest("light", precision, "", sizes, parameters, source)
+
+    with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
+        write_light(writer, system)
+    return read_folder(path)
+
+
+def write_light(writer: FolderWriter, system: LightSystem) -> None:
+    """The graphs of the light system."""
+    fold(system)
+    acoustic = [("encode", light.encode), ("decode", light.decode)]
+    writer.network("speaker", [("embedding", partial(light.speaker, encoder=system.speaker))])
+    writer.network("acoustic", [(name, partial(build, acoustic=system.acoustic)) for name, build in acoustic])
+    writer.network("vocoder", [("wave", partial(s2.generator, dec=system.vocoder))])
 
 
 def write_s1(writer: FolderWriter, model: Text2Semantic) -> int:

@@ -1,4 +1,4 @@
-"""A voice from a folder of graphs: `Voice`, with networks that ONNX Runtime computes.
+"""A voice from a folder of graphs: `Voice` or `LightVoice`, with networks that ONNX Runtime computes.
 
 Text front end, sampling, noise and watermark are those of every voice, so the same seed says the same.
 """
@@ -16,8 +16,10 @@ from model.device import Wanted
 from model.export.draft import Precision
 from model.export.exporting import cached_export
 from model.export.folder import GraphFolder, read_folder
+from model.export.light_voice import OnnxLightVoice
 from model.export.rendering import OnnxSynthesizer
 from model.export.running import OnnxContent, OnnxEngine, Session
+from model.light.voice import LightVoice
 from model.speaking.loading import MFCC
 from model.speaking.reference import Content
 from model.speaking.voice import Voice
@@ -33,11 +35,13 @@ def load_onnx_voice(folder: GraphFolder | Path | str, content: str = "", bert: s
 
     Raises:
         CheckpointError: as `read_folder`, or a graph that ONNX Runtime cannot read.
-        ConfigError: the graphs were made with another content encoder.
+        ConfigError: the graphs were made with another content encoder, or are of a light voice.
         ModelMissing: `bert` is not on this machine.
     """
     opened = folder if isinstance(folder, GraphFolder) else read_folder(folder)
     made_with = opened.manifest.content
+    if opened.manifest.voice != "full":
+        raise ConfigError(f"{opened.path} holds graphs of a {opened.manifest.voice} voice: open it with `open_voice`")
     if content and content != made_with:
         raise ConfigError(
             f"content = {content!r}: the graphs in {opened.path} hold {made_with!r}, which their s2 was trained with: "
@@ -55,7 +59,7 @@ def open_as_graphs(
     bert: str = "",
     precision: str = "auto",
     device: Wanted = "auto",
-) -> Voice:
+) -> Voice | LightVoice:
     """What `open_voice` gives for the engine "onnx": from "onnx", a folder of graphs; else from weights, exported into
     a cache first, which warns where it takes time. `precision`: of the graphs that are made; auto = float32.
 
@@ -70,14 +74,18 @@ def open_as_graphs(
                 f"precision = {precision!r}: the graphs in {folder.path} are in {folder.manifest.precision}: leave it "
                 "out, or make others with `voicemill compress --precision`"
             )
-        return load_onnx_voice(folder, content, bert)
+        return _opened(folder, content, bert)
     wanted = "float32" if precision in ("auto", "reference") else precision
     if wanted not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r} with engine 'onnx': expected {', '.join(get_args(Precision))}")
     folder, fresh = cached_export(weights, wanted, content, bert)  # type: ignore[arg-type]  # checked above
     if fresh:
         warnings.warn(f"exported as ONNX graphs into {folder.path}, which the next time is read", stacklevel=3)
-    return load_onnx_voice(folder, "", bert)
+    return _opened(folder, "", bert)
+
+
+def _opened(folder: GraphFolder, content: str, bert: str) -> Voice | LightVoice:
+    return OnnxLightVoice(folder) if folder.manifest.voice == "light" else load_onnx_voice(folder, content, bert)
 
 
 class OnnxBert(BertFeatures):

@@ -1,0 +1,86 @@
+"""`voicemill compress`: the flow `compress`, here and now."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from flows.cli_setup import JsonOption
+
+if TYPE_CHECKING:
+    from flows.compress import Compressed
+
+
+def compress(
+    store: Annotated[str, typer.Option(help="Folder of the store.")],
+    voice: Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")] = "",
+    kind: Annotated[
+        Literal["", "trained", "student", "light"],
+        typer.Option(help="Lane; the student, else the trained voice, if left out."),
+    ] = "",
+    number: Annotated[int, typer.Option(min=0, help="The entry; 0 = champion of the lane, else newest.")] = 0,
+    precision: Annotated[
+        Literal["int8", "float16", "float32"], typer.Option(help="Of the weights; float32 exports only.")
+    ] = "int8",
+    sentences: Annotated[int, typer.Option(min=1, max=100, help="Said to compare before and after.")] = 3,
+    allow_retired: Annotated[bool, typer.Option("--allow-retired", help="Compress a retired entry too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make ONNX graphs of a voice, in 8 or 16 bits, as an entry of its own; print what that does to it."""
+    from flows.compress_plan import CompressOptions, make_plan
+    from flows.server import prefect_api
+
+    options = CompressOptions(
+        store=store,
+        voice=voice,
+        kind=kind,
+        number=number,
+        precision=precision,
+        sentences=sentences,
+        allow_retired=allow_retired,
+    )
+    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    with prefect_api(plan.store, _import_flow):
+        from flows.compress import compress as flow
+
+        result = flow(options)
+    if as_json:
+        print(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        _show(result)
+
+
+def _import_flow() -> None:
+    from flows import compress  # noqa: F401
+
+
+def _show(result: "Compressed") -> None:
+    from flows.terminal import say, table
+
+    total = result.parts[-1]
+    title = f"{result.voice} entry {result.number} (compressed)"
+    say(f": {total.after / 1e6:.2f} MB, {total.smaller:.2f} times smaller than {result.parent}", title, "bold green")
+    rows = [
+        (
+            part.network,
+            f"{part.parameters:,}",
+            f"{part.before / 1e6:.2f}",
+            f"{part.after / 1e6:.2f}",
+            f"{part.smaller:.2f}",
+        )
+        for part in result.parts
+    ]
+    table("size", ("network", "weights", "float32 MB", "MB now", "times smaller"), rows)
+    if result.spoken:
+        said = [
+            (way.way, f"{way.real_time_factor:.3f}", _number(way.log_mel_distance), _number(way.token_agreement))
+            for way in result.spoken
+        ]
+        table("speed and output", ("way to speak", "real-time factor", "log-mel distance", "token agreement"), said)
+    if result.note:
+        say(result.note)
+    say(result.entry, "entry: ")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,67 @@
+"""The light system from a folder of graphs: `LightVoice`, with networks that ONNX Runtime computes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.export.folder import GraphFolder, read_folder
+from model.export.running import Session
+from model.light.acoustic import spoken_durations
+from model.light.alignment import progress, regulated
+from model.light.config import AcousticConfig, VocoderConfig
+from model.light.voice import LightVoice
+from model.mel import LogMel
+from storage.errors import CheckpointError
+
+
+class OnnxLightVoice(LightVoice):
+    """See `LightVoice`: `reference`, `speak` and `stream` are its own."""
+
+    def __init__(self, folder: GraphFolder | Path | str, threads: int = 0) -> None:
+        """Raises CheckpointError as `read_folder`, and for graphs of another kind of voice."""
+        opened = folder if isinstance(folder, GraphFolder) else read_folder(folder)
+        if opened.manifest.voice != "light":
+            raise CheckpointError(
+                f"{opened.path} holds graphs of a {opened.manifest.voice} voice, expected a light one"
+            )
+        self.device = torch.device("cpu")
+        self.config = opened.manifest.sizes_of(VocoderConfig, "vocoder")
+        self.speaker = _Speaker(opened, threads)  # type: ignore[assignment]  # does what is asked of an `EcapaTdnn`
+        self.acoustic = _Acoustic(opened, threads)  # type: ignore[assignment]
+        self.vocoder = _Vocoder(opened, threads)  # type: ignore[assignment]
+        self._mel = LogMel()
+
+
+class _Vocoder:
+    def __init__(self, folder: GraphFolder, threads: int) -> None:
+        self.session = Session(folder, "vocoder_wave", threads)
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Log-mel float32 [rows, 128, frames] -> float32 [rows, 1, samples]."""
+        return torch.from_numpy(self.session(z=mel.contiguous())[0])[:, None]
+
+
+class _Speaker:
+    def __init__(self, folder: GraphFolder, threads: int) -> None:
+        self.session = Session(folder, "speaker_embedding", threads)
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """See `EcapaTdnn.embed`, without lengths."""
+        return torch.from_numpy(self.session(mel=mel.contiguous())[0])
+
+
+class _Acoustic:
+    def __init__(self, folder: GraphFolder, threads: int) -> None:
+        self.config = folder.manifest.sizes_of(AcousticConfig, "acoustic")
+        self.encode, self.decode = (Session(folder, f"acoustic_{name}", threads) for name in ("encode", "decode"))
+
+    def speak(self, phones: Tensor, voice: Tensor, speed: float = 1.0) -> Tensor:
+        """See `Acoustic.speak`."""
+        states, means, lasting = self.encode(phones=phones[None].long(), voice=voice[None])
+        durations = spoken_durations(torch.from_numpy(lasting), speed)
+        start = np.zeros((self.config.recurrent_layers, 1, self.config.units), np.float32)
+        laid = [regulated(torch.from_numpy(each), durations) for each in (states, means)]
+        given = {"states": laid[0], "means": laid[1], "into": progress(durations), "hidden": start, "cell": start}
+        return torch.from_numpy(self.decode(**given)[0])[0].T

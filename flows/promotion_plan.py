@@ -82,9 +82,6 @@ def make_plan(options: PromoteOptions) -> Plan:
     store = Store.open(options.store)
     voice = options.voice or only_voice(store)
     gate = training.load(options.config).gate
-    number = options.number
-    if not number:
-        retired = stages.standing(store.models / voices.check_name(voice)).retired
-        living = [entry.number for entry in voices.entries(store, voice) if entry.number not in retired]
-        number = living[-1] if living else 0
+    newest = voices.latest(store, voices.check_name(voice))
+    number = options.number or (newest.number if newest else 0)
     return Plan(options, store, voices.find(store, voice, number=number), gate)

@@ -55,8 +55,10 @@ def entries(store: Store, voice: str) -> list[Entry]:
 
 
 def latest(store: Store, voice: str, kind: str = "") -> Entry | None:
-    """The newest entry, of one lane where it is named; None where there is none."""
-    return next((entry for entry in reversed(entries(store, voice)) if kind in ("", entry.card.kind)), None)
+    """The newest entry that is not retired, of one lane where it is named; None where there is none."""
+    retired = stages.standing(store.models / voice).retired
+    living = (entry for entry in reversed(entries(store, voice)) if entry.number not in retired)
+    return next((entry for entry in living if kind in ("", entry.card.kind)), None)
 
 
 def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:

@@ -204,7 +204,8 @@ def test_a_retired_one_loads_only_where_that_is_allowed(store: Store, files: dic
     one, two = (voices.add(store, card(f"run-{n}"), files) for n in (1, 2))
     voices.check_usable(two.path("s2"))
     stages.retire(store.models / "ann", 2, "trained", **WHO)
-    assert voices.find(store, "ann") == one
+    assert voices.find(store, "ann") == voices.latest(store, "ann", "trained") == one
+    assert voices.latest(store, "ann", "student") is None
     for path in (two.path("s2"), two.folder, two.path("s2_adapter") / "adapter_config.json"):
         with pytest.raises(Retired, match=r"entry 2 of ann was retired on 2026-02-01.* \(heard it\).*--allow-retired"):
             voices.check_usable(path)

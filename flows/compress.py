@@ -19,7 +19,7 @@ from model.export.folder import GraphFolder
 from model.judging import testset
 from model.judging.testset import TestSetSettings
 from model.speaking.opening import Speaking, open_voice
-from storage import voices
+from storage import forget, voices
 from storage.errors import ConfigError, NoData
 from storage.units import Seconds
 from storage.voices import Entry
@@ -66,6 +66,8 @@ def compress(options: CompressOptions) -> Compressed:
         result.spoken, result.note = compare(plan, folder)
         account = "\n\n".join(part for part in (table(result.parts, result.spoken), result.note) if part)
         entry = voices.add(plan.store, plan.card(account), {STEM: folder.path})
+    if forget.retire_learned(plan.store, entry.name, when=entry.card.created):
+        dashboard.say(f"{entry.name} is retired: somebody whose speech it learned from was forgotten meanwhile")
     result.entry, result.number = str(entry.folder), entry.number
     show(plan, result, entry)
     events.voice_trained(plan.store, entry)

@@ -30,6 +30,7 @@ def model_card(store: Store, entry: Entry) -> str:
         f"A {card.kind} voice, {now.of(entry.number)}, of {card.created}. {_sentence(card.reason)}".rstrip(),
         _section("Made from", _table(("", ""), _lineage(store, entry))),
         _section("Trainings", _trainings(card)),
+        _section("Compression", card.account),
         _section("Figures", "\n\n".join(_figures(entry)) or "None yet: `voicemill evaluate` makes them."),
         _section("Intended use", USE),
         _section("Rights", "\n".join(_rights(store, card))),

@@ -64,13 +64,18 @@ def tell(cli: Any, store: Store, name: str, kind: str, number: int) -> None:
 
 
 def test_each_event_starts_its_deployment_with_its_entry(cli: Any, store: Store) -> None:
-    tell(cli, store, "voice_promoted", "student", 5)  # nothing is distilled from a student
+    common = {"store": str(store.root), "voice": "anna b"}
+    tell(cli, store, "voice_promoted", "compressed", 4)  # the end of the chain
+    tell(cli, store, "voice_promoted", "student", 5)
+    tell(cli, store, "voice_promoted", "light", 6)
+    compressed = runs(cli, "compress/on-promotion", 2)
+    assert sorted(run["parameters"]["options"]["number"] for run in compressed) == [5, 6]
+    assert {**compressed[0]["parameters"]["options"], "number": 0} == {**common, "number": 0}
     tell(cli, store, "voice_promoted", "trained", 7)
     (run,) = runs(cli, "distill/on-promotion", 1)
-    common = {"store": str(store.root), "config": "tiny", "voice": "anna b"}
-    assert run["parameters"]["options"] == {**common, "number": 7, "which": "both"}
+    assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 7, "which": "both"}
     assert runs(cli, "promote/on-model") == []
     tell(cli, store, "voice_trained", "light", 8)
     (run,) = runs(cli, "promote/on-model", 1)
-    assert run["parameters"]["options"] == {**common, "number": 8}
-    assert len(runs(cli, "distill/on-promotion")) == 1
+    assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 8}
+    assert (len(runs(cli, "distill/on-promotion")), len(runs(cli, "compress/on-promotion"))) == (1, 2)

@@ -62,6 +62,7 @@ rate = 1e-3
 mix = {{ target = 1.0 }}
 """
 DEPLOYMENTS = [
+    "compress/on-promotion",
     "distill/on-promotion",
     "promote/on-model",
     "refresh/monthly",
@@ -184,7 +185,14 @@ def test_the_crons_have_scheduled_runs(standing: Standing) -> None:
         assert {time.month for time in times if time.day < 3} <= set(months)
     automations = ask(standing.api, "automations/filter")
     names = sorted(automation["name"] for automation in automations)
-    assert names == ["corpus published", "crash zombie flows", "uploads arrived", "voice promoted", "voice trained"]
+    assert names == [
+        "corpus published",
+        "crash zombie flows",
+        "student promoted",
+        "uploads arrived",
+        "voice promoted",
+        "voice trained",
+    ]
 
 
 @pytest.fixture(scope="module")

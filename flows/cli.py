@@ -1,16 +1,24 @@
 """The command line: `voicemill`. Heavy imports wait until a command needs them, so that `--help` answers at once."""
 
 import json
-import shlex
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from flows import cli_distill, cli_judge, cli_setup, cli_speak, cli_train, cli_up, cli_voices, cli_watermark
+from flows import (
+    cli_consent,
+    cli_distill,
+    cli_judge,
+    cli_setup,
+    cli_speak,
+    cli_train,
+    cli_up,
+    cli_voices,
+    cli_watermark,
+)
 from flows.cli_setup import ConfigOption, JsonOption
 from storage.errors import VoicemillError
 
@@ -21,12 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-consent = typer.Typer(help="Who allowed the use of their voice.", no_args_is_help=True)
-app.add_typer(consent, name="consent")
+app.add_typer(cli_consent.consent, name="consent")
 app.add_typer(cli_setup.models, name="models")
 app.add_typer(cli_setup.config, name="config")
 app.add_typer(cli_watermark.watermark, name="watermark")
 app.add_typer(cli_voices.voices, name="voices")
+app.command()(cli_consent.forget)
 app.command()(cli_setup.doctor)
 app.command()(cli_speak.speak)
 app.command()(cli_train.train)
@@ -37,7 +45,6 @@ cli_up.add_to(app)
 
 InboxOption = Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")]
 StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
-SpeakerOption = Annotated[str, typer.Option(help="Whose voice it is.")]
 NumberOption = Annotated[int | None, typer.Option("--version", help="A corpus version; the latest if left out.")]
 
 
@@ -156,77 +163,6 @@ def ledger(
             for line in lines
         ],
     )
-
-
-@consent.command("grant")
-def grant(
-    speaker: SpeakerOption,
-    store: StoreOption,
-    note: Annotated[str, typer.Option(help="Where it is written down.")] = "",
-) -> None:
-    """Record that a speaker allows the use; the next refresh takes the uploads in."""
-    _record(store, speaker, "grant", note)
-    print(f"consent of {speaker!r} recorded: the next refresh takes the uploads in")
-
-
-@consent.command("withdraw")
-def withdraw(
-    speaker: SpeakerOption, store: StoreOption, note: Annotated[str, typer.Option(help="Why, or on whose word.")] = ""
-) -> None:
-    """Record that a speaker no longer allows the use; the next version leaves the speaker out."""
-    _record(store, speaker, "withdraw", note)
-    print(f"withdrawal of {speaker!r} recorded: the next refresh leaves the speaker out")
-    print(f"to erase what is stored: voicemill forget --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}")
-
-
-def _record(store: str, speaker: str, action: Literal["grant", "withdraw"], note: str) -> None:
-    from storage import consent as consent_
-    from storage.store import Store
-
-    consent_.append(Store.open(store, create=True), speaker, action, time=_now(), note=note)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@consent.command("list")
-def list_consents(store: StoreOption, as_json: JsonOption = False) -> None:
-    """List what was recorded by `grant` and `withdraw`, oldest first."""
-    from flows.terminal import table
-    from storage import consent as consent_
-    from storage.store import Store
-
-    found = consent_.history(Store.open(store))
-    if as_json:
-        print(json.dumps([asdict(record) for record in found], ensure_ascii=False))
-    else:
-        rows = [(r.time, r.speaker, "granted" if r.granted else "withdrawn", r.note) for r in found]
-        table("consents", ("time", "speaker", "consent", "note"), rows)
-
-
-@app.command()
-def forget(
-    speaker: SpeakerOption,
-    store: StoreOption,
-    inbox: Annotated[str | None, typer.Option(help="Erase the speaker's files in this inbox folder too.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Erase a speaker: rows and bytes in every table, version, cache and report; writes a receipt."""
-    from flows.terminal import console
-    from storage import forget as forget_
-    from storage.store import Store
-
-    opened = Store.open(store)
-    if not yes:
-        where = f"{store} and {inbox}" if inbox else store
-        typer.confirm(f"Erase everything of speaker {speaker!r} in {where}? This cannot be undone.", abort=True)
-    receipt = forget_.forget(opened, speaker, inbox=Path(inbox) if inbox else None, created=_now())
-    if as_json:
-        print(json.dumps(asdict(receipt), ensure_ascii=False))
-    else:
-        console.print_json(json.dumps(asdict(receipt), ensure_ascii=False))
 
 
 @app.command()

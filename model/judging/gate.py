@@ -35,17 +35,18 @@ class GateSettings(BaseModel):
     """Metric -> the worst value of a champion: a least one where higher is better, else a largest one. A metric that
     cannot be judged keeps the challenger out: name those whose models are there, such as similarity and cer."""
     margins: dict[str, float] = {
-        "similarity": 0.02,
-        "identified": 0.05,
-        "cer": 0.02,
-        "wer": 0.03,
-        "f0_error": 30.0,
-        "duration_error": 0.05,
-        "mcd": 0.3,
-        "mos": 0.1,
+        "similarity": 0.03,
+        "identified": 0.1,
+        "cer": 0.03,
+        "wer": 0.05,
+        "f0_error": 50.0,
+        "duration_error": 0.1,
+        "mcd": 0.5,
+        "mos": 0.2,
     }
     """Metric -> by how much its mean may be worse than the champion's, in its own unit; what has no margin is not
-    compared. Those of which neither entry has a figure are passed over."""
+    compared. Those of which neither entry has a figure are passed over. The interval of 20 sentences reaches half a
+    standard deviation of the differences to either side: a smaller margin keeps out what is as good."""
     lanes: dict[Kind, dict[str, float]] = {}
     """Bounds that hold in one lane besides, or instead: `light = {rtf = 0.05}`."""
 

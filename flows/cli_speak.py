@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from model.speaking.opening import Speaking
     from model.speaking.voice import Piece
     from storage.artifacts import Wave
 
@@ -24,11 +25,23 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def speak(
-    s1: Annotated[Path, typer.Option(help="Checkpoint of s1: .ckpt of GPT-SoVITS, or ours.")],
-    s2: Annotated[Path, typer.Option(help="Checkpoint of s2: .pth of GPT-SoVITS v2, v2Pro, v2ProPlus, or ours.")],
     reference: Annotated[list[Path], typer.Option(help="A recording of the voice, 3 to 10 s; may be given again.")],
     text: Annotated[str, typer.Option(help="What to say; @FILE reads it from a file.")],
     out: Annotated[str, typer.Option(help=".wav, .flac or .ogg; - writes 16-bit samples at 32 kHz to the output.")],
+    s1: Annotated[Path | None, typer.Option(help="Checkpoint of s1: .ckpt of GPT-SoVITS, or ours.")] = None,
+    s2: Annotated[
+        Path | None, typer.Option(help="Checkpoint of s2: .pth of GPT-SoVITS v2, v2Pro, v2ProPlus, or ours.")
+    ] = None,
+    light: Annotated[Path | None, typer.Option(help="Instead: file of a light system.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Instead: folder of ONNX graphs of `voicemill compress`.")] = None,
+    store: Annotated[str, typer.Option(help="Instead: a store, whose voice speaks.")] = "",
+    voice: Annotated[str, typer.Option(help="Of the store; its only one if left out.")] = "",
+    kind: Annotated[str, typer.Option(help="Of the store: trained, student, light or compressed.")] = "",
+    number: Annotated[int, typer.Option(min=0, help="Entry of the voice; 0 = champion, else newest.")] = 0,
+    allow_retired: Annotated[bool, typer.Option("--allow-retired", help="Speak with a retired entry too.")] = False,
+    engine: Annotated[
+        Literal["auto", "torch", "onnx"], typer.Option(help="What computes the networks; auto: torch if it can.")
+    ] = "auto",
     reference_text: Annotated[str, typer.Option(help="What the first recording says.")] = "",
     reference_language: Annotated[str, typer.Option(help="Its language; as --language if left out.")] = "",
     language: Annotated[str, typer.Option(help="zh, en, ja, ko, yue (each with English words) or auto.")] = "auto",
@@ -51,16 +64,22 @@ def speak(
     repetition_penalty: Annotated[float, typer.Option(help="1 = none.")] = 1.35,
     pause: Annotated[float, typer.Option(help="Seconds of silence behind each piece of the text.")] = 0.3,
     stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is there.")] = False,
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8 (s1 alone).")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, bfloat16 or int8 (s1 alone); onnx: float16 too.")
+    ] = "auto",
     device: Annotated[Device, typer.Option(help="auto, cpu or cuda.")] = "auto",
     watermark: Annotated[int, typer.Option(help="Payload of the quiet watermark, 0 to 65535.")] = 0,
     no_watermark: Annotated[bool, typer.Option("--no-watermark", help="Leave the watermark out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say a text in the voice of a recording. The file is marked as AI-generated: by metadata and a quiet watermark."""
+    from flows.speaking_source import Asked, source_of
     from model.s1.sampling import Sampling
     from model.speaking.loading import load_voice
+    from model.speaking.opening import open_voice
     from model.speaking.options import SpeakOptions
+    from model.speaking.voice import Voice
+    from storage.errors import ConfigError
 
     warnings.formatwarning = lambda message, *_, **__: f"voicemill: {message}\n"
     options = SpeakOptions(
@@ -74,27 +93,41 @@ def speak(
     )
     line = _words(text)
     _writable(out)
+    source = source_of(Asked(s1, s2, light, onnx, voice, store, kind, number, allow_retired))
+    content = content or source.content
     began = time.perf_counter()
-    voice = load_voice(s1, s2, content=content, bert=bert, precision=precision, device=device, adapters=adapter or ())
-    embeddings = [_embedding(path) for path in speaker_embedding] if speaker_embedding else None
-    like = voice.reference(
-        [str(path) for path in reference], reference_text, reference_language or language, embeddings
-    )
+    speaking: Speaking
+    if adapter:
+        if engine == "onnx" or not {"s1", "s2"} <= source.weights.keys():
+            raise ConfigError("--adapter adds to the weights of s1 and s2, under torch: leave it or --engine out")
+        files = source.weights["s1"], source.weights["s2"]
+        speaking = load_voice(*files, content=content, bert=bert, precision=precision, device=device, adapters=adapter)
+    else:
+        how = {"content": content, "bert": bert, "precision": precision}
+        speaking = open_voice(source.weights, **how, device=device, engine=engine)
+    recordings, said_in = [str(path) for path in reference], reference_language or language
+    if speaker_embedding:
+        if not isinstance(speaking, Voice):
+            raise ConfigError("--speaker-embedding is for s2 of v2Pro: a light voice hears the recording itself")
+        embeddings = [_embedding(path) for path in speaker_embedding]
+        like = speaking.reference(recordings, reference_text, said_in, embeddings)
+    else:
+        like = speaking.reference(recordings, reference_text, said_in)
     loaded = time.perf_counter()
     said: dict[str, object]
     if stream or out == "-":
-        chunks = voice.stream(line, like, options)
+        chunks = speaking.stream(line, like, options)
         first, seconds = _stream(chunks, out, loaded)
         pieces, said = chunks.pieces, {"first_audio_s": round(first, 3)}
     else:
         from storage.notice import write_speech
 
-        speech = voice.speak(line, like, options)
+        speech = speaking.speak(line, like, options)
         write_speech(out, speech.wave, speech.rate)
         seconds, pieces, said = speech.seconds, speech.pieces, {}
     _complain(pieces)
     took, load = time.perf_counter() - loaded, loaded - began
-    said |= {"pieces": [asdict(piece) for piece in pieces]}
+    said |= {"entry": source.entry, "pieces": [asdict(piece) for piece in pieces]}
     said |= {"out": out, "seconds": round(seconds, 3), "load_s": round(load, 2), "speak_s": round(took, 2)}
     said["real_time_factor"] = round(took / seconds, 3)
     words = (

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from flows import (
+    cli_compress,
     cli_consent,
     cli_distill,
     cli_judge,
+    cli_produce,
     cli_setup,
     cli_speak,
     cli_train,
@@ -39,6 +41,8 @@ app.command()(cli_setup.doctor)
 app.command()(cli_speak.speak)
 app.command()(cli_train.train)
 app.command()(cli_distill.distill)
+app.command()(cli_compress.compress)
+app.command()(cli_produce.produce)
 app.command()(cli_judge.evaluate)
 app.command()(cli_judge.ab)
 cli_up.add_to(app)

@@ -73,7 +73,7 @@ def promote(options: PromoteOptions) -> Promoted:
         return won(plan, Promoted(entry.name, entry.card.kind, True, "Forced", change.why, entry.name), began)
     for attempt in range(ATTEMPTS):
         against = plan.champion
-        heard = evaluate(plan.heard())
+        heard = evaluate(plan.heard(against))
         verdict = decide(*scores_of(plan, heard, against), plan.gate, entry.card.kind)
         result = account(plan, verdict, heard, against)
         if not verdict.promote:

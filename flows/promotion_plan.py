@@ -54,16 +54,16 @@ class Plan:
         """Of the lane, now; 0 = none."""
         return self.standing.champions.get(self.entry.card.kind, 0)
 
-    def heard(self) -> EvaluateOptions:
-        """The challenger, the champion, and the entry that the challenger was made from."""
-        options, now, card = self.options, self.standing, self.entry.card
+    def heard(self, against: int) -> EvaluateOptions:
+        """The challenger, the champion `against` (0 = none), and the entry that the challenger was made from."""
+        options, retired, card = self.options, self.standing.retired, self.entry.card
         known = {entry.name: entry.number for entry in voices.entries(self.store, card.voice)}
-        others = [self.champion, known.get(card.parent, 0)]
-        numbers = [self.entry.number, *(n for n in others if n and n not in now.retired)]
+        parent = known.get(card.parent, 0)
+        numbers = [self.entry.number, against, 0 if parent in retired else parent]
         return EvaluateOptions(
             store=options.store,
             voice=card.voice,
-            numbers=list(dict.fromkeys(numbers)),
+            numbers=list(dict.fromkeys(number for number in numbers if number)),
             version=options.version,
             testset=options.testset,
             judges=options.judges,

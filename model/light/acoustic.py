@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.light.alignment import durations_of, progress, regulated
+from model.light.alignment import diagonal, durations_of, progress, regulated
 from model.light.config import BANDS, AcousticConfig
 from model.light.ecapa import FrameNorm
 from model.s2.masks import mask
@@ -78,6 +78,8 @@ class Acoustic(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.leave = nn.Linear(units, BANDS)
         self.drop = nn.Dropout(config.dropout)
         nn.init.constant_(self.duration.bias, 1.5)  # 4.5 frames: an ordinary phone, so that training starts near
+        nn.init.normal_(self.mean.weight, 0.0, 0.01)  # the first alignments are even
+        nn.init.zeros_(self.mean.bias)
         nn.init.normal_(self.leave.weight, 0.0, 0.01)  # what is said begins as the average of each phone
         nn.init.zeros_(self.leave.bias)
 
@@ -111,8 +113,9 @@ class Acoustic(nn.Module):  # type: ignore[misc]  # torch is not followed
         encoded = self.encode(phones, voice, mask(phone_lengths, voice.new_empty(len(phones), 1, phones.shape[1])))
         real = mask(lengths, mel)
         target = standardised(mel) * real
-        durations = durations_of(likeness(encoded.means, target), phone_lengths, lengths)
         frames = mel.shape[-1]
+        scores = likeness(encoded.means, target) + diagonal(phone_lengths, lengths, phones.shape[1], frames)
+        durations = durations_of(scores, phone_lengths, lengths)
         means = regulated(encoded.means, durations, frames)
         made, _ = self.decode(regulated(encoded.states, durations, frames), means, progress(durations, frames))
         return Fitted(made.mT * real, target, means.mT, durations, encoded.log_durations)

@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+EVENLY = 0.2
+"""Share of an utterance: deviation of where a phone may be expected, before anything is known of it."""
+
 
 def durations_of(scores: Tensor, phone_lengths: Tensor, frame_lengths: Tensor) -> Tensor:
     """Scores [batch, phones, frames], any float, of a frame to be of a phone -> frames of each phone int64
@@ -45,6 +48,20 @@ def search(scores: NDArray[np.float32], phones: NDArray[np.int64], frames: NDArr
         durations[rows, here] += real
         here = here - (real & came[at, rows, here])
     return durations[:, :width]
+
+
+def diagonal(phone_lengths: Tensor, frame_lengths: Tensor, phones: int, frames: int) -> Tensor:
+    """What to add to scores so that an evenly spoken text is a little likelier: float32 [batch, phones, frames], nats.
+
+    A normal distribution of the distance between the place of a phone in its text and that of a frame in its recording,
+    both 0..1, of deviation `EVENLY`. Networks that know nothing yet would otherwise hand nearly all frames to one phone
+    and learn from that (the static prior of Badlani et al. 2022, "One TTS Alignment To Rule Them All", serves the same
+    end); what they learn soon outweighs it.
+    """
+    device = phone_lengths.device
+    text = (torch.arange(phones, device=device) + 0.5) / phone_lengths[:, None]
+    time = (torch.arange(frames, device=device) + 0.5) / frame_lengths[:, None]
+    return -0.5 * ((text[:, :, None] - time[:, None]) / EVENLY).square()
 
 
 def regulated(x: Tensor, durations: Tensor, frames: int | None = None) -> Tensor:

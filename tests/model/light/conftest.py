@@ -1,0 +1,30 @@
+"""A light system of a hundredth of the size, and batches of its kind."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from model.light.system import PARTS, LightSystem
+
+ECAPA = EcapaConfig(channels=16, scale=4, bottleneck=8)
+ACOUSTIC = AcousticConfig(width=16, layers=2, units=16)
+VOCODER = VocoderConfig(upsample_channels=32, resblock_kernels=(3,), resblock_dilations=(1, 3))
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other after every small layer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def system() -> LightSystem:
+    torch.manual_seed(3)
+    made = LightSystem(ECAPA, ACOUSTIC, VOCODER, PARTS)
+    made.eval()
+    return made

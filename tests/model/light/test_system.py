@@ -1,0 +1,132 @@
+"""The one file of the light system: a round trip, and files that are damaged or made to harm."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.checkpoints.checkpoint import METADATA, Checkpoint
+from model.checkpoints.writing import write, write_official
+from model.light.config import BANDS, VocoderConfig
+from model.light.system import PARTS, LightSystem, load_light
+from storage.errors import CheckpointError, ConfigError
+
+
+@pytest.fixture
+def path(system: LightSystem, tmp_path: Path) -> Path:
+    write(tmp_path / "light.safetensors", system.checkpoint({"phase": "light"}))
+    return tmp_path / "light.safetensors"
+
+
+def test_a_file_gives_the_system_that_was_written(system: LightSystem, path: Path) -> None:
+    before = torch.random.get_rng_state()
+    found = load_light(path)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert [getattr(found, name).config for name in PARTS] == [getattr(system, name).config for name in PARTS]
+    assert found.trained == system.trained
+    assert not found.training
+    weights = system.state_dict()
+    assert found.state_dict().keys() == weights.keys()
+    assert all(torch.equal(value, weights[key]) for key, value in found.state_dict().items())
+
+
+def test_the_default_sizes_are_those_that_are_stated() -> None:
+    with torch.device("meta"):
+        system = LightSystem()
+    counts = [sum(weight.numel() for weight in getattr(system, name).parameters()) for name in PARTS]
+    assert counts == [646_448, 778_369, 1_006_208]
+    assert sum(counts) == 2_431_025
+
+
+def test_a_speaker_encoder_trained_anew_makes_the_acoustic_model_a_stranger() -> None:
+    system = LightSystem(trained=PARTS)
+    assert system.with_trained("speaker") == {"speaker", "vocoder"}
+    assert LightSystem().with_trained("acoustic") == {"acoustic"}
+
+
+def test_what_was_never_trained_does_not_speak(system: LightSystem, tmp_path: Path) -> None:
+    write(tmp_path / "part.safetensors", system.checkpoint(trained=["speaker"]))
+    assert load_light(tmp_path / "part.safetensors", needs=("speaker",)).trained == {"speaker"}
+    with pytest.raises(CheckpointError, match=r"its acoustic was never trained .trained: speaker."):
+        load_light(tmp_path / "part.safetensors")
+
+
+def changed(path: Path, change: Any) -> Path:
+    """The file with another header."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()[METADATA])
+    change(about)
+    save_file(load_file(path), path, {METADATA: json.dumps(about)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda about: about["config"].pop("acoustic"), "does not give the sizes of the acoustic"),
+        (lambda about: about["config"].update(speaker=7), "does not give the sizes of the speaker"),
+        (lambda about: about["config"].update(trained="all"), "list of trained parts"),
+        (lambda about: about["config"].update(trained=["speaker", "soul"]), "list of trained parts"),
+        (lambda about: about["config"]["acoustic"]["sizes"].update(width=1 << 20), "of another shape"),
+        (lambda about: about["config"]["acoustic"]["sizes"].update(recurrent_layers=10**9), "recurrent_layers"),
+        (lambda about: about["config"]["acoustic"]["sizes"].update(kernel=4), "odd"),
+        (lambda about: about["config"]["acoustic"]["sizes"].update(embedding=8), "the same embedding"),
+        (lambda about: about["config"]["speaker"]["sizes"].update(scale=10**9), "scale"),
+        (lambda about: about["config"]["speaker"]["sizes"].update(scale=3), "multiple of scale"),
+        (lambda about: about["config"]["vocoder"]["sizes"].update(hidden=BANDS + 1), "bands"),
+        (
+            lambda about: about["config"]["vocoder"]["sizes"].update(upsample_rates=[10, 8, 4, 4]),
+            "renders 1280 samples",
+        ),
+        (lambda about: about["config"]["vocoder"]["sizes"].update(resblock_kernels=[3] * 250), "resblock_dilations"),
+        (lambda about: about["config"]["vocoder"]["sizes"].update(colour="blue"), "colour"),
+        (lambda about: about.update(kind="s2"), "a checkpoint of s2"),
+        (lambda about: about.update(kind="dark"), "kind dark"),
+    ],
+)
+def test_a_header_that_was_tampered_with(path: Path, change: Any, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words) as error:
+        load_light(changed(path, change))
+    assert str(path) in str(error.value)
+
+
+def test_tensors_that_are_missing_or_of_another_shape(system: LightSystem, path: Path) -> None:
+    weights = dict(system.state_dict())
+    weights.pop("speaker.last.bias")
+    weights["acoustic.leave.bias"] = torch.zeros(3)
+    config = system.checkpoint().config
+    with pytest.raises(CheckpointError, match=r"1 missing: speaker.last.bias; 1 of another shape: acoustic.leave.bias"):
+        load_light(Checkpoint("light", "v2", weights, config))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged or cut off"):
+        load_light(path)
+
+
+def test_it_has_no_official_form(system: LightSystem, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="GPT-SoVITS does not have"):
+        write_official(tmp_path / "light.pth", system.checkpoint())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"upsample_rates": (10, 8, 4)}, "upsample_kernels"),
+        ({"upsample_kernels": (9, 16, 8, 4)}, "upsample_kernels"),
+        ({"upsample_channels": 20}, "upsample_channels"),
+        ({"resblock_kernels": (4,)}, "resblock_kernels"),
+    ],
+)
+def test_sizes_of_a_vocoder_that_contradict_each_other(wrong: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} contradict"):
+        VocoderConfig(**wrong)
+
+
+def test_a_vocoder_of_another_frame_is_refused() -> None:
+    with pytest.raises(ConfigError, match="renders 320 samples"):
+        LightSystem(vocoder=VocoderConfig(upsample_rates=(10, 8, 4), upsample_kernels=(20, 16, 8)))

@@ -10,7 +10,8 @@ from flows.settings_text import as_toml
 from flows.training_plan import RetrainOptions, digest_of, make_plan
 from model.training import settings as settings_
 from model.training.settings import CONFIGS
-from storage.errors import ConfigError, StoreError, VoicemillError
+from storage import stages, voices
+from storage.errors import ConfigError, NothingYet, Retired, StoreError, VoicemillError
 from storage.forget import forget
 from storage.store import Store
 
@@ -54,7 +55,7 @@ def options(root: Path, **changes: Any) -> RetrainOptions:
         ({"store": "nowhere"}, StoreError, "not a voicemill store"),
         ({"version": 7}, StoreError, "has no corpus version 7; it has versions 1 to 1"),
         ({"config": "huge"}, ConfigError, r"neither a file nor a shipped one \(default, few-shot, tiny\)"),
-        ({"speakers": ["zoe"]}, ConfigError, "no utterance of speaker 'zoe'; it has ann, bob"),
+        ({"speakers": ["zoe"]}, NothingYet, "no utterance of speaker 'zoe'; it has ann, bob"),
         ({"phases": ["polish"]}, ConfigError, "has no phase 'polish'; it has finetune, reinforce, codes"),
         ({"speakers": [], "phases": ["finetune"]}, ConfigError, "draws on target speakers, and none is named"),
         ({"voice": "../x"}, ConfigError, "a name is 1 to 64"),
@@ -72,8 +73,32 @@ def test_a_version_with_somebody_forgotten_is_refused(tmp_path: Path, root: Path
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
     forget(store, "bob", created=f.WHEN)
-    with pytest.raises(StoreError, match="held somebody who was forgotten"):
+    with pytest.raises(NothingYet, match="held somebody who was forgotten") as caught:
         make_plan(options(root, store=str(store.root)))
+    assert caught.value.state == "Waits for a refresh"
+
+
+def test_what_will_be_there_later_has_a_name(tmp_path: Path, root: Path) -> None:
+    with pytest.raises(NothingYet) as caught:
+        make_plan(options(root, speakers=["ann", "zoe"]))
+    assert caught.value.state == "Nothing of zoe yet"
+    store = Store.open(tmp_path / "store", create=True)
+    with pytest.raises(NothingYet, match="run `voicemill refresh`") as caught:
+        make_plan(options(root, store=str(store.root)))
+    assert caught.value.state == "No corpus version yet"
+    with pytest.raises(StoreError, match="no corpus version 7"):
+        make_plan(options(root, store=str(store.root), version=7))
+
+
+def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    card = voices.Card("base", 1, "", (), (), "", {}, "mfcc", "", f.WHEN, weights={"s2": "s2.safetensors"})
+    entry = voices.add(store, card, {"s2": root / "base.safetensors"})
+    start = options(root, start_s2=str(entry.path("s2")))
+    assert make_plan(start).base == {"s2": str(entry.path("s2"))}
+    stages.retire(entry.folder.parent, 1, "trained", who="eve", when=f.WHEN, why="forgotten")
+    with pytest.raises(Retired, match="entry 1 of base was retired"):
+        make_plan(start)
 
 
 def test_the_phases_follow_each_other(root: Path) -> None:
@@ -116,7 +141,7 @@ def test_the_same_training_has_the_same_folder_and_another_one_another(root: Pat
     copied.write_bytes(b"weights")
     base, other = str(root / "base.safetensors"), tmp_path / "other.safetensors"
     other.write_bytes(b"other weights")
-    logistics = "[loop]\nkeep = 9\ndevices = 2\ncheckpoint_every = 7\n[retrain]\nnew_minutes = 1\n"
+    logistics = "[loop]\nkeep = 9\ndevices = 2\ncheckpoint_every = 7\n[retrain]\nnew_minutes = 1\n[gate]\nsamples = 3\n"
     assert digest(CONFIG + logistics) == digest(CONFIG.replace("0.5, others = 0.5", "0.2, others = 0.8")) == same
     assert digest(new_minutes=3.0, force=True) == same
     assert digest(start_s2=base) == digest(start_s2=str(copied))  # the same bytes elsewhere

@@ -144,7 +144,12 @@ def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
     import torch
 
     options = plan.options
-    outside = {stem: _digest(path) for stem, path in entry.weights.items() if not path.is_relative_to(entry.folder)}
+    known = bool(entry.card.files)  # cards written before there were contents in them name none
+    outside = {
+        stem: _digest(path)
+        for stem, path in entry.weights.items()
+        if not known or not path.is_relative_to(entry.folder)
+    }
     how = [engine_of(plan, entry), options.precision, options.device, options.threads or torch.get_num_threads()]
     said = [asdict(speak_options(plan)), entry.card.content]
     key = digest([VERSION, entry.digest, outside, sentences.sha256, how, said, code_version()])

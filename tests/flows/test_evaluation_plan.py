@@ -1,0 +1,196 @@
+"""Evaluations without Prefect: whom they hear, where speech is kept, what is compared, a page that nothing breaks."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import factories as f
+import numpy as np
+import pytest
+from entries import add_entry
+
+from flows import evaluation_page, evaluation_scores
+from flows import evaluation_plan as plans
+from flows.comparison import differences
+from flows.evaluation_plan import EvaluateOptions, Plan, make_plan, speech_folder
+from flows.held_back import GONE
+from model.judging.judge import Judge
+from model.judging.judges import Judges, JudgeSettings
+from model.judging.scores import Scores
+from model.judging.speech import Saying, Speech
+from model.judging.testset import TestSetSettings
+from model.pitch_autocorrelation import Autocorrelation
+from model.training.run import RunSpec
+from model.training.settings import DataSettings, Phase, TrainingSettings
+from storage import stages, voices
+from storage.errors import ConfigError, Retired
+from storage.notice import write_speech
+from storage.store import Store
+from storage.units import RATE
+from storage.voices import Entry
+
+HOSTILE = "</span><script>alert(1)</script>\"'&"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two speakers; of ann four entries: one trained by the folders of its training, one without, a student of the
+    first, and graphs of that one."""
+    folder = tmp_path_factory.mktemp("plan")
+    store = Store.open(folder / "store", create=True)
+    text = "what a lovely day it is to say something"
+    batches = [f.make_batch(n, *(f.upload(who, n, 8.0 + n / 2, text) for who in ("ann", "bob"))) for n in (1, 2, 3, 4)]
+    assert f.corpus(store, batches) is not None
+    for prefix in ("first.model.", "second.model."):
+        add_entry(store, folder, "ann", prefix)
+    add_entry(store, folder, "ann", "third.model.", "student", "ann/0001")
+    data = DataSettings(validation_share=0.3)
+    phases = {"some": Phase(steps=1, rate=1e-3, mix={"target": 1.0})}
+    RunSpec(str(store.root), 1, "s1", "some", TrainingSettings(data=data, phases=phases), ("ann",)).write(
+        store.training / "first.model."
+    )
+    graphs = folder / "graphs"
+    graphs.mkdir()
+    (graphs / "s1.onnx").write_bytes(b"graph")
+    card = voices.entries(store, "ann")[2].card
+    made = replace(card, weights={"onnx": "onnx"}, kind="compressed", parent="ann/0003", files={})
+    voices.add(store, made, {"onnx": graphs})
+    return store
+
+
+def plan_of(store: Store, *numbers: int, **more: object) -> Plan:
+    return make_plan(EvaluateOptions(store=str(store.root), numbers=list(numbers), **more))  # type: ignore[arg-type]
+
+
+def entry_of(plan: Plan, number: int) -> Entry:
+    return next(entry for entry in plan.entries if entry.number == number)
+
+
+@pytest.mark.slow
+def test_what_was_held_back_is_told_by_the_training_folders(store: Store) -> None:
+    """Of an entry, and of what it was made from."""
+    for number in (1, 3, 4):
+        plan = plan_of(store, number)
+        assert plan.notes == ()
+        assert plan.held.data.validation_share == 0.3
+        assert plan.held.heard
+        sentences = plans.testset_of(plan).sentences
+        assert all(sentence.unheard for sentence in sentences)
+        assert not plan.held.heard & {sentence.id for sentence in sentences}
+    assert plan_of(store, 2).notes == (GONE,)
+    assert plan_of(store, 2, 1).held.heard == plan_of(store, 1).held.heard
+
+
+@pytest.mark.slow
+def test_speech_is_kept_by_all_that_it_depends_on(store: Store) -> None:
+    base = plan_of(store, 1, 2, 3)
+    sentences = plans.testset_of(base)
+    folder = speech_folder(base, base.entries[0], sentences)
+    assert folder.is_relative_to(store.reports)
+    again = plan_of(store, 3, 1)
+    assert speech_folder(again, entry_of(again, 1), sentences) == folder
+    others = [
+        speech_folder(base, base.entries[1], sentences),
+        speech_folder(base, base.entries[2], sentences),
+        speech_folder(base, base.entries[0], replace(sentences, sentences=sentences.sentences[:-1])),
+    ]
+    for more in ({"seed": 1}, {"threads": 7}, {"precision": "float32"}, {"engine": "onnx"}):
+        plan = plan_of(store, 1, **more)
+        others.append(speech_folder(plan, plan.entries[0], sentences))
+    assert len({folder, *others}) == 1 + len(others)
+
+
+def test_an_old_card_without_contents_keeps_its_own_speech(store: Store) -> None:
+    plan = plan_of(store, 1, 2)
+    sentences = plans.testset_of(plan)
+    old = [replace(entry, card=replace(entry.card, files={})) for entry in plan.entries]
+    assert len({speech_folder(plan, entry, sentences) for entry in old}) == 2
+
+
+def test_graphs_have_the_parameters_of_what_they_were_made_from(store: Store) -> None:
+    plan = plan_of(store, 4, 3)
+    count, name = evaluation_scores.parameters(plan, plan.entries[1])
+    assert name == "ann/0003"
+    assert evaluation_scores.parameters(plan, plan.entries[0]) == (count, "ann/0003")
+
+
+def test_who_is_heard(store: Store, tmp_path: Path) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    assert [entry.number for entry in plan_of(copy).entries] == [4, 3]
+    folder, who = copy.models / "ann", {"who": "test", "when": "2025", "why": "test"}
+    stages.retire(folder, 4, "compressed", **who)
+    stages.promote(folder, 2, "trained", instead_of=0, **who)
+    assert [entry.number for entry in plan_of(copy).entries] == [3, 1]
+    with pytest.raises(Retired):
+        plan_of(copy, 4)
+    assert [entry.number for entry in plan_of(copy, 4, 3, allow_retired=True).entries] == [4, 3]
+    (copy.models / "eve").mkdir()
+    shutil.copytree(folder / "0001", copy.models / "eve" / "0001")
+    with pytest.raises(ConfigError, match=r"2 voices.*ann, eve.*--voice"):
+        plan_of(copy)
+
+
+def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> None:
+    settings = JudgeSettings()
+    assert evaluation_scores.settings_of(store, settings) == settings
+    named = JudgeSettings(speaker_encoder="some/model")
+    assert evaluation_scores.settings_of(store, named) == named
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    card = voices.entries(copy, "ann")[0].card
+    made = []
+    for day in (2, 1):
+        (tmp_path / "light").write_bytes(bytes([day]))
+        names, when = {"light": "light.safetensors"}, f"2025-01-0{day}T00:00:00+00:00"
+        light = replace(card, voice=f"v{day}", kind="light", created=when, weights=names, files={})
+        made.append(voices.add(copy, light, {"light": tmp_path / "light"}))
+    assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[0].path("light"))
+    assert evaluation_scores.settings_of(copy, named) == named
+
+
+def test_differences_by_hand() -> None:
+    one = Scores(
+        "t", "a/2", {"mcd": {"x": 5.0, "y": 6.0, "z": 7.0}, "cer": {"x": 0.0}, "wer": {"x": 0.1, "y": 0.1}}, {}
+    )
+    other = Scores(
+        "t", "a/1", {"mcd": {"x": 6.0, "y": 7.5, "w": 1.0}, "cer": {"x": 0.0}, "wer": {"x": 0.1, "y": 0.1}}, {}
+    )
+    found = {each.metric: each for each in differences([one, other])}
+    assert set(found) == {"mcd", "wer"}  # of one sentence alone nothing is said
+    assert (found["mcd"].mean, found["mcd"].samples) == (-1.25, 2)
+    assert found["mcd"].low <= -1.25 <= found["mcd"].high
+    assert (found["wer"].mean, found["wer"].low, found["wer"].high) == (0, 0, 0)
+    assert found["wer"].verdict == "no clear difference"
+    many = {str(n): 5.0 + n % 3 / 10 for n in range(12)}
+    better = Scores("t", "a/2", {"mcd": many, "mos": many}, {})
+    worse = Scores(
+        "t", "a/1", {name: {k: v + 1 + int(k) % 2 / 10 for k, v in many.items()} for name in ("mcd", "mos")}, {}
+    )
+    assert {each.metric: each.verdict for each in differences([better, worse])} == {"mcd": "better", "mos": "worse"}
+
+
+@pytest.mark.slow
+def test_nothing_that_a_text_holds_breaks_the_page(store: Store, tmp_path: Path) -> None:
+    """Hostile words, a sentence that nobody could say, speech longer than what is embedded."""
+    plan = plan_of(store, 2, 1, testset=TestSetSettings(sentences=2, texts=(HOSTILE,)), listened=3)
+    sentences = plans.testset_of(plan)
+    judge = Judge(sentences, Judges(Autocorrelation(), missing={"mos": HOSTILE}), {})
+    rng = np.random.default_rng(1)
+    said, found = {}, {}
+    for entry in plan.entries:
+        folder = tmp_path / f"{entry.number}"
+        folder.mkdir()
+        sayings = {}
+        for number, sentence in enumerate(sentences.sentences):
+            seconds = 14 if number == 0 else 2
+            write_speech(folder / f"{sentence.id}.flac", rng.normal(0, 0.05, seconds * RATE).astype(np.float32), RATE)
+            sayings[sentence.id] = Saying(seconds, 1.0, error=HOSTILE if number == 1 else "")
+        said[entry.name] = Speech(folder, sayings)
+        found[entry.name] = evaluation_scores.scores(plan, entry, judge, said[entry.name])
+    html = evaluation_page.render(plan, judge, found, said)
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 4
+    assert html.count("<audio") == 2 + 2 * 2  # two recordings; of each entry all but one
+    assert "14.0 s, the first 12 s" in html
+    path = evaluation_page.write(plan, judge, found, said)
+    assert path.parent == store.reports
+    assert path.read_text(encoding="utf-8") == html

@@ -28,6 +28,8 @@ from model.text.bert import BertFeatures
 from storage.errors import ConfigError
 from storage.keys import digest, file_digest, folder_digest
 
+VOCABULARY = "bert_vocab.txt"
+"""Words of BERT by number, one a line."""
 VERSION = 1
 """Changes when the graphs of the same weights do."""
 Weights = Mapping[str, Path | str]
@@ -79,7 +81,8 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
         if bert:
             features = BertFeatures(bert)
             writer.network("bert", [("features", lambda draft: encoders.bert(draft, features))])
-            features.tokenizer.save_vocabulary(str(writer.path), "bert")
+            words = sorted(features.tokenizer.get_vocab().items(), key=lambda item: item[1])
+            (writer.path / VOCABULARY).write_text("\n".join(word for word, _ in words), encoding="utf-8")
             parameters["bert"] = _count(features.model)
             sizes["bert"] = {"positions": features.longest + 2}
     return read_folder(path)

@@ -14,7 +14,7 @@ from torch import Tensor
 from model.content import Mfcc
 from model.device import Wanted
 from model.export.draft import Precision
-from model.export.exporting import cached_export
+from model.export.exporting import VOCABULARY, cached_export
 from model.export.folder import GraphFolder, read_folder
 from model.export.light_voice import OnnxLightVoice
 from model.export.rendering import OnnxSynthesizer
@@ -94,7 +94,7 @@ class OnnxBert(BertFeatures):
     def __init__(self, folder: GraphFolder, threads: int = 0) -> None:
         from transformers import BertTokenizerFast
 
-        self.tokenizer: Any = BertTokenizerFast(str(folder.path / "bert-vocab.txt"))
+        self.tokenizer: Any = BertTokenizerFast(str(folder.path / VOCABULARY))
         self.session = Session(folder, "bert_features", threads)
         self.longest = int(folder.manifest.sizes["bert"]["positions"]) - 2
 

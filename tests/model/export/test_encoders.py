@@ -1,0 +1,118 @@
+"""HuBERT, wav2vec 2.0 and BERT as graphs give the features that transformers gives."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from graphs import LOOSE, session
+from own_voice import write_s1, write_s2
+
+from model.content import Encoder
+from model.device import place
+from model.export import encoders
+from model.export.draft import Precision
+from model.export.exporting import export_voice
+from model.export.voice import load_onnx_voice
+from model.speaking.opening import open_voice
+from model.text.bert import CHANNELS, BertFeatures
+from storage.errors import ConfigError, ModelMissing
+from storage.units import RATE
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+SMALL |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}  # type: ignore[dict-item]
+
+
+def saved(folder: Path, kind: str, **more: object) -> Path:
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**(SMALL | more))
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
+    return folder
+
+
+def encoder(folder: Path) -> Encoder:
+    return Encoder.load(folder, -1, place("cpu", "float32"))
+
+
+def waves() -> list[np.ndarray]:
+    """An example, and up to three times as long; one whose last frame is cut."""
+    rng = np.random.default_rng(0)
+    return [rng.normal(0, 0.1, size).astype(np.float32) for size in (4000, 8000, 12_123)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("Hubert", {}),
+        ("Hubert", {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}),
+        ("Wav2Vec2", {"num_conv_pos_embeddings": 15}),
+    ],
+    ids=["hubert", "hubert-large", "wav2vec2"],
+)
+@pytest.mark.parametrize("precision", LOOSE)
+def test_content(tmp_path: Path, kind: str, more: dict[str, object], precision: Precision) -> None:
+    whole = encoder(saved(tmp_path / "model", kind, **more))
+    run = session(tmp_path, partial(encoders.content, encoder=whole), precision)
+    for wave in waves():
+        (expected,) = whole.encode([wave])
+        found = run(wave=wave[None])[0][0]
+        assert found.shape == expected.shape
+        assert float(np.sqrt(np.square(found - expected).mean()) / expected.std()) < LOOSE[precision]
+
+
+def test_wavlm_is_refused(tmp_path: Path) -> None:
+    whole = encoder(saved(tmp_path / "model", "WavLM"))
+    with pytest.raises(ConfigError, match=r"wavlm with gelu: as a graph there are hubert, wav2vec2"):
+        session(tmp_path, partial(encoders.content, encoder=whole))
+
+
+def bert(folder: Path) -> Path:
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"今天气很好"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": CHANNELS, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_voice_takes_its_content_and_its_bert_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the original's export leaves out; the folder needs no other model afterwards."""
+    from dataclasses import replace
+
+    from own_voice import S2
+
+    hubert, roberta = saved(tmp_path / "hubert", "Hubert"), bert(tmp_path / "bert")
+    weights = {"s1": write_s1(tmp_path / "s1.safetensors")}
+    weights["s2"] = write_s2(tmp_path / "s2.safetensors", replace(S2, ssl_dim=32), {"content": str(hubert)})
+    folder = export_voice(weights, tmp_path / "onnx", bert=str(roberta))
+    plain = open_voice(weights, precision="float32", bert=str(roberta))
+    recording = np.random.default_rng(0).normal(0, 0.1, 4 * RATE).astype(np.float32)
+    expected = plain.reference([recording], "今天天气很好。", "zh")
+    for path in (hubert, roberta):
+        path.rename(path.with_name("gone-" + path.name))
+    with pytest.raises(ModelMissing):
+        open_voice(weights, precision="float32")
+    found = load_onnx_voice(folder).reference([recording], "今天天气很好。", "zh")
+    assert torch.equal(found.codes, expected.codes)
+    assert found.bert.abs().max() > 0.5
+    torch.testing.assert_close(found.bert, expected.bert, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("precision", LOOSE)
+def test_bert(tmp_path: Path, precision: Precision) -> None:
+    whole = BertFeatures(str(bert(tmp_path / "bert")))
+    run = session(tmp_path, partial(encoders.bert, features=whole), precision)
+    for size in (3, 6, 9):
+        tokens = torch.randint(10, (2, size))
+        with torch.inference_mode():
+            expected = whole.model(input_ids=tokens).last_hidden_state
+        error = torch.from_numpy(run(tokens=tokens)[0]) - expected
+        assert float(error.square().mean().sqrt() / expected.std()) < LOOSE[precision]

@@ -1,4 +1,4 @@
-"""The training of the light system: parts that add up, what each part needs of the others, and that all of it learns."""
+"""The training of the light system: parts that add up, what one needs of another, and that all of it learns."""
 
 import math
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def one_thread() -> Iterator[None]:
 
 def batch(frames: list[int], seed: int = 0) -> Batch:
     """Utterances of all speakers in turn, whose phones are symbols of the table."""
-    found = batch_of(frames, phones=700, seed=seed)
+    found: Batch = batch_of(frames, phones=700, seed=seed)
     return replace(found, speakers=tuple(SPEAKERS[row % 3] for row in range(len(frames))))
 
 
@@ -219,9 +219,7 @@ def test_what_contradicts_itself_is_said(tmp_path: Path) -> None:
         built(replace(quick, settings=quick.settings.model_copy(update={"light": sizes})))
 
 
-def trained(
-    objective: LightObjective, heard: Batch, steps: int, rate: float
-) -> tuple[dict[str, float], dict[str, float]]:
+def trained(objective: LightObjective, heard: Batch, steps: int, rate: float) -> list[dict[str, float]]:
     """Figures of the validation before and after, means."""
     before, optimisers = objective.validate(heard), objective.optimisers(rate)
     for _ in range(steps):
@@ -231,7 +229,8 @@ def trained(
             torch.stack(list(objective.losses(name, heard).values())).sum().backward()
             optimisers[name].step()
     after = objective.validate(heard)
-    return tuple({k: v / found[f"{k}/weight"] for k, v in found.items() if "/" not in k} for found in (before, after))  # type: ignore[return-value]
+    both = before, after
+    return [{k: v / found[f"{k}/weight"] for k, v in found.items() if "/" not in k} for found in both]
 
 
 def test_speakers_are_told_apart() -> None:
@@ -240,14 +239,16 @@ def test_speakers_are_told_apart() -> None:
     assert after["loss"] < 0.2 * before["loss"]
 
 
+@pytest.mark.slow
 def test_a_few_utterances_are_learnt() -> None:
-    """The log-mel within 1.1 nepers, from 2; tones with noise, whose 128 bands an LSTM of 16 units cannot know."""
-    before, after = trained(made("acoustic"), batch([60, 45, 52]), 60, 1e-2)
-    assert before["log_mel_distance"] > 1.8
-    assert after["log_mel_distance"] < 1.1
-    assert after["duration"] < 0.2 * before["duration"]
+    """The log-mel of tones with a little noise within 0.35 nepers, from over 1."""
+    before, after = trained(made("acoustic"), batch([60, 45, 52]), 30, 1e-2)
+    assert before["log_mel_distance"] > 1
+    assert after["log_mel_distance"] < 0.35
+    assert after["duration"] < 0.6 * before["duration"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discriminator", [False, True])
 def test_a_few_utterances_are_rendered(discriminator: bool) -> None:
     objective = made("vocoder")

@@ -79,6 +79,9 @@ def _import_flow() -> None:
 def _show(result: "Produced") -> None:
     from flows.terminal import say, table
 
+    if not result.promotions:
+        say(f": corpus version {result.version} has nothing to train it on yet", f"{result.voice} not made", "bold")
+        return
     say(f" from corpus version {result.version}, in {result.wall_s:.1f} s", result.voice, "bold green")
     table(
         "promotions",

@@ -8,11 +8,12 @@ the same one by one, each started by the event of the one before.
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
 from pydantic import BaseModel, Field
 
 from flows import dashboard
@@ -91,6 +92,8 @@ def produce(options: ProduceOptions) -> Produced:
     trained = train(options)
     dashboard.name_run(f"produce · {trained.voice} · v{trained.version}", [f"voice:{trained.voice}"])
     result = Produced(trained.voice, trained.version, run=dashboard.run_address())
+    if not trained.entry:  # nothing to train on yet: a refresh with its speech comes later
+        return cast(Produced, Completed(name=trained.verdict, message=trained.reason, data=result))
     result.promotions.append(judge(options, trained.voice, int(Path(trained.entry).name)))
     for number in followers(options, trained.voice):
         result.promotions.append(judge(options, trained.voice, number))

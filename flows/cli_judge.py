@@ -110,13 +110,15 @@ def _show(result: "Evaluated") -> None:
             continue
         against = [differences.get((name, other)) for other in others]
         words = [f"{d['mean']:+.3g} ({d['low']:+.3g} to {d['high']:+.3g}) {d['verdict']}" if d else "" for d in against]
-        rows.append((name, metric.unit, *(shown(each.totals.get(name)) for each in result.entries), *words))
+        rows.append((f"{name}, {metric.unit}", *(shown(each.totals.get(name)) for each in result.entries), *words))
     heads = [f"{each.entry} ({each.role})" for each in result.entries]
-    columns = ("figure", "unit", *heads, *(f"difference to {other}" for other in others))
+    columns = ("figure", *heads, *(f"difference to {other}" for other in others))
     table(f"{result.voice} on {result.sentences} sentences, test set {result.testset[:12]}", columns, rows)
-    missing = {name: why for each in result.entries for name, why in each.missing.items()}
-    for name, why in missing.items():
-        say(f": {why}", f"missing: {name}")
+    missing: dict[str, list[str]] = {}
+    for name, why in {(name, why): None for each in result.entries for name, why in each.missing.items()}:
+        missing.setdefault(why, []).append(name)
+    for why, names in missing.items():
+        say(f": {why}", f"missing: {', '.join(names)}")
     for note in result.notes:
         say(note, "note: ")
     say(result.report, "report: ")

@@ -83,10 +83,11 @@ def render(plan: Plan, judge: Judge, found: Mapping[str, Scores], said: Mapping[
     )  # fmt: skip
     environment.filters["figure"] = figure
     first = next(iter(found.values()))
-    missing: dict[str, dict[str, list[str]]] = {}
-    for name, scores in found.items():
-        for metric, why in scores.missing.items():
-            missing.setdefault(metric, {}).setdefault(why, []).append(name)
+    missing: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # a reason, and whose -> figures
+    for metric in METRICS:
+        for why in dict.fromkeys(scores.missing[metric] for scores in found.values() if metric in scores.missing):
+            whose = tuple(name for name, scores in found.items() if scores.missing.get(metric) == why)
+            missing.setdefault((why, whose), []).append(metric)
     return environment.get_template("evaluation.html").render(
         voice=plan.voice,
         roles=plans.roles(plan),

@@ -4,7 +4,7 @@ Cepstra: c_m = 2/N sum_n log S_n cos(pi m (n + 1/2) / N) of the log-mel of `mode
 second), so that log S = c_0/2 + sum_m c_m cos(...): c_0 is the level, which no distance here looks at.
 Warping: Sakoe and Chiba, "Dynamic programming algorithm optimization for spoken word recognition", IEEE Trans. ASSP
 26(1), 1978: steps (1, 1), (1, 0), (0, 1) of equal weight, both ends tied, no band. Cost: all pairs of frames; the
-table is filled by its anti-diagonals, 10 s against 10 s in 20 ms.
+table is filled by its anti-diagonals, 10 s against 10 s in a tenth of a second.
 """
 
 from functools import cache

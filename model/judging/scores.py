@@ -51,7 +51,8 @@ class Scores:
     items: Mapping[str, Mapping[str, float]]
     """Metric -> test sentence -> figure; what could not be judged of a sentence is left out."""
     totals: Mapping[str, float]
-    """Metric -> figure of the whole: means of `items`, and what belongs to no sentence (parameters, bytes)."""
+    """Metric -> figure of the whole: means of `items`, of rtf the median; and what belongs to no sentence: parameters,
+    bytes."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Metric -> why there is no figure of it, and what would give one."""
     lineage: Mapping[str, Any] = field(default_factory=dict)

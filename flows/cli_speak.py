@@ -51,7 +51,7 @@ def speak(
     repetition_penalty: Annotated[float, typer.Option(help="1 = none.")] = 1.35,
     pause: Annotated[float, typer.Option(help="Seconds of silence behind each piece of the text.")] = 0.3,
     stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is there.")] = False,
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8 (s1 alone).")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8 (fastest).")] = "auto",
     device: Annotated[Device, typer.Option(help="auto, cpu or cuda.")] = "auto",
     watermark: Annotated[int, typer.Option(help="Payload of the quiet watermark, 0 to 65535.")] = 0,
     no_watermark: Annotated[bool, typer.Option("--no-watermark", help="Leave the watermark out.")] = False,

@@ -65,7 +65,7 @@ def speak(
     pause: Annotated[float, typer.Option(help="Seconds of silence behind each piece of the text.")] = 0.3,
     stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is there.")] = False,
     precision: Annotated[
-        str, typer.Option(help="auto, float32, bfloat16 or int8 (s1 alone); onnx: float16 too.")
+        str, typer.Option(help="auto, float32, bfloat16 or int8 (fastest); onnx: float16 too.")
     ] = "auto",
     device: Annotated[Device, typer.Option(help="auto, cpu or cuda.")] = "auto",
     watermark: Annotated[int, typer.Option(help="Payload of the quiet watermark, 0 to 65535.")] = 0,

@@ -53,8 +53,13 @@ def place(device: Wanted = "auto", precision: Precision = "auto") -> Placement:
 
 def bf16_flag() -> str:
     """The CPU's instructions that multiply bfloat16 ("amx_bf16", "avx512_bf16" or "bf16"), or ""."""
+    return first_flag("amx_bf16", "avx512_bf16", "bf16")
+
+
+def first_flag(*wanted: str) -> str:
+    """The first of these instruction sets that the CPU has, by the name that Linux gives it, or ""."""
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
         return ""
-    return next((flag for flag in ("amx_bf16", "avx512_bf16", "bf16") if flag in words), "")
+    return next((flag for flag in wanted if flag in words), "")

@@ -11,13 +11,15 @@ padding of a convolution would have it: the rendering is the same.
 `tests/bench/s2_speed.py` measures time and what it does to the log-mel.
 """
 
-from collections.abc import Sequence
+import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.s2.generator import SLOPE, Generator
+from model.s2.eight_bit import NARROWEST, EightBitBlock, Peaks
+from model.s2.generator import SLOPE, Generator, ResidualBlock
 
 
 def packs() -> bool:
@@ -53,6 +55,45 @@ class Packed:
         )
 
 
+class Block(Protocol):
+    """A residual block over [batch, channels, 1, time], channels last, of which `end` are real and the rest are 0.
+
+    `wide`: float32 scratch memory of as many elements as the largest x.
+    """
+
+    def active(self, x: Tensor, end: int, wide: Tensor) -> Tensor:
+        """What enters the first layer, in the block's own form: the same for all blocks of a stage."""
+
+    def __call__(self, x: Tensor, active: Tensor, end: int, wide: Tensor) -> Tensor:
+        """x through the block, a new tensor; not 0 behind `end`."""
+
+
+class PackedBlock:
+    """See `Block`."""
+
+    def __init__(self, block: ResidualBlock, dtype: torch.dtype) -> None:
+        self.layers = [
+            (
+                Packed(first.normed(), first.bias, first.dilation[0], dtype),
+                Packed(second.normed(), second.bias, 1, dtype),
+            )
+            for first, second in zip(block.convs1, block.convs2, strict=True)
+        ]
+
+    def active(self, x: Tensor, end: int, wide: Tensor) -> Tensor:
+        """See `Block`."""
+        return functional.leaky_relu(x, SLOPE)
+
+    def __call__(self, x: Tensor, active: Tensor, end: int, wide: Tensor) -> Tensor:
+        """See `Block`."""
+        x = x.clone()
+        for number, (first, second) in enumerate(self.layers):
+            if number:
+                active = functional.leaky_relu(_ended(x, end), SLOPE)
+            x = second.add_to(x, _ended(first(active, active=True), end))
+        return x
+
+
 def phases(weight: Tensor, rate: int, padding: int) -> Tensor:
     """Transposed convolution [in, out, kernel] -> convolution [rate x out, in, odd kernel] of the same outputs.
 
@@ -72,8 +113,9 @@ def phases(weight: Tensor, rate: int, padding: int) -> Tensor:
 class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
     """Stands for a `Generator` whose weights it copies; not trainable, and its state dict holds what is not packed."""
 
-    def __init__(self, generator: Generator, dtype: torch.dtype) -> None:
-        """dtype: bfloat16 or float32. `generator` may be folded or not; it lies on the CPU."""
+    def __init__(self, generator: Generator, dtype: torch.dtype, peaks: Peaks | None = None) -> None:
+        """dtype: bfloat16 or float32. `generator` may be folded or not; it lies on the CPU. With the `peaks` of its
+        convolutions, residual blocks compute in 8 bits where that is faster, and dtype is bfloat16."""
         super().__init__()
         config = self.config = generator.config
         self.dtype, self.each = dtype, len(config.resblock_kernels)
@@ -84,18 +126,20 @@ class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
             share = 1 if stage == 0 else 1 / self.each  # the sum of the blocks before it stands for their mean
             weight = phases(up.normed(), up.stride[0], up.padding[0]) * share
             self.ups.append(Packed(weight, up.bias.repeat(up.stride[0]), 1, dtype))
-        self.blocks = [
-            [
-                (Packed(a.normed(), a.bias, a.dilation[0], dtype), Packed(b.normed(), b.bias, 1, dtype))
-                for a, b in zip(block.convs1, block.convs2, strict=True)
-            ]
+        self.blocks: list[Block] = [
+            EightBitBlock(block, peaks)
+            if peaks is not None and block.convs1[0].in_channels >= NARROWEST
+            else PackedBlock(block, dtype)
             for block in generator.resblocks
         ]
+        self.in_bytes = any(isinstance(block, EightBitBlock) for block in self.blocks)
+        self.multiple = self._multiple()
 
     def forward(self, z: Tensor, ge: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """As `Generator.forward`: float32 [batch, 1, frames x hop]. With a mask, row by row at its own length."""
-        if mask is None:
+        """As `Generator.forward`: float32 [batch, 1, frames x hop]. With a mask, or in 8 bits, row by row."""
+        if mask is None and (len(z) == 1 or not self.in_bytes):
             return self._batch(z, ge)
+        mask = torch.ones_like(z[:, :1]) if mask is None else mask
         rows = []
         for row, (latent, real) in enumerate(zip(z, mask, strict=True)):
             frames = int(real.sum())
@@ -105,31 +149,54 @@ class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     def _batch(self, z: Tensor, ge: Tensor | None) -> Tensor:
         end = z.shape[-1]
-        x = functional.pad(z.to(self.dtype), (0, rounded(end) - end))[:, :, None]
+        x = functional.pad(z.to(self.dtype), (0, rounded(end, self.multiple) - end))[:, :, None]
         x = self.pre(x.contiguous(memory_format=torch.channels_last))
         if self.cond is not None:
             x = x + self.cond(ge)[:, :, None].to(self.dtype)
+        wide = torch.empty(self._widest(*x.shape) if self.in_bytes else 0)
         for stage, up in enumerate(self.ups):
             x = up(functional.leaky_relu(_ended(x, end), SLOPE))
             rate = self.config.upsample_rates[stage]
             end *= rate
             x = _ended(_interleaved(x, rate), end)
-            active = functional.leaky_relu(x, SLOPE)
             first, *others = self.blocks[stage * self.each : (stage + 1) * self.each]
-            total = _block(first, x, active, end)
+            active = first.active(x, end, wide)
+            total = first(x, active, end, wide)
             for block in others:
-                total += _block(block, x, active, end)
-            x = total
+                total += block(x, active, end, wide)
+            x = _ended(total, end)
         last = functional.leaky_relu(x)[:, :, 0, :end].float().contiguous() / self.each
         return self.post(last).tanh()
 
+    def _multiple(self) -> int:
+        """Frames come in multiples of it, so that every dilation of a block of bytes divides the time of its stage."""
+        found, time = 1, 1
+        for stage, rate in enumerate(self.config.upsample_rates):
+            time *= rate
+            for block in self.blocks[stage * self.each : (stage + 1) * self.each]:
+                if isinstance(block, EightBitBlock):
+                    columns = math.lcm(*block.dilations)
+                    found = math.lcm(found, columns // math.gcd(columns, time))
+        return found
 
-def rounded(frames: int) -> int:
+    def _widest(self, batch: int, channels: int, _: int, time: int) -> int:
+        """Elements of the largest tensor between layers."""
+        sizes = [batch * channels * time]
+        for rate in self.config.upsample_rates:
+            sizes.append(sizes[-1] * rate // 2)
+        return max(sizes)
+
+
+def rounded(frames: int, multiple: int = 1) -> int:
     """The length that is rendered for so many frames: less than 8 more up to 124, less than 32 more above.
 
     4 less than a multiple, never the multiple: at 256 frames all tensors lie a power of two apart, fall into the same
-    cache sets, and everything takes a sixth longer than at 252.
+    cache sets, and everything takes a sixth longer than at 252. With a `multiple` that it must be of: in fours of it up
+    to 120, in twelves above.
     """
+    if multiple > 1:
+        step = multiple * (4 if frames <= 120 else 12)
+        return -(-frames // step) * step
     step = 8 if frames <= 124 else 32
     return -(-(frames + 4) // step) * step - 4
 
@@ -145,13 +212,3 @@ def _interleaved(x: Tensor, rate: int) -> Tensor:
     """[batch, rate x channels, 1, time] -> [batch, channels, 1, time x rate]: a view, channels last."""
     batch, width, _, time = x.shape
     return x.permute(0, 2, 3, 1).reshape(batch, 1, time * rate, width // rate).permute(0, 3, 1, 2)
-
-
-def _block(layers: Sequence[tuple[Packed, Packed]], x: Tensor, active: Tensor, end: int) -> Tensor:
-    """One residual block; `active` = leaky(x), which all blocks of a stage begin with. Returns a new tensor."""
-    x = x.clone()
-    for number, (first, second) in enumerate(layers):
-        if number:
-            active = functional.leaky_relu(x, SLOPE)
-        x = _ended(second.add_to(x, _ended(first(active, active=True), end)), end)
-    return x

@@ -47,8 +47,9 @@ def load_voice(
 
     `content`: the encoder that s2 was trained with, by hub id or folder, or "mfcc"; empty = the one that the checkpoint
     of s2 names, else the HuBERT of GPT-SoVITS.
-    `precision`: auto (what is fastest here), float32, bfloat16, float16 (a GPU), or int8 (s1 on a CPU; s2 is then as
-    with auto). The content encoder and the reference are always computed in float32: it is done once for a voice.
+    `precision`: auto (on a CPU that has them, s1 in int8 and s2 in bfloat16), float32, bfloat16, float16 (a GPU), or
+    int8 (a CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference are always
+    computed in float32: it is done once for a voice.
     `adapters`: folders of adapters that are added to the weights, one of s1, one of s2, or both.
 
     Raises:
@@ -110,7 +111,7 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
         spoken,
         synthesizer,
         lambda module: engine(module.to(where.device), precision),  # type: ignore[arg-type]  # checked above
-        lambda module: prepared(module, rendering),
+        lambda module: prepared(module, rendering, eight_bits=precision == "int8"),
         encoder,
         BertFeatures(bert, where.device) if bert else None,
     )

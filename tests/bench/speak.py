@@ -62,7 +62,8 @@ def main() -> None:
     ways = {
         "plain modules, float32": (CachedEngine(s1), s2),
         "engines in float32": (engine(s1, "float32"), prepared(copy.deepcopy(s2), place("cpu", "float32"))),
-        "as voicemill speak": (engine(s1, "auto"), prepared(copy.deepcopy(s2), place("cpu"))),
+        "as voicemill speak": (fast := engine(s1, "auto"), prepared(copy.deepcopy(s2), place("cpu"))),
+        "with --precision int8": (fast, prepared(copy.deepcopy(s2), place("cpu"), eight_bits=True)),
     }
     codes = {name: _say(way[0], prefix) for name, way in ways.items()}
     rows = _timed(

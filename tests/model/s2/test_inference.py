@@ -1,20 +1,23 @@
 """A synthesizer prepared to speak says what it said before."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
-from golden import inp
+from golden import fill, inp
 from torch import Tensor, nn
 
 from model.device import Placement
+from model.s2.eight_bit import NARROWEST, EightBitBlock, has_bytes, peaks
 from model.s2.inference import prepared
-from model.s2.packed import Packed, PackedGenerator, packs, phases, rounded
+from model.s2.packed import Packed, PackedBlock, PackedGenerator, packs, phases, rounded
 from model.s2.synthesizer import Synthesizer
 
 pytestmark = pytest.mark.skipif(
     not packs(), reason="this torch has no oneDNN: the folded generator is used, tested elsewhere"
 )
+bytes_only = pytest.mark.skipif(not has_bytes(), reason="this CPU or torch has no fast products of bytes")
 CPU = torch.device("cpu")
 
 
@@ -90,6 +93,78 @@ def test_rows_and_streams_of_a_prepared_one(small: Synthesizer, dtype: torch.dty
 
 def test_rounded_lengths() -> None:
     assert [rounded(n) for n in (1, 4, 5, 124, 125, 252, 253)] == [4, 4, 12, 124, 156, 252, 284]
+    assert [rounded(n, 3) for n in (1, 12, 13, 120, 121, 252, 253)] == [12, 12, 24, 120, 144, 252, 288]
+
+
+@pytest.fixture(scope="module")
+def wide(small: Synthesizer) -> Synthesizer:
+    """Its first stage is computed in bytes, its others are not."""
+    config = dataclasses.replace(
+        small.config, upsample_channels=2 * NARROWEST, resblock_kernels=(3, 7), resblock_dilations=(1, 3, 5)
+    )
+    model = Synthesizer(config, posterior=False).eval()
+    model.load_state_dict(fill(model.state_dict()))
+    return model
+
+
+def in_bytes(model: Synthesizer) -> Synthesizer:
+    return prepared(copy.deepcopy(model), Placement(CPU, torch.bfloat16, "test"), eight_bits=True)
+
+
+@bytes_only
+def test_bytes_are_close(wide: Synthesizer) -> None:
+    z, ge = sample(wide)
+    model = in_bytes(wide)
+    kinds = [type(block) for block in model.dec.blocks]
+    assert kinds[:2] == [EightBitBlock] * 2
+    assert set(kinds[2:]) == {PackedBlock}
+    with torch.inference_mode():
+        wave, other = wide.waveform(z, ge), model.waveform(z, ge)
+    assert 0 < loudness(wave - other) < 0.06 * loudness(wave)
+
+
+@bytes_only
+def test_rows_and_streams_in_bytes(wide: Synthesizer) -> None:
+    z, ge = sample(wide, 2)
+    model = in_bytes(wide)
+    with torch.inference_mode():
+        batch = model.waveform(z, ge, torch.tensor([43, 23]))
+        whole = model.waveform(z, ge)
+        alone = model.waveform(z[1:, :, :23], ge[1:])
+        parts = torch.cat(list(model.stream(z, ge, 9)), 1)
+    assert loudness(batch[1, : alone.shape[1]] - alone[0]) < 0.02 * loudness(alone)
+    assert batch[1, alone.shape[1] :].eq(0).all()
+    assert loudness(parts - whole) < 0.02 * loudness(whole)
+
+
+@bytes_only
+def test_peaks_know_every_channel_and_leave_no_trace(wide: Synthesizer) -> None:
+    found = peaks(wide)
+    again = peaks(wide)
+    assert len(found) == sum(len(block.convs1) + len(block.convs2) for block in wide.dec.resblocks)
+    for conv, values in found.items():
+        assert values.shape == (conv.in_channels,)
+        assert values.equal(again[conv])
+        assert not conv._forward_pre_hooks
+
+
+@bytes_only
+def test_channels_of_any_loudness(wide: Synthesizer) -> None:
+    """Scaling the inside of a block up and down again changes nothing: bytes follow, by channel."""
+    z, ge = sample(wide)
+    other = copy.deepcopy(wide)
+    factors = 10.0 ** torch.linspace(-3, 3, NARROWEST)
+    with torch.no_grad():
+        for block in other.dec.resblocks[:2]:
+            for first, second in zip(block.convs1, block.convs2, strict=True):
+                first.fold(), second.fold()
+                first.weight *= factors[:, None, None]
+                first.bias *= factors
+                second.weight /= factors[:, None]
+    with torch.inference_mode():
+        exact = wide.waveform(z, ge)
+        torch.testing.assert_close(other.waveform(z, ge), exact, atol=1e-4, rtol=0)
+        assert loudness(in_bytes(other).waveform(z, ge) - exact) < 0.05 * loudness(exact)
 
 
 def test_what_is_left(small: Synthesizer) -> None:

@@ -1,0 +1,160 @@
+"""Residual blocks of the generator in 8 bits: where the CPU multiplies bytes, twice the products of bfloat16.
+
+What enters a convolution is rounded to 0..255 with the 0 of the signal at `ZERO` (a leaky ReLU leaves a tenth of the
+negative side), weights to -127..127 with a scale of each output. Channels differ in loudness, so each is divided by
+its own peak first: inside a block that is folded into the weights of the convolution before, as a leaky ReLU lets
+positive factors through. Sums and the residual path stay as they are in `model.s2.packed`. oneDNN has no fast kernel of
+bytes with dilation d: the signal is read as a picture of d columns, in which the taps of a column are neighbours.
+
+Peaks are measured once for a network, on random codes and phones; what goes beyond `HEADROOM` times a peak is cut off.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.device import first_flag
+from model.s2.generator import SLOPE, ResidualBlock
+from model.s2.masks import mask
+from model.s2.synthesizer import Synthesizer
+
+ZERO = 23
+TOP = 255 - ZERO
+"""Levels of the positive side; -SLOPE of it is just above 0."""
+HEADROOM = 1.5
+"""In parts of the largest value measured."""
+NARROWEST = 64
+"""Channels from which bytes win: narrower layers wait for memory, and rounding is two passes over it."""
+CODES, PHONES, FRAMES = 50, 60, 200
+"""Of the sentence, and of the reference, on which peaks are measured."""
+Peaks = dict[nn.Module, Tensor]
+"""Convolution -> float32 [in]: the largest absolute value that enters it, by channel."""
+
+
+def has_bytes() -> bool:
+    """Whether this torch has the operators, and this CPU multiplies bytes faster than bfloat16."""
+    found = hasattr(torch.ops.onednn, "qconv_pointwise") and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    return found and bool(first_flag("amx_int8", "avx512_vnni", "avx_vnni"))
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def peaks(synthesizer: Synthesizer) -> Peaks:
+    """Of the convolutions of its generator. `synthesizer` is in eval mode, on the CPU. Deterministic."""
+    config, found = synthesizer.config, Peaks()
+
+    def watch(module: nn.Module, given: tuple[Tensor]) -> None:
+        found[module] = given[0].abs().amax((0, 2))
+
+    convolutions = [conv for block in synthesizer.dec.resblocks for conv in (*block.convs1, *block.convs2)]
+    hooks = [conv.register_forward_pre_hook(watch) for conv in convolutions]
+    try:
+        generator = torch.Generator().manual_seed(0)
+        # a spectrum that falls like that of speech, 6 dB an octave
+        fall = 1 / torch.arange(1, config.spectrum_bins + 1)[:, None].sqrt()
+        spectrum = torch.rand(1, config.spectrum_bins, FRAMES, generator=generator) * fall
+        given = torch.randn(1, config.speaker_dim, generator=generator) if config.speaker_dim else None
+        ge = synthesizer.voices(spectrum, None, given)
+        codes = torch.randint(config.codebook, (1, CODES), generator=generator)
+        phones = torch.randint(config.phones, (1, PHONES), generator=generator)
+        prior = synthesizer.prior(codes, phones, ge)
+        z = synthesizer.latent(*prior, 1.0, generator=generator)
+        synthesizer.dec(synthesizer.flow(z, mask(None, z), ge, inverse=True), ge)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+class Bytes:
+    """One convolution of bytes, [batch, channels, 1, time] channels last, output as long as the input."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int) -> None:
+        """float32 [out, in, odd kernel] of signals whose level is 1, and [out]."""
+        largest = weight.abs().amax((1, 2)).clamp(min=1e-12)
+        self.scales, self.columns = largest / 127, dilation
+        levels = (weight / self.scales[:, None, None]).round().to(torch.int8)[..., None].contiguous()
+        self.padding, self.bias = [weight.shape[-1] // 2, 0], bias.detach()
+        self.zeros = torch.zeros(len(weight), dtype=torch.int64)
+        likely = [1, weight.shape[1], 4096, dilation]  # the layout is chosen for it; other lengths run too
+        self.weight = torch.ops.onednn.qconv_prepack(
+            levels, self.scales, 1.0, ZERO, [1, 1], self.padding, [1, 1], 1, likely
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """uint8 [1, in, 1, time], time a multiple of the dilation -> bfloat16 [1, out, 1, time]."""
+        picture = _folded(x, self.columns)
+        return _unfolded(
+            torch.ops.onednn.qconv_pointwise(
+                picture, 1.0, ZERO, self.weight, self.scales, self.zeros, self.bias, [1, 1], self.padding, [1, 1],
+                1, 1.0, 0, torch.bfloat16, "none", [], "",
+            )
+        )  # fmt: skip
+
+    def add_to(self, other: Tensor, x: Tensor) -> Tensor:
+        """The convolution of x is added to `other` bfloat16 [1, out, 1, time], in place."""
+        torch.ops.onednn.qconv2d_pointwise.binary(
+            _folded(x, self.columns), 1.0, ZERO, self.weight, self.scales, self.zeros, _folded(other, self.columns),
+            self.bias, [1, 1], self.padding, [1, 1], 1, 1.0, 0, torch.bfloat16, 1.0, 0, "sum", 1.0, "none", [], "",
+        )  # fmt: skip
+        return other
+
+
+class EightBitBlock:
+    """A residual block; see `model.s2.packed.Block`."""
+
+    def __init__(self, block: ResidualBlock, found: Peaks) -> None:
+        """`found`: `peaks` of its convolutions."""
+        self.dilations = [conv.dilation[0] for conv in block.convs1]
+        self.layers: list[tuple[Tensor, Bytes, Bytes]] = []
+        for first, second in zip(block.convs1, block.convs2, strict=True):
+            entering, inside = _levels(found[first]), _levels(found[second])
+            weight = first.normed().detach() * entering[:, None] / inside[:, None, None]
+            one = Bytes(weight, first.bias / inside, first.dilation[0])
+            two = Bytes(second.normed().detach() * inside[:, None], second.bias, 1)
+            self.layers.append((1 / entering[:, None, None], one, two))
+
+    def active(self, x: Tensor, end: int, wide: Tensor) -> Tensor:
+        """See `model.s2.packed.Block`: uint8."""
+        return _levelled(x, self.layers[0][0], end, wide)
+
+    def __call__(self, x: Tensor, active: Tensor, end: int, wide: Tensor) -> Tensor:
+        """See `model.s2.packed.Block`."""
+        x = x.clone()
+        for number, (factor, first, second) in enumerate(self.layers):
+            if number:
+                active = _levelled(x, factor, end, wide)
+            x = second.add_to(x, _levelled(first(active), None, end, wide))
+        return x
+
+
+def _levels(peak: Tensor) -> Tensor:
+    """The value of one level of each channel; dead channels are as loud as the softest millionth."""
+    return peak.clamp(min=float(peak.max()) * 1e-6 + 1e-12) * HEADROOM / TOP
+
+
+def _levelled(x: Tensor, factor: Tensor | None, end: int, wide: Tensor) -> Tensor:
+    """bfloat16 through the leaky ReLU, times `factor` [channels, 1, 1], to uint8; the level of 0 from `end` on.
+
+    Computed in `wide`, float32 of as many elements or more: a new one would cost more than the arithmetic.
+    """
+    _, channels, _, time = x.shape
+    y = wide[: x.numel()].view(1, 1, time, channels).permute(0, 3, 1, 2).copy_(x)
+    if factor is not None:
+        y.mul_(factor)
+    functional.leaky_relu_(y, SLOPE)
+    if time > end:
+        y[..., end:] = 0
+    rounded = torch.quantize_per_tensor(y, 1.0, ZERO, torch.quint8)
+    return torch.empty(0, dtype=torch.uint8).set_(rounded.untyped_storage(), 0, rounded.shape, rounded.stride())
+
+
+def _folded(x: Tensor, columns: int) -> Tensor:
+    """[1, channels, 1, time] -> [1, channels, time / columns, columns], both channels last: a view."""
+    _, channels, _, time = x.shape
+    return x.permute(0, 2, 3, 1).reshape(1, time // columns, columns, channels).permute(0, 3, 1, 2)
+
+
+def _unfolded(x: Tensor) -> Tensor:
+    """The inverse of `_folded`."""
+    _, channels, rows, columns = x.shape
+    return x.permute(0, 2, 3, 1).reshape(1, 1, rows * columns, channels).permute(0, 3, 1, 2)

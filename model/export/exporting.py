@@ -25,6 +25,7 @@ from model.s2.synthesizer import Synthesizer
 from model.s2.weight_norm import fold
 from model.speaking.loading import MFCC, SETTING, s2_with_content
 from model.text.bert import BertFeatures
+from storage.cards import CARD
 from storage.errors import ConfigError
 from storage.keys import digest, file_digest, folder_digest
 
@@ -134,17 +135,28 @@ def write_s2(writer: FolderWriter, model: Synthesizer) -> int:
 def cached_export(
     weights: Weights, precision: Precision = "float32", content: str = "", bert: str = "", root: Path | None = None
 ) -> tuple[GraphFolder, bool]:
-    """The folder of these weights in the cache of this user, exported where it is not there yet; and whether it was.
+    """The folder of these weights in a cache, exported where it is not there yet; and whether it was.
 
-    `root`: of the cache; None = `$XDG_CACHE_HOME/voicemill/onnx`, which may be removed at any time.
+    `root`: of the cache; None = `home_of` the weights.
     """
-    root = root or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "voicemill" / "onnx"
+    root = root or home_of(weights)
     named = {stem: file_digest(Path(path)) for stem, path in weights.items() if Path(path).is_file()}
     models = [folder_digest(resolve(name, SETTING)) if name and name != MFCC else name for name in (content, bert)]
     key = digest([VERSION, FORMAT, precision, named, models])[:24]
     if (root / key / MANIFEST).is_file():
         return read_folder(root / key), False
     return export_voice(weights, root / key, precision, content, bert), True
+
+
+def home_of(weights: Weights) -> Path:
+    """Where graphs of weights are kept. Those of an entry of a store stay in the store, beside its voice, so that what
+    becomes of the voice becomes of them; else the cache of this user, `$XDG_CACHE_HOME/voicemill/onnx`. Either may be
+    removed at any time."""
+    for path in weights.values():
+        entry = Path(path).absolute().parent
+        if (entry / CARD).is_file() and os.access(entry.parent, os.W_OK):
+            return entry.parent / "graphs"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "voicemill" / "onnx"
 
 
 def _count(module: Any) -> int:

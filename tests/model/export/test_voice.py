@@ -10,7 +10,7 @@ import pytest
 import torch
 from own_voice import S1, S2, write_s1, write_s2
 
-from model.export.exporting import cached_export, export_voice
+from model.export.exporting import cached_export, export_voice, home_of
 from model.export.folder import MANIFEST, read_folder
 from model.export.voice import load_onnx_voice
 from model.mel import LogMel
@@ -122,6 +122,15 @@ def test_a_voice_is_exported_once(weights: dict[str, Path], tmp_path: Path) -> N
     assert (fresh, anew) == (True, False)
     assert first.path == again.path != other.path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({first.path.name, other.path.name})
+
+
+def test_graphs_of_an_entry_stay_with_its_voice(weights: dict[str, Path], tmp_path: Path) -> None:
+    entry = tmp_path / "anna" / "0001"
+    entry.mkdir(parents=True)
+    (entry / "card.json").write_text("{}")
+    there = {stem: Path(shutil.copy(path, entry / Path(path).name)) for stem, path in weights.items()}
+    assert home_of(there) == tmp_path / "anna" / "graphs"
+    assert home_of(weights) != home_of(there)
 
 
 def _without_manifest(folder: Path) -> None:

@@ -2,17 +2,23 @@
 
 The case on which the original needs 1.12 of real time on two cores: 110 phones, of which s1 reads all, a prompt of 125
 codes, 126 codes to speak (5.04 s). Networks of the real size, weights by the golden rule. The plain modules in float32
-and the engines that `voicemill speak` takes, in turns in one run. Besides: seconds to the first half second of sound,
-and what the engines do to it: the log-mel distance of the renderer to float32, for the same codes. (What the engine of
-s1 does to its codes is measured by `s1_speed.py`.) Prints a table, writes bench/speak.json.
+and the engines that `voicemill speak` takes, under PyTorch and as ONNX graphs, of the whole voice and of the student
+that `voicemill distill` makes of it by default, and the light system (70 phones): all in turns in one run, so that a
+load on the machine weighs on all alike. Besides: seconds to the first half second of sound, bytes of the weights, and
+what the engines do to it: the log-mel distance of the renderer to float32, for the same codes. (What the engine of s1
+does to its codes is measured by `s1_speed.py`.) Prints a table, writes bench/speak.json.
+
+To be reached: student in 8 bits < 0.15 of real time, light < 0.05.
 """
 
 import argparse
 import copy
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -24,8 +30,17 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a f
 
 from golden import fill, inp  # noqa: E402
 
+from model.checkpoints.sizes import KEY, header  # noqa: E402
 from model.device import place  # noqa: E402
-from model.mel import LogMel  # noqa: E402
+from model.export.draft import Precision  # noqa: E402
+from model.export.exporting import write_light, write_s1, write_s2  # noqa: E402
+from model.export.folder import Manifest, new_folder, read_folder  # noqa: E402
+from model.export.light_voice import OnnxLightVoice  # noqa: E402
+from model.export.rendering import OnnxSynthesizer  # noqa: E402
+from model.export.running import OnnxEngine  # noqa: E402
+from model.light.system import PARTS, LightSystem  # noqa: E402
+from model.light.voice import LightVoice  # noqa: E402
+from model.mel import HOP, LogMel  # noqa: E402
 from model.s1.cached import CachedEngine  # noqa: E402
 from model.s1.config import S1Config  # noqa: E402
 from model.s1.decoder import Text2Semantic  # noqa: E402
@@ -34,13 +49,28 @@ from model.s1.generate import generate  # noqa: E402
 from model.s1.prefix import Engine, Prefix  # noqa: E402
 from model.s1.sampling import Sampling  # noqa: E402
 from model.s2.config import S2Config  # noqa: E402
-from model.s2.inference import prepared  # noqa: E402
+from model.s2.inference import Synthesis, prepared  # noqa: E402
 from model.s2.synthesizer import Synthesizer  # noqa: E402
+from model.training.settings import DistillSettings  # noqa: E402
+from model.training.students import small_config  # noqa: E402
+from storage.units import RATE  # noqa: E402
 
 CODES, PHONES, PROMPT, TARGET = 126, 110, 125, 70
 """`TARGET`: phones of the new text alone, which s2 reads."""
 SECONDS = CODES / 25
 OUT = Path("bench/speak.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A way to speak."""
+
+    voice: str
+    name: str
+    s1: Engine
+    s2: Synthesis
+    bytes: int
+    """Of the weights as they are kept."""
 
 
 def main() -> None:
@@ -49,53 +79,107 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    s1, s2 = Text2Semantic(S1Config()), Synthesizer(S2Config(), posterior=False)
+    distilling = DistillSettings()
+    sizes = {
+        "whole": (S1Config(), S2Config()),
+        "student": (S1Config(layers=distilling.layers), small_config(S2Config(), distilling)),
+    }
+    with tempfile.TemporaryDirectory() as work:
+        ways = [way for voice, size in sizes.items() for way in _ways(voice, *size, Path(work))]
+        lights = _lights(Path(work))
+    generator = torch.Generator().manual_seed(0)
+    phones = torch.randint(732, (PHONES,), generator=generator)
+    prefix = Prefix(phones, torch.randint(1024, (PROMPT,), generator=generator))
+    spectrogram = inp("s2.refer", (1, 1025, 200)).abs()
+    with torch.inference_mode():
+        ge = {way: way.s2.reference([spectrogram]) for way in ways}
+    target = phones[-TARGET:]
+    codes = {way: _say(way.s1, prefix) for way in ways}
+    work_of: dict[tuple[object, str], Callable[[], object]] = {}
+    for way in ways:
+        work_of[way, "s1"] = lambda way=way: _say(way.s1, prefix)  # type: ignore[misc]
+        work_of[way, "s2"] = lambda way=way: _render(way.s2, codes[way], target, ge[way])  # type: ignore[misc]
+        work_of[way, "first s2"] = lambda way=way: _first(way.s2, codes[way], target, ge[way])  # type: ignore[misc]
+    for name, (voice, _) in lights.items():
+        work_of[name, "light"] = lambda voice=voice: _light(voice, target)  # type: ignore[misc]
+    took = _timed(work_of, options.repeats)
+    table = []
+    for way in ways:
+        plain = next(each for each in ways if each.voice == way.voice)
+        exact = _render(plain.s2, codes[plain], target, ge[plain])
+        wave = _render(way.s2, codes[plain], target, ge[way])
+        row = {"voice": way.voice, "way": way.name, "engine": way.s1.name, "bytes": way.bytes}
+        row |= {"s1_s": took[way, "s1"], "s2_s": took[way, "s2"]}
+        row["real_time_factor"] = (took[way, "s1"] + took[way, "s2"]) / SECONDS
+        row["first_sound_s"] = took[way, "s1"] + took[way, "first s2"]
+        row["log_mel_distance"] = _distance(wave, exact)
+        table.append(row)
+    for name, (voice, size) in lights.items():
+        seconds = len(_light(voice, target)) / RATE
+        row = {"voice": "light", "way": name, "bytes": size, "s2_s": took[name, "light"]}
+        table.append(row | {"real_time_factor": took[name, "light"] / seconds})
+    print(f"{PHONES} phones, prompt of {PROMPT}, {CODES} codes = {SECONDS:.2f} s; {options.threads} threads; medians")
+    print(f"{'':<34}{'MB':>7}{'s1 s':>7}{'ms/code':>9}{'s2 s':>7}{'RTF':>7}{'first sound s':>15}{'log-mel':>9}")
+    for row in table:
+        s1_s = row.get("s1_s", 0.0)
+        print(
+            f"{row['voice'] + ': ' + row['way']:<34}{row['bytes'] / 1e6:>7.1f}{s1_s:>7.2f}"
+            f"{s1_s / CODES * 1000:>9.1f}{row['s2_s']:>7.2f}{row['real_time_factor']:>7.3f}"
+            f"{row.get('first_sound_s', 0.0):>15.2f}{row.get('log_mel_distance', 0.0):>9.4f}"
+        )
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(table, indent=2))
+
+
+def _ways(voice: str, first: S1Config, second: S2Config, work: Path) -> list[Way]:
+    """The plain one first: the others are compared with it."""
+    s1, s2 = Text2Semantic(first), Synthesizer(second, posterior=False)
     s1.load_state_dict(fill(s1.state_dict(), "model."))
     s2.load_state_dict(fill(s2.state_dict()))
     s1.eval(), s2.eval()
     with torch.no_grad():  # a logit of 0 is not among the 15 highest: all 126 codes are spoken
         s1.ar_predict_layer.weight[-1] = 0
-    generator = torch.Generator().manual_seed(0)
-    phones = torch.randint(732, (PHONES,), generator=generator)
-    prefix = Prefix(phones, torch.randint(1024, (PROMPT,), generator=generator))
-    ge = s2.reference([inp("s2.refer", (1, 1025, 200)).abs()]).detach()
-    ways = {
-        "plain modules, float32": (CachedEngine(s1), s2),
-        "engines in float32": (engine(s1, "float32"), prepared(copy.deepcopy(s2), place("cpu", "float32"))),
-        "as voicemill speak": (fast := engine(s1, "auto"), prepared(copy.deepcopy(s2), place("cpu"))),
-        "with --precision int8": (fast, prepared(copy.deepcopy(s2), place("cpu"), eight_bits=True)),
-    }
-    codes = {name: _say(way[0], prefix) for name, way in ways.items()}
-    rows = _timed(
-        {
-            (name, part): work
-            for name, (first, second) in ways.items()
-            for part, work in (
-                ("s1", lambda first=first: _say(first, prefix)),
-                ("s2", lambda second=second, name=name: _render(second, codes[name], phones[-TARGET:], ge)),
-                ("first s2", lambda second=second, name=name: _first(second, codes[name], phones[-TARGET:], ge)),
-            )
-        },
-        options.repeats,
-    )
-    exact = _render(s2, codes["plain modules, float32"], phones[-TARGET:], ge)
-    table = []
-    for name, (first, second) in ways.items():
-        wave = _render(second, codes["plain modules, float32"], phones[-TARGET:], ge)
-        row = {"way": name, "engine": first.name, "s1_s": rows[name, "s1"], "s2_s": rows[name, "s2"]}
-        row["real_time_factor"] = (rows[name, "s1"] + rows[name, "s2"]) / SECONDS
-        row["first_sound_s"] = rows[name, "s1"] + rows[name, "first s2"]
-        row["log_mel_distance"] = _distance(wave, exact)
-        table.append(row)
-    print(f"{PHONES} phones, prompt of {PROMPT}, {CODES} codes = {SECONDS:.2f} s; {options.threads} threads; medians")
-    print(f"{'':<26}{'s1 s':>7}{'ms/code':>9}{'s2 s':>7}{'RTF':>7}{'first sound s':>15}{'log-mel':>9}")
-    for row in table:
-        print(
-            f"{row['way']:<26}{row['s1_s']:>7.2f}{row['s1_s'] / CODES * 1000:>9.1f}{row['s2_s']:>7.2f}"
-            f"{row['real_time_factor']:>7.3f}{row['first_sound_s']:>15.2f}{row['log_mel_distance']:>9.4f}"
-        )
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(table, indent=2))
+    size = 4 * sum(value.numel() for module in (s1, s2) for value in module.state_dict().values())
+    plain, exact = (prepared(copy.deepcopy(s2), place("cpu", precision)) for precision in ("auto", "float32"))
+    in_bytes = prepared(copy.deepcopy(s2), place("cpu"), eight_bits=True)
+    fast = engine(s1, "auto")
+    found = [
+        Way(voice, "plain modules, float32", CachedEngine(s1), s2, size),
+        Way(voice, "engines in float32", engine(s1, "float32"), exact, size),
+        Way(voice, "as voicemill speak", fast, plain, size),
+        Way(voice, "with --precision int8", fast, in_bytes, size),
+    ]
+    precisions: tuple[Precision, ...] = ("float32", "int8")
+    for precision in precisions:
+        path = work / f"{voice}-{precision}"
+        sizes = {"s1": header(first)[KEY], "s2": header(second)[KEY]}
+        with torch.inference_mode(), new_folder(path, precision, lambda: Manifest("full", precision, "", sizes)) as to:  # noqa: B023
+            write_s1(to, s1), write_s2(to, copy.deepcopy(s2))
+        folder = read_folder(path)
+        found.append(Way(voice, f"onnx, {precision}", OnnxEngine(folder), OnnxSynthesizer(folder), folder.bytes))
+    return found
+
+
+def _lights(work: Path) -> dict[str, tuple[LightVoice, int]]:
+    """Ways of the light system, and the bytes of each; random weights take as long as trained ones."""
+    torch.manual_seed(0)
+    system = LightSystem(trained=PARTS).eval()
+    size = 4 * sum(parameter.numel() for parameter in system.parameters())
+    found = {"as voicemill speak": (LightVoice(copy.deepcopy(system)), size)}
+    sizes = {name: header(getattr(system, name).config)[KEY] for name in PARTS}
+    with torch.inference_mode(), new_folder(work / "light", "int8", lambda: Manifest("light", "int8", "", sizes)) as to:
+        write_light(to, system)
+    folder = read_folder(work / "light")
+    return found | {"onnx, int8": (OnnxLightVoice(folder), folder.bytes)}
+
+
+@torch.inference_mode()
+def _light(voice: LightVoice, phones: Tensor) -> Tensor:
+    """float32 [samples]."""
+    mel = voice.acoustic.speak(phones, torch.nn.functional.normalize(torch.ones(192), dim=0), 1.0)
+    wave: Tensor = voice.vocoder(mel[None])[0, 0]
+    assert len(wave) == mel.shape[1] * HOP
+    return wave
 
 
 def _say(first: Engine, prefix: Prefix) -> Tensor:
@@ -106,18 +190,18 @@ def _say(first: Engine, prefix: Prefix) -> Tensor:
 
 
 @torch.inference_mode()
-def _render(second: Synthesizer, codes: Tensor, phones: Tensor, ge: Tensor) -> Tensor:
-    return second.decode(codes[None], phones[None], ge, noise_scale=0)[0]
+def _render(second: Synthesis, codes: Tensor, phones: Tensor, ge: Tensor) -> Tensor:
+    return second.waveform(second.prior(codes[None], phones[None], ge).mean, ge)[0]
 
 
 @torch.inference_mode()
-def _first(second: Synthesizer, codes: Tensor, phones: Tensor, ge: Tensor) -> Tensor:
+def _first(second: Synthesis, codes: Tensor, phones: Tensor, ge: Tensor) -> Tensor:
     return next(second.stream(second.prior(codes[None], phones[None], ge).mean, ge, 25))
 
 
-def _timed(cases: dict[tuple[str, str], Callable[[], object]], repeats: int) -> dict[tuple[str, str], float]:
+def _timed(cases: dict[tuple[object, str], Callable[[], object]], repeats: int) -> dict[tuple[object, str], float]:
     """Median wall clock of each, taken in turns after a warm-up."""
-    walls: dict[tuple[str, str], list[float]] = {key: [] for key in cases}
+    walls: dict[tuple[object, str], list[float]] = {key: [] for key in cases}
     for repeat in range(repeats + 1):
         for key, work in cases.items():
             began = time.perf_counter()

@@ -64,7 +64,7 @@ def main() -> None:
         write(file, system.checkpoint())
         weights = {"light": file}
         voices = {"float32": LightVoice(load_light(file), "float32", "cpu")}
-        voices["as voicemill speak"] = LightVoice(load_light(file), "auto", "cpu")
+        voices["bfloat16"] = LightVoice(load_light(file), "bfloat16", "cpu")
         folders = {precision: Path(work, precision) for precision in ("float32", "int8")}
         for precision, folder in folders.items():
             graphs = export_voice(weights, folder, precision)  # type: ignore[arg-type]

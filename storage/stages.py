@@ -8,13 +8,13 @@ refused if what it compared with no longer stands. No lock, nothing to clear aft
 import json
 import os
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from storage.errors import StageConflict, StoreError
+from storage.store import abandoned
 from storage.units import Seconds
 
 Stage = Literal["candidate", "champion", "retired"]
@@ -150,9 +150,8 @@ def _append_if(voice: Path, wanted: Callable[[Standing], Change | None]) -> Chan
     """Write the change that `wanted` makes of the present state; asked again where another writer came first."""
     folder = voice / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob(".*.tmp"):  # of writers that were killed
-        if time.time() - path.stat().st_mtime > ABANDONED:
-            path.unlink(missing_ok=True)
+    for path in abandoned(folder, ABANDONED):
+        path.unlink(missing_ok=True)
     temporary = folder / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         while True:

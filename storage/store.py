@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import StoreBusy, StoreError
+from storage.units import Seconds
 
 FORMAT = 1
 """Version of the folder layout, written to `<store>/store.json`."""
@@ -105,6 +107,17 @@ class Store:
         """Delete what killed processes left half written in the stage cache. The caller holds the lock."""
         for path in self.stages.rglob(".*.tmp"):
             path.unlink(missing_ok=True)
+
+
+def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
+    """Temporaries in `folder` that nobody has written to for so long: their writers were killed."""
+    for path in folder.glob(".*.tmp"):
+        try:
+            idle = time.time() - path.stat().st_mtime
+        except FileNotFoundError:  # its writer has just ended
+            continue
+        if idle > age:
+            yield path
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from storage import stages
 from storage.cards import CARD, KINDS, Card, Entry, File, Kind, Training, check_name, finite, name_of, read
 from storage.errors import ConfigError, Retired, StoreError
 from storage.keys import digest, file_digest
-from storage.store import Store, write_atomic
+from storage.store import Store, abandoned, write_atomic
 from storage.units import Seconds
 
 __all__ = [
@@ -71,9 +70,8 @@ def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
         return same
     root = store.models / card.voice
     root.mkdir(parents=True, exist_ok=True)
-    for path in root.glob(".*.tmp"):  # of writers that were killed
-        if time.time() - path.stat().st_mtime > ABANDONED:
-            shutil.rmtree(path, ignore_errors=True)
+    for path in abandoned(root, ABANDONED):
+        shutil.rmtree(path, ignore_errors=True)
     temporary = root / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         temporary.mkdir()

@@ -111,9 +111,11 @@ JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
 
 
 def test_the_json_of_every_command_is_tested() -> None:
-    """The others are in test_refresh.py, test_speak.py, test_retrain.py and test_up.py."""
+    """The others are in tests of their own, such as test_refresh.py, test_speak.py and test_promote.py."""
     have = {words for words, command in commands() if any("--json" in p.opts for p in command.params)}
-    elsewhere = {("refresh",), ("forget",), ("speak",), ("train",), ("up",), ("upload",)}
+    elsewhere = {("refresh",), ("forget",), ("speak",), ("train",), ("up",), ("upload",), ("distill",), ("compress",)}
+    elsewhere |= {("evaluate",), ("ab",), ("produce",)}
+    elsewhere |= {("voices", word) for word in ("list", "show", "promote", "retire", "rollback")}
     assert have == JSON_CALLS.keys() | elsewhere
 
 

@@ -20,7 +20,7 @@ from model.judging import testset
 from model.judging.testset import TestSetSettings
 from model.speaking.opening import Speaking, open_voice
 from storage import forget, voices
-from storage.errors import ConfigError, NoData
+from storage.errors import ConfigError, NoData, StoreError
 from storage.units import Seconds
 from storage.voices import Entry
 
@@ -103,7 +103,7 @@ def compare(plan: Plan, folder: GraphFolder) -> tuple[list[Spoken], str]:
             plan.corpus, plan.entry.card.speakers, TestSetSettings(sentences=plan.options.sentences)
         )
         return spoken({way: opened() for way, opened in ways.items()}, sentences), ""
-    except (NoData, ConfigError) as error:  # nothing to say is no reason to compress nothing
+    except (NoData, ConfigError, StoreError) as error:  # nothing to say is no reason to compress nothing
         dashboard.say(f"nothing is compared: {error}")
         return [], f"Nothing was said to compare: {error}"
 

@@ -32,10 +32,14 @@ class DistillOptions(BaseModel):
     voice: str = Field("", description="Name of the voice. Empty: the only one of the store")
     number: int = Field(0, ge=0, description="Its trained entry that teaches; 0 = the champion, else the newest")
     which: Literal["full", "light", "both"] = Field(
-        "full", description="full: small s1 and s2 that learn from the entry; light: the light system; or both"
+        "full",
+        description="full: small s1 and s2 that learn from the entry; light: the light system; both: as far as the "
+        "config has phases for them",
     )
     config: str = Field("default", description="A TOML file, or a shipped training config: default, few-shot, tiny")
-    version: int = Field(0, ge=0, description="Corpus version; 0 = the one that the entry was trained on")
+    version: int = Field(
+        0, ge=0, description="Corpus version; 0 = that of the entry, or the latest where somebody was forgotten from it"
+    )
     allow_retired: bool = Field(False, description="Learn from a retired entry too")
 
 
@@ -134,12 +138,17 @@ def make_plan(options: DistillOptions) -> Plan:
     voice = options.voice or only_voice(store)
     teacher = voices.find(store, voice, "trained", options.number, options.allow_retired)
     number = options.version or teacher.card.corpus_version
+    if not options.version and number in forgotten(store):  # somebody else was: what came after is without them
+        number = CorpusVersion.open(store).version.number
     if number in forgotten(store):
         raise StoreError(
             f"version {number} of {store.root} held somebody who was forgotten: nothing is trained on it again. Name a "
             "later one by --version"
         )
-    plan = Plan(store, CorpusVersion.open(store, number), settings, teacher, KINDS[options.which])
+    kinds = KINDS[options.which]
+    if options.which == "both":
+        kinds = tuple(kind for kind in kinds if PHASES[kind][0] in settings.phases) or kinds
+    plan = Plan(store, CorpusVersion.open(store, number), settings, teacher, kinds)
     for kind in plan.kinds:
         _check(plan, kind, options.config)
     return plan
@@ -172,6 +181,8 @@ def _check(plan: Plan, kind: Kind, config: str) -> None:
             raise ConfigError(f"phase {phase!r} draws on target speakers, and entry {plan.teacher.name} has none")
     if kind == "light":
         return
+    if lacking := {"s1", "s2"} - set(known["distill"].networks):
+        raise ConfigError(f"phases.distill.networks lacks {lacking.pop()}: a student is made of both, s1 and s2")
     if missing := [stem for stem in ("s1", "s2") if stem not in plan.teachers]:
         raise ConfigError(f"entry {plan.teacher.name} has no {missing[0]}: a student learns from both, s1 and s2")
     if "joint" in known and known["joint"].networks != ("s2",):

@@ -1,5 +1,6 @@
 """What an evaluation is asked for, which entries it hears, and where what they say is kept. No Prefect here."""
 
+import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from flows.held_back import held_back
 from flows.training_plan import code_version
-from model.device import Wanted
+from model.device import Wanted, place
 from model.judging import testset
 from model.judging.judges import JudgeSettings
 from model.judging.speech import Saying, Speech, say
@@ -150,7 +151,9 @@ def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
         for stem, path in entry.weights.items()
         if not known or not path.is_relative_to(entry.folder)
     }
-    how = [engine_of(plan, entry), options.precision, options.device, options.threads or torch.get_num_threads()]
+    # figures of time are of a machine, and several may share a store
+    where = [place(options.device).device.type, platform.node(), options.threads or torch.get_num_threads()]
+    how = [engine_of(plan, entry), options.precision, *where]
     said = [asdict(speak_options(plan)), entry.card.content]
     key = digest([VERSION, entry.digest, outside, sentences.sha256, how, said, code_version()])
     return plan.store.reports / SPEECH / key[:32]

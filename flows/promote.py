@@ -67,6 +67,8 @@ def promote(options: PromoteOptions) -> Promoted:
     entry = plan.entry
     if plan.standing.of(entry.number) == "champion":
         reason = f"{entry.name} is the champion ({entry.card.kind}) already"
+        if not any(other.card.parent == entry.name for other in voices.entries(plan.store, entry.card.voice)):
+            events.voice_promoted(plan.store, entry)  # its event may have been lost: nothing was made of it
         return ended(Promoted(entry.name, entry.card.kind, False, "Champion already", reason, entry.name), began)
     if options.force:
         change = make_champion(plan, plan.champion, options.force, forced=True)
@@ -81,6 +83,11 @@ def promote(options: PromoteOptions) -> Promoted:
         try:
             make_champion(plan, against, verdict.reason)
         except StageConflict as conflict:
+            if plan.standing.of(entry.number) == "champion":
+                reason = f"{entry.name} was promoted by another run meanwhile"
+                return ended(
+                    Promoted(entry.name, entry.card.kind, False, "Champion already", reason, entry.name), began
+                )
             if attempt == ATTEMPTS - 1:
                 raise
             dashboard.say(f"judged again: {conflict}")

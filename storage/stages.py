@@ -159,7 +159,7 @@ def _append_if(voice: Path, wanted: Callable[[Standing], Change | None]) -> Chan
             change = wanted(now)
             if change is None:
                 return None
-            change = replace(change, sequence=len(now.history) + 1)
+            change = replace(change, sequence=now.history[-1].sequence + 1 if now.history else 1)
             with temporary.open("w", encoding="utf-8") as file:
                 json.dump(asdict(change), file, ensure_ascii=False)
                 file.flush()

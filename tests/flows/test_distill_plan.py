@@ -85,6 +85,18 @@ def test_the_light_system_learns_from_the_corpus(root: Path) -> None:
     assert (spec.start, spec.teachers) == ("so-far", {})
 
 
+def test_both_is_what_the_config_has_phases_for(root: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few.toml"
+    few.write_text('[phases.distill]\nsteps = 1\nrate = 1e-4\nteach = "alone"\n')
+    assert make_plan(options(root, which="both", config=str(few))).kinds == ("student",)
+    assert make_plan(options(root, which="both", config="few-shot")).kinds == ("student", "light")
+    with pytest.raises(ConfigError, match="has no phase 'light'"):
+        make_plan(options(root, which="light", config=str(few)))
+    few.write_text('[phases.distill]\nsteps = 1\nrate = 1e-4\nteach = "alone"\nnetworks = ["s1"]\n')
+    with pytest.raises(ConfigError, match=r"phases.distill.networks lacks s2"):
+        make_plan(options(root, config=str(few)))
+
+
 def test_a_run_is_known_again_by_its_teachers(root: Path, tmp_path: Path) -> None:
     """Another teacher, student or weight of a loss is another training; where the files lie is not."""
     first = make_plan(options(root)).spec("distill", "s1", {})

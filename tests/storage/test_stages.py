@@ -117,6 +117,13 @@ def test_a_damaged_change_is_named(tmp_path: Path) -> None:
 # -- at once
 
 
+def test_a_change_that_is_gone_does_not_stop_the_next(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        promote(tmp_path, number, number - 1)
+    (tmp_path / "stages" / "00000002.json").unlink()
+    assert promote(tmp_path, 4, 3).sequence == 4
+
+
 def test_of_many_promotions_at_once_one_wins(tmp_path: Path) -> None:
     for round_ in range(8):
         voice, won, lost = tmp_path / str(round_), [], []

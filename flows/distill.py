@@ -69,7 +69,7 @@ def distill(options: DistillOptions) -> Distilled:
 
 def teach(plan: Plan, kind: Kind) -> tuple[Student, Entry]:
     """All trainings of one student, and its entry; what was trained already is taken as it is."""
-    so_far: dict[str, str] = {}
+    so_far = plan.start(kind)
     trainings: list[Training] = []
     for phase, network in plan.trainings(kind):
         spec = plan.spec(phase, network, so_far)

@@ -69,6 +69,12 @@ class Plan:
                 for network in self.settings.phases[phase].networks:
                     yield phase, network
 
+    def start(self, kind: Kind) -> dict[str, str]:
+        """Stem -> checkpoint that the first training of a student starts from; the students of s1 and s2 start as
+        parts of their teachers."""
+        start = self.settings.start_light
+        return {"light": start} if kind == "light" and start else {}
+
     def spec(self, phase: str, network: Network, so_far: Mapping[str, str]) -> RunSpec:
         """What is asked of one training; `so_far`: stem -> the newest checkpoint of this student."""
         start = so_far.get(stem_of(network), "")
@@ -180,6 +186,8 @@ def _check(plan: Plan, kind: Kind, config: str) -> None:
         if known[phase].mix.get("target") and not plan.teacher.card.speakers:
             raise ConfigError(f"phase {phase!r} draws on target speakers, and entry {plan.teacher.name} has none")
     if kind == "light":
+        if (start := plan.settings.start_light) and not Path(start).is_file():
+            raise ConfigError(f"start_light = {start!r}: no file is there; expected a .safetensors of a light system")
         return
     if lacking := {"s1", "s2"} - set(known["distill"].networks):
         raise ConfigError(f"phases.distill.networks lacks {lacking.pop()}: a student is made of both, s1 and s2")

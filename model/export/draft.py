@@ -5,8 +5,8 @@ Operators are those of version 17 of ONNX; products in 8 bits are `MatMulNBits` 
 Three precisions of the weights, one of the values (float32):
   float32  as they are
   float16  kept in float16 and widened once when the graph is loaded: half the bytes, the speed of float32
-  int8     linear layers and tables rounded to 8 bits in blocks (inputs rounded to 8 bits as they come, products summed
-           in whole numbers); convolutions and all that is small as in float16
+  int8     linear layers and the tables of s1 rounded to 8 bits in blocks (inputs rounded to 8 bits as they come,
+           products summed in whole numbers); convolutions, other tables and all that is small as in float16
 """
 
 from collections.abc import Sequence

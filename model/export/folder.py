@@ -109,7 +109,7 @@ def read_folder(path: Path | str) -> GraphFolder:
             )
         raw["files"] = {name: GraphFile(**each) for name, each in raw["files"].items()}
         manifest = Manifest(**raw)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}); {again}") from error
     for name, file in manifest.files.items():
         if not _PLAIN.fullmatch(name):

@@ -91,7 +91,7 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
     if missing := [part for part in needs if part not in trained]:
         raise CheckpointError(
             f"{name}: its {missing[0]} was never trained (trained: {', '.join(trained) or 'nothing'}): run "
-            "`voicemill train --phase light`, which trains all three"
+            "`voicemill distill --which light`, which trains all three"
         )
     try:
         with torch.device("meta"):

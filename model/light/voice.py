@@ -45,8 +45,8 @@ class LightVoice:
     """Three networks on one device. Speaking changes nothing in them: threads may share it."""
 
     def __init__(self, system: LightSystem, precision: str = "auto", device: Wanted = "auto") -> None:
-        """The networks are taken over. `precision`: of the vocoder on a CPU (auto and int8: what is fastest
-        here); all else computes in float32, which takes a tenth of the time.
+        """The networks are taken over. `precision`: of the vocoder on a CPU (auto and int8 are float32); all
+        else computes in float32, which takes a tenth of the time.
 
         Raises ConfigError for a precision that this machine does not have.
         """

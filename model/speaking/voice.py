@@ -107,16 +107,21 @@ class Voice:
     ) -> Iterator[Wave]:
         z = self._latent(line, codes, reference, options, number)
         with torch.inference_mode():
-            yield self.s2.waveform(z, reference.ge)[0].float().cpu().numpy()
+            wave = self.s2.waveform(z, reference.ge)[0].float().cpu().numpy()
+        yield wave
 
     def _windows(
         self, line: Line, codes: Tensor, reference: Reference, options: SpeakOptions, number: int
     ) -> Iterator[Wave]:
         z = self._latent(line, codes, reference, options, number)
         frames = max(1, round(options.chunk_s * RATE / self.s2.config.hop))
-        with torch.inference_mode():
-            for chunk in self.s2.stream(z, reference.ge, frames):
-                yield chunk[0].float().cpu().numpy()
+        chunks = self.s2.stream(z, reference.ge, frames)
+        while True:
+            with torch.inference_mode():  # left before the chunk is handed out: the mode is the thread's, not ours
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk[0].float().cpu().numpy()
 
     def _codes(self, line: Line, reference: Reference, options: SpeakOptions, number: int) -> tuple[Tensor, str]:
         prefix = Prefix(

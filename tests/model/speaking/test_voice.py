@@ -79,6 +79,12 @@ def test_the_first_chunk_comes_before_the_rest_is_computed(
     assert rest > 4
 
 
+def test_a_stream_leaves_the_mode_of_its_caller_alone(voice: Voice, reference: Reference) -> None:
+    stream = voice.stream("Good morning.", reference, SpeakOptions(language="en", max_codes=20, chunk_s=0.1))
+    next(stream)
+    assert not torch.is_inference_mode_enabled()
+
+
 def test_the_stream_tells_of_its_pieces_what_the_speech_tells(voice: Voice, reference: Reference) -> None:
     options = replace(OPTIONS, max_codes=12, chunk_s=0.2)
     text = "Good morning. She saw the \U0001f600 fox."

@@ -4,6 +4,7 @@
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from model.content import Encoder
 from model.device import place
 from model.export import encoders, light, s1, s2, s2_prior
 from model.export.draft import Precision
-from model.export.folder import FORMAT, MANIFEST, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
+from model.export.folder import FORMAT, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
 from model.hub import resolve
 from model.light.system import PARTS, LightSystem, load_light
 from model.s1.decoder import Text2Semantic
@@ -26,13 +27,17 @@ from model.s2.weight_norm import fold
 from model.speaking.loading import MFCC, SETTING, s2_with_content
 from model.text.bert import BertFeatures
 from storage.cards import CARD
-from storage.errors import ConfigError
+from storage.errors import CheckpointError, ConfigError
 from storage.keys import digest, file_digest, folder_digest
+from storage.store import abandoned
+from storage.units import Seconds
 
 VOCABULARY = "bert_vocab.txt"
 """Words of BERT by number, one a line."""
 VERSION = 1
 """Changes when the graphs of the same weights do."""
+ABANDONED: Seconds = 86_400.0
+"""A half-written folder that is older than this has nobody who writes it."""
 Weights = Mapping[str, Path | str]
 
 
@@ -141,10 +146,17 @@ def cached_export(
     """
     root = root or home_of(weights)
     named = {stem: file_digest(Path(path)) for stem, path in weights.items() if Path(path).is_file()}
+    if not content and "s2" in weights:
+        content = s2_with_content(weights["s2"])[1]
     models = [folder_digest(resolve(name, SETTING)) if name and name != MFCC else name for name in (content, bert)]
     key = digest([VERSION, FORMAT, precision, named, models])[:24]
-    if (root / key / MANIFEST).is_file():
-        return read_folder(root / key), False
+    for path in abandoned(root, ABANDONED):
+        shutil.rmtree(path, ignore_errors=True)
+    if (root / key).is_dir():
+        try:
+            return read_folder(root / key), False
+        except CheckpointError:  # a cache that is damaged is made anew
+            shutil.rmtree(root / key)
     return export_voice(weights, root / key, precision, content, bert), True
 
 

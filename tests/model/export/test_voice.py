@@ -121,6 +121,10 @@ def test_a_voice_is_exported_once(weights: dict[str, Path], tmp_path: Path) -> N
     other, _ = cached_export(weights, "float16", root=tmp_path)
     assert (fresh, anew) == (True, False)
     assert first.path == again.path != other.path
+    (first.path / MANIFEST).write_text("{")
+    mended, anew = cached_export(weights, root=tmp_path)
+    assert (mended.path, anew) == (first.path, True)
+    assert read_folder(first.path).manifest == mended.manifest
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({first.path.name, other.path.name})
 
 

@@ -1,5 +1,6 @@
 """Evaluations without Prefect: whom they hear, where speech is kept, what is compared, a page that nothing breaks."""
 
+import inspect
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from entries import add_entry
 
 from flows import evaluation_page, evaluation_scores
 from flows import evaluation_plan as plans
+from flows.cli_judge import evaluate
+from flows.cli_voices import promote_voice
 from flows.comparison import differences
 from flows.evaluation_plan import EvaluateOptions, Plan, make_plan, speech_folder
 from flows.held_back import GONE
@@ -145,6 +148,22 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
         made.append(voices.add(copy, light, {"light": tmp_path / "light"}))
     assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[0].path("light"))
     assert evaluation_scores.settings_of(copy, named) == named
+    by = [
+        evaluation_scores.settings_of(copy, settings, judged).speaker_encoder for judged in (made[:1], made[1:], made)
+    ]
+    assert by == [str(made[n].path("light")) for n in (1, 0, 0)]  # itself only where there is no other
+    who = {"who": "forget", "when": "2026", "why": "somebody was forgotten"}
+    stages.retire(made[0].folder.parent, 1, "light", **who)
+    assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[1].path("light"))
+    stages.retire(made[1].folder.parent, 1, "light", **who)
+    assert evaluation_scores.settings_of(copy, settings) == settings
+
+
+def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
+    """The command, the deployment and `voicemill evaluate` have the same defaults."""
+    wanted = JudgeSettings().speaker_encoder
+    for command in (promote_voice, evaluate):
+        assert inspect.signature(command).parameters["speaker_encoder"].default == wanted
 
 
 def test_differences_by_hand() -> None:

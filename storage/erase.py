@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage.artifacts import audio_path
+from storage.errors import StoreError
 from storage.keys import file_digest
 from storage.store import Store, write_atomic
 from storage.tables import folder_of
@@ -41,9 +42,28 @@ def phones_folder(store: Store, speaker: str) -> Path:
     return store.stages / PHONES / folder_of(speaker)
 
 
+def erase_folder(path: Path) -> None:
+    """A folder with all that is in it, at once out of reach of whoever writes there. May be repeated after a kill.
+
+    Raises:
+        StoreError: something of it is left.
+    """
+    gone = path.with_name(f".gone-{path.name}")
+    try:
+        for there in (gone, path):  # the first is what a kill left
+            if there.exists():
+                there.rename(gone)
+                shutil.rmtree(gone)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be erased, and some of it is left: {error}. Mend that, and run the same "
+            "`voicemill forget` again: it completes what was begun"
+        ) from error
+
+
 def erase_cache(store: Store, traces: Traces) -> None:
     """Stage outputs that hold an upload of the speaker, and whatever a killed worker left behind."""
-    shutil.rmtree(phones_folder(store, traces.speaker), ignore_errors=True)
+    erase_folder(phones_folder(store, traces.speaker))
     for path in sorted(store.stages.rglob("*")):
         if path.name.endswith(".tmp"):
             path.unlink()

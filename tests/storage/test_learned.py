@@ -118,6 +118,18 @@ def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store
     assert voices.find(store, "zoe", allow_retired=True) == zoe
 
 
+def test_graphs_go_with_the_entry_that_they_were_made_of(store: Store, add: Add) -> None:
+    first, base = add("base", 1), add("base", 2)
+    graphs = base.folder.parent / "graphs"
+    stages.retire(base.folder.parent, base.number, "trained", who="eve", when=f.WHEN, why="before")
+    for name in (first.folder.name, base.folder.name):
+        write_atomic(graphs / name / "0a1b" / "s1.onnx", b"graph")
+    write_atomic(graphs / ("ab" * 12) / "s1.onnx", b"of nobody knows whom")
+    forget(store, WHO, created=f.WHEN)
+    assert [path.name for path in graphs.iterdir()] == [first.folder.name]
+    assert (graphs / first.folder.name / "0a1b" / "s1.onnx").read_bytes() == b"graph"
+
+
 def test_what_was_being_trained_meanwhile_is_born_retired(store: Store, add: Add) -> None:
     forget(store, WHO, created=f.WHEN)
     late, mine, other = add("base", 2), add("ann", 2, heard=("ann",)), add("base", 1)

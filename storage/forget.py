@@ -88,8 +88,14 @@ def forgotten(store: Store) -> frozenset[int]:
 
     They read without those, so two trainings on one of them would not see the same: nothing trains on them again.
     """
-    marks = (_receipt(read_json(path)["receipt"]) for path in store.root.glob("forgetting-*.json"))
-    return frozenset(number for receipt in (*receipts(store), *marks) for number in receipt.versions)
+    return frozenset(number for receipt in _begun(store) for number in receipt.versions)
+
+
+def _begun(store: Store) -> list[Receipt]:
+    """Those of all forgettings, also of the one that goes on now. The marks are read first: a mark goes after its
+    receipt is there, so what ends meanwhile is found as either."""
+    marks = [raw for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
+    return [*(_receipt(raw["receipt"]) for raw in marks), *receipts(store)]
 
 
 def retire_learned(store: Store, model: str, *, when: str) -> bool:
@@ -97,8 +103,7 @@ def retire_learned(store: Store, model: str, *, when: str) -> bool:
 
     To be called by whoever has just written it: its training may have begun before. Whether it was retired now.
     """
-    marks = (_receipt(read_json(path)["receipt"]) for path in store.root.glob("forgetting-*.json"))
-    for receipt in (*receipts(store), *marks):
+    for receipt in _begun(store):
         if model in learned_.learned(store, receipt.versions, receipt.matches):
             return bool(learned_.retire(store, [model], when=when))
     return False
@@ -122,6 +127,8 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
                 f"nothing is known of a speaker {speaker!r} in {store.root}; `voicemill ledger --by speaker` names all"
             )
         receipt = receipt or _draft(store, traces, created)
+        _note(mark, traces, receipt)
+        receipt = _collected(store, receipt, speaker)  # whoever adds a model from here on sees the mark
         _note(mark, traces, receipt)
         learned_.retire(store, receipt.models, when=created)
         tombstones.bury(store, traces.content, traces.pcm)
@@ -165,9 +172,8 @@ def gather(store: Store, speaker: str) -> Traces:
 
 
 def _draft(store: Store, traces: Traces, created: str) -> Receipt:
-    """The receipt, as far as it is known before anything is gone."""
+    """The receipt, as far as it is known before anything is gone; the models are not."""
     files, used, salt = _shards(store, traces.speaker), _used_by(store, traces.speaker), secrets.token_hex(16)
-    models = learned_.learned(store, used, traces.speaker.__eq__)
     head = {table: tables.active(store, table).values() for table in tables.names(store)}
     return Receipt(
         created,
@@ -178,8 +184,18 @@ def _draft(store: Store, traces: Traces, created: str) -> Receipt:
         len(files),
         sum(path.stat().st_size for path in files),
         used,
-        tuple(models),
-        tuple(learned_.to_retrain(store, models, traces.speaker.__eq__)),
+        (),
+    )
+
+
+def _collected(store: Store, receipt: Receipt, speaker: str) -> Receipt:
+    """With the models that learned from the speaker, beside those that are known from before a kill."""
+    models = learned_.learned(store, receipt.versions, speaker.__eq__)
+    retrain = learned_.to_retrain(store, models, speaker.__eq__)
+    return replace(
+        receipt,
+        models=tuple(sorted({*receipt.models, *models})),
+        retrain=tuple(sorted({*receipt.retrain, *retrain})),
     )
 
 

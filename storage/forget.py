@@ -5,8 +5,8 @@
 3. Tables: a commit takes the files out of the head, the log forgets that they ever were (old versions then read
    without the speaker), and the folders are deleted.
 4. The stage cache of every batch with an upload of theirs, in whatever recipe; the memory of the scan; all reports,
-   which are made again; quarantined and fetched copies; the working folders of trainings, whose samples can be heard;
-   on request the files in the inbox.
+   which are made again; evaluations on what held the speaker; quarantined and fetched copies; the working folders of
+   trainings, whose samples can be heard; on request the files in the inbox.
 5. The receipt, which names voices, and nobody: it holds a salted hash, by which a name can be checked against it.
 
 Others who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
@@ -17,7 +17,6 @@ name. Their files stay, and are listed. So are files that still hold the name: c
 import hashlib
 import json
 import secrets
-import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from storage.erase import (
     Traces,
     erase_cache,
     erase_copies,
+    erase_evaluations,
+    erase_folder,
     erase_inbox,
     erase_trainings,
     mentions,
@@ -137,7 +138,8 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
         erase_cache(store, traces)
         erase_copies(store, traces)
         erase_trainings(store, receipt.versions)
-        shutil.rmtree(store.reports, ignore_errors=True)
+        erase_evaluations(store, receipt.versions)
+        erase_folder(store.reports)
         if inbox is not None:
             for file in erase_inbox(inbox, traces):
                 receipt = replace(receipt, inbox=(*receipt.inbox, file))
@@ -217,7 +219,7 @@ def _erase_table(store: Store, table: str, speaker: str) -> None:
     if tables.head(store, table) >= 0:
         tables.commit(store, table, [f for f in tables.active(store, table).values() if f.speaker != speaker])
         deltalog.erase(root, lambda action: _owner(action) == speaker or action["path"].startswith(f"{folder}/"))
-    shutil.rmtree(root / folder, ignore_errors=True)
+    erase_folder(root / folder)
 
 
 def _owner(action: dict[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from flows import evaluation_plan as plans
 from flows.ballot import Ballot, Pair, pair_of
+from flows.evaluation_keeping import kept
 from flows.evaluation_plan import EvaluateOptions
 from model.judging.preference import Preference, preference
 from storage import votes
@@ -55,20 +56,22 @@ def prepare(options: EvaluateOptions, told: Callable[[str], None]) -> Ballot:
 
     Raises:
         ConfigError: not two entries, or no sentence that both can say; else as `evaluation_plan.make_plan`.
+        StoreError: somebody of the test set was forgotten meanwhile.
     """
     plan = plans.make_plan(options)
     if len(plan.entries) != 2:
         raise ConfigError(f"--a and --b name {len(plan.entries)} entry: two are compared")
     sentences = plans.testset_of(plan)
     said = []
-    for entry in plan.entries:
-        told(f"{entry.name} says {len(sentences.sentences)} sentences")
-        said.append(plans.speak(plan, entry, sentences))
     pairs: list[Pair] = []
-    for sentence in sentences.sentences:
-        first, second = (speech.wave(sentence.id) for speech in said)
-        if first is not None and second is not None:
-            pairs.append(pair_of(sentence.id, sentence.text, sentence.language, first, second))
+    with kept(plan, sentences):
+        for entry in plan.entries:
+            told(f"{entry.name} says {len(sentences.sentences)} sentences")
+            said.append(plans.speak(plan, entry, sentences))
+        for sentence in sentences.sentences:
+            first, second = (speech.wave(sentence.id) for speech in said)
+            if first is not None and second is not None:
+                pairs.append(pair_of(sentence.id, sentence.text, sentence.language, first, second))
     one, other = plan.entries
     return Ballot(
         pairs,

@@ -31,9 +31,7 @@ def evaluate(
     text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
     speaker_encoder: Annotated[
         str,
-        typer.Option(
-            help="Knows voices: an x-vector network, hub id or folder; light: that of the newest light voice."
-        ),
+        typer.Option(help="Knows voices: an x-vector network, hub id or folder; light: that of a light voice."),
     ] = "light",
     recogniser: Annotated[
         str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")

@@ -101,8 +101,9 @@ def promote_voice(
     sentences: Annotated[int, typer.Option(min=1, max=500, help="Of the test set, at most.")] = 20,
     text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
     speaker_encoder: Annotated[
-        str, typer.Option(help="Knows voices: hub id or folder of an x-vector network of transformers.")
-    ] = "",
+        str,
+        typer.Option(help="Knows voices: an x-vector network, hub id or folder; light: that of a light voice."),
+    ] = "light",
     recogniser: Annotated[
         str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")
     ] = "corpus",

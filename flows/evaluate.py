@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import comparison, dashboard, evaluation_page
 from flows import evaluation_plan as plans
 from flows import evaluation_scores as scoring
+from flows.evaluation_keeping import kept
 from flows.evaluation_plan import EvaluateOptions, Plan
 from model.judging.judge import Judge
 from model.judging.scores import METRICS, Scores
@@ -70,6 +71,15 @@ def evaluate(options: EvaluateOptions) -> Evaluated:
     plan = plans.make_plan(options)
     announce(plan)
     sentences = choose(plan)
+    with kept(plan, sentences):
+        result = heard(plan, sentences)
+    result.run, result.wall_s = dashboard.run_address(), round(time.perf_counter() - began, 2)
+    show(result)
+    return result
+
+
+def heard(plan: Plan, sentences: TestSet) -> Evaluated:
+    """Speech, figures and the page."""
     judge = scoring.judge_of(plan, sentences)
     found: dict[str, Scores] = {}
     said: dict[str, Speech] = {}
@@ -80,8 +90,6 @@ def evaluate(options: EvaluateOptions) -> Evaluated:
         result.entries.append(account(found[name], role, path))
     result.differences = [asdict(each) for each in comparison.differences(list(found.values()))]
     result.report = str(evaluation_page.write(plan, judge, found, said))
-    result.run, result.wall_s = dashboard.run_address(), round(time.perf_counter() - began, 2)
-    show(result)
     return result
 
 

@@ -1,5 +1,6 @@
 """From what an entry said to its `Scores`: figures, sizes, the comparison with its teacher, and who judged."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from model.judging.judges import LIGHT, Judges, JudgeSettings, judges
 from model.judging.scores import METRICS, Scores
 from model.judging.speech import Speech, threads_of
 from model.judging.testset import TestSet
-from storage import voices
+from storage import stages, voices
 from storage.store import Store, read_json, write_atomic
 from storage.voices import Entry
 
@@ -20,18 +21,25 @@ TEACHER = ("token_agreement", "log_mel_distance")
 
 def judges_of(plan: Plan) -> Judges:
     """Those of the options; raises as `model.judging.judges.judges`."""
-    return judges(settings_of(plan.store, plan.options.judges), plan.corpus.version.config)
+    return judges(settings_of(plan.store, plan.options.judges, plan.entries), plan.corpus.version.config)
 
 
-def settings_of(store: Store, settings: JudgeSettings) -> JudgeSettings:
-    """With the file of the newest light voice of the store where that is to know voices, if there is one."""
+def settings_of(store: Store, settings: JudgeSettings, judged: Collection[Entry] = ()) -> JudgeSettings:
+    """With the file of a light voice of the store where that is to know voices, if there is one that is not retired:
+    the newest of those that are not `judged` themselves, else the newest."""
     if settings.speaker_encoder != LIGHT:
         return settings
-    found = [entry for name in voices.names(store) for entry in voices.entries(store, name) if entry.card.kind == LIGHT]
+    found = [entry for name in voices.names(store) for entry in _living(store, name) if entry.card.kind == LIGHT]
     if not found:
         return settings
-    newest = max(found, key=lambda entry: (entry.card.created, entry.name))
-    return settings.model_copy(update={"speaker_encoder": str(newest.path(LIGHT))})
+    heard = {entry.name for entry in judged}
+    best = max(found, key=lambda entry: (entry.name not in heard, entry.card.created, entry.name))
+    return settings.model_copy(update={"speaker_encoder": str(best.path(LIGHT))})
+
+
+def _living(store: Store, voice: str) -> list[Entry]:
+    retired = stages.standing(store.models / voice).retired
+    return [entry for entry in voices.entries(store, voice) if entry.number not in retired]
 
 
 def judge_of(plan: Plan, sentences: TestSet) -> Judge:
@@ -98,7 +106,7 @@ def scores(plan: Plan, entry: Entry, judge: Judge, speech: Speech, teacher: Figu
 
 def notes(plan: Plan, judge: Judge) -> list[str]:
     """What a reader of the figures has to know."""
-    name = settings_of(plan.store, plan.options.judges).speaker_encoder
+    name = settings_of(plan.store, plan.options.judges, plan.entries).speaker_encoder
     own = [entry.name for entry in plan.entries if Path(name) in entry.weights.values()]
     flattered = [f"{each} is judged by its own speaker encoder, which flatters its similarity" for each in own]
     return [*judge.testset.notes, *plan.notes, *flattered]

@@ -14,6 +14,8 @@ from storage.tables import folder_of
 from storage.units import Seconds
 
 CARD = "card.json"
+GRAPHS = "graphs"
+"""Folder of a voice with the graphs that were made of its entries, `graphs/0001/...`; a cache."""
 Kind = Literal["trained", "student", "compressed", "light"]
 """Lane of an entry, in which it can be champion: trained, distilled from a trained one, compressed from any, or the
 light system. Whoever names no lane gets the first of these that has a champion."""

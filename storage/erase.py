@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from storage.artifacts import audio_path
+from storage.errors import StoreError
 from storage.keys import file_digest
 from storage.store import Store, write_atomic
 from storage.tables import folder_of
+from storage.voices import EVALUATIONS
 
 PHONES = "phones"
 """Folder of the stage cache with the phones that training reads: a folder for each speaker, nothing of anybody else."""
@@ -41,9 +43,31 @@ def phones_folder(store: Store, speaker: str) -> Path:
     return store.stages / PHONES / folder_of(speaker)
 
 
+def erase_folder(path: Path) -> None:
+    """A folder with all that is in it, at once out of reach of whoever writes there. May be repeated after a kill, and
+    by several at once.
+
+    Raises:
+        StoreError: something of it is left.
+    """
+    gone = path.with_name(f".gone-{path.name}")
+    while gone.exists() or path.exists():
+        try:
+            if not gone.exists():  # else a kill left it
+                path.rename(gone)
+            shutil.rmtree(gone)
+        except FileNotFoundError:  # somebody else erases it too
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be erased, and some of it is left ({gone.name}): {error}. Mend that and run the same "
+                "command again, or delete both by hand"
+            ) from error
+
+
 def erase_cache(store: Store, traces: Traces) -> None:
     """Stage outputs that hold an upload of the speaker, and whatever a killed worker left behind."""
-    shutil.rmtree(phones_folder(store, traces.speaker), ignore_errors=True)
+    erase_folder(phones_folder(store, traces.speaker))
     for path in sorted(store.stages.rglob("*")):
         if path.name.endswith(".tmp"):
             path.unlink()
@@ -69,6 +93,18 @@ def erase_copies(store: Store, traces: Traces) -> None:
         for path in sorted(top.rglob("*")) if top.is_dir() and top not in others else ():
             if path.is_file() and _is_copy(path, traces):
                 path.unlink()
+
+
+def erase_evaluations(store: Store, versions: Iterable[int]) -> None:
+    """Evaluations of entries on test sets of these corpus versions, and those that do not say on which: they hold ids
+    of utterances, and what was said of them."""
+    gone = set(versions)
+    for path in sorted(store.models.glob(f"*/*/{EVALUATIONS}/*")):
+        raw = read_loose(path)
+        lineage = raw.get("lineage") if isinstance(raw, dict) else None
+        number = lineage.get("corpus_version") if isinstance(lineage, dict) else None
+        if number is None or number in gone:
+            path.unlink(missing_ok=True)
 
 
 def erase_trainings(store: Store, versions: Iterable[int]) -> None:

@@ -5,8 +5,8 @@
 3. Tables: a commit takes the files out of the head, the log forgets that they ever were (old versions then read
    without the speaker), and the folders are deleted.
 4. The stage cache of every batch with an upload of theirs, in whatever recipe; the memory of the scan; all reports,
-   which are made again; quarantined and fetched copies; the working folders of trainings, whose samples can be heard;
-   on request the files in the inbox.
+   which are made again; evaluations on what held the speaker; quarantined and fetched copies; the working folders of
+   trainings, whose samples can be heard; on request the files in the inbox.
 5. The receipt, which names voices, and nobody: it holds a salted hash, by which a name can be checked against it.
 
 Others who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
@@ -17,7 +17,6 @@ name. Their files stay, and are listed. So are files that still hold the name: c
 import hashlib
 import json
 import secrets
-import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from storage.erase import (
     Traces,
     erase_cache,
     erase_copies,
+    erase_evaluations,
+    erase_folder,
     erase_inbox,
     erase_trainings,
     mentions,
@@ -88,8 +89,14 @@ def forgotten(store: Store) -> frozenset[int]:
 
     They read without those, so two trainings on one of them would not see the same: nothing trains on them again.
     """
-    marks = (_receipt(read_json(path)["receipt"]) for path in store.root.glob("forgetting-*.json"))
-    return frozenset(number for receipt in (*receipts(store), *marks) for number in receipt.versions)
+    return frozenset(number for receipt in _begun(store) for number in receipt.versions)
+
+
+def _begun(store: Store) -> list[Receipt]:
+    """Those of all forgettings, also of the one that goes on now. The marks are read first: a mark goes after its
+    receipt is there, so what ends meanwhile is found as either."""
+    marks = [raw for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
+    return [*(_receipt(raw["receipt"]) for raw in marks), *receipts(store)]
 
 
 def retire_learned(store: Store, model: str, *, when: str) -> bool:
@@ -97,8 +104,7 @@ def retire_learned(store: Store, model: str, *, when: str) -> bool:
 
     To be called by whoever has just written it: its training may have begun before. Whether it was retired now.
     """
-    marks = (_receipt(read_json(path)["receipt"]) for path in store.root.glob("forgetting-*.json"))
-    for receipt in (*receipts(store), *marks):
+    for receipt in _begun(store):
         if model in learned_.learned(store, receipt.versions, receipt.matches):
             return bool(learned_.retire(store, [model], when=when))
     return False
@@ -123,6 +129,8 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
             )
         receipt = receipt or _draft(store, traces, created)
         _note(mark, traces, receipt)
+        receipt = _collected(store, receipt, speaker)  # whoever adds a model from here on sees the mark
+        _note(mark, traces, receipt)
         learned_.retire(store, receipt.models, when=created)
         tombstones.bury(store, traces.content, traces.pcm)
         for table in tables.names(store):
@@ -130,7 +138,8 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
         erase_cache(store, traces)
         erase_copies(store, traces)
         erase_trainings(store, receipt.versions)
-        shutil.rmtree(store.reports, ignore_errors=True)
+        erase_evaluations(store, receipt.versions)
+        erase_folder(store.reports)
         if inbox is not None:
             for file in erase_inbox(inbox, traces):
                 receipt = replace(receipt, inbox=(*receipt.inbox, file))
@@ -165,9 +174,8 @@ def gather(store: Store, speaker: str) -> Traces:
 
 
 def _draft(store: Store, traces: Traces, created: str) -> Receipt:
-    """The receipt, as far as it is known before anything is gone."""
+    """The receipt, as far as it is known before anything is gone; the models are not."""
     files, used, salt = _shards(store, traces.speaker), _used_by(store, traces.speaker), secrets.token_hex(16)
-    models = learned_.learned(store, used, traces.speaker.__eq__)
     head = {table: tables.active(store, table).values() for table in tables.names(store)}
     return Receipt(
         created,
@@ -178,8 +186,18 @@ def _draft(store: Store, traces: Traces, created: str) -> Receipt:
         len(files),
         sum(path.stat().st_size for path in files),
         used,
-        tuple(models),
-        tuple(learned_.to_retrain(store, models, traces.speaker.__eq__)),
+        (),
+    )
+
+
+def _collected(store: Store, receipt: Receipt, speaker: str) -> Receipt:
+    """With the models that learned from the speaker, beside those that are known from before a kill."""
+    models = learned_.learned(store, receipt.versions, speaker.__eq__)
+    retrain = learned_.to_retrain(store, models, speaker.__eq__)
+    return replace(
+        receipt,
+        models=tuple(sorted({*receipt.models, *models})),
+        retrain=tuple(sorted({*receipt.retrain, *retrain})),
     )
 
 
@@ -201,7 +219,7 @@ def _erase_table(store: Store, table: str, speaker: str) -> None:
     if tables.head(store, table) >= 0:
         tables.commit(store, table, [f for f in tables.active(store, table).values() if f.speaker != speaker])
         deltalog.erase(root, lambda action: _owner(action) == speaker or action["path"].startswith(f"{folder}/"))
-    shutil.rmtree(root / folder, ignore_errors=True)
+    erase_folder(root / folder)
 
 
 def _owner(action: dict[str, Any]) -> str | None:

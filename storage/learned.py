@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from storage import stages
-from storage.cards import CARD
-from storage.erase import read_loose
+from storage.cards import CARD, GRAPHS
+from storage.erase import erase_folder, read_loose
 from storage.store import Store
 
 WHY = "somebody that it had learned from was forgotten"
@@ -26,15 +26,20 @@ def learned(store: Store, versions: Collection[int], theirs: Callable[[str], boo
 
 
 def retire(store: Store, models: Iterable[str], *, when: str) -> list[str]:
-    """Retire those of the models that are entries of voices and stand yet; their names."""
+    """Retire those of the models that are entries of voices and stand yet, and delete the graphs that were made of
+    them; the names of those that are retired now."""
     done = []
     for name in models:
         folder = store.models / name
         raw = read_loose(folder / CARD) if folder.name.isdigit() and (folder / CARD).is_file() else None
-        if isinstance(raw, dict) and stages.retire(
-            folder.parent, int(folder.name), str(raw.get("kind", "trained")), who="forget", when=when, why=WHY
-        ):
+        if not isinstance(raw, dict):
+            continue
+        kind = str(raw.get("kind", "trained"))
+        if stages.retire(folder.parent, int(folder.name), kind, who="forget", when=when, why=WHY):
             done.append(name)
+        for graphs in (folder.parent / GRAPHS).glob("[!.]*"):
+            if graphs.name == folder.name or not graphs.name.isdigit():  # else of a program that did not tell whose
+                erase_folder(graphs)
     return done
 
 

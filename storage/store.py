@@ -140,4 +140,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def read_json(path: Path, default: Any = None) -> Any:
     """The JSON in `path`, or `default` where there is no file."""
-    return json.loads(path.read_text()) if path.exists() else default
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):  # asked for only once: it may go meanwhile
+        return default

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from storage import stages
-from storage.cards import CARD, KINDS, Card, Entry, File, Kind, Training, check_name, finite, name_of, read
+from storage.cards import CARD, GRAPHS, KINDS, Card, Entry, File, Kind, Training, check_name, finite, name_of, read
 from storage.errors import ConfigError, Retired, StoreError
 from storage.keys import digest, file_digest
 from storage.store import Store, abandoned, write_atomic
@@ -33,6 +33,7 @@ __all__ = [
     "check",
     "check_name",
     "check_usable",
+    "drop_scores",
     "entries",
     "find",
     "finite",
@@ -163,16 +164,18 @@ def find(store: Store, voice: str, kind: str = "", number: int = 0, allow_retire
 
 
 def check_usable(path: Path | str, *, allow_retired: bool = False) -> None:
-    """Refuse a file or folder that belongs to a retired entry of whatever store.
+    """Refuse a file or folder that belongs to a retired entry of whatever store: of the entry, or of its graphs.
 
     Raises:
         Retired: it does, and that is not allowed.
     """
     for folder in (Path(path).resolve(), *Path(path).resolve().parents):
-        if (folder / CARD).is_file() and folder.name.isdigit():
-            now = stages.standing(folder.parent)
+        graphs = folder.parent.name == GRAPHS
+        if folder.name.isdigit() and (graphs or (folder / CARD).is_file()):
+            voice = folder.parent.parent if graphs else folder.parent
+            now = stages.standing(voice)
             if int(folder.name) in now.retired and not allow_retired:
-                raise _retired(folder.parent, int(folder.name), now)
+                raise _retired(voice, int(folder.name), now)
 
 
 def _retired(voice: Path, number: int, now: stages.Standing) -> Retired:
@@ -200,6 +203,12 @@ def add_scores(entry: Entry, scores: Mapping[str, Any]) -> Path:
     if not path.exists():
         write_atomic(path, json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False).encode())
     return path
+
+
+def drop_scores(entry: Entry, testset: str) -> None:
+    """Delete the evaluations of an entry on a test set (sha256)."""
+    for path in (entry.folder / EVALUATIONS).glob(f"{testset[:12]}-*.json"):
+        path.unlink(missing_ok=True)
 
 
 def scores(entry: Entry, testset: str = "") -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from model.s2.synthesizer import Synthesizer
 from model.s2.weight_norm import fold
 from model.speaking.loading import MFCC, SETTING, s2_with_content
 from model.text.bert import BertFeatures
-from storage.cards import CARD
+from storage.cards import CARD, GRAPHS
 from storage.errors import CheckpointError, ConfigError
 from storage.keys import digest, file_digest, folder_digest
 from storage.store import abandoned
@@ -161,13 +161,13 @@ def cached_export(
 
 
 def home_of(weights: Weights) -> Path:
-    """Where graphs of weights are kept. Those of an entry of a store stay in the store, beside its voice, so that what
-    becomes of the voice becomes of them; else the cache of this user, `$XDG_CACHE_HOME/voicemill/onnx`. Either may be
-    removed at any time."""
+    """Where graphs of weights are kept. Those of an entry of a store stay in the store, beside its voice and under its
+    number, so that what becomes of the entry becomes of them; else the cache of this user,
+    `$XDG_CACHE_HOME/voicemill/onnx`. Either may be removed at any time."""
     for path in weights.values():
         entry = Path(path).absolute().parent
-        if (entry / CARD).is_file() and os.access(entry.parent, os.W_OK):
-            return entry.parent / "graphs"
+        if (entry / CARD).is_file() and entry.name.isdigit() and os.access(entry.parent, os.W_OK):
+            return entry.parent / GRAPHS / entry.name
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "voicemill" / "onnx"
 
 

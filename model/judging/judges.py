@@ -27,7 +27,8 @@ class JudgeSettings(Settings):
 
     speaker_encoder: str = "light"
     """Knows voices: hub id or folder of an x-vector network (microsoft/wavlm-base-plus-sv), or the file of a light
-    voice; "light": that of the newest light voice of the store, if there is one."""
+    voice; "light": that of the newest light voice of the store that stands, if there is one: one that is not judged
+    itself, where there is such."""
     recogniser: str = OWN
     """faster-whisper model, hub id or folder; "corpus": the one that the corpus was transcribed with, if it was."""
     opinion: str = ""

@@ -106,7 +106,9 @@ def lines_of(text: str, options: SpeakOptions, bert: BertFeatures | None = None)
     lines = [line_of(piece, language, bert) for piece in cut(text, options.cutting) if piece.strip()]
     lines = [line for line in lines if any(phone not in ENDS for phone in line.found.phones)]
     if not lines:
-        raise ConfigError(f"nothing to say: {text[:60]!r} holds no word that can be read in {language}")
+        raise ConfigError(  # without the text, which may be a speaker's own: what is said of it is kept
+            f"nothing to say: the text, {len(text)} characters, holds no word that can be read in {language}"
+        )
     return lines
 
 

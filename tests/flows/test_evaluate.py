@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from flows.evaluation_plan import EvaluateOptions, make_plan
 from model.judging.scores import METRICS, Scores
 from storage import stages, voices
 from storage.errors import StoreError
+from storage.forget import forget
 from storage.store import Store
 
 pytestmark = pytest.mark.slow
@@ -144,9 +147,30 @@ DECODED = """
 """How many sounds the browser can decode."""
 
 
+def test_forgetting_somebody_while_they_are_judged_leaves_nothing(cli: Any, first: Standing, tmp_path: Path) -> None:
+    store = Store.open(first.copied(tmp_path).store)
+    for prefix in ("tiny.model.", "other.model."):
+        add_entry(store, tmp_path, "ann", prefix)
+    with cli.start(*words(store)[:3], "--number", 2, "--number", 1, "--text", "Another sentence.") as process:
+        end = time.monotonic() + 600
+        while not list(store.reports.glob("speech/*/*")):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)  # a forgetting that takes longer than the rest would erase it all itself
+        forget(store, "ann", created="2026-01-01T00:00:00+00:00")
+        process.send_signal(signal.SIGCONT)
+        err = process.communicate(timeout=600)[1]
+    assert process.returncode != 0
+    assert "was forgotten meanwhile" in err
+    assert not [path for path in store.reports.rglob("*") if path.is_file()]
+    assert not list(store.models.glob("*/*/evaluations/*"))
+
+
 def test_forgetting_the_speaker_erases_what_was_said(cli: Any, store: Store, tmp_path: Path, evaluated: Any) -> None:
     copy = shutil.copytree(store.root, tmp_path / "store")
     assert list((copy / "reports" / "speech").rglob("*.flac"))
     cli("forget", "--speaker", "ann", "--store", copy, "--yes", "--json")
     assert not list(copy.rglob("*.flac"))
     assert not (copy / "reports").exists()
+    assert not list(copy.glob("models/*/*/evaluations/*"))

@@ -1,5 +1,6 @@
 """Evaluations without Prefect: whom they hear, where speech is kept, what is compared, a page that nothing breaks."""
 
+import inspect
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,10 @@ from entries import add_entry
 
 from flows import evaluation_page, evaluation_scores
 from flows import evaluation_plan as plans
+from flows.cli_judge import evaluate
+from flows.cli_voices import promote_voice
 from flows.comparison import differences
+from flows.evaluation_keeping import kept
 from flows.evaluation_plan import EvaluateOptions, Plan, make_plan, speech_folder
 from flows.held_back import GONE
 from model.judging.judge import Judge
@@ -22,8 +26,9 @@ from model.judging.testset import TestSetSettings
 from model.pitch_autocorrelation import Autocorrelation
 from model.training.run import RunSpec
 from model.training.settings import DataSettings, Phase, TrainingSettings
-from storage import stages, voices
-from storage.errors import ConfigError, Retired
+from storage import erase, stages, voices
+from storage.errors import ConfigError, Retired, StoreError
+from storage.forget import forget
 from storage.notice import write_speech
 from storage.store import Store
 from storage.units import RATE
@@ -145,6 +150,63 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
         made.append(voices.add(copy, light, {"light": tmp_path / "light"}))
     assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[0].path("light"))
     assert evaluation_scores.settings_of(copy, named) == named
+    by = [
+        evaluation_scores.settings_of(copy, settings, judged).speaker_encoder for judged in (made[:1], made[1:], made)
+    ]
+    assert by == [str(made[n].path("light")) for n in (1, 0, 0)]  # itself only where there is no other
+    who = {"who": "forget", "when": "2026", "why": "somebody was forgotten"}
+    stages.retire(made[0].folder.parent, 1, "light", **who)
+    assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[1].path("light"))
+    stages.retire(made[1].folder.parent, 1, "light", **who)
+    assert evaluation_scores.settings_of(copy, settings) == settings
+
+
+def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
+    """The command, the deployment and `voicemill evaluate` have the same defaults."""
+    wanted = JudgeSettings().speaker_encoder
+    for command in (promote_voice, evaluate):
+        assert inspect.signature(command).parameters["speaker_encoder"].default == wanted
+
+
+@pytest.mark.parametrize("forgotten", ["bob", "", "as a kill left it", "and it failed"])
+def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    plan = plan_of(copy, 2, 1)
+    sentences = plans.testset_of(plan)
+
+    def write() -> None:
+        if forgotten == "as a kill left it":
+            monkeypatch.setattr(erase, "file_digest", killed)
+            with pytest.raises(KeyboardInterrupt):
+                forget(copy, "bob", created=f.WHEN)
+        elif forgotten:
+            forget(copy, "bob", created=f.WHEN)
+        evaluation_page.path_of(plan, sentences.sha256).parent.mkdir(exist_ok=True)
+        evaluation_page.path_of(plan, sentences.sha256).write_text("what bob said")
+        for entry in plan.entries:
+            folder = speech_folder(plan, entry, sentences)
+            folder.mkdir(parents=True)
+            (folder / "sentence.flac").write_bytes(b"sound")
+            voices.add_scores(entry, Scores(sentences.sha256, entry.name, {}, {}).as_json())
+        if forgotten == "and it failed":
+            raise KeyboardInterrupt
+
+    def killed(path: Path) -> str:
+        raise KeyboardInterrupt
+
+    if forgotten:
+        with (
+            pytest.raises(StoreError, match=r"somebody of corpus version 1 .* was forgotten meanwhile"),
+            kept(plan, sentences),
+        ):
+            write()
+    else:
+        with kept(plan, sentences):
+            write()
+    assert len(list(copy.reports.rglob("*.*"))) == (0 if forgotten else 3)
+    assert [len(voices.scores(entry)) for entry in plan.entries] == ([0, 0] if forgotten else [1, 1])
 
 
 def test_differences_by_hand() -> None:

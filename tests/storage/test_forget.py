@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage import erase, stages, tombstones, versions
+from storage import erase, stages, tables, tombstones, versions
 from storage import forget as forget_
 from storage.errors import StoreBusy, StoreError
 from storage.forget import forget, gather, receipts
@@ -54,6 +54,10 @@ def fill(root: Path) -> Store:
     write_atomic(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
     write_atomic(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
     write_atomic(store.models / "zoe" / "0002" / "card.json", json.dumps({"corpus_version": 2}).encode())
+    for number in (0, 1, 2, 3):
+        lineage = {"corpus_version": number, "notes": [WHO] * (number != 1)} if number else [WHO]
+        told = {"lineage": lineage, "missing": {"mos": TEXT if number != 1 else "nobody"}}
+        write_atomic(store.models / "zoe" / "0002" / "evaluations" / f"{number}.json", json.dumps(told).encode())
     for number in (1, 2, 3):
         run = store.training / f"voice-v{number}"
         write_atomic(run / "run.json", json.dumps({"version": number, "speakers": [WHO] * (number > 1)}).encode())
@@ -138,6 +142,7 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert receipt.retrain == ("zoe/trained",)
     assert stages.standing(store.models / "zoe").of(2) == "retired"
     assert [path.name for path in store.training.iterdir()] == ["voice-v1"]
+    assert [path.name for path in (store.models / "zoe" / "0002" / "evaluations").iterdir()] == ["1.json"]
     assert receipt.rows["utterances"] == 4
     assert receipt.mentions == ()
     assert receipts(store) == [receipt]
@@ -150,6 +155,31 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert (store.stages / "batches" / f"3-{BATCHES[2].id}.json").exists()  # cid's batch keeps its number
     with pytest.raises(StoreError, match="nothing is known"):
         forget(store, WHO, created=f.WHEN)
+
+
+@pytest.mark.parametrize("where", ["reports", "tables"])
+def test_what_cannot_be_erased_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """The forgetting stays begun, and the same again completes it."""
+    store = fill(tmp_path / "store")
+    before = {number: others(store, number) for number in (1, 2, 3)}
+    folder = store.reports if where == "reports" else store.tables / "utterances" / tables.folder_of(WHO)
+    rmtree = shutil.rmtree
+
+    def refused(path: Path, ignore_errors: bool = False) -> None:
+        if folder.name in Path(path).name and Path(path).parent == folder.parent:
+            if not ignore_errors:
+                raise PermissionError(13, "Permission denied", str(path))
+        else:
+            rmtree(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with pytest.raises(StoreError, match=r"cannot be erased, and some of it is left.*Permission denied"):
+        forget(store, WHO, created=f.WHEN)
+    assert forget_.pending(store) == [WHO]
+    monkeypatch.undo()
+    forget(store, WHO, created="later")
+    check_forgotten(store, before)
+    assert not list(store.root.rglob(".gone-*"))
 
 
 def test_the_next_version_goes_on_without(tmp_path: Path) -> None:

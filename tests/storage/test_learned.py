@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import factories as f
 import pytest
@@ -116,6 +117,37 @@ def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store
     with pytest.raises(Retired, match="was forgotten"):
         voices.find(store, "zoe")
     assert voices.find(store, "zoe", allow_retired=True) == zoe
+
+
+def test_what_is_added_while_forgetting_begins_is_retired(
+    store: Store, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its training ends after the others were looked for and before the mark is there to be seen."""
+    early, note, late = add("base", 2), forget_._note, []
+
+    def noted(*args: Any) -> None:
+        if not late:
+            late.append(add("base", 2))
+            assert not forget_.retire_learned(store, late[0].name, when=f.WHEN)
+        note(*args)
+
+    monkeypatch.setattr(forget_, "_note", noted)
+    receipt = forget(store, WHO, created=f.WHEN)
+    assert receipt.models == (early.name, late[0].name)
+    assert receipt.retrain == ("base/trained",)
+    assert stages.standing(early.folder.parent).retired == {early.number, late[0].number}
+
+
+def test_graphs_go_with_the_entry_that_they_were_made_of(store: Store, add: Add) -> None:
+    first, base = add("base", 1), add("base", 2)
+    graphs = base.folder.parent / "graphs"
+    stages.retire(base.folder.parent, base.number, "trained", who="eve", when=f.WHEN, why="before")
+    for name in (first.folder.name, base.folder.name):
+        write_atomic(graphs / name / "0a1b" / "s1.onnx", b"graph")
+    write_atomic(graphs / ("ab" * 12) / "s1.onnx", b"of nobody knows whom")
+    forget(store, WHO, created=f.WHEN)
+    assert [path.name for path in graphs.iterdir()] == [first.folder.name]
+    assert (graphs / first.folder.name / "0a1b" / "s1.onnx").read_bytes() == b"graph"
 
 
 def test_what_was_being_trained_meanwhile_is_born_retired(store: Store, add: Add) -> None:

@@ -206,11 +206,13 @@ def test_a_retired_one_loads_only_where_that_is_allowed(store: Store, files: dic
     stages.retire(store.models / "ann", 2, "trained", **WHO)
     assert voices.find(store, "ann") == voices.latest(store, "ann", "trained") == one
     assert voices.latest(store, "ann", "student") is None
-    for path in (two.path("s2"), two.folder, two.path("s2_adapter") / "adapter_config.json"):
+    graphs = two.folder.parent / "graphs"
+    for path in (two.path("s2"), two.folder, two.path("s2_adapter") / "adapter_config.json", graphs / "0002" / "ab"):
         with pytest.raises(Retired, match=r"entry 2 of ann was retired on 2026-02-01.* \(heard it\).*--allow-retired"):
             voices.check_usable(path)
         voices.check_usable(path, allow_retired=True)
     voices.check_usable(one.path("s2"))
+    voices.check_usable(graphs / "0001" / "ab" / "manifest.json")
     voices.check_usable(files["s2"])
     with pytest.raises(Retired):
         voices.find(store, "ann", number=2)

@@ -133,7 +133,7 @@ def test_graphs_of_an_entry_stay_with_its_voice(weights: dict[str, Path], tmp_pa
     entry.mkdir(parents=True)
     (entry / "card.json").write_text("{}")
     there = {stem: Path(shutil.copy(path, entry / Path(path).name)) for stem, path in weights.items()}
-    assert home_of(there) == tmp_path / "anna" / "graphs"
+    assert home_of(there) == tmp_path / "anna" / "graphs" / "0001"
     assert home_of(weights) != home_of(there)
 
 

@@ -228,8 +228,10 @@ def _drain(output: IO[bytes], log: IO[bytes], limit: Seconds) -> None:
 
 
 def _environment(folder: Path, processes: int, gpus: Sequence[str]) -> dict[str, str]:
-    threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
-    told = {_MARK: str(folder.resolve()), "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    if (said := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # who shares the machine says how much of it we take
+        threads = min(threads, int(said) or 1)
+    told = {_MARK: str(folder.resolve()), "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     if gpus:
         told["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))

@@ -347,3 +347,10 @@ def test_how_many_processes_train() -> None:
     assert [devices.wanted(0, GPUS), devices.wanted(1, GPUS)] == [2, 1]
     with pytest.raises(ConfigError, match=r"loop\.devices = 3, and torch sees 2"):
         devices.wanted(3, GPUS)
+
+
+def test_a_training_takes_no_more_threads_than_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert launch._environment(tmp_path, 1, ())["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1000")
+    assert launch._environment(tmp_path, 1, ())["OMP_NUM_THREADS"] == str(len(os.sched_getaffinity(0)))

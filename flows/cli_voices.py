@@ -203,11 +203,12 @@ def rollback_voice(
     kind: KindOption = "trained",
     as_json: JsonOption = False,
 ) -> None:
-    """Make the champion before the present one champion again."""
+    """Make the champion before the present one champion again; name the champions made of the one taken back."""
     from flows.evaluation_plan import only_voice
     from storage import stages
     from storage import voices as registry
     from storage.errors import ConfigError
+    from storage.lineage import champions_of
     from storage.store import Store
 
     if kind not in registry.KINDS:
@@ -215,11 +216,30 @@ def rollback_voice(
     opened = Store.open(store)
     name = registry.check_name(voice or only_voice(opened))
     change = stages.rollback(opened.models / name, kind, **_by(reason))
+    back = next((entry for entry in registry.entries(opened, name) if entry.number == change.instead_of), None)
+    made = [(entry, _taking_back(store, entry)) for entry in (champions_of(opened, back) if back else [])]
     if as_json:
-        print(json.dumps(asdict(change) | {"voice": name}, ensure_ascii=False))
+        theirs = [{"entry": entry.name, "kind": entry.card.kind, "command": command} for entry, command in made]
+        print(json.dumps(asdict(change) | {"voice": name, "made_of_it": theirs}, ensure_ascii=False))
+        return
+    before = f" instead of {change.instead_of}" if change.instead_of else ""
+    print(f"entry {change.number} of {name} is champion ({kind}) again{before}")
+    for entry, command in made:
+        of = f"{name}/{change.instead_of:04d}"
+        print(f"{entry.name} ({entry.card.kind}) was made of {of} and still speaks; `{command}` takes it back")
+
+
+def _taking_back(store: str, entry: "Entry") -> str:
+    """The command that takes a champion out of its lane: back to the one before, or out of use where there is none."""
+    from storage import stages
+
+    kind = entry.card.kind
+    words = ["--store", store, "--voice", entry.card.voice]
+    if stages.standing(entry.folder.parent).before(kind):
+        words = ["rollback", *words, "--kind", kind]
     else:
-        before = f" instead of {change.instead_of}" if change.instead_of else ""
-        print(f"entry {change.number} of {name} is champion ({kind}) again{before}")
+        words = ["retire", *words, "--number", str(entry.number)]
+    return f"voicemill voices {shlex.join(words)} --reason ..."
 
 
 def _by(reason: str) -> dict[str, str]:

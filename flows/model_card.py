@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from model.judging.scores import METRICS
 from storage import forget, stages, voices
 from storage.errors import StoreError
+from storage.lineage import ancestors
 from storage.store import Store
 from storage.versions import CorpusVersion
 from storage.voices import Card, Entry
@@ -74,18 +75,6 @@ def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     yield "config", f"`{card.config[:16]}`"
     yield "code", card.code
     yield "files", f"`{entry.digest[:16]}`"
-
-
-def ancestors(store: Store, entry: Entry) -> Iterator[Entry]:
-    """The entry that this one was made from, the one of that, ..., as far as they are there."""
-    seen = {entry.name}
-    while (parent := entry.card.parent) and parent not in seen:
-        seen.add(parent)
-        found = [each for each in voices.entries(store, parent.rpartition("/")[0]) if each.name == parent]
-        if not found:
-            return
-        (entry,) = found
-        yield entry
 
 
 def _trainings(card: Card) -> str:

@@ -163,6 +163,14 @@ def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) 
     assert "| followed by 2 | eve | why 2 |" in alone("voices", "show", *at, "--number", 1).out
     back = alone("voices", "rollback", *at, "--voice", "ann", "--reason", "2 mumbles", "--json").json
     assert (back["number"], back["instead_of"], back["why"], back["forced"]) == (1, 2, "2 mumbles", True)
+    assert back["made_of_it"] == []
+    stages.promote(store.models / "ann", 3, "student", instead_of=0, who="eve", when="2026-01-02", why="3")
+    forth = alone("voices", "rollback", *at, "--reason", "2 does not").out.splitlines()
+    assert forth[0] == "entry 2 of ann is champion (trained) again instead of 1"
+    command = f"voicemill voices retire --store {store.root} --voice ann --number 3 --reason ..."
+    assert forth[1:] == [f"ann/0003 (student) was made of ann/0001 and still speaks; `{command}` takes it back"]
+    named = alone("voices", "rollback", *at, "--reason", "it does", "--json").json
+    assert (named["number"], named["made_of_it"]) == (1, [])  # the student is not of 2, which was taken back now
     gone = alone("voices", "retire", *at, "--voice", "ann", "--number", 1, "--reason", "enough", "--json").json
     assert gone == {"entry": "ann/0001", "changed": True, "champion": 0}
     assert "no voice 'bob'; it has ann" in alone("voices", "show", *at, "--voice", "bob", status=2).err

@@ -136,12 +136,13 @@ def ab(
     as_json: JsonOption = False,
 ) -> None:
     """Serve a blind listening page for two entries until interrupted, and count the votes."""
-    from flows.evaluation_plan import EvaluateOptions, only_voice
+    from flows.evaluation_plan import EvaluateOptions
     from model.judging.testset import TestSetSettings
+    from storage import voices
     from storage.store import Store
 
     opened = Store.open(store)
-    name = voice or only_voice(opened)
+    name = voice or voices.only(opened)
     if not result:
         settings = checked(TestSetSettings, sentences=sentences, texts=tuple(text or ()))
         numbers = [a, b]

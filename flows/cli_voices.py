@@ -74,14 +74,13 @@ def show_voice(
     as_json: JsonOption = False,
 ) -> None:
     """Print the model card of an entry: lineage, figures, intended use, rights, files, history."""
-    from flows.evaluation_plan import only_voice
     from flows.model_card import model_card
     from storage import stages
     from storage import voices as registry
     from storage.store import Store
 
     opened = Store.open(store)
-    entry = registry.find(opened, voice or only_voice(opened), kind, number, allow_retired=True)
+    entry = registry.find(opened, voice or registry.only(opened), kind, number, allow_retired=True)
     if not as_json:
         print(model_card(opened, entry))
         return
@@ -204,7 +203,6 @@ def rollback_voice(
     as_json: JsonOption = False,
 ) -> None:
     """Make the champion before the present one champion again; name the champions made of the one taken back."""
-    from flows.evaluation_plan import only_voice
     from storage import stages
     from storage import voices as registry
     from storage.errors import ConfigError
@@ -214,7 +212,7 @@ def rollback_voice(
     if kind not in registry.KINDS:
         raise ConfigError(f"--kind {kind} is none of {', '.join(registry.KINDS)}")
     opened = Store.open(store)
-    name = registry.check_name(voice or only_voice(opened))
+    name = registry.check_name(voice or registry.only(opened))
     change = stages.rollback(opened.models / name, kind, **_by(reason))
     back = next((entry for entry in registry.entries(opened, name) if entry.number == change.instead_of), None)
     made = [(entry, _taking_back(store, entry)) for entry in (champions_of(opened, back) if back else [])]

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from flows.evaluation_plan import only_voice
 from flows.training_plan import code_version
 from model.export.draft import Precision
 from storage import voices
@@ -80,7 +79,7 @@ def make_plan(options: CompressOptions) -> Plan:
         ConfigError: no voice is named where there are several, or the entry holds nothing that can be compressed.
     """
     store = Store.open(options.store)
-    voice = options.voice or only_voice(store)
+    voice = options.voice or voices.only(store)
     entry = _entry(store, voice, options)
     if entry.card.kind not in MADE_OF:
         raise ConfigError(

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows import dashboard, events
 from flows.distill_plan import DistillOptions, Plan, make_plan
 from flows.retrain import train, training_rows
+from flows.training_plan import folder_of
 from storage import forget, voices
 from storage.units import Seconds
 from storage.voices import Entry, Kind, Training
@@ -73,7 +74,7 @@ def teach(plan: Plan, kind: Kind) -> tuple[Student, Entry]:
     trainings: list[Training] = []
     for phase, network in plan.trainings(kind):
         spec = plan.spec(phase, network, so_far)
-        trained, exports = train(spec, str(plan.folder(spec)))
+        trained, exports = train(spec, str(folder_of(plan.store, plan.voice, spec)))
         trainings.append(trained)
         so_far |= exports
     files = plan.files(kind, so_far)

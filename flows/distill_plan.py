@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from flows.training_plan import code_version, digest_of, stem_of
+from flows.training_plan import code_version, stem_of
 from model.training import settings as settings_
 from model.training.run import RunSpec
 from model.training.settings import LIGHT, Network, TrainingSettings
@@ -93,11 +93,6 @@ class Plan:
             teachers={} if network in LIGHT else self.teachers,
         )
 
-    def folder(self, spec: RunSpec) -> Path:
-        """Of one training: the same for all that is the same, so that a repeated or a killed one is found again."""
-        name = f"{self.voice}-v{spec.version}-{spec.network}-{spec.phase}-{digest_of(spec)[:12]}"
-        return self.store.training / name
-
     def files(self, kind: Kind, so_far: Mapping[str, str]) -> dict[str, Path]:
         """What goes into the entry. A student of s2 has no posterior encoder and is not trained on: the discriminators
         of its training are of no use to it."""
@@ -141,7 +136,7 @@ def make_plan(options: DistillOptions) -> Plan:
     """
     store = Store.open(options.store)
     settings = settings_.load(options.config)
-    voice = options.voice or only_voice(store)
+    voice = options.voice or voices.only(store)
     teacher = voices.find(store, voice, "trained", options.number, options.allow_retired)
     number = options.version or teacher.card.corpus_version
     if not options.version and number in forgotten(store):  # somebody else was: what came after is without them
@@ -158,15 +153,6 @@ def make_plan(options: DistillOptions) -> Plan:
     for kind in plan.kinds:
         _check(plan, kind, options.config)
     return plan
-
-
-def only_voice(store: Store) -> str:
-    """The voice of a store that has one. Raises ConfigError where it has several, or none."""
-    names = voices.names(store)
-    if len(names) != 1:
-        have = f"{len(names)}: {', '.join(names[:10])}" if names else "none yet"
-        raise ConfigError(f"name a voice by --voice: {store.root} has {have}")
-    return names[0]
 
 
 def _check(plan: Plan, kind: Kind, config: str) -> None:

@@ -18,7 +18,7 @@ from model.judging.testset import HeldBack, TestSet, TestSetSettings
 from model.speaking.opening import Speaking, open_voice
 from model.speaking.options import SpeakOptions
 from storage import stages, voices
-from storage.errors import ConfigError, StoreError
+from storage.errors import StoreError
 from storage.keys import digest, file_digest, folder_digest
 from storage.store import Store
 from storage.versions import CorpusVersion
@@ -81,22 +81,9 @@ def make_plan(options: EvaluateOptions) -> Plan:
         ConfigError: no voice is named where there are several.
     """
     store = Store.open(options.store)
-    entries = _entries(store, options, options.voice or only_voice(store))
+    entries = _entries(store, options, options.voice or voices.only(store))
     held, notes = held_back(store, entries)
     return Plan(options, store, CorpusVersion.open(store, options.version or None), entries, held, notes)
-
-
-def only_voice(store: Store) -> str:
-    """The voice of a store that has one.
-
-    Raises:
-        ConfigError: it has none, or several.
-    """
-    names = voices.names(store)
-    if len(names) != 1:
-        have = f"it has {', '.join(names)}: name one with --voice" if names else "`voicemill train` makes one"
-        raise ConfigError(f"{store.root} has {len(names)} voices, and none is named; {have}")
-    return names[0]
 
 
 def _entries(store: Store, options: EvaluateOptions, voice: str) -> tuple[Entry, ...]:

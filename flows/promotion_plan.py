@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from flows.evaluation_plan import EvaluateOptions, only_voice
+from flows.evaluation_plan import EvaluateOptions
 from model.judging.gate import GateSettings
 from model.judging.judges import JudgeSettings
 from model.judging.testset import TestSetSettings
@@ -80,7 +80,7 @@ def make_plan(options: PromoteOptions) -> Plan:
         ConfigError: a wrong setting, or no voice is named where there are several.
     """
     store = Store.open(options.store)
-    voice = options.voice or only_voice(store)
+    voice = options.voice or voices.only(store)
     gate = training.load(options.config).gate
     newest = voices.latest(store, voices.check_name(voice))
     number = options.number or (newest.number if newest else 0)

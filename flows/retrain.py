@@ -16,7 +16,7 @@ from prefect.states import Completed
 
 from flows import dashboard, events
 from flows.training_board import RunLog, TrainingBoard
-from flows.training_plan import Plan, RetrainOptions, code_version, make_plan
+from flows.training_plan import Plan, RetrainOptions, code_version, folder_of, make_plan
 from model.training import run
 from model.training.run import Result, RunSpec
 from storage import forget, voices
@@ -78,7 +78,7 @@ def retrain(options: RetrainOptions) -> Retrained:
     so_far, trainings = dict(plan.base), []
     for phase, network in plan.trainings():
         spec = plan.spec(phase, network, so_far)
-        trained, exports = train(spec, str(plan.folder(spec)))
+        trained, exports = train(spec, str(folder_of(plan.store, plan.voice, spec)))
         trainings.append(trained)
         so_far |= exports
     entry = voices.add(plan.store, card_of(plan, decision, trainings, so_far), files_of(plan, so_far))

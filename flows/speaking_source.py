@@ -65,14 +65,6 @@ def source_of(asked: Asked) -> Source:
     if not asked.store:
         raise ConfigError(f"--voice {asked.voice}: give --store, the folder of the store that it is in")
     store = Store.open(asked.store)
-    entry = voices.find(store, asked.voice or _only(store), asked.kind, asked.number, asked.allow_retired)
+    entry = voices.find(store, asked.voice or voices.only(store), asked.kind, asked.number, asked.allow_retired)
     weights = {stem: path for stem, path in entry.weights.items() if stem in files}
     return Source(weights, entry.card.content if "s2" in weights else "", entry.name)
-
-
-def _only(store: Store) -> str:
-    names = voices.names(store)
-    if len(names) != 1:
-        have = f"{len(names)}: {', '.join(names[:10])}" if names else "none yet: `voicemill train` makes one"
-        raise ConfigError(f"name a voice by --voice: {store.root} has {have}")
-    return names[0]

@@ -110,11 +110,6 @@ class Plan:
             so_far["s2"] if network == "s1" else "",
         )
 
-    def folder(self, spec: RunSpec) -> Path:
-        """Of one training: the same for all that is the same, so that a repeated or a killed one is found again."""
-        name = f"{self.voice}-v{spec.version}-{spec.network}-{spec.phase}-{digest_of(spec)[:12]}"
-        return self.store.training / name
-
 
 def make_plan(options: RetrainOptions) -> Plan:
     """Check everything that can be checked before anything is started.
@@ -165,6 +160,11 @@ def make_plan(options: RetrainOptions) -> Plan:
         plan.spec(phase, network, so_far)
         so_far[network] = "trained"
     return plan
+
+
+def folder_of(store: Store, voice: str, spec: RunSpec) -> Path:
+    """Of one training: the same for all that is the same, so that a repeated or a killed one is found again."""
+    return store.training / f"{voice}-v{spec.version}-{spec.network}-{spec.phase}-{digest_of(spec)[:12]}"
 
 
 def digest_of(spec: RunSpec) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "latest",
     "name_of",
     "names",
+    "only",
     "scores",
 ]
 
@@ -189,6 +190,19 @@ def _retired(voice: Path, number: int, now: stages.Standing) -> Retired:
 def names(store: Store) -> list[str]:
     """All voices with an entry."""
     return sorted({card.parents[1].name for card in store.models.glob(f"*/[0-9]*/{CARD}")})
+
+
+def only(store: Store) -> str:
+    """The voice of a store that has one.
+
+    Raises:
+        ConfigError: it has none, or several.
+    """
+    every = names(store)
+    if len(every) != 1:
+        have = f"{len(every)}: {', '.join(every[:10])}" if every else "none yet: `voicemill train` makes one"
+        raise ConfigError(f"name a voice by --voice: {store.root} has {have}")
+    return every[0]
 
 
 def add_scores(entry: Entry, scores: Mapping[str, Any]) -> Path:

@@ -239,3 +239,13 @@ def test_scores_stay_with_their_entry(store: Store, files: dict[str, Path]) -> N
     voices.check(entry)
     with pytest.raises(ConfigError, match="do not belong to entry 'ann/0001'"):
         voices.add_scores(entry, found | {"voice": "ann/0002"})
+
+
+def test_the_only_voice_of_a_store_needs_no_name(store: Store, files: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match=r"name a voice by --voice: .* has none yet: `voicemill train` makes one"):
+        voices.only(store)
+    voices.add(store, card("run-1"), files)
+    assert voices.only(store) == "ann"
+    voices.add(store, replace(card("run-2"), voice="bob"), files)
+    with pytest.raises(ConfigError, match="has 2: ann, bob"):
+        voices.only(store)

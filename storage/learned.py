@@ -1,4 +1,4 @@
-"""Which voices learned from somebody: trained on their speech, made of such a voice, or begun from its weights.
+"""What voices learned from: speech of somebody, a voice that they were made of, weights that they began with.
 
 Old cards that do not say whose speech a voice was trained on count as trained on all of their corpus version.
 """
@@ -19,10 +19,25 @@ def learned(store: Store, versions: Collection[int], theirs: Callable[[str], boo
     """Models that used somebody, "anna/0003", sorted. `versions`: corpus versions with speech of theirs; `theirs`:
     whether a speaker is they."""
     cards = _cards(store)
+    made_of = _made_of(store, cards)
     found = {name for name, raw in cards.items() if _heard(raw, versions, theirs)}
-    while more := {name for name in cards.keys() - found if _made_of(store, cards[name], found, cards)}:
+    while more := {name for name in cards.keys() - found if made_of[name] & found}:
         found |= more
     return sorted(found)
+
+
+def origins(store: Store, model: str) -> list[str]:
+    """Models that this one, "anna/0003", was made of or began with the weights of, however far; the nearest first.
+
+    Of the same distance its parent comes first. One that is gone is named, if its child names it as parent; nothing is
+    told of what that one was made of.
+    """
+    cards = _cards(store)
+    made_of, found, last = _made_of(store, cards), list[str](), [model]
+    while last := [*dict.fromkeys(name for each in last for name in _parent_first(each, cards, made_of))]:
+        last = [name for name in last if name not in found and name != model]
+        found += last
+    return found
 
 
 def retire(store: Store, models: Iterable[str], *, when: str) -> list[str]:
@@ -77,13 +92,23 @@ def _heard(raw: Mapping[str, Any], versions: Collection[int], theirs: Callable[[
     return on_them or any(theirs(speaker) for speaker in raw.get("speakers", []))
 
 
-def _made_of(store: Store, raw: Mapping[str, Any], found: Collection[str], cards: Mapping[str, Any]) -> bool:
-    if raw.get("parent") in found:
-        return True
-    digests = {sha256 for name in found for sha256 in cards[name].get("files", {}).values()}
-    places = {store.models / name for name in found}
-    base = [file for file in raw.get("base", {}).values() if isinstance(file, dict)]
-    paths = [*(file.get("path", "") for file in base), *raw.get("weights", {}).values()]
-    return any(file.get("sha256") in digests for file in base) or any(
-        place in Path(path).parents for path in paths for place in places
-    )
+def _made_of(store: Store, cards: Mapping[str, Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Name -> models that it was made of at once: its parent, and whose files it began with, or speaks with."""
+    owners: dict[str, set[str]] = {}
+    for name, raw in cards.items():
+        for sha256 in raw.get("files", {}).values():
+            owners.setdefault(sha256, set()).add(name)
+    found = {}
+    for name, raw in cards.items():
+        base = [file for file in raw.get("base", {}).values() if isinstance(file, dict)]
+        paths = [Path(path) for path in (*(file.get("path", "") for file in base), *raw.get("weights", {}).values())]
+        folders = {folder for path in paths for folder in path.parents if folder.is_relative_to(store.models)}
+        of = {folder.relative_to(store.models).as_posix() for folder in folders} & cards.keys()
+        of |= {owner for file in base for owner in owners.get(file.get("sha256", ""), ())}
+        found[name] = (of | {str(raw.get("parent") or "")}) - {"", name}
+    return found
+
+
+def _parent_first(name: str, cards: Mapping[str, Mapping[str, Any]], made_of: Mapping[str, set[str]]) -> list[str]:
+    parent = cards.get(name, {}).get("parent")
+    return sorted(made_of.get(name, ()), key=lambda other: (other != parent, other))

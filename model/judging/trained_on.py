@@ -1,32 +1,50 @@
 """What a training heard: worked out anew from what it was asked for, by the split that it made itself."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from model.data.index import index
 from model.data.sources import masks
 from model.data.split import split
 from model.training.run import RunSpec
+from storage.errors import ConfigError, StoreError
 from storage.keys import digest
 from storage.store import Store
 from storage.versions import CorpusVersion
 
 
-def trained_on(store: Store, specs: Iterable[RunSpec]) -> frozenset[str]:
-    """Ids of the utterances that at least one of these trainings on the store drew on.
+@dataclass(frozen=True)
+class Heard:
+    """What some trainings drew on."""
 
-    Raises:
-        StoreError, NoData: as `model.data.index.index`; a version that held somebody who was forgotten among them.
-    """
+    utterances: frozenset[str] = field(repr=False)
+    """Ids."""
+    untold: tuple[str, ...]
+    """Why of some it cannot be told any more: their corpus version held somebody who was forgotten."""
+
+
+def trained_on(store: Store, specs: Iterable[RunSpec]) -> Heard:
+    """The utterances that at least one of these trainings on the store drew on, as far as that can be told."""
     found: dict[str, frozenset[str]] = {}
+    untold: dict[str, None] = {}
     for spec in specs:
         phase, data = spec.settings.phases[spec.phase], spec.settings.data
         shares: dict[str, float] = {name: share for name, share in phase.mix.items() if share}
         key = digest([spec.version, shares, phase.hold_back, sorted(spec.speakers), data.model_dump(mode="json")])
         if key in found:
             continue
-        corpus = CorpusVersion.open(store, spec.version)
-        known = index(corpus, data)
-        sources = masks(corpus, known, shares, spec.speakers)
-        divided = split(known, sources, shares, phase.hold_back, data.validation_share, data.validation_most)
-        found[key] = frozenset(known.ids.item(row).decode() for rows in divided.training.values() for row in rows)
-    return frozenset[str]().union(*found.values())
+        try:
+            found[key] = _drawn_on(store, spec, shares)
+        except (StoreError, ConfigError) as error:
+            untold[str(error)] = None
+    return Heard(frozenset[str]().union(*found.values()), tuple(untold))
+
+
+def _drawn_on(store: Store, spec: RunSpec, shares: dict[str, float]) -> frozenset[str]:
+    """Raises as `model.data.index.index` and `model.data.sources.masks`."""
+    phase, data = spec.settings.phases[spec.phase], spec.settings.data
+    corpus = CorpusVersion.open(store, spec.version)
+    known = index(corpus, data)
+    sources = masks(corpus, known, shares, spec.speakers)
+    divided = split(known, sources, shares, phase.hold_back, data.validation_share, data.validation_most)
+    return frozenset(known.ids.item(row).decode() for rows in divided.training.values() for row in rows)

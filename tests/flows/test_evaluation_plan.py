@@ -17,7 +17,7 @@ from flows.cli_voices import promote_voice
 from flows.comparison import differences
 from flows.evaluation_keeping import kept
 from flows.evaluation_plan import EvaluateOptions, Plan, make_plan, speech_folder
-from flows.held_back import GONE
+from flows.held_back import GONE, NO_RULE, UNTOLD
 from model.judging.judge import Judge
 from model.judging.judges import Judges, JudgeSettings
 from model.judging.scores import Scores
@@ -32,7 +32,7 @@ from storage.forget import forget
 from storage.notice import write_speech
 from storage.store import Store
 from storage.units import RATE
-from storage.voices import Entry
+from storage.voices import Entry, File
 
 HOSTILE = "</span><script>alert(1)</script>\"'&"
 
@@ -74,16 +74,74 @@ def entry_of(plan: Plan, number: int) -> Entry:
 @pytest.mark.slow
 def test_what_was_held_back_is_told_by_the_training_folders(store: Store) -> None:
     """Of an entry, and of what it was made from."""
-    for number in (1, 3, 4):
+    for number, gone in ((1, ""), (3, "ann/0003"), (4, "ann/0003, ann/0004")):
         plan = plan_of(store, number)
-        assert plan.notes == ()
+        assert plan.notes == ((f"{GONE} ({gone})",) if gone else ())
         assert plan.held.data.validation_share == 0.3
         assert plan.held.heard
         sentences = plans.testset_of(plan).sentences
         assert all(sentence.unheard for sentence in sentences)
         assert not plan.held.heard & {sentence.id for sentence in sentences}
-    assert plan_of(store, 2).notes == (GONE,)
-    assert plan_of(store, 2, 1).held.heard == plan_of(store, 1).held.heard
+    assert plan_of(store, 2).notes == (f"{GONE} (ann/0002)", NO_RULE)
+    both = plan_of(store, 2, 1)
+    assert both.notes == (f"{GONE} (ann/0002)",)
+    assert both.held == plan_of(store, 1).held
+    assert both.held.heard == plan_of(store, 1).held.heard
+
+
+def began_with(store: Store, folder: Path, entry: Entry, base: Entry) -> Entry:
+    """Another entry of the same voice and trainings, begun from a copy of the weights of `base`."""
+    copy = shutil.copyfile(base.path("s1"), folder / "pretrained.safetensors")
+    trained = replace(entry.card.trainings[0], folder=f"on {base.name.replace('/', '-')}")
+    card = replace(entry.card, trainings=(trained,), base={"s1": File.of(copy)})
+    shutil.copytree(store.training / "first.model.", store.training / trained.folder)
+    return voices.add(store, card, {"s1": entry.path("s1"), "s2": entry.path("s2")})
+
+
+def trained_on_all(store: Store, folder: Path, voice: str, prefix: str) -> Entry:
+    """An entry of another voice that heard everybody."""
+    entry = add_entry(store, folder, voice, prefix)
+    phases = {"all": Phase(steps=1, rate=1e-3, mix={"all": 1.0}, hold_back="speakers")}
+    settings = TrainingSettings(data=DataSettings(validation_share=0.0), phases=phases)
+    RunSpec(str(store.root), 1, "s2", "all", settings).write(store.training / prefix)
+    return entry
+
+
+def test_what_the_weights_heard_that_it_began_with_is_not_held_back(store: Store, tmp_path: Path) -> None:
+    """A voice on top of another one's, and on top of that: of both each training counts, and the rule stays its own."""
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    alone = plan_of(copy, 1, voice="ann")
+    base = trained_on_all(copy, tmp_path, "base", "base.model.")
+    entry = began_with(copy, tmp_path, alone.entries[0], base)
+    plan = plan_of(copy, entry.number, voice="ann")
+    everything = set(plan.corpus.utterances(["id"])["id"].to_pylist())
+    assert alone.held.heard < plan.held.heard == everything
+    assert (plan.held.data, plan.held.by) == (alone.held.data, alone.held.by)
+    assert plan.notes == ()
+    assert all(sentence.unheard for sentence in plans.testset_of(alone).sentences)
+    found = plans.testset_of(plan)
+    assert not any(sentence.unheard for sentence in found.sentences)
+    assert found.notes
+    shutil.rmtree(copy.training / "base.model.")
+    partly = plan_of(copy, entry.number, voice="ann")
+    assert partly.notes == (f"{GONE} (base/0001)",)
+    assert partly.held.heard == alone.held.heard
+    base.folder.rename(tmp_path / "elsewhere")  # whose files they were nobody can tell any more
+    assert plan_of(copy, entry.number, voice="ann").notes == ()
+
+
+def test_a_training_that_cannot_be_told_leaves_the_others_told(store: Store, tmp_path: Path) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    alone = plan_of(copy, 1)
+    base = trained_on_all(copy, tmp_path, "base", "base.model.")
+    run = copy.training / "base.model."
+    replace(RunSpec.read(run), version=9).write(run)
+    plan = plan_of(copy, began_with(copy, tmp_path, alone.entries[0], base).number, voice="ann")
+    assert plan.held == alone.held
+    assert plan.held.heard == alone.held.heard
+    (note,) = plan.notes
+    assert note.startswith(UNTOLD)
+    assert "no corpus version 9" in note
 
 
 @pytest.mark.slow

@@ -91,6 +91,26 @@ def test_those_that_began_with_their_weights(store: Store, add: Add, tmp_path: P
     assert used(store) == ["ann/0001", "base/0001"]
 
 
+def test_origins_go_as_far_as_forgetting_does(store: Store, add: Add, tmp_path: Path) -> None:
+    """The nearest first, the parent before the others; who is forgotten from an origin retires all that come of it."""
+    base, other = add("base", 2), add("other", 1)
+    teacher = add("ann", 1, heard=("ann",), base={"s2": File(str(tmp_path / "copy"), File.of(base.path("s2")).sha256)})
+    student = add("ann", 1, "student", ("ann",), teacher.name, {"light": File(str(other.path("s2")), "0" * 64)})
+    small = add("ann", 1, "compressed", (), student.name)
+    assert learned.origins(store, small.name) == [student.name, teacher.name, other.name, base.name]
+    assert learned.origins(store, base.name) == learned.origins(store, "nobody/0001") == []
+    every = [entry.name for entry in (base, other, teacher, student, small)]
+    for name in every:
+        heirs = {each for each in every if name in (each, *learned.origins(store, each))}
+        version = 2 if name == base.name else 1
+        if name in (base.name, other.name):
+            raw = json.loads((store.models / name / "card.json").read_text())
+            write_atomic(store.models / name / "card.json", json.dumps(raw | {"speakers": [WHO]}).encode())
+            assert set(learned.learned(store, {version + 10}, WHO.__eq__)) >= heirs
+    orphan = add("ann", 1, "student", ("ann",), "ann/0099")
+    assert learned.origins(store, orphan.name) == ["ann/0099"]
+
+
 def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store, add: Add) -> None:
     def champion(entry: Entry) -> None:
         folder, kind = entry.folder.parent, entry.card.kind

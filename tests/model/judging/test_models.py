@@ -167,11 +167,15 @@ def test_a_sentence_is_unheard_if_no_training_drew_on_it(corpus: CorpusVersion) 
     target, everybody = spec(corpus, {"target": 1.0}), spec(corpus, {"all": 1.0})
     found = index(corpus, target.settings.data)
     ids = {name.decode() for name, who in zip(found.ids, found.speaker, strict=True) if found.speakers[who] == "ann"}
-    alone = trained_on(corpus.store, [target])
-    both = trained_on(corpus.store, [target, everybody])
+    alone = trained_on(corpus.store, [target]).utterances
+    both = trained_on(corpus.store, [target, everybody]).utterances
     assert alone < ids
-    assert both == alone | trained_on(corpus.store, [everybody])
+    assert both == alone | trained_on(corpus.store, [everybody]).utterances
     settings = TestSetSettings(sentences=100)
+    gone = replace(target, version=9)
+    partly = trained_on(corpus.store, [gone, target])
+    assert (partly.utterances, len(partly.untold)) == (alone, 1)
+    assert "no corpus version 9" in partly.untold[0]
     free = testset.make(corpus, ["ann"], settings, HeldBack(heard=alone))
     assert {sentence.id for sentence in free.sentences} == ids - alone
     assert free.notes == ()

@@ -44,6 +44,8 @@ class Run:
     phones: tuple[str, ...]
     word2ph: tuple[int, ...] | None
     """Phones of each character of `normalised`, where the language is zh; None for others."""
+    parts: tuple[tuple[str, int], ...] | None = None
+    """Each word (en) or character (zh), marks among them, and how many phones it has; None for others."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,16 @@ def _mixed(normalised: str, other: Callable[[str], Run]) -> list[Run]:
 def _english_run(text: str, normal: bool = False) -> Run:
     normalised = text if normal else english.normalise(text)
     spoken = english.phones(normalised).words
-    return Run("en", normalised, tuple(phone for _, sounds in spoken for phone in sounds), None)
+    parts = tuple((text, len(sounds)) for text, sounds in spoken)
+    return Run("en", normalised, tuple(phone for _, sounds in spoken for phone in sounds), None, parts)
 
 
 def _chinese_run(normalised: str) -> Run:
     from model.text import chinese
 
     found = chinese.phones(normalised)
-    return Run("zh", normalised, tuple(found.phones), tuple(found.word2ph))
+    parts = tuple(zip(normalised, found.word2ph, strict=True))
+    return Run("zh", normalised, tuple(found.phones), tuple(found.word2ph), parts)
 
 
 def _yue(text: str) -> list[Run]:

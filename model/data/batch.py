@@ -54,6 +54,9 @@ class Batch:
     """float32 [batch, frames x 640], -1..1, 32 kHz."""
     f0: Tensor | None = None
     """float32 [batch, frames], Hz, 0 = unvoiced."""
+    bounds: Tensor | None = None
+    """int64 [batch, phones, 2]: of each phone the earliest frame and the one after the latest, 0..frames, by the forced
+    alignment: those of its word; all frames of the row where it is not known. None = not known of any."""
     speaker_embedding: Tensor | None = None
     """float32 [batch, dims] where the corpus has one (v2Pro)."""
 

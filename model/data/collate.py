@@ -19,6 +19,7 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
     content = torch.zeros(rows, examples[0].content.shape[1], frames)
     wave = torch.zeros(rows, frames * HOP) if examples[0].wave is not None else None
     f0 = torch.zeros(rows, frames) if examples[0].f0 is not None else None
+    bounds = torch.zeros(*phones.shape, 2, dtype=torch.int64) if examples[0].bounds is not None else None
     for row, example in enumerate(examples):
         phones[row, : len(example.phones)] = torch.from_numpy(example.phones)
         content[row, :, : example.frames] = _tensor(example.content).T
@@ -26,6 +27,8 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
             wave[row, : len(example.wave)] = torch.from_numpy(example.wave)
         if f0 is not None and example.f0 is not None:
             f0[row, : example.frames] = torch.from_numpy(example.f0)
+        if bounds is not None and example.bounds is not None:
+            bounds[row, : len(example.phones)] = torch.from_numpy(example.bounds)
     return Batch(
         ids=tuple(example.id for example in examples),
         speakers=tuple(example.speaker for example in examples),
@@ -37,6 +40,7 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
         totals=totals,
         wave=wave,
         f0=f0,
+        bounds=bounds,
     )
 
 

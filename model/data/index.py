@@ -105,6 +105,8 @@ class Index:
     """Into `shards`."""
     row: NDArray[np.int32] = field(repr=False)
     """Of the shard's files."""
+    placed: NDArray[np.bool_] = field(repr=False)
+    """Whether the forced alignment says where the words of each are, and the front end which phones are theirs."""
     left_out: Mapping[LeftOut, int]
     """Utterances by reason."""
 
@@ -170,7 +172,7 @@ class _Part:
             raise StoreError(f"{file.path} and its features of {store.root} hold different utterances")
         texts = rows["text"].to_pylist()
         path = phones.ensure(store, file, texts, rows["language"].to_pylist())
-        said = pq.read_table(path, columns=["verdict", "count"], use_threads=False)
+        said = pq.read_table(path, columns=["verdict", "count", "placed"], use_threads=False)
         frames = ((rows["stop"].to_numpy() - rows["start"].to_numpy()) // HOP).astype(np.int64)
         finite = np.all([np.isfinite(rows[name].to_numpy()) for name in MEASURES], axis=0)
         short = [np.abs(made["frames"].to_numpy() - frames) > 1, np.abs(pitch["frames"].to_numpy() // 2 - frames) > 1]
@@ -183,6 +185,7 @@ class _Part:
             "language": np.array(rows["language"].to_pylist(), dtype=object),
             "frames": frames,
             "phones": said["count"].to_numpy(),
+            "placed": said["placed"].to_numpy(),
         }
         folders = (tables.folder(store, table) for table in ("utterances", names["content"], names["f0"]))
         paths = [str(root / found.path) for root, found in zip(folders, (file, content, f0), strict=True)]
@@ -226,6 +229,7 @@ def _joined(corpus: CorpusVersion, parts: Sequence[_Part], settings: DataSetting
         frames=columns["frames"][kept].astype(np.int32),
         shard=np.repeat(np.arange(len(parts), dtype=np.int32), sizes)[kept],
         row=np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])[kept],
+        placed=columns["placed"][kept],
         left_out=dict(left_out),
     )
 

@@ -160,6 +160,13 @@ class Loader:
             notes=divided.notes,
         )
 
+    def placing(self) -> str:
+        """Of how many utterances trained on the words have times, a line for the log."""
+        trained = np.unique(np.concatenate(list(self.divided.training.values())))
+        placed = int(self.index.placed[trained].sum())
+        lacking = f"; those of the other {len(trained) - placed} have none" if placed < len(trained) else ""
+        return f"the words of {placed} of {len(trained)} utterances have times of the forced alignment{lacking}"
+
 
 def _possible(needs: frozenset[str]) -> frozenset[str]:
     if lacking := needs - READ - {"bert"}:

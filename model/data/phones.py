@@ -1,8 +1,9 @@
 """The phones of every utterance, computed once for a shard and kept beside it: rows in its order, zipped, never joined.
+Beside them the frames of their words, where the utterance was aligned (`model.data.bounds`).
 
-`<store>/stages/phones/<speaker folder>/<key>.parquet`, where the key is of the shard's bytes and of everything that
-phones come from: a changed front end, or a language that was installed since, gives another one. Safe to delete;
-forgetting a speaker deletes the speaker's folder. Cost: 1 to 2 ms a sentence, once.
+`<store>/stages/phones/<speaker folder>/<key>.parquet`, where the key is of the shard's bytes, of everything that
+phones come from and of the version of this module: a changed front end, or a language that was installed since, gives
+another one. Safe to delete; forgetting a speaker deletes the speaker's folder. Cost: 1 to 2 ms a sentence, once.
 """
 
 from collections.abc import Sequence
@@ -12,48 +13,78 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.data.batch import CONTENT_RATE
+from model.data.bounds import bounds_of
 from model.text import frontend
-from model.text.frontend import ALIASES, LANGUAGES, guess, phonemes
+from model.text.frontend import ALIASES, LANGUAGES, Phonemes, guess, phonemes
 from model.text.symbols import PAUSES, PUNCTUATION, SYMBOLS, UNKNOWN
+from storage import tables
 from storage.erase import phones_folder
 from storage.errors import ConfigError
 from storage.keys import digest, file_digest
+from storage.records import Word
 from storage.store import Store, replacing
 from storage.tables import File
+from storage.units import RATE, Samples
 
+VERSION = 2
+"""Of the columns and of what they mean; 2 added the bounds."""
+HOP = RATE // CONTENT_RATE
 SILENT = frozenset({*PUNCTUATION, *PAUSES, UNKNOWN})
 """Phones that are no sound."""
-_SCHEMA = pa.schema([("verdict", pa.string()), ("count", pa.int32()), ("phones", pa.list_(pa.int16()))])
+_SCHEMA = pa.schema(
+    [
+        ("verdict", pa.string()),
+        ("count", pa.int32()),
+        ("placed", pa.bool_()),
+        ("phones", pa.list_(pa.int16())),
+        ("bounds", pa.list_(pa.int32())),
+    ]
+)
 
 
 def ensure(store: Store, file: File, texts: Sequence[str], languages: Sequence[str]) -> Path:
     """The phones of a shard of utterances, made where they are missing. Texts and languages are those of its rows.
 
-    Columns: verdict ("" or a value of `model.data.index.LeftOut`), count of phones, phones (rows of the embedding).
+    Columns: verdict ("" or a value of `model.data.index.LeftOut`), count of phones, placed (whether the times of their
+    words are known), phones (rows of the embedding), bounds (earliest frame of each phone and the one after its latest
+    in turn; none where it is not placed).
     """
     folder = phones_folder(store, file.speaker)
-    path = folder / f"{digest([Path(file.path).stem, _front_end()])[:32]}.parquet"
+    path = folder / f"{digest([Path(file.path).stem, _front_end(), VERSION])[:32]}.parquet"
     if not path.exists():
-        rows = [_said(text, language) for text, language in zip(texts, languages, strict=True)]
-        verdicts, ids = [verdict for verdict, _ in rows], [ids for _, ids in rows]
-        table = pa.table([verdicts, [len(found) for found in ids], ids], schema=_SCHEMA)
+        ((_, aligned),) = tables.read(store, "utterances", [file], ["start", "stop", "words"])
+        rows = []
+        for text, language, row in zip(texts, languages, aligned.to_pylist(), strict=True):
+            verdict, found = _said(text, language)
+            ids = found.ids.tolist() if found else []
+            words = [Word(**word) for word in row["words"] or ()]
+            bounds = _bounds(found, words, row["start"], row["stop"]) if found else []
+            rows.append((verdict, len(ids), bool(bounds), ids, bounds))
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _SCHEMA]
+        table = pa.table(columns, schema=_SCHEMA)
         with replacing(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
     return path
 
 
-def _said(text: str, language: str) -> tuple[str, list[int]]:
+def _bounds(found: Phonemes, words: Sequence[Word], start: Samples, stop: Samples) -> list[int]:
+    bounds = bounds_of(found, words, start, (stop - start) // HOP, HOP) if words else None
+    return [] if bounds is None else bounds.ravel().tolist()
+
+
+def _said(text: str, language: str) -> tuple[str, Phonemes | None]:
     if not text.strip():
-        return "no_text", []
+        return "no_text", None
     name = ALIASES.get(language, language) or guess(text)
     if name not in spoken():
-        return "language", []
+        return "language", None
     found = phonemes(text, name)
     if found.unknown:
-        return "unsayable", []
+        return "unsayable", None
     if SILENT.issuperset(found.phones):
-        return "no_phones", []
-    return "", found.ids.tolist()
+        return "no_phones", None
+    return "", found
 
 
 @cache

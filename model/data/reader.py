@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from model.data.batch import CONTENT_RATE
+from model.data.bounds import free
 from model.data.index import Shard
 from storage.errors import StoreError
 from storage.units import RATE, Frames
 
 F = TypeVar("F", bound=np.floating[Any])
 HOP = RATE // CONTENT_RATE
-READ = frozenset({"wave", "f0"})
+READ = frozenset({"wave", "f0", "bounds"})
 """What a corpus has besides phones and content."""
 
 
@@ -42,6 +43,8 @@ class Raw:
     """[f0 frames], 100 Hz; None where nobody needs it."""
     audio: bytes | None = field(repr=False)
     """FLAC; None where nobody needs it."""
+    bounds: NDArray[np.int32] | None = field(default=None, repr=False)
+    """[phones, 2]: see `Batch.bounds`; None where nobody needs it."""
 
     def owned(self) -> "Raw":
         """With content and F0 of its own: as read they are views that keep their whole row group in memory."""
@@ -62,6 +65,8 @@ class Example:
     """[frames], Hz, 0 = unvoiced."""
     wave: NDArray[np.float32] | None
     """[frames x 640], -1..1, 32 kHz."""
+    bounds: NDArray[np.int32] | None = None
+    """[phones, 2], see `Batch.bounds`."""
 
     @property
     def frames(self) -> Frames:
@@ -122,14 +127,16 @@ class Reader:
         ids = {part["id"].as_py() for part in (about, content, *rest)}
         if len(ids) > 1:
             raise StoreError(f"row {row} of {self._shards[shard].utterances} and its features are of {sorted(ids)}")
+        frames, said = (about["stop"].as_py() - about["start"].as_py()) // HOP, phones["phones"].as_py()
         return Raw(
             ids.pop(),
             self._shards[shard].speaker,
-            (about["stop"].as_py() - about["start"].as_py()) // HOP,
-            np.array(phones["phones"].as_py(), dtype=np.int64),
+            frames,
+            np.array(said, dtype=np.int64),
             _matrix(content),
             _matrix(rest[0])[:, 0] if rest else None,
             about["audio"].as_buffer().to_pybytes() if "audio" in about else None,
+            _bounds(phones["bounds"].as_py(), len(said), frames) if "bounds" in phones else None,
         )
 
     def _opened(self, shard: int) -> tuple[Columns, ...]:
@@ -138,7 +145,7 @@ class Reader:
         files = [
             Columns(paths.utterances, ["id", "start", "stop", *(["audio"] if "wave" in needs else [])]),
             Columns(paths.content, matrix),
-            Columns(paths.phones, ["phones"]),
+            Columns(paths.phones, ["phones", *(["bounds"] if "bounds" in needs else [])]),
         ]
         self._open[shard] = (*files, Columns(paths.f0, matrix)) if "f0" in needs else tuple(files)
         return self._open[shard]
@@ -160,7 +167,7 @@ def example(raw: Raw) -> Example:
         raise StoreError(
             f"the features of utterance {raw.id} are not finite: remove its upload and run `voicemill refresh`"
         )
-    return Example(raw.id, raw.speaker, raw.phones, content, f0, wave)
+    return Example(raw.id, raw.speaker, raw.phones, content, f0, wave, raw.bounds)
 
 
 def seed_of(seed: int, epoch: int, id: str) -> int:
@@ -177,6 +184,11 @@ def _wave(raw: Raw) -> NDArray[np.float32]:
         raise StoreError(f"the audio of utterance {raw.id} has {wave.shape} samples at {rate} Hz: expected {wanted}")
     found: NDArray[np.float32] = wave
     return found
+
+
+def _bounds(values: Sequence[int], phones: int, frames: Frames) -> NDArray[np.int32]:
+    """Those of the shard; all frames where it has none."""
+    return np.array(values, dtype=np.int32).reshape(phones, 2) if values else free(phones, frames)
 
 
 def _fitted(values: NDArray[F], frames: Frames) -> NDArray[F]:

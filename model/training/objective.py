@@ -35,7 +35,8 @@ class Objective(Protocol):
     modules: dict[str, nn.Module]
     """By name, what is trained. The first is the network itself; s2 adds "discriminator"."""
     needs: frozenset[str]
-    """Fields of `Batch` besides the always present ones: "wave", "f0", "bert", "speaker_embedding"."""
+    """Fields of `Batch` besides the always present ones: "wave", "f0", "bounds", "bert",
+    "speaker_embedding"."""
     rounds: tuple[str, ...]
     """Names of the modules in the order in which a step updates them: ("s1",), ("discriminator", "s2")."""
     notes: tuple[str, ...]

@@ -8,11 +8,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import contents
+import numpy as np
 import pytest
 import torch
 
@@ -174,6 +176,12 @@ def test_what_is_said_of_it(corpus: CorpusVersion) -> None:
     text = str(said)
     assert text.startswith(f"corpus version 1: {said.examples['target']} utterances of source target, ")
     assert f"left out: {said.left_out[next(iter(said.left_out))]} too_short (shorter than data.shortest_s)" in text
+    trained = len(np.unique(np.concatenate(list(made.divided.training.values()))))
+    assert made.placing() == f"the words of {trained} of {trained} utterances have times of the forced alignment"
+    none = replace(made, index=replace(made.index, placed=np.zeros(len(made.index), dtype=bool)))
+    assert none.placing().endswith(
+        f"of 0 of {trained} utterances have times of the forced alignment; those of the other {trained} have none"
+    )
 
 
 def test_needs(corpus: CorpusVersion) -> None:
@@ -183,8 +191,13 @@ def test_needs(corpus: CorpusVersion) -> None:
     assert first.wave is not None
     lean = made.needing(frozenset({"bert"}))
     (same,) = next(lean.training())
-    assert (same.wave, same.f0, same.bert) == (None, None, None)
+    assert (same.wave, same.f0, same.bounds, same.bert) == (None, None, None, None)
     assert torch.equal(same.content, first.content)
+    assert first.bounds is not None
+    assert first.bounds.shape == (*first.phones.shape, 2)
+    for row, (count, frames) in enumerate(zip(first.phone_lengths.tolist(), first.lengths.tolist(), strict=True)):
+        assert (int(first.bounds[row, 0, 0]), int(first.bounds[row, count - 1, 1])) == (0, frames)
+        assert not first.bounds[row, count:].any()
     assert next(lean.validation()).wave is None
     assert next(made.validation()).wave is not None
     assert next(made.examples()).ids == first.ids

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import factories as f
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -39,7 +40,43 @@ def test_they_are_those_of_the_front_end(corpus: CorpusVersion) -> None:
         rows = pq.read_table(shard.phones, partitioning=None).to_pylist()
         language = "zh" if shard.speaker == "bob" else "en"
         expected = phonemes(TEXTS[shard.speaker], language).ids.tolist()
-        assert rows == [{"verdict": "", "count": len(expected), "phones": expected}] * 2
+        same = {"verdict": "", "count": len(expected), "placed": True, "phones": expected}
+        assert [{name: row[name] for name in same} for row in rows] == [same] * 2
+        assert all(len(row["bounds"]) == 2 * len(expected) for row in rows)
+
+
+def test_the_frames_of_words_are_those_of_the_alignment(corpus: CorpusVersion) -> None:
+    """Four words of equal length, one behind the other; the full stop begins where the last one ends."""
+    shard = next(shard for shard in index(corpus, DataSettings()).shards if shard.speaker == "ann")
+    row = next(r for r in corpus.utterances().to_pylist() if r["speaker"] == "ann")
+    edges = [round((word["stop"] - row["start"]) / 640) for word in row["words"]]
+    found = np.array(pq.read_table(shard.phones, partitioning=None).to_pylist()[0]["bounds"]).reshape(-1, 2)
+    said = phonemes(TEXTS["ann"], "en").runs[0].parts
+    assert said is not None
+    first = 0
+    for (_, count), begin, end in zip(said, [0, *edges], edges, strict=False):
+        assert found[first : first + count].tolist() == [[begin, end]] * count
+        first += count
+    assert found[first:].tolist() == [[edges[-1], (row["stop"] - row["start"]) // 640]]
+
+
+def test_without_words_nothing_is_placed(store: Store) -> None:
+    batch = f.make_batch(1, f.upload("ann", 0, 6, TEXTS["ann"]))
+    sha256 = batch.uploads[0].sha256
+    f.corpus(store, [batch], lambda made: made.change("align", sha256, 0, words=(), status="no_aligner"))
+    found = index(CorpusVersion.open(store), DataSettings())
+    assert found.placed.tolist() == [False, True]
+    rows = pq.read_table(found.shards[0].phones, partitioning=None).to_pylist()
+    assert rows[0]["bounds"] == []
+    assert rows[0]["phones"] == rows[1]["phones"]
+
+
+def test_another_version_of_the_columns_is_another_file(corpus: CorpusVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(corpus, DataSettings())
+    before = kept(corpus.store)
+    monkeypatch.setattr(phones, "VERSION", phones.VERSION + 1)
+    index(corpus, DataSettings())
+    assert len(kept(corpus.store)) == 2 * len(before)
 
 
 def test_they_are_computed_once(corpus: CorpusVersion, monkeypatch: pytest.MonkeyPatch) -> None:

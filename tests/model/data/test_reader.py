@@ -5,6 +5,8 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -46,9 +48,22 @@ def test_values_are_those_of_the_corpus(corpus: CorpusVersion, found: Index) -> 
         assert (made.f0.dtype, made.wave.dtype, made.phones.dtype) == (np.float32, np.float32, np.int64)  # type: ignore[union-attr]
 
 
+def test_bounds_of_phones_are_those_of_the_shard(found: Index, tmp_path: Path) -> None:
+    """All frames where it has none."""
+    made = example(Reader(found.shards, {"bounds"}).raw(0, 0))
+    rows = pq.read_table(found.shards[0].phones, partitioning=None)
+    assert made.bounds is not None
+    assert (made.bounds.dtype, made.bounds.shape) == (np.int32, (len(made.phones), 2))
+    assert made.bounds.ravel().tolist() == rows["bounds"][0].as_py()
+    nothing = pa.array([[] for _ in range(len(rows))], pa.list_(pa.int32()))
+    pq.write_table(rows.set_column(rows.schema.get_field_index("bounds"), "bounds", nothing), tmp_path / "x.parquet")
+    unplaced = Reader([replace(found.shards[0], phones=str(tmp_path / "x.parquet"))], {"bounds"})
+    assert example(unplaced.raw(0, 0)).bounds.tolist() == [[0, made.frames]] * len(made.phones)  # type: ignore[union-attr]
+
+
 def test_only_what_is_needed_is_read(found: Index) -> None:
     made = example(Reader(found.shards, ()).raw(0, 0))
-    assert (made.wave, made.f0) == (None, None)
+    assert (made.wave, made.f0, made.bounds) == (None, None, None)
     reader = Reader(found.shards, {"f0"})
     assert reader.raw(0, 0).audio is None
     assert all(

@@ -31,6 +31,7 @@ def made(recordings: list[tuple[int, int]], later: int = 0) -> Index:
         frames=(100 + 37 * np.arange(len(upload)) % 91).astype(np.int32),
         shard=zeros,
         row=zeros,
+        placed=zeros.astype(bool),
         left_out={},
     )
 

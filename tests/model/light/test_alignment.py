@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.light.alignment import diagonal, durations_of, places, progress, regulated
+from model.light.alignment import diagonal, durations_of, outside, places, progress, regulated
 
 
 def ways(phones: int, frames: int) -> list[list[int]]:
@@ -32,6 +32,63 @@ def test_the_search_finds_the_best_of_all_ways(phones: int, more: int, seed: int
     found = durations_of(scores[None], torch.tensor([phones]), torch.tensor([frames]))[0].tolist()
     assert found in ways(phones, frames)
     assert total(scores, found) == pytest.approx(max(total(scores, way) for way in ways(phones, frames)), abs=1e-5)
+
+
+def beyond(bounds: list[list[int]], durations: list[int], tolerance: int) -> int:
+    """Frames from the bounds of its phone, summed over the frames of a way."""
+    stops = np.cumsum(durations).tolist()
+    return sum(
+        max(first - tolerance - at, at - (stop + tolerance - 1), 0)
+        for (first, stop), end, count in zip(bounds, stops, durations, strict=True)
+        for at in range(end - count, end)
+    )
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 10), min_size=2, max_size=2).map(sorted), min_size=1, max_size=5),
+    st.integers(0, 5),
+    st.integers(0, 2),
+    st.integers(0, 2**31),
+)
+def test_the_search_oversteps_bounds_the_least_and_finds_the_best_of_those_ways(
+    bounds: list[list[int]], more: int, tolerance: int, seed: int
+) -> None:
+    """Whatever the bounds: empty, out of order, or beyond the end."""
+    phones, frames = len(bounds), len(bounds) + more
+    scores = 30 * torch.randn(phones, frames, generator=torch.Generator().manual_seed(seed))
+    held = scores + outside(torch.tensor(bounds), frames, tolerance)
+    found = durations_of(held[None], torch.tensor([phones]), torch.tensor([frames]))[0].tolist()
+    every = ways(phones, frames)
+    least = min(beyond(bounds, way, tolerance) for way in every)
+    assert found in every
+    assert beyond(bounds, found, tolerance) == least
+    allowed = [way for way in every if beyond(bounds, way, tolerance) == least]
+    # where bounds are overstepped, float32 holds 1e7 and more beside the scores: to 1 a frame or so
+    near = 1e-4 if least == 0 else 10.0
+    assert total(scores, found) == pytest.approx(max(total(scores, way) for way in allowed), abs=near)
+
+
+@given(st.integers(1, 6), st.integers(0, 9), st.integers(0, 2**31))
+def test_free_bounds_change_nothing(phones: int, more: int, seed: int) -> None:
+    frames = phones + more
+    scores = torch.randn(1, phones, frames, generator=torch.Generator().manual_seed(seed))
+    free = torch.tensor([[[0, frames]] * phones])
+    assert not outside(free, frames).any()
+    lengths = torch.tensor([phones]), torch.tensor([frames])
+    assert durations_of(scores + outside(free, frames), *lengths).equal(durations_of(scores, *lengths))
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 6)), min_size=1, max_size=6), st.integers(0, 2**31))
+def test_words_last_as_long_as_their_bounds(words: list[tuple[int, int]], seed: int) -> None:
+    """Words of so many phones and more frames, one behind the other: each keeps all of its frames, and no other."""
+    stops = np.cumsum([phones + more for phones, more in words]).tolist()
+    starts = [0, *stops[:-1]]
+    each = [[a, b] for (phones, _), a, b in zip(words, starts, stops, strict=True) for _ in range(phones)]
+    scores = 100 * torch.randn(1, len(each), stops[-1], generator=torch.Generator().manual_seed(seed))
+    held = scores + outside(torch.tensor([each]), stops[-1])
+    found = durations_of(held, torch.tensor([len(each)]), torch.tensor([stops[-1]]))[0]
+    ends = found.cumsum(0)[np.cumsum([phones for phones, _ in words]) - 1]
+    assert ends.tolist() == stops
 
 
 def test_of_equal_ways_later_phones_begin_the_earliest() -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.light.alignment import diagonal, durations_of, progress, regulated
+from model.light.alignment import diagonal, durations_of, outside, progress, regulated
 from model.light.config import BANDS, AcousticConfig
 from model.light.ecapa import FrameNorm
 from model.s2.masks import mask
@@ -104,17 +104,29 @@ class Acoustic(nn.Module):  # type: ignore[misc]  # torch is not followed
         y, after = self.lstm(self.drop(x), state)
         return means + self.leave(self.drop(y)), after
 
-    def forward(self, phones: Tensor, phone_lengths: Tensor, mel: Tensor, lengths: Tensor, voice: Tensor) -> Fitted:
+    def forward(
+        self,
+        phones: Tensor,
+        phone_lengths: Tensor,
+        mel: Tensor,
+        lengths: Tensor,
+        voice: Tensor,
+        bounds: Tensor | None = None,
+        tolerance: int = 0,
+    ) -> Fitted:
         """Align a batch of recordings, and make them anew with the durations found: for training.
 
         Phones int64 [batch, phones] and how many, log-mel float32 [batch, 128, frames] and how many, speakers float32
-        [batch, 192]. Raises ValueError where a row has more phones than frames.
+        [batch, 192]. `bounds` int64 [batch, phones, 2] hold the alignment, as far as a tolerance of so many frames:
+        `model.light.alignment.outside`. Raises ValueError where a row has more phones than frames.
         """
         encoded = self.encode(phones, voice, mask(phone_lengths, voice.new_empty(len(phones), 1, phones.shape[1])))
         real = mask(lengths, mel)
         target = standardised(mel) * real
         frames = mel.shape[-1]
         scores = likeness(encoded.means, target) + diagonal(phone_lengths, lengths, phones.shape[1], frames)
+        if bounds is not None:
+            scores = scores + outside(bounds, frames, tolerance)
         durations = durations_of(scores, phone_lengths, lengths)
         means = regulated(encoded.means, durations, frames)
         made, _ = self.decode(regulated(encoded.states, durations, frames), means, progress(durations, frames))

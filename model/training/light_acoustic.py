@@ -1,5 +1,8 @@
 """Training the acoustic model of the light system: aligned by search at every step, as Glow-TTS (Kim et al. 2020).
 
+Where the corpus knows when each word is spoken (`durations = "alignment"`), the search is held to that: words last as
+long as the forced alignment says, and the search finds the phones inside them. Where it does not, the search is free.
+
 Each utterance is spoken in the voice of itself: the frozen speaker encoder hears it whole. The losses are means over
 the frames or phones of an example, then over examples: the distance of the log-mel made from the recording's; of the
 average of each phone from the frames that the search gave it, which is what the search goes by; of the predicted
@@ -34,7 +37,6 @@ class LightAcousticObjective:
 
     network: str = LIGHT
     rounds: tuple[str, ...] = (LIGHT,)
-    needs: frozenset[str] = frozenset({"wave"})
 
     def __init__(self, system: LightSystem, settings: LightAcousticSettings, notes: Sequence[str] = ()) -> None:
         if SPEAKER not in system.trained:
@@ -42,7 +44,11 @@ class LightAcousticObjective:
                 "the acoustic model of the light system learns from a speaker encoder, and this one was never trained: "
                 "train light_speaker first (networks = light_speaker, light, light_vocoder), or name a start_light"
             )
-        self.system, self.settings, self.notes = system, settings, tuple(notes)
+        self.system, self.settings = system, settings
+        aligned = settings.durations == "alignment"
+        self.needs = frozenset({"wave", "bounds"} if aligned else {"wave"})
+        near = f"the forced alignment within {settings.tolerance} frames, where there is one, and by search inside it"
+        self.notes = (*notes, f"durations by {near if aligned else 'search alone'}")
         self.modules: dict[str, nn.Module] = {LIGHT: system.acoustic}
         self._mel = LogMel()
         system.speaker.eval().requires_grad_(False)
@@ -103,7 +109,10 @@ class LightAcousticObjective:
         mel = log_mels(batch, self._mel)
         with torch.no_grad():
             voice = self.system.speaker.to(mel.device).embed(mel, batch.lengths)
-        found: Fitted = self.modules[LIGHT](batch.phones, batch.phone_lengths, mel, batch.lengths, voice)
+        said, held = (batch.phones, batch.phone_lengths), (None, 0)
+        if self.settings.durations == "alignment":
+            held = batch.bounds, self.settings.tolerance
+        found: Fitted = self.modules[LIGHT](*said, mel, batch.lengths, voice, *held)
         return found, voice
 
     def _rows(self, fitted: Fitted, batch: Batch) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Settings of the light system's training, one section for each of its three networks."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,11 @@ class LightAcousticSettings(Section):
     """Of the averages of the phones that frames are aligned by."""
     duration_weight: float = Field(0.5, ge=0)
     """Of the squared error of the log of durations."""
+    durations: Literal["alignment", "search"] = "alignment"
+    """alignment = words as long as the forced alignment of the corpus says, the phones inside them by search, and all
+    by search where an utterance was not aligned; search = all by search."""
+    tolerance: int = Field(2, ge=0)
+    """Frames of 20 ms by which the search may overstep the words' times at each end."""
 
 
 class LightVocoderSettings(Section):

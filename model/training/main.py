@@ -94,6 +94,8 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
         raise failure
     loader = loader or opened()
     objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers)
+    if ranks.first and "bounds" in objective.needs:
+        print(loader.placing(), flush=True)
     heard = dict(version.version.config.get("content", {}))
     content = str(heard["model"]) if heard.get("engine") == "encoder" else "mfcc"
     return Material(objective, loader.needing(objective.needs), content)

@@ -239,6 +239,43 @@ def test_speakers_are_told_apart() -> None:
     assert after["loss"] < 0.2 * before["loss"]
 
 
+def held(objective: LightObjective, heard: Batch) -> list[int]:
+    """Where the second half of the phones begins in each row, in frames."""
+    assert isinstance(objective, LightAcousticObjective)
+    objective.system.acoustic.eval()
+    with torch.no_grad():
+        found = objective._fitted(heard)[0].durations
+    return [int(found[row, : int(count) // 2].sum()) for row, count in enumerate(heard.phone_lengths)]
+
+
+def test_durations_follow_the_forced_alignment() -> None:
+    """By the alignment the first half of the phones lasts four fifths of each row, and so the training learns it."""
+    heard, tolerance = batch([60, 45, 52]), 1
+    bounds, middles = torch.zeros(*heard.phones.shape, 2, dtype=torch.int64), []
+    for row, (count, frames) in enumerate(zip(heard.phone_lengths.tolist(), heard.lengths.tolist(), strict=True)):
+        middles.append(frames * 4 // 5)
+        bounds[row, : count // 2] = torch.tensor([0, middles[-1]])
+        bounds[row, count // 2 : count] = torch.tensor([middles[-1], frames])
+    placed = replace(heard, bounds=bounds)
+    objective = made("acoustic")
+    assert isinstance(objective, LightAcousticObjective)
+    assert objective.needs == {"wave", "bounds"}
+    assert any(abs(at - middle) > 5 for at, middle in zip(held(objective, heard), middles, strict=True))
+    objective.settings = objective.settings.model_copy(update={"tolerance": tolerance})
+    before, after = trained(objective, placed, 12, 1e-2)
+    assert all(abs(at - middle) <= tolerance for at, middle in zip(held(objective, placed), middles, strict=True))
+    assert after["duration"] < 0.7 * before["duration"]
+    fitted, _ = objective._fitted(placed)
+    said = fitted.log_durations.detach().exp()
+    for row, count in enumerate(heard.phone_lengths.tolist()):
+        assert float(said[row, : count // 2].sum()) > 1.2 * float(said[row, count // 2 : count].sum())
+
+    alone = LightAcousticObjective(objective.system, LightAcousticSettings(durations="search"))
+    assert alone.needs == {"wave"}
+    assert held(alone, placed) == held(alone, heard) == held(objective, heard)
+    assert "search alone" in alone.notes[-1]
+
+
 @pytest.mark.slow
 def test_a_few_utterances_are_learnt() -> None:
     """The log-mel of tones with a little noise within 0.35 nepers, from over 1."""

@@ -2,9 +2,11 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,8 +23,12 @@ from flows import (
     cli_voices,
     cli_watermark,
 )
-from flows.cli_setup import ConfigOption, JsonOption
+from flows.cli_flow import run_here, watched
+from flows.cli_options import ConfigOption, ConsentOption, InboxOption, JsonOption, StoreOption
 from storage.errors import VoicemillError
+
+if TYPE_CHECKING:
+    from flows.summary import Summary
 
 app = typer.Typer(
     name="voicemill",
@@ -47,8 +53,6 @@ app.command()(cli_judge.evaluate)
 app.command()(cli_judge.ab)
 cli_up.add_to(app)
 
-InboxOption = Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")]
-StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
 NumberOption = Annotated[int | None, typer.Option("--version", help="A corpus version; the latest if left out.")]
 
 
@@ -57,44 +61,39 @@ def refresh(
     inbox: InboxOption,
     store: StoreOption,
     config: ConfigOption = "default",
-    assume_consent: Annotated[str, typer.Option(help="A reason that stands for all speakers' consent.")] = "",
+    assume_consent: ConsentOption = "",
     wait: Annotated[bool, typer.Option(help="Queue behind another refresh of this store.")] = False,
     force_publish: Annotated[bool, typer.Option(help="Publish although the circuit breaker says no.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the corpus up to the inbox: run what is new or changed, publish the next corpus version."""
     from flows.progress import fresh
-    from flows.server import prefect_api
     from flows.terminal import progress_bar, show_summary
     from storage.store import Store
     from tasks.config import load
 
     _ = load(config).models  # a missing model or a wrong setting is said before anything starts
     opened = Store.open(store, create=True)
-    with prefect_api(opened, _import_flow), progress_bar(fresh(), shown=not as_json and sys.stderr.isatty()):
-        from flows import refresh as flow
-
-        options = flow.RefreshOptions(
-            inbox=inbox,
-            store=store,
-            config=config,
-            assume_consent=assume_consent,
-            wait=wait,
-            force_publish=force_publish,
-        )
-        summary = flow.refresh(options)
-    if as_json:
-        print(json.dumps(summary.as_json(), ensure_ascii=False))
-    else:
-        show_summary(summary, store=store)
+    options = {
+        "inbox": inbox,
+        "store": store,
+        "config": config,
+        "assume_consent": assume_consent,
+        "wait": wait,
+        "force_publish": force_publish,
+    }
+    bar = progress_bar(fresh(), shown=watched(as_json=as_json))
+    run_here(opened, _flow, options, partial(show_summary, store=store), as_json=as_json, bar=bar)
 
 
-def _import_flow() -> None:
-    """Import what a refresh needs in this process, which would follow the start of the server otherwise."""
+def _flow() -> "Callable[[dict[str, Any]], Summary]":
+    """All that a refresh needs in this process, which would follow the start of the server otherwise."""
     import deltalake  # noqa: F401
     import pandas  # noqa: F401  (pyarrow imports it as soon as it makes an array)
 
-    from flows import refresh  # noqa: F401
+    from flows import refresh as flow
+
+    return lambda options: flow.refresh(flow.RefreshOptions(**options))
 
 
 @app.command()

@@ -1,19 +1,21 @@
 """`voicemill compress`: the flow `compress`, here and now."""
 
-import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli_setup import JsonOption
+from flows.cli_flow import run_here
+from flows.cli_options import JsonOption, StoreOption, VoiceOption
 
 if TYPE_CHECKING:
     from flows.compress import Compressed
+    from flows.compress_plan import CompressOptions
 
 
 def compress(
-    store: Annotated[str, typer.Option(help="Folder of the store.")],
-    voice: Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")] = "",
+    store: StoreOption,
+    voice: VoiceOption = "",
     kind: Annotated[
         Literal["", "trained", "student", "light"],
         typer.Option(help="Lane; the student, else the trained voice, if left out."),
@@ -28,7 +30,6 @@ def compress(
 ) -> None:
     """Make ONNX graphs of a voice, in 8 or 16 bits, as an entry of its own; print what that does to it."""
     from flows.compress_plan import CompressOptions, make_plan
-    from flows.server import prefect_api
 
     options = CompressOptions(
         store=store,
@@ -40,18 +41,13 @@ def compress(
         allow_retired=allow_retired,
     )
     plan = make_plan(options)  # what is missing or wrong is said before anything starts
-    with prefect_api(plan.store, _import_flow):
-        from flows.compress import compress as flow
-
-        result = flow(options)
-    if as_json:
-        print(json.dumps(result.as_json(), ensure_ascii=False))
-    else:
-        _show(result)
+    run_here(plan.store, _flow, options, _show, as_json=as_json)
 
 
-def _import_flow() -> None:
-    from flows import compress  # noqa: F401
+def _flow() -> "Callable[[CompressOptions], Compressed]":
+    from flows.compress import compress
+
+    return compress
 
 
 def _show(result: "Compressed") -> None:

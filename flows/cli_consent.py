@@ -9,11 +9,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli_setup import JsonOption
+from flows.cli_options import JsonOption, StoreOption
 
 consent = typer.Typer(help="Who allowed the use of their voice.", no_args_is_help=True)
 
-StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
 SpeakerOption = Annotated[str, typer.Option(help="Whose voice it is.")]
 
 

@@ -1,34 +1,32 @@
 """`voicemill distill`: the flow `distill`, here and now."""
 
-import json
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli_setup import JsonOption
-from flows.cli_train import told
+from flows.cli_flow import run_here, training_bars, watched
+from flows.cli_options import JsonOption, StoreOption, TrainingConfigOption, VoiceOption
 
 if TYPE_CHECKING:
     from flows.distill import Distilled
+    from flows.distill_plan import DistillOptions
 
 
 def distill(
-    store: Annotated[str, typer.Option(help="Folder of the store.")],
-    voice: Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")] = "",
+    store: StoreOption,
+    voice: VoiceOption = "",
     number: Annotated[int, typer.Option(min=0, help="Its trained entry that teaches; 0 = champion, else newest.")] = 0,
     which: Annotated[
         Literal["full", "light", "both"], typer.Option(help="Small s1 and s2, the light system, or both.")
     ] = "full",
-    config: Annotated[str, typer.Option(help="A TOML file, or a shipped config: default, few-shot, tiny.")] = "default",
+    config: TrainingConfigOption = "default",
     version: Annotated[int, typer.Option(min=0, help="Corpus version; 0 = the teacher's.")] = 0,
     allow_retired: Annotated[bool, typer.Option("--allow-retired", help="Learn from a retired entry too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make small fast students of a trained voice. Repeated, it goes on where it was killed, or finds all done."""
     from flows.distill_plan import DistillOptions, make_plan
-    from flows.server import prefect_api
-    from storage.store import Store
 
     options = DistillOptions(
         store=store,
@@ -39,19 +37,15 @@ def distill(
         version=version,
         allow_retired=allow_retired,
     )
-    make_plan(options)  # what is missing or wrong is said before anything starts
-    with prefect_api(Store.open(store), _import_flow), told(shown=not as_json and sys.stderr.isatty()):
-        from flows.distill import distill as flow
-
-        result = flow(options)
-    if as_json:
-        print(json.dumps(result.as_json(), ensure_ascii=False))
-    else:
-        _show(result)
+    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    bars = training_bars(shown=watched(as_json=as_json))
+    run_here(plan.store, _flow, options, _show, as_json=as_json, bar=bars)
 
 
-def _import_flow() -> None:
-    from flows import distill  # noqa: F401
+def _flow() -> "Callable[[DistillOptions], Distilled]":
+    from flows.distill import distill
+
+    return distill
 
 
 def _show(result: "Distilled") -> None:

@@ -1,21 +1,30 @@
 """`voicemill evaluate` and `voicemill ab`: judging voices by figures, and by ear."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from flows.cli_setup import JsonOption
+from flows.cli_flow import run_here
+from flows.cli_options import (
+    JsonOption,
+    OpinionOption,
+    RecogniserOption,
+    SentencesOption,
+    SpeakerEncoderOption,
+    StoreOption,
+    TestVersionOption,
+    TextOption,
+    ThreadsOption,
+    VoiceOption,
+)
 
 if TYPE_CHECKING:
     from flows.evaluate import Evaluated
     from flows.evaluation_plan import EvaluateOptions
 
 Chosen = TypeVar("Chosen")
-StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
-VoiceOption = Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")]
-SentencesOption = Annotated[int, typer.Option(min=1, max=500, help="Of the test set, at most.")]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Of the CPU while speaking; 0 = as many as torch takes.")]
 RetiredOption = Annotated[bool, typer.Option("--allow-retired", help="Hear retired entries too.")]
 
 
@@ -26,17 +35,12 @@ def evaluate(
         list[int] | None,
         typer.Option(min=1, help="An entry, the challenger first; may be given again. Default: newest and champion."),
     ] = None,
-    version: Annotated[int, typer.Option(min=0, help="Corpus version of the test set; 0 = the latest.")] = 0,
+    version: TestVersionOption = 0,
     sentences: SentencesOption = 20,
-    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
-    speaker_encoder: Annotated[
-        str,
-        typer.Option(help="Knows voices: an x-vector network, hub id or folder; light: that of a light voice."),
-    ] = "light",
-    recogniser: Annotated[
-        str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")
-    ] = "corpus",
-    opinion: Annotated[str, typer.Option(help="MOS predictor: TorchScript file, or folder of transformers.")] = "",
+    text: TextOption = None,
+    speaker_encoder: SpeakerEncoderOption = "light",
+    recogniser: RecogniserOption = "corpus",
+    opinion: OpinionOption = "",
     f0_engine: Annotated[str, typer.Option(help="swift, autocorrelation, pyin, harvest, dio or fcpe.")] = "swift",
     engine: Annotated[Literal["auto", "torch", "onnx"], typer.Option(help="What computes the networks.")] = "auto",
     precision: Annotated[str, typer.Option(help="As of `voicemill speak`.")] = "auto",
@@ -48,7 +52,6 @@ def evaluate(
     """Let entries of a voice say held-back sentences; write their figures and a page to listen to side by side."""
     from flows.evaluation_plan import EvaluateOptions, make_plan
     from flows.evaluation_scores import judges_of
-    from flows.server import prefect_api
     from model.judging.judges import JudgeSettings
     from model.judging.testset import TestSetSettings
 
@@ -68,18 +71,13 @@ def evaluate(
     )
     plan = make_plan(options)  # what is missing or wrong is said before anything starts
     judges_of(plan)
-    with prefect_api(plan.store, _import_flow):
-        from flows.evaluate import evaluate as run
-
-        result = run(options)
-    if as_json:
-        print(json.dumps(result.as_json(), ensure_ascii=False))
-    else:
-        _show(result)
+    run_here(plan.store, _flow, options, _show, as_json=as_json)
 
 
-def _import_flow() -> None:
-    from flows import evaluate  # noqa: F401
+def _flow() -> "Callable[[EvaluateOptions], Evaluated]":
+    from flows.evaluate import evaluate
+
+    return evaluate
 
 
 def checked(settings: type[Chosen], **values: object) -> Chosen:
@@ -128,7 +126,7 @@ def ab(
     b: Annotated[int, typer.Option(min=1, help="Another one.")],
     voice: VoiceOption = "",
     sentences: SentencesOption = 20,
-    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
+    text: TextOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine; 0 = any that is free.")] = 0,
     allow_retired: RetiredOption = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,

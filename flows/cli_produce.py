@@ -1,34 +1,39 @@
 """`voicemill produce`: the flow `produce`, from recordings to voices that speak."""
 
-import json
-import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.cli_setup import ConfigOption, JsonOption
-from flows.cli_train import told
+from flows.cli_flow import run_here, training_bars, watched
+from flows.cli_options import (
+    ConfigOption,
+    ConsentOption,
+    InboxOption,
+    JsonOption,
+    NameOption,
+    PhaseOption,
+    StoreOption,
+    TargetOption,
+)
 
 if TYPE_CHECKING:
     from flows.produce import Produced
 
 
 def produce(
-    inbox: Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")],
-    store: Annotated[str, typer.Option(help="Folder of the store.")],
+    inbox: InboxOption,
+    store: StoreOption,
     config: ConfigOption = "default",
-    assume_consent: Annotated[str, typer.Option(help="A reason that stands for all speakers' consent.")] = "",
+    assume_consent: ConsentOption = "",
     training: Annotated[
         str, typer.Option(help="Of training, students and gate: a TOML file, or default, few-shot, tiny.")
     ] = "default",
-    phase: Annotated[
-        list[str] | None,
-        typer.Option(help="Of that config; may be given again. Default: finetune, without speaker pretrain."),
-    ] = None,
-    speaker: Annotated[list[str] | None, typer.Option(help="Whose voice it becomes; may be given again.")] = None,
-    voice: Annotated[str, typer.Option(help="Its name; the speaker's if left out.")] = "",
+    phase: PhaseOption = None,
+    speaker: TargetOption = None,
+    voice: NameOption = "",
     which: Annotated[
         Literal["full", "light", "both"], typer.Option(help="Students: small s1 and s2, the light system, or both.")
     ] = "both",
@@ -36,7 +41,6 @@ def produce(
     as_json: JsonOption = False,
 ) -> None:
     """Refresh, train, promote, distil, compress, promote again, and let every champion speak. Repeated, it goes on."""
-    from flows.server import prefect_api
     from model.training import settings
     from storage.store import Store
     from tasks.config import load
@@ -45,35 +49,29 @@ def produce(
     _ = load(config).models  # a missing model or a wrong setting is said before anything starts
     settings.load(training)
     opened = Store.open(store, create=True)
-    with prefect_api(opened, _import_flow), told(shown=not as_json and sys.stderr.isatty()):
-        from flows.produce import ProduceOptions
-        from flows.produce import produce as flow
-
-        result = flow(
-            ProduceOptions(
-                inbox=inbox,
-                store=store,
-                config=config,
-                assume_consent=assume_consent,
-                training=training,
-                phases=phase or [],
-                speakers=speaker or [],
-                voice=voice,
-                which=which,
-                text=text,
-            )
-        )
-    if as_json:
-        print(json.dumps(result.as_json(), ensure_ascii=False))
-    else:
-        _show(result)
+    options = {
+        "inbox": inbox,
+        "store": store,
+        "config": config,
+        "assume_consent": assume_consent,
+        "training": training,
+        "phases": phase or [],
+        "speakers": speaker or [],
+        "voice": voice,
+        "which": which,
+        "text": text,
+    }
+    bars = training_bars(shown=watched(as_json=as_json))
+    run_here(opened, _flow, options, _show, as_json=as_json, bar=bars)
 
 
-def _import_flow() -> None:
+def _flow() -> "Callable[[dict[str, Any]], Produced]":
     import deltalake  # noqa: F401
     import pandas  # noqa: F401  (pyarrow imports it as soon as it makes an array)
 
-    from flows import produce  # noqa: F401
+    from flows.produce import ProduceOptions, produce
+
+    return lambda options: produce(ProduceOptions(**options))
 
 
 def _show(result: "Produced") -> None:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_options import ConfigOption, JsonOption
+
 models = typer.Typer(help="Pretrained models that a config names.", no_args_is_help=True)
 config = typer.Typer(help="Settings: what they are, whether a file is right.", no_args_is_help=True)
 
-ConfigOption = Annotated[str, typer.Option("--config", help="A TOML file, or a shipped config: default, production.")]
 TrainingOption = Annotated[bool, typer.Option("--training", help="The settings of a training, not of a refresh.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
 def _named_models(name: str) -> list[tuple[str, str]]:

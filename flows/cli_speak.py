@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli_setup import JsonOption
+from flows.cli_options import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,28 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_setup import ConfigOption, JsonOption
+from flows.cli_options import ConfigOption, ConsentOption, InboxOption, JsonOption, StoreOption, TrainingConfigOption
 
 if TYPE_CHECKING:
     from flows.up import State
     from storage.inbox import Inbox
-
-InboxOption = Annotated[str, typer.Option(help="Folder or fsspec url of the recordings.")]
-StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
 
 
 def up(
     store: StoreOption,
     inbox: InboxOption,
     config: ConfigOption = "default",
-    training_config: Annotated[str, typer.Option(help="A TOML file, or a shipped one: default, few-shot, tiny.")] = (
-        "default"
-    ),
+    training_config: TrainingConfigOption = "default",
     phase: Annotated[list[str] | None, typer.Option(help="Phase of the training config; repeatable, in order.")] = None,
     speaker: Annotated[
         list[str] | None, typer.Option(help="Whose voice is trained; repeatable. Everybody's if left out.")
     ] = None,
-    assume_consent: Annotated[str, typer.Option(help="A reason that stands for all speakers' consent.")] = "",
+    assume_consent: ConsentOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Start all that keeps a store fresh on this machine: server, schedules, workers, watcher. Ended by `down`."""

@@ -3,22 +3,34 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_setup import JsonOption
+from flows.cli_flow import run_here
+from flows.cli_options import (
+    JsonOption,
+    OpinionOption,
+    RecogniserOption,
+    SentencesOption,
+    SpeakerEncoderOption,
+    StoreOption,
+    TestVersionOption,
+    TextOption,
+    ThreadsOption,
+    VoiceOption,
+)
 
 if TYPE_CHECKING:
     from flows.promote import Promoted
+    from flows.promotion_plan import PromoteOptions
     from storage.stages import Standing
     from storage.voices import Entry
 
 voices = typer.Typer(help="Trained voices: their entries, stages and cards.", no_args_is_help=True)
 
-StoreOption = Annotated[str, typer.Option(help="Folder of the store.")]
-VoiceOption = Annotated[str, typer.Option(help="Name of the voice; the only one of the store if left out.")]
 KindOption = Annotated[str, typer.Option(help="Lane: trained, student, compressed or light.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; the history of the voice keeps it.")]
 
@@ -96,25 +108,19 @@ def promote_voice(
     voice: VoiceOption = "",
     number: Annotated[int, typer.Option(min=0, help="The challenger; 0 = the newest that is not retired.")] = 0,
     config: Annotated[str, typer.Option(help="A TOML file, or a shipped training config; [gate] decides.")] = "default",
-    version: Annotated[int, typer.Option(min=0, help="Corpus version of the test set; 0 = the latest.")] = 0,
-    sentences: Annotated[int, typer.Option(min=1, max=500, help="Of the test set, at most.")] = 20,
-    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given again.")] = None,
-    speaker_encoder: Annotated[
-        str,
-        typer.Option(help="Knows voices: an x-vector network, hub id or folder; light: that of a light voice."),
-    ] = "light",
-    recogniser: Annotated[
-        str, typer.Option(help="faster-whisper model, hub id or folder; corpus: the one that made the corpus.")
-    ] = "corpus",
-    opinion: Annotated[str, typer.Option(help="MOS predictor: TorchScript file, or folder of transformers.")] = "",
-    threads: Annotated[int, typer.Option(min=0, help="Of the CPU while speaking; 0 = as torch takes.")] = 0,
+    version: TestVersionOption = 0,
+    sentences: SentencesOption = 20,
+    text: TextOption = None,
+    speaker_encoder: SpeakerEncoderOption = "light",
+    recogniser: RecogniserOption = "corpus",
+    opinion: OpinionOption = "",
+    threads: ThreadsOption = 0,
     force: Annotated[str, typer.Option(help="Promote without judging, for this reason, which is kept.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Judge an entry beside the champion of its lane; it takes its place if the gate lets it. Exit 1: it does not."""
     from flows.cli_judge import checked
     from flows.promotion_plan import PromoteOptions, make_plan
-    from flows.server import prefect_api
     from model.judging.judges import JudgeSettings
     from model.judging.testset import TestSetSettings
 
@@ -131,19 +137,14 @@ def promote_voice(
         force=force,
     )
     plan = make_plan(options)  # what is missing or wrong is said before anything starts
-    with prefect_api(plan.store, _import_flow):
-        from flows.promote import promote
-
-        result = promote(options)
-    if as_json:
-        print(json.dumps(result.as_json(), ensure_ascii=False))
-    else:
-        _show(result)
+    result = run_here(plan.store, _flow, options, _show, as_json=as_json)
     sys.exit(0 if result.promoted or result.verdict == "Champion already" else 1)
 
 
-def _import_flow() -> None:
-    from flows import promote  # noqa: F401
+def _flow() -> "Callable[[PromoteOptions], Promoted]":
+    from flows.promote import promote
+
+    return promote
 
 
 def _show(result: "Promoted") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_setup import JsonOption
+from flows.cli_options import JsonOption
 
 watermark = typer.Typer(help="The watermark and notice of synthesised speech.", no_args_is_help=True)
 

@@ -145,9 +145,11 @@ def cached_export(
     `root`: of the cache; None = `home_of` the weights.
     """
     root = root or home_of(weights)
-    named = {stem: file_digest(Path(path)) for stem, path in weights.items() if Path(path).is_file()}
-    if not content and "s2" in weights:
-        content = s2_with_content(weights["s2"])[1]
+    full = {"s1", "s2"} <= weights.keys()
+    speaking = ("s1", "s2") if full else ("light",)
+    files = {stem: Path(weights[stem]) for stem in speaking if stem in weights}
+    named = {stem: file_digest(path) for stem, path in files.items() if path.is_file()}
+    content, bert = (content or s2_with_content(weights["s2"])[1], bert) if full else ("", "")
     models = [folder_digest(resolve(name, SETTING)) if name and name != MFCC else name for name in (content, bert)]
     key = digest([VERSION, FORMAT, precision, named, models])[:24]
     for path in abandoned(root, ABANDONED):

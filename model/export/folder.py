@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from model.checkpoints.sizes import KEY, from_header
 from model.export.draft import Draft, Precision
@@ -24,6 +24,7 @@ from storage.keys import file_digest
 MANIFEST = "manifest.json"
 FORMAT = 1
 """Of the manifest and of what the graphs take and give: a later one is refused."""
+VOICES = ("full", "light")
 _PLAIN = re.compile(r"\w[\w.-]{0,63}")
 Sizes = TypeVar("Sizes")
 
@@ -109,6 +110,10 @@ def read_folder(path: Path | str) -> GraphFolder:
             )
         raw["files"] = {name: GraphFile(**each) for name, each in raw["files"].items()}
         manifest = Manifest(**raw)
+        if manifest.precision not in get_args(Precision):
+            raise ValueError(f"precision is {str(manifest.precision)[:40]!r}, not {', '.join(get_args(Precision))}")
+        if manifest.voice not in VOICES:
+            raise ValueError(f"voice is {str(manifest.voice)[:40]!r}, not {' or '.join(VOICES)}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}); {again}") from error
     for name, file in manifest.files.items():

@@ -11,6 +11,7 @@ from model.export.running import Session
 from model.light.acoustic import spoken_durations
 from model.light.alignment import progress, regulated
 from model.light.config import AcousticConfig, VocoderConfig
+from model.light.system import check_phones
 from model.light.voice import LightVoice
 from model.mel import LogMel
 from storage.errors import CheckpointError
@@ -55,6 +56,7 @@ class _Speaker:
 class _Acoustic:
     def __init__(self, folder: GraphFolder, threads: int) -> None:
         self.config = folder.manifest.sizes_of(AcousticConfig, "acoustic")
+        check_phones(self.config, str(folder.path))
         self.encode, self.decode = (Session(folder, f"acoustic_{name}", threads) for name in ("encode", "decode"))
 
     def speak(self, phones: Tensor, voice: Tensor, speed: float = 1.0) -> Tensor:

@@ -39,11 +39,11 @@ class Session:
         options.log_severity_level = 3
         # threads take their share of a product in ever smaller pieces, so that neither waits long for the other
         options.add_session_config_entry("session.dynamic_block_base", "8")
-        path = folder.path / f"{name}.onnx"
+        self.path = folder.path / f"{name}.onnx"
         try:
-            self.inner = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.inner = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has an exception for each kind of failure, none of them public
-            raise CheckpointError(f"{path}: ONNX Runtime cannot read this graph: {error}") from error
+            raise CheckpointError(f"{self.path}: ONNX Runtime cannot read this graph: {error}") from error
         self.takes = {value.name for value in self.inner.get_inputs()}
 
     def __call__(self, **given: Arrays | Tensor | float) -> list[Arrays]:
@@ -53,7 +53,10 @@ class Session:
             for name, value in given.items()
             if name in self.takes
         }
-        found: list[Arrays] = self.inner.run(None, arrays)
+        try:
+            found: list[Arrays] = self.inner.run(None, arrays)
+        except Exception as error:  # as above: of sizes in the manifest that are not those of the graph, most likely
+            raise CheckpointError(f"{self.path}: ONNX Runtime cannot compute this graph: {error}") from error
         return found
 
 

@@ -80,7 +80,7 @@ def open_as_graphs(
         raise ConfigError(f"precision = {precision!r} with engine 'onnx': expected {', '.join(get_args(Precision))}")
     folder, fresh = cached_export(weights, wanted, content, bert)  # type: ignore[arg-type]  # checked above
     if fresh:
-        warnings.warn(f"exported as ONNX graphs into {folder.path}, which the next time is read", stacklevel=3)
+        warnings.warn(f"made ONNX graphs of this voice once, for the next times too: {folder.path}", stacklevel=3)
     return _opened(folder, "", bert)
 
 

@@ -20,6 +20,7 @@ from model.light.config import BANDS, AcousticConfig, EcapaConfig, VocoderConfig
 from model.light.ecapa import EcapaTdnn
 from model.mel import HOP
 from model.s2.generator import Generator
+from model.text.symbols import SYMBOLS
 from storage.errors import CheckpointError, ConfigError
 
 LIGHT: Final = "light"
@@ -85,6 +86,7 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
         _sizes(AcousticConfig, checkpoint, ACOUSTIC, name),
         _sizes(VocoderConfig, checkpoint, VOCODER, name),
     )
+    check_phones(sizes[1], name)
     trained = checkpoint.config.get(TRAINED)
     if not isinstance(trained, list) or not {str(part) for part in trained} <= set(PARTS):
         raise CheckpointError(f"{name}: its list of trained parts is {str(trained)[:60]}: expected some of {PARTS}")
@@ -103,6 +105,15 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
             return fill(LightSystem(*sizes), checkpoint)  # says in what they differ
     except ConfigError as error:
         raise CheckpointError(f"{name}: {error}") from error
+
+
+def check_phones(acoustic: AcousticConfig, name: str) -> None:
+    """Raises CheckpointError unless the acoustic model of the file `name` knows every phone of the text front end."""
+    if acoustic.phones < len(SYMBOLS):
+        raise CheckpointError(
+            f"{name}: its acoustic model knows {acoustic.phones} phones, the text front end has {len(SYMBOLS)}: it was "
+            "made by another voicemill, or is damaged; `voicemill distill --which light` makes one"
+        )
 
 
 def _sizes(kind: type[Sizes], checkpoint: Checkpoint, part: str, name: str) -> Sizes:

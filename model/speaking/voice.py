@@ -24,6 +24,7 @@ from model.speaking.options import SpeakOptions
 from model.speaking.pieces import Line, Piece, Said, Speech, SpeechStream, ended, line_of, lines_of, spoken, streamed
 from model.speaking.reference import Content, Reference, checked, codes_of, read, voice_of
 from model.text.bert import CHANNELS, BertFeatures
+from model.text.symbols import SYMBOLS
 from storage.artifacts import Wave
 from storage.errors import ConfigError
 from storage.units import RATE
@@ -36,7 +37,15 @@ class Voice:
 
     def __init__(self, s1: Engine, s2: Synthesis, content: Content, bert: BertFeatures | None = None) -> None:
         """`s2` is in eval mode; `content` is the encoder that it was trained with. Without `bert` Chinese has zeros
-        there, as GPT-SoVITS has for every other language."""
+        there, as GPT-SoVITS has for every other language.
+
+        Raises ConfigError for an `s2` that lacks phones of the text front end.
+        """
+        if s2.config.phones < len(SYMBOLS):
+            raise ConfigError(
+                f"s2 knows {s2.config.phones} phones, the text front end has {len(SYMBOLS)}: give an s2 of GPT-SoVITS "
+                "v2 or later, or one that voicemill trained"
+            )
         self.s1, self.s2, self.content, self.bert = s1, s2, content, bert
         self.device = s2.device
 

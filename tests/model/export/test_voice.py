@@ -167,6 +167,16 @@ def _that_reaches_outside(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(raw))
 
 
+def _of_an_unknown_precision(folder: Path) -> None:
+    raw = json.loads((folder / MANIFEST).read_text()) | {"precision": "int3"}
+    (folder / MANIFEST).write_text(json.dumps(raw))
+
+
+def _of_no_voice(folder: Path) -> None:
+    raw = json.loads((folder / MANIFEST).read_text()) | {"voice": ["full"]}
+    (folder / MANIFEST).write_text(json.dumps(raw))
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
@@ -176,6 +186,8 @@ def _that_reaches_outside(folder: Path) -> None:
         (_of_a_later_format, "format 99, this voicemill reads 1"),
         (_half_a_manifest, "manifest.json is damaged"),
         (_that_reaches_outside, "no plain name"),
+        (_of_an_unknown_precision, "precision is 'int3', not float32, float16, int8"),
+        (_of_no_voice, "voice is .*, not full or light"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -185,6 +197,27 @@ def test_what_is_not_whole_is_refused(folder: Path, tmp_path: Path, harm: object
     harm(tmp_path / "harmed")
     with pytest.raises(CheckpointError, match=words):
         read_folder(tmp_path / "harmed")
+
+
+def test_sizes_that_are_not_those_of_the_graphs_are_refused(folder: Path, tmp_path: Path, recording: Wave) -> None:
+    def told(**sizes: int) -> Path:
+        to = shutil.copytree(folder, tmp_path / "-".join(sizes))
+        raw = json.loads((to / MANIFEST).read_text())
+        raw["sizes"]["s2"] |= sizes
+        (to / MANIFEST).write_text(json.dumps(raw))
+        return to
+
+    with pytest.raises(ConfigError, match="s2 knows 100 phones"):
+        load_onnx_voice(told(phones=100))
+    voice = load_onnx_voice(told(hidden=64))
+    with pytest.raises(CheckpointError, match=r"s2_flow.onnx: ONNX Runtime cannot compute this graph"):
+        voice.s2.waveform(torch.zeros(1, 64, 8), voice.reference([recording]).ge)
+
+
+def test_what_does_not_speak_makes_no_other_graphs(weights: dict[str, Path], tmp_path: Path) -> None:
+    first, _ = cached_export(weights, content="mfcc", root=tmp_path)
+    again, anew = cached_export(weights | {"s2_discriminator": weights["s2"]}, root=tmp_path)
+    assert (again.path, anew) == (first.path, False)
 
 
 def test_an_export_that_fails_leaves_nothing(weights: dict[str, Path], tmp_path: Path) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.evaluation_page import path_of
-from flows.evaluation_plan import Plan, speech_folder
+from flows.evaluation_plan import Plan
 from model.judging.testset import TestSet
-from storage import voices
-from storage.erase import erase_folder
+from storage import judged
 from storage.errors import StoreError
 from storage.forget import forgotten
 
@@ -15,27 +13,21 @@ from storage.forget import forgotten
 @contextmanager
 def kept(plan: Plan, sentences: TestSet) -> Iterator[None]:
     """All speech, figures and pages of an evaluation are written within this. A forgetting leaves its mark before it
-    erases anything: either it erases what was written here, or it is seen at the end.
+    erases anything: either it erases what was written here, or it is seen at the end. What others could not delete,
+    because they were killed, goes first.
 
     Raises:
         StoreError: somebody was forgotten, or is being; nothing that was written is left.
     """
+    judged.sweep(plan.store)
     try:
         yield
     finally:  # also where it failed: what was said is there
         number = sentences.corpus_version
         if number in forgotten(plan.store):
-            _drop(plan, sentences)
+            judged.sweep(plan.store)
             raise StoreError(
                 f"somebody of corpus version {number} of {plan.store.root} was forgotten meanwhile: what "
                 f"{', '.join(entry.name for entry in plan.entries)} said, the figures and the page are deleted. "
                 "`voicemill refresh` makes the next version, to be judged on"
             )
-
-
-def _drop(plan: Plan, sentences: TestSet) -> None:
-    path_of(plan, sentences.sha256).unlink(missing_ok=True)
-    for entry in plan.entries:
-        voices.drop_scores(entry, sentences.sha256)
-    for entry in plan.entries:
-        erase_folder(speech_folder(plan, entry, sentences))

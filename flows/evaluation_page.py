@@ -1,7 +1,7 @@
 """The page of an evaluation: sentences to listen to side by side, and the figures. One HTML file that loads nothing.
 
 Sounds are embedded as FLAC, 40 kB for a second of speech before base64: what is shown is bounded by `listened`
-sentences of at most 12 s. It lies with the other reports, which forgetting erases.
+sentences of at most 12 s. It lies with all that is made of its corpus version (`storage.judged`).
 """
 
 import base64
@@ -19,6 +19,7 @@ from model.judging.scores import METRICS, Metric, Scores
 from model.judging.speech import Speech
 from model.judging.testset import Sentence
 from model.s1.generate import Stop
+from storage import judged
 from storage.artifacts import Wave
 from storage.notice import Notice
 from storage.store import write_atomic
@@ -63,7 +64,9 @@ class Figure:
 def path_of(plan: Plan, testset: str) -> Path:
     """Where the page of these entries on this test set is."""
     numbers = "-".join(str(entry.number) for entry in plan.entries)
-    return plan.store.reports / f"evaluation-{plan.voice}-{numbers}-{testset[:12]}.html"
+    return (
+        judged.folder(plan.store, plan.corpus.version.number) / f"evaluation-{plan.voice}-{numbers}-{testset[:12]}.html"
+    )
 
 
 def write(plan: Plan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> Path:

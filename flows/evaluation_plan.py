@@ -17,7 +17,7 @@ from model.judging.speech import Saying, Speech, say
 from model.judging.testset import HeldBack, TestSet, TestSetSettings
 from model.speaking.opening import Speaking, open_voice
 from model.speaking.options import SpeakOptions
-from storage import stages, voices
+from storage import judged, stages, voices
 from storage.errors import StoreError
 from storage.keys import digest, file_digest, folder_digest
 from storage.store import Store
@@ -27,7 +27,7 @@ from storage.voices import Entry
 VERSION = 1
 """Changes when the same voice and sentences give other sounds or times."""
 SPEECH = "speech"
-"""Folder of the reports, which forgetting erases."""
+"""Folder in that of a corpus version (`storage.judged`)."""
 
 
 class EvaluateOptions(BaseModel):
@@ -128,7 +128,8 @@ def engine_of(plan: Plan, entry: Entry) -> Any:
 
 
 def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
-    """Where the sounds are, by all that they depend on: a champion is not heard twice."""
+    """Where the sounds are, by all that they depend on: a champion is not heard twice. All are there already where the
+    test set of another corpus version was the same; nothing is ever added to what another version has."""
     import torch
 
     options = plan.options
@@ -143,7 +144,10 @@ def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
     how = [engine_of(plan, entry), options.precision, *where]
     said = [asdict(speak_options(plan)), entry.card.content]
     key = digest([VERSION, entry.digest, outside, sentences.sha256, how, said, code_version()])
-    return plan.store.reports / SPEECH / key[:32]
+    own = judged.folder(plan.store, sentences.corpus_version) / SPEECH / key[:32]
+    others = () if own.exists() else sorted(plan.store.reports.glob(f"version-*/{SPEECH}/{key[:32]}"))
+    whole = (other for other in others if all((other / f"{s.id}.json").is_file() for s in sentences.sentences))
+    return next(whole, own)
 
 
 def speak_options(plan: Plan) -> SpeakOptions:

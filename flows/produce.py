@@ -19,12 +19,13 @@ from pydantic import BaseModel, Field
 from flows import dashboard
 from flows.compress import CompressOptions, compress
 from flows.distill import DistillOptions, distill
+from flows.evaluation_keeping import kept
 from flows.evaluation_plan import SPEECH, EvaluateOptions, make_plan, testset_of
 from flows.promote import Promoted, PromoteOptions, promote
 from flows.refresh import RefreshOptions, refresh
 from flows.retrain import Retrained, RetrainOptions, retrain
 from model.speaking.opening import open_voice
-from storage import stages, voices
+from storage import judged, stages, voices
 from storage.notice import write_speech
 from storage.store import Store
 from storage.units import Seconds
@@ -146,15 +147,18 @@ def engines(entry: Entry) -> tuple[Engine, ...]:
 def say(root: Path, entry: Entry, engine: Engine, text: str) -> Said:
     """Let an entry say a text after a held-back recording of its speaker; a FLAC file among the reports."""
     plan = make_plan(EvaluateOptions(store=str(root), voice=entry.card.voice, numbers=[entry.number]))
-    like = testset_of(plan).sentences[0].reference
+    sentences = testset_of(plan)
+    like = sentences.sentences[0].reference
     voice = open_voice(entry.weights, content=entry.card.content, engine=engine)
-    reference = voice.reference([like.wave], like.text, like.language)
-    began = time.perf_counter()
-    speech = voice.speak(text, reference)
-    took = time.perf_counter() - began
-    path = Store.open(root).reports / SPEECH / f"{entry.card.voice}-{entry.number:04d}-{engine}.flac"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_speech(path, speech.wave, speech.rate)
+    with kept(plan, sentences):
+        reference = voice.reference([like.wave], like.text, like.language)
+        began = time.perf_counter()
+        speech = voice.speak(text, reference)
+        took = time.perf_counter() - began
+        folder = judged.folder(plan.store, sentences.corpus_version) / SPEECH
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{entry.card.voice}-{entry.number:04d}-{engine}.flac"
+        write_speech(path, speech.wave, speech.rate)
     return Said(entry.name, entry.card.kind, engine, str(path), round(speech.seconds, 3), round(took, 3))
 
 

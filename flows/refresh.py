@@ -19,7 +19,7 @@ from flows.plan import Plan, drop_plans, make_plan, write_plan
 from flows.progress import active
 from flows.summary import Summary, stage_counts
 from flows.uploads import shards_of, upload_rows
-from storage import ledger, tombstones, versions
+from storage import judged, ledger, tombstones, versions
 from storage.artifacts import audio_path
 from storage.errors import BreakerOpen
 from storage.records import UploadRow, UploadState
@@ -58,6 +58,7 @@ def refresh(options: RefreshOptions) -> Summary:
     store = Store.open(options.store, create=True)
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
         store.drop_temporaries()
+        judged.sweep(store)
         last, before = latest_rows(store)
         again = True
         while again:

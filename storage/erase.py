@@ -95,15 +95,15 @@ def erase_copies(store: Store, traces: Traces) -> None:
                 path.unlink()
 
 
-def erase_evaluations(store: Store, versions: Iterable[int]) -> None:
-    """Evaluations of entries on test sets of these corpus versions, and those that do not say on which: they hold ids
-    of utterances, and what was said of them."""
+def erase_evaluations(store: Store, versions: Iterable[int], *, unsaid: bool = True) -> None:
+    """Evaluations of entries on test sets of these corpus versions, and with `unsaid` those that do not say on which:
+    they hold ids of utterances, and what was said of them."""
     gone = set(versions)
     for path in sorted(store.models.glob(f"*/*/{EVALUATIONS}/*")):
         raw = read_loose(path)
         lineage = raw.get("lineage") if isinstance(raw, dict) else None
         number = lineage.get("corpus_version") if isinstance(lineage, dict) else None
-        if number is None or number in gone:
+        if number in gone or (unsaid and number is None):
             path.unlink(missing_ok=True)
 
 

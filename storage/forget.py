@@ -138,7 +138,7 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
         erase_cache(store, traces)
         erase_copies(store, traces)
         erase_trainings(store, receipt.versions)
-        erase_evaluations(store, receipt.versions)
+        erase_evaluations(store, forgotten(store))  # with what one that was killed left of another forgetting
         erase_folder(store.reports)
         if inbox is not None:
             for file in erase_inbox(inbox, traces):

@@ -33,7 +33,6 @@ __all__ = [
     "check",
     "check_name",
     "check_usable",
-    "drop_scores",
     "entries",
     "find",
     "finite",
@@ -217,12 +216,6 @@ def add_scores(entry: Entry, scores: Mapping[str, Any]) -> Path:
     if not path.exists():
         write_atomic(path, json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False).encode())
     return path
-
-
-def drop_scores(entry: Entry, testset: str) -> None:
-    """Delete the evaluations of an entry on a test set (sha256)."""
-    for path in (entry.folder / EVALUATIONS).glob(f"{testset[:12]}-*.json"):
-        path.unlink(missing_ok=True)
 
 
 def scores(entry: Entry, testset: str = "") -> list[dict[str, Any]]:

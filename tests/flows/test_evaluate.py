@@ -15,10 +15,10 @@ from standing import Standing
 
 from flows.evaluation_plan import EvaluateOptions, make_plan
 from model.judging.scores import METRICS, Scores
-from storage import stages, voices
+from storage import judged, stages, voices
 from storage.errors import StoreError
 from storage.forget import forget
-from storage.store import Store
+from storage.store import Store, write_atomic
 
 pytestmark = pytest.mark.slow
 
@@ -109,11 +109,11 @@ def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, An
 
 def test_what_was_said_is_not_said_again(cli: Any, store: Store, evaluated: dict[str, Any]) -> None:
     """The same sounds, times and figures; another seed is another speech."""
-    before = {path: path.stat().st_mtime_ns for path in (store.reports / "speech").rglob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in (store.reports / "version-1" / "speech").rglob("*.*")}
     assert len(before) == 3 * 2 * evaluated["sentences"] + 1  # and the comparison with the teacher
     again = cli(*words(store)).json
     assert [each["scores"] for each in again["entries"]] == [each["scores"] for each in evaluated["entries"]]
-    assert {path: path.stat().st_mtime_ns for path in (store.reports / "speech").rglob("*.*")} == before
+    assert {path: path.stat().st_mtime_ns for path in (store.reports / "version-1" / "speech").rglob("*.*")} == before
     for each in again["entries"]:
         assert json.loads(Path(each["scores"]).read_text())["totals"] == each["totals"]
 
@@ -148,12 +148,13 @@ DECODED = """
 
 
 def test_forgetting_somebody_while_they_are_judged_leaves_nothing(cli: Any, first: Standing, tmp_path: Path) -> None:
-    store = Store.open(first.copied(tmp_path).store)
+    copied = first.copied(tmp_path)
+    store = Store.open(copied.store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, tmp_path, "ann", prefix)
     with cli.start(*words(store)[:3], "--number", 2, "--number", 1, "--text", "Another sentence.") as process:
         end = time.monotonic() + 600
-        while not list(store.reports.glob("speech/*/*")):
+        while not list(store.reports.glob("version-1/speech/*/*")):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -165,11 +166,15 @@ def test_forgetting_somebody_while_they_are_judged_leaves_nothing(cli: Any, firs
     assert "was forgotten meanwhile" in err
     assert not [path for path in store.reports.rglob("*") if path.is_file()]
     assert not list(store.models.glob("*/*/evaluations/*"))
+    write_atomic(judged.folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"as a killed one leaves it")
+    shutil.rmtree(copied.inbox / "ann")
+    cli.refresh(copied.inbox, store.root, "--config", copied.config)
+    assert not judged.folder(store, 1).exists()
 
 
 def test_forgetting_the_speaker_erases_what_was_said(cli: Any, store: Store, tmp_path: Path, evaluated: Any) -> None:
     copy = shutil.copytree(store.root, tmp_path / "store")
-    assert list((copy / "reports" / "speech").rglob("*.flac"))
+    assert list((copy / "reports").rglob("*.flac"))
     cli("forget", "--speaker", "ann", "--store", copy, "--yes", "--json")
     assert not list(copy.rglob("*.flac"))
     assert not (copy / "reports").exists()

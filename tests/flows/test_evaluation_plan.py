@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import factories as f
+import killing
 import numpy as np
 import pytest
 from entries import add_entry
@@ -22,19 +23,25 @@ from model.judging.judge import Judge
 from model.judging.judges import Judges, JudgeSettings
 from model.judging.scores import Scores
 from model.judging.speech import Saying, Speech
-from model.judging.testset import TestSetSettings
+from model.judging.testset import TestSet, TestSetSettings
 from model.pitch_autocorrelation import Autocorrelation
 from model.training.run import RunSpec
 from model.training.settings import DataSettings, Phase, TrainingSettings
-from storage import erase, stages, voices
+from storage import erase, judged, stages, voices
 from storage.errors import ConfigError, Retired, StoreError
 from storage.forget import forget
 from storage.notice import write_speech
-from storage.store import Store
+from storage.records import Batch
+from storage.store import Store, write_atomic
 from storage.units import RATE
 from storage.voices import Entry, File
 
 HOSTILE = "</span><script>alert(1)</script>\"'&"
+
+
+def batches(*speakers: str) -> list[Batch]:
+    text = "what a lovely day it is to say something"
+    return [f.make_batch(n, *(f.upload(who, n, 8.0 + n / 2, text) for who in speakers)) for n in (1, 2, 3, 4)]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +50,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     first, and graphs of that one."""
     folder = tmp_path_factory.mktemp("plan")
     store = Store.open(folder / "store", create=True)
-    text = "what a lovely day it is to say something"
-    batches = [f.make_batch(n, *(f.upload(who, n, 8.0 + n / 2, text) for who in ("ann", "bob"))) for n in (1, 2, 3, 4)]
-    assert f.corpus(store, batches) is not None
+    assert f.corpus(store, batches("ann", "bob")) is not None
     for prefix in ("first.model.", "second.model."):
         add_entry(store, folder, "ann", prefix)
     add_entry(store, folder, "ann", "third.model.", "student", "ann/0001")
@@ -145,6 +150,27 @@ def test_a_training_that_cannot_be_told_leaves_the_others_told(store: Store, tmp
 
 
 @pytest.mark.slow
+def test_speech_of_the_same_test_set_is_that_of_another_corpus_version_once_it_is_whole(
+    store: Store, tmp_path: Path
+) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    old = plan_of(copy, 1)
+    assert f.corpus(copy, [*batches("ann", "bob"), f.make_batch(5, f.upload("bob", 5, 9.0, "more"))]) is not None
+    new = plan_of(copy, 1)
+    before, now = plans.testset_of(old), plans.testset_of(new)
+    assert (before.corpus_version, now.corpus_version, before.sha256) == (1, 2, now.sha256)
+    first, entry = speech_folder(old, old.entries[0], before), new.entries[0]
+    own = speech_folder(new, entry, now)
+    assert (first.parent.parent, own.parent.parent) == (judged.folder(copy, 1), judged.folder(copy, 2))
+    for sentence in before.sentences:
+        assert speech_folder(new, entry, now) == own
+        write_atomic(first / f"{sentence.id}.json", b"{}")
+    assert speech_folder(new, entry, now) == first
+    own.mkdir(parents=True)  # it was begun meanwhile
+    assert speech_folder(new, entry, now) == own
+
+
+@pytest.mark.slow
 def test_speech_is_kept_by_all_that_it_depends_on(store: Store) -> None:
     base = plan_of(store, 1, 2, 3)
     sentences = plans.testset_of(base)
@@ -226,6 +252,10 @@ def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
         assert inspect.signature(command).parameters["speaker_encoder"].default == wanted
 
 
+def scores_of(entry: Entry, sentences: TestSet) -> Scores:
+    return Scores(sentences.sha256, entry.name, {}, {}, {}, {"corpus_version": sentences.corpus_version})
+
+
 @pytest.mark.parametrize("forgotten", ["bob", "", "as a kill left it", "and it failed"])
 def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str
@@ -241,13 +271,13 @@ def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
                 forget(copy, "bob", created=f.WHEN)
         elif forgotten:
             forget(copy, "bob", created=f.WHEN)
-        evaluation_page.path_of(plan, sentences.sha256).parent.mkdir(exist_ok=True)
+        evaluation_page.path_of(plan, sentences.sha256).parent.mkdir(parents=True, exist_ok=True)
         evaluation_page.path_of(plan, sentences.sha256).write_text("what bob said")
         for entry in plan.entries:
             folder = speech_folder(plan, entry, sentences)
             folder.mkdir(parents=True)
             (folder / "sentence.flac").write_bytes(b"sound")
-            voices.add_scores(entry, Scores(sentences.sha256, entry.name, {}, {}).as_json())
+            voices.add_scores(entry, scores_of(entry, sentences).as_json())
         if forgotten == "and it failed":
             raise KeyboardInterrupt
 
@@ -265,6 +295,53 @@ def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
             write()
     assert len(list(copy.reports.rglob("*.*"))) == (0 if forgotten else 3)
     assert [len(voices.scores(entry)) for entry in plan.entries] == ([0, 0] if forgotten else [1, 1])
+
+
+def written(store: Store) -> list[Path]:
+    """All files that evaluations left."""
+    return [path for top in (store.reports, *store.models.glob("*/*/evaluations")) for path in top.rglob("*.*")]
+
+
+def judged_while_bob_is_forgotten(plan: Plan) -> None:
+    """What is killed: everything that an evaluation writes, written twice, and in between he is forgotten."""
+    sentences = plans.testset_of(plan)
+    with kept(plan, sentences):
+        for turn in (1, 2):
+            for entry in plan.entries:
+                write_atomic(speech_folder(plan, entry, sentences) / "sentence.json", b"{}")
+                voices.add_scores(entry, scores_of(entry, sentences).as_json())
+            write_atomic(evaluation_page.path_of(plan, sentences.sha256), b"what bob said")
+            if turn == 1:
+                forget(plan.store, "bob", created=f.WHEN)
+                (plan.store.root / "turn-2").touch()
+
+
+def judged_to_its_end(plan: Plan) -> None:
+    with pytest.raises(StoreError, match="forgotten meanwhile"):
+        judged_while_bob_is_forgotten(plan)
+
+
+@pytest.mark.slow
+def test_what_was_killed_after_somebody_was_forgotten_is_swept(store: Store, tmp_path: Path) -> None:
+    """Killed shortly before its end, it cannot delete what it wrote; whoever comes next does."""
+    calm = Store(Path(shutil.copytree(store.root, tmp_path / "calm")))
+    events = killing.run(judged_to_its_end, plan_of(calm, 2, 1), root=calm.root)
+    assert written(calm) == []
+    for before_end, mended_by in ((12, "evaluation"), (16, "forgetting"), (20, "refresh")):
+        copy = Store(Path(shutil.copytree(store.root, tmp_path / mended_by)))
+        killing.run(judged_while_bob_is_forgotten, plan_of(copy, 2, 1), root=copy.root, at=events - before_end)
+        assert (copy.root / "turn-2").exists()
+        assert written(copy)
+        if mended_by == "forgetting":
+            forget(copy, "ann", created=f.WHEN)
+        elif mended_by == "refresh":
+            judged.sweep(copy)  # which is the first that it does: `tests/flows/test_evaluate.py`
+        else:
+            assert f.corpus(copy, batches("ann")) is not None
+            later = plan_of(copy, 2, 1, allow_retired=True)
+            with kept(later, plans.testset_of(later)):
+                assert written(copy) == []
+        assert written(copy) == []
 
 
 def test_differences_by_hand() -> None:
@@ -312,5 +389,5 @@ def test_nothing_that_a_text_holds_breaks_the_page(store: Store, tmp_path: Path)
     assert html.count("<audio") == 2 + 2 * 2  # two recordings; of each entry all but one
     assert "14.0 s, the first 12 s" in html
     path = evaluation_page.write(plan, judge, found, said)
-    assert path.parent == store.reports
+    assert path.parent == judged.folder(store, 1)
     assert path.read_text(encoding="utf-8") == html

@@ -100,7 +100,7 @@ def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: 
     """The other one happens while this one listens."""
     with cli.start(*words(store, "--number", 2, *TEXTS)) as process:
         end = time.monotonic() + 300
-        while not list(store.root.glob("reports/speech/*/*")):
+        while not list(store.root.glob("reports/*/speech/*/*")):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)

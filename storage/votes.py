@@ -2,6 +2,12 @@
 
 A line is written at once and under a lock; a reader passes over a last line that was cut off by a crash. Later votes of
 the same listener on the same sentence replace earlier ones when they are counted; the lines stay.
+
+They stay, too, when a speaker of the sentences is forgotten: a line holds no word and no sound. A sentence is named by
+the beginning of a sha256 of the recording's bytes, or of a text of whoever asked, and a test set by a sha256: neither
+gives back a name or words, and only who has the recording can tell that it was used. The voice may bear the speaker's
+name, as its folder among the models does: the receipt of forgetting lists such files (`mentions`). The name that a
+listener gave stands here and nowhere else: to forget a listener is to delete the lines (README, Judging).
 """
 
 import fcntl

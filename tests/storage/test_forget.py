@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage import erase, stages, tables, tombstones, versions
+from storage import erase, stages, tables, tombstones, versions, votes
 from storage import forget as forget_
 from storage.errors import StoreBusy, StoreError
 from storage.forget import forget, gather, receipts
@@ -23,6 +23,7 @@ from storage.records import Batch
 from storage.store import Store, write_atomic
 from storage.tombstones import Tombstones
 from storage.versions import CorpusVersion
+from storage.votes import Vote
 from tasks import shards as stage
 
 WHO = "Zoë Forgotten"
@@ -64,6 +65,9 @@ def fill(root: Path) -> Store:
         write_atomic(
             run / "tensorboard" / "events", f.noise(MINE[0].sha256, -1, 192_000)[:2000].tobytes() * (number > 1)
         )
+    for upload in MINE:
+        vote = Vote(f.WHEN, "lis", "zoe", 1, 2, digest([TEXT]), f"{upload.sha256[:16]}-0000", "a", "a", 0)
+        votes.append(store, vote)
     (store.stages / "mel" / ".x.arrow.77.abcd.tmp").write_bytes(f.matrix("mel", MINE[0].sha256, 0, 9999).data)
     return store
 
@@ -150,6 +154,7 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert not receipt.matches("zoe forgotten")
     assert WHO not in next(store.receipts.glob("*.json")).read_text()
     assert forget_.pending(store) == []
+    assert len(votes.history(store, "zoe", 1, 2)) == 2  # they tell no name and no words
     kept = erase.phones_folder(store, "ann") / "0123.parquet"
     assert pq.read_table(kept, partitioning=None)["text"].to_pylist() == [PHONES["ann"]]
     assert (store.stages / "batches" / f"3-{BATCHES[2].id}.json").exists()  # cid's batch keeps its number
@@ -226,6 +231,15 @@ def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:
     old = DeltaTable(store.tables / "utterances", version=pin)
     assert all(Path(uri).exists() for uri in old.file_uris())
     assert len(old.file_uris()) == 3
+
+
+def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
+    """As other files are that hold it."""
+    store = Store.open(tmp_path / "store", create=True)
+    f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("zoe"))])
+    for voice in ("ann", "zoe"):
+        votes.append(store, Vote(f.WHEN, "lis", voice, 1, 2, "f" * 64, "0123-0000", "a", "a", 0))
+    assert forget(store, "zoe", created=f.WHEN).mentions == ("votes/zoe/0001-0002.jsonl",)
 
 
 def test_inbox_files_go_if_asked(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Votes: only ever added to, whole or not there, and the same whichever entry is named first."""
 
 import multiprocessing
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +48,17 @@ def test_a_vote_that_a_crash_cut_off_spoils_no_other(store: Store) -> None:
 def test_the_last_vote_of_a_listener_on_a_sentence_counts(store: Store) -> None:
     changed, other = replace(ONE, choice="b"), replace(ONE, listener="max")
     assert votes.counted([ONE, other, changed]) == [changed, other]
+
+
+def test_a_listener_is_forgotten_as_the_readme_says(store: Store) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    told = re.search(r"`(sed -i .*?listener.*?)`", readme)
+    assert told
+    for name in ("Lisbeth", "Lisbeth B", "max"):
+        votes.append(store, replace(ONE, listener=name))
+    command = told[1].replace("S/votes/anna", str(store.root / "votes" / "anna"))
+    subprocess.run(command, shell=True, check=True)
+    assert [vote.listener for vote in votes.history(store, "anna", 1, 2)] == ["Lisbeth B", "max"]
 
 
 def test_what_is_no_vote_is_refused(store: Store) -> None:

@@ -72,7 +72,11 @@ def _show(result: "Compressed") -> None:
             (way.way, f"{way.real_time_factor:.3f}", _number(way.log_mel_distance), _number(way.token_agreement))
             for way in result.spoken
         ]
-        table("speed and output", ("way to speak", "real-time factor", "log-mel distance", "token agreement"), said)
+        table(
+            "speed and output",
+            ("way to speak", "of real time", "log-mel distance, nepers", "token agreement, share"),
+            said,
+        )
     if result.note:
         say(result.note)
     say(result.entry, "entry: ")

@@ -94,9 +94,8 @@ def checked(settings: type[Chosen], **values: object) -> Chosen:
 
 
 def _show(result: "Evaluated") -> None:
-    from flows.evaluate import shown
     from flows.terminal import say, table
-    from model.judging.scores import METRICS
+    from model.judging.scores import METRICS, shown
 
     differences = {(d["metric"], d["other"]): d for d in result.differences}
     others = [each.entry for each in result.entries[1:]]
@@ -106,15 +105,18 @@ def _show(result: "Evaluated") -> None:
             continue
         against = [differences.get((name, other)) for other in others]
         words = [f"{d['mean']:+.3g} ({d['low']:+.3g} to {d['high']:+.3g}) {d['verdict']}" if d else "" for d in against]
-        rows.append((f"{name}, {metric.unit}", *(shown(each.totals.get(name)) for each in result.entries), *words))
+        figure = name if name == metric.unit else f"{name}, {metric.unit}"
+        rows.append((figure, *(shown(each.totals.get(name)) for each in result.entries), *words))
     heads = [f"{each.entry} ({each.role})" for each in result.entries]
     columns = ("figure", *heads, *(f"difference to {other}" for other in others))
     table(f"{result.voice} on {result.sentences} sentences, test set {result.testset[:12]}", columns, rows)
-    missing: dict[str, list[str]] = {}
+    missing: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, why in {(name, why): None for each in result.entries for name, why in each.missing.items()}:
-        missing.setdefault(why, []).append(name)
-    for why, names in missing.items():
-        say(f": {why}", f"missing: {', '.join(names)}")
+        of = tuple(each.entry for each in result.entries if each.missing.get(name) == why)
+        missing.setdefault((why, of), []).append(name)
+    for (why, of), names in missing.items():
+        whose = "" if len(of) == len(result.entries) else f" of {', '.join(of)}"
+        say(f": {why}", f"missing: {', '.join(names)}{whose}")
     for note in result.notes:
         say(note, "note: ")
     say(result.report, "report: ")

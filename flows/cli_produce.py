@@ -1,7 +1,9 @@
 """`voicemill produce`: the flow `produce`, from recordings to voices that speak."""
 
+import shlex
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -62,7 +64,7 @@ def produce(
         "text": text,
     }
     bars = training_bars(shown=watched(as_json=as_json))
-    run_here(opened, _flow, options, _show, as_json=as_json, bar=bars)
+    run_here(opened, _flow, options, partial(_show, store=store), as_json=as_json, bar=bars)
 
 
 def _flow() -> "Callable[[dict[str, Any]], Produced]":
@@ -74,11 +76,11 @@ def _flow() -> "Callable[[dict[str, Any]], Produced]":
     return lambda options: produce(ProduceOptions(**options))
 
 
-def _show(result: "Produced") -> None:
+def _show(result: "Produced", store: str) -> None:
     from flows.terminal import say, table
 
     if not result.promotions:
-        say(f": corpus version {result.version} has nothing to train it on yet", f"{result.voice} not made", "bold")
+        say(f": {result.reason}", f"{result.voice} not made", "bold")
         return
     say(f" from corpus version {result.version}, in {result.wall_s:.1f} s", result.voice, "bold green")
     table(
@@ -95,3 +97,17 @@ def _show(result: "Produced") -> None:
     )
     for folder in dict.fromkeys(str(Path(s.path).parent) for s in result.said):
         say(folder, "what they say: ")
+    words = [
+        "--store",
+        store,
+        "--voice",
+        result.voice,
+        "--reference",
+        "RECORDING",
+        "--text",
+        "TEXT",
+        "--out",
+        "OUT.wav",
+    ]
+    say(shlex.join(["voicemill", "speak", *words]), "speak: ")
+    say(shlex.join(["voicemill", "dashboard", "--store", store]), "dashboard: ")

@@ -98,8 +98,13 @@ def speak(
     began = time.perf_counter()
     speaking: Speaking
     if adapter:
-        if engine == "onnx" or not {"s1", "s2"} <= source.weights.keys():
-            raise ConfigError("--adapter adds to the weights of s1 and s2, under torch: leave it or --engine out")
+        if not {"s1", "s2"} <= source.weights.keys():
+            has = " and ".join(source.weights)
+            raise ConfigError(
+                f"--adapter adds to the weights of s1 and s2, and this voice has those of {has}: leave it out"
+            )
+        if engine == "onnx":
+            raise ConfigError("--adapter adds to the weights of s1 and s2 under torch: leave it or --engine onnx out")
         files = source.weights["s1"], source.weights["s2"]
         speaking = load_voice(*files, content=content, bert=bert, precision=precision, device=device, adapters=adapter)
     else:

@@ -56,9 +56,16 @@ def list_voices(
     elif not found:
         console.print(f"no voice yet: voicemill train --store {store}", soft_wrap=True)
     else:
-        columns = ("voice", "number", "kind", "stage", "corpus version", "made of", "created")
-        keys = ("voice", "number", "kind", "stage", "corpus_version", "parent", "created")
-        table("voices", columns, [[row[key] for key in keys] for row in found])
+        columns = ("voice", "number", "kind", "stage", "corpus", "made of", "created, UTC")
+        keys = ("voice", "number", "kind", "stage", "corpus_version", "parent")
+        table("voices", columns, [[*(row[key] for key in keys), _minute(row["created"])] for row in found])
+
+
+def _minute(when: str) -> str:
+    """ISO 8601 -> to the minute, in UTC."""
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromisoformat(when).astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _row(entry: "Entry", now: "Standing") -> dict[str, Any]:
@@ -148,8 +155,8 @@ def _flow() -> "Callable[[PromoteOptions], Promoted]":
 
 
 def _show(result: "Promoted") -> None:
-    from flows.promote import shown
     from flows.terminal import say, table
+    from model.judging.scores import shown
 
     columns = ("figure", "found", "champion", "bound", "margin", "difference", "interval", "of", "")
     rows = [

@@ -15,7 +15,7 @@ from flows import evaluation_scores as scoring
 from flows.evaluation_keeping import kept
 from flows.evaluation_plan import EvaluateOptions, Plan
 from model.judging.judge import Judge
-from model.judging.scores import METRICS, Scores
+from model.judging.scores import METRICS, Scores, shown
 from model.judging.speech import Saying, Speech
 from model.judging.testset import TestSet
 from storage import voices
@@ -174,8 +174,3 @@ def show(result: Evaluated) -> None:
     )
     create_markdown_artifact(markdown=text, key="evaluate-summary", description=f"{' against '.join(names)}")
     dashboard.say(f"report: {result.report}")
-
-
-def shown(value: float | None) -> str:
-    """A figure for readers."""
-    return "" if value is None else f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

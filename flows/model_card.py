@@ -6,7 +6,7 @@ the card in the entry does not.
 
 from collections.abc import Iterable, Iterator
 
-from model.judging.scores import METRICS
+from model.judging.scores import METRICS, shown
 from storage import forget, stages, voices
 from storage.errors import StoreError
 from storage.lineage import ancestors
@@ -91,7 +91,7 @@ def _figures(entry: Entry) -> Iterator[str]:
     newest = {found["testset"]: found for found in voices.scores(entry)}
     for testset, found in newest.items():
         rows = [
-            (name, f"{found['totals'][name]:.4g}", metric.unit, len(found["items"].get(name, ())) or "", metric.meaning)
+            (name, shown(found["totals"][name]), metric.unit, len(found["items"].get(name, ())) or "", metric.meaning)
             for name, metric in METRICS.items()
             if name in found["totals"]
         ]

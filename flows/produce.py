@@ -69,7 +69,9 @@ class Produced:
 
     voice: str
     version: int
-    """The corpus version."""
+    """The corpus version; 0 = none was trained on."""
+    reason: str = ""
+    """Why it was trained, or why not."""
     promotions: list[Promoted] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     run: str = ""
@@ -92,7 +94,7 @@ def produce(options: ProduceOptions) -> Produced:
     )
     trained = train(options)
     dashboard.name_run(f"produce · {trained.voice} · v{trained.version}", [f"voice:{trained.voice}"])
-    result = Produced(trained.voice, trained.version, run=dashboard.run_address())
+    result = Produced(trained.voice, trained.version, trained.reason, run=dashboard.run_address())
     if not trained.entry:  # nothing to train on yet: a refresh with its speech comes later
         return cast(Produced, Completed(name=trained.verdict, message=trained.reason, data=result))
     result.promotions.append(judge(options, trained.voice, int(Path(trained.entry).name)))

@@ -16,7 +16,7 @@ from flows import actor, dashboard, events
 from flows.evaluate import Evaluated, evaluate
 from flows.promotion_plan import Plan, PromoteOptions, make_plan
 from model.judging.gate import Row, Verdict, decide
-from model.judging.scores import METRICS, Scores
+from model.judging.scores import METRICS, Scores, shown
 from storage import stages, voices
 from storage.errors import Retired, StageConflict
 from storage.stages import Change
@@ -183,8 +183,3 @@ def _line(row: Mapping[str, Any]) -> str:
         "" if found.outcome == "no rule" else found.outcome,
     ]
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def shown(value: float | None) -> str:
-    """A figure for readers."""
-    return "" if value is None else f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -66,3 +66,8 @@ class Scores:
     def from_json(cls, raw: Mapping[str, Any]) -> "Scores":
         """The inverse of `as_json`."""
         return cls(**raw)
+
+
+def shown(value: float | None) -> str:
+    """A figure for readers."""
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -1,5 +1,6 @@
 """`voicemill train`: the flow `retrain`, here and now."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,9 @@ def train(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a voice on a corpus version. Repeated, it goes on where it was killed, or finds all done."""
+    """Train a voice on a corpus version. Repeated, it goes on where it was killed, or finds all done; exit 1: what it
+    makes is retired."""
+    from flows.retired import RETIRED
     from flows.training_plan import RetrainOptions, make_plan
 
     options = RetrainOptions(
@@ -46,7 +49,8 @@ def train(
     )
     plan = make_plan(options)  # what is missing or wrong is said before anything starts
     bars = training_bars(shown=watched(as_json=as_json))
-    run_here(plan.store, _flow, options, _show, as_json=as_json, bar=bars)
+    result = run_here(plan.store, _flow, options, _show, as_json=as_json, bar=bars)
+    sys.exit(1 if result.verdict == RETIRED else 0)
 
 
 def _flow() -> "Callable[[RetrainOptions], Retrained]":
@@ -56,8 +60,12 @@ def _flow() -> "Callable[[RetrainOptions], Retrained]":
 
 
 def _show(result: "Retrained") -> None:
+    from flows.retired import RETIRED
     from flows.terminal import say
 
+    if result.verdict == RETIRED:
+        say(f": {result.reason}", f"{result.voice}: nothing to speak with", "bold")
+        return
     if not result.trained:
         say(f": {result.reason}", f"{result.voice} not trained", "bold")
         return

@@ -15,13 +15,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from flows import dashboard, events
+from flows.retired import RETIRED, why_unusable
 from flows.training_board import RunLog, TrainingBoard
 from flows.training_plan import Plan, RetrainOptions, code_version, folder_of, make_plan
 from model.training import run
 from model.training.run import Result, RunSpec
-from storage import forget, voices
+from storage import forget, stages, voices
 from storage.errors import NothingYet, TrainingFailed
 from storage.keys import digest
+from storage.stages import Change
 from storage.units import Seconds
 from storage.versions import CorpusVersion
 from storage.voices import Card, Entry, File, Training, finite
@@ -39,11 +41,12 @@ class Retrained:
     version: int
     """The corpus version."""
     trained: bool
+    """Whether there is an entry to speak with that this run made, or found made."""
     verdict: str
     reason: str
     """Why it trained, or why not."""
     entry: str = ""
-    """Folder of the voice's newest entry; "" = none."""
+    """Folder of the voice's newest entry that is not retired; "" = none."""
     trainings: list[Training] = field(default_factory=list)
     speak: str = ""
     """The command that speaks with it."""
@@ -82,8 +85,9 @@ def retrain(options: RetrainOptions) -> Retrained:
         trainings.append(trained)
         so_far |= exports
     entry = voices.add(plan.store, card_of(plan, decision, trainings, so_far), files_of(plan, so_far))
-    if forget.retire_learned(plan.store, entry.name, when=entry.card.created):
-        dashboard.say(f"{entry.name} is retired: somebody whose speech it learned from was forgotten meanwhile")
+    forget.retire_learned(plan.store, entry.name, when=entry.card.created)  # who was forgotten meanwhile
+    if (change := stages.standing(entry.folder.parent).retirement(entry.number)) is not None:
+        return unusable(plan, entry, change, trainings)
     result.entry, result.trainings, result.speak = str(entry.folder), trainings, speak_command(entry)
     result.wall_s = round(time.perf_counter() - began, 2)
     show(result, entry)
@@ -98,6 +102,18 @@ def wait(options: RetrainOptions, why: NothingYet) -> Retrained:
     dashboard.say(f"not training: {why}")
     result = Retrained(voice, options.version, False, why.state, str(why), run=dashboard.run_address())
     return cast(Retrained, Completed(name=why.state, message=str(why), data=result))
+
+
+def unusable(plan: Plan, entry: Entry, change: Change, trainings: list[Training]) -> Retrained:
+    """End well where the entry that came of it is retired: it was made before by the same trainings, or learned from
+    somebody who was forgotten. Nobody is told of it, so nothing judges it."""
+    words = why_unusable(entry, change)
+    dashboard.name_run(f"retrain · {plan.voice} · retired · v{plan.number}", [f"entry:{entry.name}"])
+    dashboard.say(f"nothing to speak with: {words}")
+    result = Retrained(plan.voice, plan.number, False, RETIRED, words, trainings=trainings, run=dashboard.run_address())
+    if (standing := voices.latest(plan.store, plan.voice, "trained")) is not None:
+        result.entry, result.speak = str(standing.folder), speak_command(standing)
+    return cast(Retrained, Completed(name=RETIRED, message=words, data=result))
 
 
 def decide(plan: Plan, before: Entry | None, *, force: bool) -> Decision:

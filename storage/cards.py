@@ -18,7 +18,8 @@ GRAPHS = "graphs"
 """Folder of a voice with the graphs that were made of its entries, `graphs/0001/...`; a cache."""
 Kind = Literal["trained", "student", "compressed", "light"]
 """Lane of an entry, in which it can be champion: trained, distilled from a trained one, compressed from any, or the
-light system. Whoever names no lane gets the first of these that has a champion."""
+light system. What is compressed competes whatever it was made of: there is one best small voice. Whoever names no lane
+gets the first of these that has a champion."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 

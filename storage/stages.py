@@ -60,6 +60,10 @@ class Standing:
             return "retired"
         return "champion" if number in self.champions.values() else "candidate"
 
+    def retirement(self, number: int) -> Change | None:
+        """When and why an entry was retired; None where it was not."""
+        return next((c for c in self.history if c.number == number and c.stage == "retired"), None)
+
     def before(self, kind: str) -> int:
         """The lane's last champion that is neither its present one nor retired; 0 = there is none."""
         now = self.champions.get(kind, 0)

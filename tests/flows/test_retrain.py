@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from standing import Standing
 
-from storage import voices
+from storage import stages, voices
 from storage.store import Store
 from tasks.launch import left_of
 
@@ -162,6 +162,40 @@ def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, standing: Sta
     assert verdict() == ("New speech", True, "0002")
     cards = [entry.card for entry in voices.entries(Store.open(standing.store), "ann")]
     assert [card.corpus_version for card in cards] == [1, 2]
+
+
+def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, standing: Standing) -> None:
+    """It is retired for good: nobody is told that there was a new voice, and the words say what makes one."""
+    config = standing.store.parent / "training.toml"
+    config.write_text(CONFIG.replace("steps = 8", "steps = 2"))
+    store, folder = Store.open(standing.store), standing.store / "models" / "ann"
+
+    def told() -> list[int]:
+        found = ask(cli, "events/filter", filter={"event": {"name": ["voice.trained"]}}, limit=50)["events"]
+        return [event["payload"]["number"] for event in found if event["payload"]["store"] == str(store.root)]
+
+    cli(*words(standing, "--json"))
+    stages.retire(folder, 1, "trained", who="eve", when="2025-01-01", why="it mumbles")
+    again = cli(*words(standing, "--json"), status=1).json
+    assert (again["trained"], again["verdict"], again["entry"], again["speak"]) == (False, "Retired", "", "")
+    for said in ("ann/0001", "it mumbles", "2025-01-01", "seed", "voicemill train"):
+        assert said in again["reason"]
+    run = flow_run(cli, again["run"])
+    assert (run["name"], run["state_name"], run["state_type"]) == (
+        "retrain · ann · retired · v1",
+        "Retired",
+        "COMPLETED",
+    )
+    assert "it mumbles" in " ".join(cli(*words(standing), status=1).out.split())
+    config.write_text(config.read_text().replace("[loop]", "[loop]\nseed = 7"))
+    other = cli(*words(standing, "--json")).json
+    assert (other["trained"], Path(other["entry"]).name) == (True, "0002")
+    end = time.monotonic() + 30
+    while 2 not in told():  # the server writes them down a little later
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert sorted(told()) == [1, 2]
+    assert voices.find(store, "ann").number == 2
 
 
 def test_a_bad_end_fails_the_run_and_says_why(cli: Any, standing: Standing, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class GateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
     samples: int = Field(10, ge=1)
-    """Fewest test sentences that a figure must rest on, and a comparison; one alone says nothing in a comparison."""
+    """Fewest test sentences that a figure must rest on, and a comparison, for which two are needed at least."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Of the intervals, two-sided."""
     resamples: int = Field(2000, ge=200, le=100_000)
@@ -186,7 +186,7 @@ def _absolute(metric: Metric, challenger: Scores, bound: float, fewest: int) -> 
         why = challenger.missing.get(name, "the evaluation has no figure of it")
         return _Finding("missing", f"{name}, which has a bound, is missing ({why})")
     if name in challenger.items and (count := len(challenger.items[name])) < fewest:
-        return _Finding("too few", f"{name} rests on {count} sentences, fewer than {fewest}")
+        return _Finding("too few", f"{name} rests on {_sentences(count)}, fewer than {fewest}")
     if (value - bound) * _sign(metric) < 0:
         side = "below" if metric.better == "higher" else "above"
         return _Finding("out of bounds", f"{name} {value:.4g} is {side} {bound:.4g}")
@@ -204,8 +204,8 @@ def _relative(metric: Metric, challenger: Scores, champion: Scores, gate: GateSe
         why = scores.missing.get(name, "no sentence could be judged")
         return _Finding("missing", f"{name} of the {which} is missing ({why}), and of the other it is not")
     shared = sorted(mine.keys() & theirs.keys())
-    if len(shared) < gate.samples:
-        words = f"{name} can be compared in {len(shared)} sentences, fewer than {gate.samples}"
+    if len(shared) < (fewest := max(gate.samples, 2)):  # one alone has no interval
+        words = f"{name} can be compared in {_sentences(len(shared))}, fewer than {fewest}"
         return _Finding("too few", words, samples=len(shared))
     found = interval([mine[at] - theirs[at] for at in shared], confidence=gate.confidence, resamples=gate.resamples)
     worst = min(end * _sign(metric) for end in (found.low, found.high))
@@ -216,6 +216,10 @@ def _relative(metric: Metric, challenger: Scores, champion: Scores, gate: GateSe
         allowed = f"and may be {'lower' if metric.better == 'higher' else 'higher'} by {margin:.4g} at most"
         return _Finding("worse", f"{words}, {allowed}", found, found.samples)
     return _Finding("better" if worst > 0 else "not worse", "", found, found.samples)
+
+
+def _sentences(count: int) -> str:
+    return "1 sentence" if count == 1 else f"{count} sentences"
 
 
 def _sign(metric: Metric) -> int:

@@ -126,6 +126,12 @@ def test_too_few_sentences_that_both_have_are_kept_out() -> None:
     assert "similarity can be compared in 4 sentences, fewer than 5" in found.reason
 
 
+def test_one_sentence_is_no_comparison() -> None:
+    found = decide(scores(2, SIMILAR[:1]), scores(1, SIMILAR[:1]), GATE.model_copy(update={"samples": 1}))
+    assert not found.promote
+    assert "similarity can be compared in 1 sentence, fewer than 2" in found.reason
+
+
 def without(found: Scores, metric: str, why: str = "no recogniser in the config") -> Scores:
     items = {name: each for name, each in found.items.items() if name != metric}
     totals = {name: each for name, each in found.totals.items() if name != metric}

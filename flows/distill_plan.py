@@ -110,7 +110,7 @@ class Plan:
             theirs.speakers,
             tuple(trainings),
             digest(self.settings.model_dump(mode="json")),
-            {} if kind == "light" else {stem: File.of(path) for stem, path in self.teachers.items()},
+            {stem: File.of(path) for stem, path in (self.start(kind) if kind == "light" else self.teachers).items()},
             theirs.content,
             code_version(),
             datetime.now(UTC).isoformat(timespec="seconds"),
@@ -132,6 +132,7 @@ def make_plan(options: DistillOptions) -> Plan:
 
     Raises:
         ConfigError: a wrong setting, an entry that cannot teach, several voices and none named.
+        Retired: start_light is of a retired entry.
         StoreError: no store, voice, entry or corpus version, or one that held somebody who was forgotten.
     """
     store = Store.open(options.store)
@@ -174,6 +175,8 @@ def _check(plan: Plan, kind: Kind, config: str) -> None:
     if kind == "light":
         if (start := plan.settings.start_light) and not Path(start).is_file():
             raise ConfigError(f"start_light = {start!r}: no file is there; expected a .safetensors of a light system")
+        if start:
+            voices.check_usable(start)
         return
     if lacking := {"s1", "s2"} - set(known["distill"].networks):
         raise ConfigError(f"phases.distill.networks lacks {lacking.pop()}: a student is made of both, s1 and s2")

@@ -1,5 +1,6 @@
 """What a distillation is asked for: what teaches, which trainings follow each other, what is refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from flows.training_plan import RetrainOptions, digest_of
 from flows.training_plan import make_plan as make_training_plan
 from model.training.run import RunSpec
 from model.training.settings import LIGHT
-from storage import voices
-from storage.errors import ConfigError, StoreError, VoicemillError
+from storage import learned, stages, voices
+from storage.errors import ConfigError, Retired, StoreError, VoicemillError
 from storage.store import Store
-from storage.voices import Card, Entry
+from storage.voices import Card, Entry, File
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,25 @@ def test_cards(root: Path) -> None:
         {"light": "light.safetensors"},
         {},
     )
+
+
+def test_a_light_system_names_the_one_that_it_began_with(root: Path, tmp_path: Path) -> None:
+    """By it forgetting finds those that learned from somebody through another voice's weights."""
+    store = Store(Path(shutil.copytree(root / "store", tmp_path / "store")))
+    base = add(store, tmp_path, "base", b"light", {"light": "light"})
+    start = shutil.copyfile(base.path("light"), tmp_path / "start.safetensors")
+    config = tmp_path / "config.toml"
+    text = '[phases.light]\nsteps = 1\nrate = 1e-3\nnetworks = ["light"]\n'
+    config.write_text(f"start_light = '{start}'\n{text}")
+    plan = make_plan(options(tmp_path, voice="ann", which="light", config=str(config)))
+    card = plan.card("light", [], {"light": str(start)})
+    assert card.base == {"light": File.of(start)}
+    entry = voices.add(store, card, {"light": start})
+    assert learned.origins(store, entry.name) == [plan.teacher.name, base.name]
+    config.write_text(f"start_light = '{base.path('light')}'\n{text}")
+    stages.retire(base.folder.parent, base.number, "trained", who="eve", when="2026", why="forgotten")
+    with pytest.raises(Retired, match="forgotten"):
+        make_plan(options(tmp_path, voice="ann", which="light", config=str(config)))
 
 
 STUDENTS = """

@@ -97,17 +97,6 @@ def _show(result: "Produced", store: str) -> None:
     )
     for folder in dict.fromkeys(str(Path(s.path).parent) for s in result.said):
         say(folder, "what they say: ")
-    words = [
-        "--store",
-        store,
-        "--voice",
-        result.voice,
-        "--reference",
-        "RECORDING",
-        "--text",
-        "TEXT",
-        "--out",
-        "OUT.wav",
-    ]
-    say(shlex.join(["voicemill", "speak", *words]), "speak: ")
+    words = shlex.join(["voicemill", "speak", "--store", store, "--voice", result.voice])
+    say(f"{words} --reference RECORDING --text TEXT --out OUT.wav", "speak: ")
     say(shlex.join(["voicemill", "dashboard", "--store", store]), "dashboard: ")

@@ -215,7 +215,7 @@ def test_who_is_heard(store: Store, tmp_path: Path) -> None:
     assert [entry.number for entry in plan_of(copy, 4, 3, allow_retired=True).entries] == [4, 3]
     (copy.models / "eve").mkdir()
     shutil.copytree(folder / "0001", copy.models / "eve" / "0001")
-    with pytest.raises(ConfigError, match=r"2 voices.*ann, eve.*--voice"):
+    with pytest.raises(ConfigError, match=r"--voice: .* has 2: ann, eve"):
         plan_of(copy)
 
 

@@ -1,6 +1,6 @@
 """Two or more evaluations on one test set: by how much they differ, sentence by sentence, and how sure that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from model.judging.bootstrap import interval
@@ -25,6 +25,12 @@ class Difference:
     samples: int
     verdict: str
     """better, worse, or no clear difference: as the interval says."""
+
+
+def versus(names: Iterable[object]) -> str:
+    """ "3 against 2 and 1": the first is compared with each other one."""
+    challenger, *others = map(str, names)
+    return f"{challenger} against {' and '.join(others)}" if others else challenger
 
 
 def differences(found: Sequence[Scores]) -> list[Difference]:

@@ -95,7 +95,7 @@ def heard(plan: Plan, sentences: TestSet) -> Evaluated:
 
 def announce(plan: Plan) -> None:
     """Name the run by whom it hears."""
-    numbers = " against ".join(str(entry.number) for entry in plan.entries)
+    numbers = comparison.versus(entry.number for entry in plan.entries)
     tags = [f"voice:{plan.voice}", *(f"entry:{entry.name}" for entry in plan.entries)]
     dashboard.name_run(f"evaluate · {plan.voice} · {numbers}", tags)
 
@@ -161,7 +161,7 @@ def show(result: Evaluated) -> None:
     listed += [f"- {note}" for note in result.notes]
     text = "\n".join(
         [
-            f"# {' against '.join(names)}",
+            f"# {comparison.versus(names)}",
             "",
             f"{result.sentences} sentences, test set `{result.testset[:12]}`. Report: `{result.report}`",
             "",
@@ -172,5 +172,5 @@ def show(result: Evaluated) -> None:
             *listed,
         ]
     )
-    create_markdown_artifact(markdown=text, key="evaluate-summary", description=f"{' against '.join(names)}")
+    create_markdown_artifact(markdown=text, key="evaluate-summary", description=comparison.versus(names))
     dashboard.say(f"report: {result.report}")

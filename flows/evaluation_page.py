@@ -84,7 +84,7 @@ def render(plan: Plan, judge: Judge, found: Mapping[str, Scores], said: Mapping[
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["figure"] = figure
+    environment.filters |= {"figure": figure, "versus": comparison.versus}
     first = next(iter(found.values()))
     missing: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # a reason, and whose -> figures
     for metric in METRICS:

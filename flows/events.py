@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from storage import stages
 from storage.errors import ServerError
 from storage.inbox import Inbox
 from storage.store import Store
@@ -46,10 +47,13 @@ def corpus_published(store: Store, version: Version, before: Version | None) -> 
 
 
 def voice_trained(store: Store, entry: Entry) -> None:
-    """Tell the Prefect server of a new entry of a voice, trained, distilled or compressed: it is to be judged.
+    """Tell the Prefect server of a new entry of a voice, trained, distilled or compressed: it is to be judged, unless
+    it is retired: made before, or of somebody who was forgotten meanwhile.
 
     Where that fails there is a line in the log: the entry stands.
     """
+    if stages.standing(entry.folder.parent).of(entry.number) == "retired":
+        return
     _of_voice("voice.trained", store, entry, "No judging")
 
 

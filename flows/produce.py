@@ -130,7 +130,12 @@ def followers(options: ProduceOptions, voice: str) -> list[int]:
     """Numbers of the students of the voice and of what is compressed of each."""
     taught = distill(DistillOptions(store=options.store, voice=voice, which=options.which, config=options.training))
     students = [student.number for student in taught.students]
-    small = [compress(CompressOptions(store=options.store, voice=voice, number=number)).number for number in students]
+    retired = stages.standing(Store.open(options.store).models / voice).retired
+    small = [
+        compress(CompressOptions(store=options.store, voice=voice, number=number)).number
+        for number in students
+        if number not in retired
+    ]
     return [*students, *small]
 
 

@@ -97,7 +97,7 @@ def test_the_newest_is_heard_with_its_champion_and_its_teacher(store: Store) -> 
 def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, Any]) -> None:
     api = cli.environment["PREFECT_API_URL"]
     (run,) = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [evaluated["run"].rpartition("/")[2]]}})
-    assert (run["name"], run["state_name"]) == ("evaluate · ann · 2 against 1 against 3", "Completed")
+    assert (run["name"], run["state_name"]) == ("evaluate · ann · 2 against 1 and 3", "Completed")
     tasks = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
     assert sorted(task["name"] for task in tasks) == [
         *(f"judge · ann/000{n}" for n in (1, 2, 3)), *(f"speak · ann/000{n}" for n in (1, 2, 3)),

@@ -12,6 +12,7 @@ import pytest
 from served import ask
 
 from flows.up import UpSettings
+from storage import stages
 from storage.store import Store
 
 pytestmark = pytest.mark.slow
@@ -75,6 +76,8 @@ def test_each_event_starts_its_deployment_with_its_entry(cli: Any, store: Store)
     (run,) = runs(cli, "distill/on-promotion", 1)
     assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 7, "which": "both"}
     assert runs(cli, "promote/on-model") == []
+    stages.retire(store.models / "anna b", 9, "light", who="ann", when="2026", why="too dull")
+    tell(cli, store, "voice_trained", "light", 9)  # nobody is to judge it
     tell(cli, store, "voice_trained", "light", 8)
     (run,) = runs(cli, "promote/on-model", 1)
     assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 8}

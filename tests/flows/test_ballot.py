@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import socket
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -237,6 +240,20 @@ def test_a_browser_gets_the_parts_of_a_sound_that_it_asks_for(browser: Browser) 
         found = browser("GET", path, Range=left_aside.encode("utf-8").decode("latin-1"))
         assert found[:2] == (200, whole)
     assert browser("GET", path, Range="bytes=0-1", If_Range='"x"')[:2] == (200, whole)
+
+
+def test_a_browser_that_leaves_midway_is_no_error(browser: Browser, capfd: pytest.CaptureFixture[str]) -> None:
+    sound = browser.begin()["trials"][0]["left"]
+    before = threading.active_count()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", browser.server.server_port)) as connection:
+            connection.sendall(f"GET /{browser.server.token}/sound/{sound} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+    end = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert browser.seconds(sound) > 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flows.promote import Promoted
     from flows.promotion_plan import PromoteOptions
     from storage.stages import Standing
+    from storage.store import Store
     from storage.voices import Entry
 
 voices = typer.Typer(help="Trained voices: their entries, stages and cards.", no_args_is_help=True)
@@ -184,7 +185,7 @@ def retire_voice(
     reason: ReasonOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Retire an entry, for good: it speaks only where --allow-retired is given."""
+    """Retire an entry, for good: it speaks only where --allow-retired is given; name the champions made of it."""
     from storage import stages
     from storage import voices as registry
     from storage.store import Store
@@ -193,13 +194,16 @@ def retire_voice(
     entry = registry.find(opened, voice, number=number, allow_retired=True)
     change = stages.retire(entry.folder.parent, number, entry.card.kind, **_by(reason))
     champion = stages.standing(entry.folder.parent).champions.get(entry.card.kind, 0)
+    made = _made_of(store, opened, entry)
     if as_json:
-        print(json.dumps({"entry": entry.name, "changed": change is not None, "champion": champion}))
+        done = {"entry": entry.name, "changed": change is not None, "champion": champion}
+        print(json.dumps(done | {"made_of_it": _plain(made)}, ensure_ascii=False))
         return
     print(f"{entry.name} {'is retired' if change else 'was retired before'}")
     if change and change.instead_of == number:
         at = f"--store {shlex.quote(store)} --voice {shlex.quote(voice)} --kind {entry.card.kind}"
         print(f"no champion ({entry.card.kind}) is left; the one before: voicemill voices rollback {at} --reason ...")
+    _tell(made, entry.name)
 
 
 @voices.command("rollback")
@@ -214,7 +218,6 @@ def rollback_voice(
     from storage import stages
     from storage import voices as registry
     from storage.errors import ConfigError
-    from storage.lineage import champions_of
     from storage.store import Store
 
     if kind not in registry.KINDS:
@@ -223,15 +226,28 @@ def rollback_voice(
     name = registry.check_name(voice or registry.only(opened))
     change = stages.rollback(opened.models / name, kind, **_by(reason))
     back = next((entry for entry in registry.entries(opened, name) if entry.number == change.instead_of), None)
-    made = [(entry, _taking_back(store, entry)) for entry in (champions_of(opened, back) if back else [])]
+    made = _made_of(store, opened, back) if back else []
     if as_json:
-        theirs = [{"entry": entry.name, "kind": entry.card.kind, "command": command} for entry, command in made]
-        print(json.dumps(asdict(change) | {"voice": name, "made_of_it": theirs}, ensure_ascii=False))
+        print(json.dumps(asdict(change) | {"voice": name, "made_of_it": _plain(made)}, ensure_ascii=False))
         return
     before = f" instead of {change.instead_of}" if change.instead_of else ""
     print(f"entry {change.number} of {name} is champion ({kind}) again{before}")
+    _tell(made, f"{name}/{change.instead_of:04d}")
+
+
+def _made_of(store: str, opened: "Store", entry: "Entry") -> list[tuple["Entry", str]]:
+    """Champions that were made of an entry, each with the command that takes it out of its lane."""
+    from storage.lineage import champions_of
+
+    return [(each, _taking_back(store, each)) for each in champions_of(opened, entry)]
+
+
+def _plain(made: list[tuple["Entry", str]]) -> list[dict[str, str]]:
+    return [{"entry": entry.name, "kind": entry.card.kind, "command": command} for entry, command in made]
+
+
+def _tell(made: list[tuple["Entry", str]], of: str) -> None:
     for entry, command in made:
-        of = f"{name}/{change.instead_of:04d}"
         print(f"{entry.name} ({entry.card.kind}) was made of {of} and still speaks; `{command}` takes it back")
 
 

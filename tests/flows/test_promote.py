@@ -172,6 +172,10 @@ def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) 
     named = alone("voices", "rollback", *at, "--reason", "it does", "--json").json
     assert (named["number"], named["made_of_it"]) == (1, [])  # the student is not of 2, which was taken back now
     gone = alone("voices", "retire", *at, "--voice", "ann", "--number", 1, "--reason", "enough", "--json").json
-    assert gone == {"entry": "ann/0001", "changed": True, "champion": 0}
+    student = {"entry": "ann/0003", "kind": "student", "command": command}
+    assert gone == {"entry": "ann/0001", "changed": True, "champion": 0, "made_of_it": [student]}
+    last = alone("voices", "retire", *at, "--voice", "ann", "--number", 3, "--reason", "enough").out
+    assert "no champion (student) is left" in last
+    assert "still speaks" not in last
     assert "no voice 'bob'; it has ann" in alone("voices", "show", *at, "--voice", "bob", status=2).err
     assert "--kind heavy" in alone("voices", "rollback", *at, "--kind", "heavy", "--reason", "x", status=2).err

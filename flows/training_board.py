@@ -125,11 +125,11 @@ def _number(value: float) -> object:
 
 
 class RunLog:
-    """Passes lines on to a logger, a few a second at most, and says how many it left out."""
+    """Passes lines on to a logger, a few a second at most and the last one always, and says how many it left out."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say, self._clock = say, clock
-        self._allowance, self._last, self._left_out = float(LINES_PER_S), clock(), 0
+        self._allowance, self._last, self._left_out, self._latest = float(LINES_PER_S), clock(), 0, ""
 
     def __call__(self, line: str) -> None:
         """One line of output."""
@@ -137,14 +137,20 @@ class RunLog:
         self._allowance = min(LINES_PER_S, self._allowance + (now - self._last) * LINES_PER_S)
         self._last = now
         if self._allowance < 1:
-            self._left_out += 1
+            self._left_out, self._latest = self._left_out + 1, line
             return
         self._allowance -= 1
-        self.close()
+        self._count()
         self._say(line[:LONGEST])
 
     def close(self) -> None:
-        """Say what was left out until now."""
+        """Say what was left out until now, and the last line of it as it was: how a training ended is told."""
+        if self._left_out:
+            self._left_out -= 1
+            self._count()
+            self._say(self._latest[:LONGEST])
+
+    def _count(self) -> None:
         if self._left_out:
             self._say(f"... {self._left_out} lines are in log.txt alone")
             self._left_out = 0

@@ -103,7 +103,8 @@ def test_no_output_floods_the_log_and_every_line_is_accounted_for(waits: list[fl
     left_out = [int(line.split()[1]) for _, line in said if line.startswith("...")]
     assert len(lines) + sum(left_out) == len(waits)
     assert lines[:LINES_PER_S] == [f"line {n}" for n in range(min(LINES_PER_S, len(waits)))]
-    assert len(lines) <= LINES_PER_S * (now + 1) + 1e-6
+    assert len(lines) <= LINES_PER_S * (now + 1) + 1 + 1e-6
+    assert lines[-1:] == [f"line {number}" for number in range(len(waits))][-1:]
     assert lines == sorted(lines, key=lambda line: int(line.split()[1]))
 
 

@@ -11,18 +11,20 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import dashboard, events
-from flows.compress_plan import STEM, CompressOptions, Plan, make_plan
-from model.export.effect import Part, Spoken, parts, spoken, table
-from model.export.exporting import export_voice
-from model.export.folder import GraphFolder
-from model.judging import testset
-from model.judging.testset import TestSetSettings
-from model.speaking.opening import Speaking, open_voice
-from storage import forget, voices
-from storage.errors import ConfigError, NoData, StoreError
-from storage.units import Seconds
-from storage.voices import Entry
+from voicemill.flows import events
+from voicemill.flows.display import dashboard
+from voicemill.flows.plans.compress import STEM, CompressOptions, Plan, make_plan
+from voicemill.model.export.exporting import export_voice
+from voicemill.model.export.folder import GraphFolder
+from voicemill.model.judging.compression import Part, Spoken, parts, spoken, table
+from voicemill.model.judging.testset import testset
+from voicemill.model.judging.testset.testset import TestSetSettings
+from voicemill.model.voices.opening import Speaking, open_voice
+from voicemill.storage.errors import ConfigError, NoData, StoreError
+from voicemill.storage.forgetting import forget
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices.registry import Entry
 
 __all__ = ["CompressOptions", "Compressed", "compress"]
 

@@ -7,13 +7,15 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows import dashboard, events
-from flows.distill_plan import DistillOptions, Plan, make_plan
-from flows.retrain import train, training_rows
-from flows.training_plan import folder_of
-from storage import forget, voices
-from storage.units import Seconds
-from storage.voices import Entry, Kind, Training
+from voicemill.flows import events
+from voicemill.flows.display import dashboard
+from voicemill.flows.plans.distill import DistillOptions, Plan, make_plan
+from voicemill.flows.plans.retrain import folder_of
+from voicemill.flows.retrain import train, training_rows
+from voicemill.storage.forgetting import forget
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices.registry import Entry, Kind, Training
 
 __all__ = ["DistillOptions", "Distilled", "distill"]
 

@@ -9,17 +9,19 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import comparison, dashboard, evaluation_page
-from flows import evaluation_plan as plans
-from flows import evaluation_scores as scoring
-from flows.evaluation_keeping import kept
-from flows.evaluation_plan import EvaluateOptions, Plan
-from model.judging.judge import Judge
-from model.judging.scores import METRICS, Scores, shown
-from model.judging.speech import Saying, Speech
-from model.judging.testset import TestSet
-from storage import voices
-from storage.units import Seconds
+from voicemill.flows.display import dashboard
+from voicemill.flows.evaluation import comparison, scoring
+from voicemill.flows.evaluation import page as evaluation_page
+from voicemill.flows.evaluation.keeping import kept
+from voicemill.flows.plans import evaluation as plans
+from voicemill.flows.plans.evaluation import EvaluateOptions, Plan
+from voicemill.model.judging.judge import Judge
+from voicemill.model.judging.scores import Scores, shown
+from voicemill.model.judging.testset.speech import Saying, Speech
+from voicemill.model.judging.testset.testset import TestSet
+from voicemill.model.settings.promotion import METRICS
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices import registry as voices
 
 __all__ = ["EvaluateOptions", "Evaluated", "Judged", "evaluate"]
 
@@ -46,14 +48,14 @@ class Evaluated:
 
     voice: str
     testset: str
-    """sha256: by it `storage.voices.scores` finds the evaluations."""
+    """sha256: by it `voicemill.storage.voices.registry.scores` finds the evaluations."""
     sentences: int
     notes: list[str]
     """What the test set could not give."""
     entries: list[Judged] = field(default_factory=list)
     """The challenger first."""
     differences: list[dict[str, Any]] = field(default_factory=list)
-    """`flows.comparison.Difference`, of the challenger to each other entry."""
+    """`voicemill.flows.evaluation.comparison.Difference`, of the challenger to each other entry."""
     report: str = ""
     run: str = ""
     """Address of the flow run in the dashboard."""

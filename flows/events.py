@@ -9,12 +9,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from storage import stages
-from storage.errors import ServerError
-from storage.inbox import Inbox
-from storage.store import Store
-from storage.versions import Version
-from storage.voices import Entry
+from voicemill.storage.corpus.versions import Version
+from voicemill.storage.errors import ServerError
+from voicemill.storage.inbox.inbox import Inbox
+from voicemill.storage.store import Store
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.registry import Entry
 
 
 def uploads_arrived(inbox: Inbox, files: int, megabytes: float) -> None:

@@ -7,17 +7,17 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.plan import Plan, find_duplicates, read_plan
-from flows.progress import active
-from storage import tombstones
-from storage.artifacts import Artifact
-from storage.records import Batch, Decoded
-from storage.store import Store
-from tasks import workers
-from tasks.config import STAGES, Config
-from tasks.engine import as_task
-from tasks.execute import Done, Work, artifact_path
-from tasks.recipe import Recipe
+from voicemill.flows.display.progress import active
+from voicemill.flows.plans.refresh import Plan, find_duplicates, read_plan
+from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.forgetting import tombstones
+from voicemill.storage.records import Batch, Decoded
+from voicemill.storage.store import Store
+from voicemill.tasks import workers
+from voicemill.tasks.config import STAGES, Config
+from voicemill.tasks.engine import as_task
+from voicemill.tasks.execute import Done, Work, artifact_path
+from voicemill.tasks.recipe import Recipe
 
 
 @dataclass

@@ -16,20 +16,22 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from pydantic import BaseModel, Field
 
-from flows import dashboard
-from flows.compress import CompressOptions, compress
-from flows.distill import DistillOptions, distill
-from flows.evaluation_keeping import kept
-from flows.evaluation_plan import SPEECH, EvaluateOptions, make_plan, testset_of
-from flows.promote import Promoted, PromoteOptions, promote
-from flows.refresh import RefreshOptions, refresh
-from flows.retrain import Retrained, RetrainOptions, retrain
-from model.speaking.opening import open_voice
-from storage import judged, stages, voices
-from storage.notice import write_speech
-from storage.store import Store
-from storage.units import Seconds
-from storage.voices import Entry
+from voicemill.flows.compress import CompressOptions, compress
+from voicemill.flows.display import dashboard
+from voicemill.flows.distill import DistillOptions, distill
+from voicemill.flows.evaluation.keeping import kept
+from voicemill.flows.plans.evaluation import SPEECH, EvaluateOptions, make_plan, testset_of
+from voicemill.flows.promote import Promoted, PromoteOptions, promote
+from voicemill.flows.refresh import RefreshOptions, refresh
+from voicemill.flows.retrain import Retrained, RetrainOptions, retrain
+from voicemill.model.voices.opening import open_voice
+from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.store import Store
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.notice import write_speech
+from voicemill.storage.voices.registry import Entry
 
 __all__ = ["ProduceOptions", "Produced", "produce"]
 

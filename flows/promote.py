@@ -12,16 +12,19 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import deployment
 from prefect.states import Completed
 
-from flows import actor, dashboard, events
-from flows.evaluate import Evaluated, evaluate
-from flows.promotion_plan import Plan, PromoteOptions, make_plan
-from model.judging.gate import Row, Verdict, decide
-from model.judging.scores import METRICS, Scores, shown
-from storage import stages, voices
-from storage.errors import Retired, StageConflict
-from storage.stages import Change
-from storage.store import read_json
-from storage.units import Seconds
+from voicemill.flows import actor, events
+from voicemill.flows.display import dashboard
+from voicemill.flows.evaluate import Evaluated, evaluate
+from voicemill.flows.plans.promotion import Plan, PromoteOptions, make_plan
+from voicemill.model.judging.promotion import Row, Verdict, decide
+from voicemill.model.judging.scores import Scores, shown
+from voicemill.model.settings.promotion import METRICS
+from voicemill.storage.errors import Retired, StageConflict
+from voicemill.storage.files import read_json
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.status import Change
 
 __all__ = ["PromoteOptions", "Promoted", "promote"]
 
@@ -43,7 +46,7 @@ class Promoted:
     champion: str
     """Of the lane, now; "" = none."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """`model.judging.gate.Row`."""
+    """`voicemill.model.judging.promotion.Row`."""
     report: str = ""
     """Page to listen to."""
     run: str = ""

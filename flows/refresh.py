@@ -13,27 +13,31 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import BaseModel, Field
 
-from flows import dashboard, events, report
-from flows.lot import LotResult, prepare_lot, task_runner
-from flows.plan import Plan, drop_plans, make_plan, write_plan
-from flows.progress import active
-from flows.summary import Summary, stage_counts
-from flows.uploads import shards_of, upload_rows
-from storage import judged, ledger, tombstones, versions
-from storage.artifacts import audio_path
-from storage.errors import BreakerOpen
-from storage.records import UploadRow, UploadState
-from storage.rows import from_table
-from storage.store import Store
-from storage.versions import CorpusVersion, Version
-from tasks import batches as batches_
-from tasks import config as config_
-from tasks import publish as publish_
-from tasks import scan as scan_
-from tasks import workers
-from tasks.config import STAGES
-from tasks.execute import artifact_path
-from tasks.recipe import Recipe
+from voicemill.flows import events
+from voicemill.flows.display import dashboard
+from voicemill.flows.display.progress import active
+from voicemill.flows.display.summary import Summary, stage_counts
+from voicemill.flows.lot import LotResult, prepare_lot, task_runner
+from voicemill.flows.plans.refresh import Plan, drop_plans, make_plan, write_plan
+from voicemill.flows.report import page as report
+from voicemill.flows.upload_rows import shards_of, upload_rows
+from voicemill.storage.corpus import ledger, versions
+from voicemill.storage.corpus.artifacts import audio_path
+from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.versions import CorpusVersion, Version
+from voicemill.storage.errors import BreakerOpen
+from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.forgetting import tombstones
+from voicemill.storage.records import UploadRow, UploadState
+from voicemill.storage.store import Store
+from voicemill.tasks import config as config_
+from voicemill.tasks import workers
+from voicemill.tasks.config import STAGES
+from voicemill.tasks.execute import artifact_path
+from voicemill.tasks.intake import batches as batches_
+from voicemill.tasks.intake import scan as scan_
+from voicemill.tasks.publishing import publish as publish_
+from voicemill.tasks.recipe import Recipe
 
 _LEDGER_COLUMNS = ["upload", "start", "stop", "outcome", "speaker"]
 _LOCAL: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

@@ -14,21 +14,24 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from flows import dashboard, events
-from flows.retired import RETIRED, why_unusable
-from flows.training_board import RunLog, TrainingBoard
-from flows.training_plan import Plan, RetrainOptions, code_version, folder_of, make_plan
-from model.training import run
-from model.training.run import Result, RunSpec
-from storage import forget, stages, voices
-from storage.errors import NothingYet, TrainingFailed
-from storage.keys import digest
-from storage.stages import Change
-from storage.units import Seconds
-from storage.versions import CorpusVersion
-from storage.voices import Card, Entry, File, Training, finite
-from tasks import devices, launch, new_speech
-from tasks.new_speech import Decision
+from voicemill.flows import events
+from voicemill.flows.display import dashboard
+from voicemill.flows.display.training import RunLog, TrainingBoard
+from voicemill.flows.plans.retired import RETIRED, why_unusable
+from voicemill.flows.plans.retrain import Plan, RetrainOptions, code_version, folder_of, make_plan
+from voicemill.model.training.engine import run
+from voicemill.model.training.engine.run import Result, RunSpec
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import NothingYet, TrainingFailed
+from voicemill.storage.forgetting import forget
+from voicemill.storage.keys import digest
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.registry import Card, Entry, File, Training, finite
+from voicemill.storage.voices.status import Change
+from voicemill.tasks.training import devices, launch, new_speech
+from voicemill.tasks.training.new_speech import Decision
 
 __all__ = ["RetrainOptions", "Retrained", "retrain"]
 

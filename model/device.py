@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from storage.errors import ConfigError
+from voicemill.storage.errors import ConfigError
 
 Wanted = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

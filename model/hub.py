@@ -10,9 +10,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import ModelMissing
-from storage.keys import digest, file_digest
-from storage.store import write_atomic
+from voicemill.storage.errors import ModelMissing
+from voicemill.storage.files import write_atomic
+from voicemill.storage.keys import digest, file_digest
 
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".onnx", ".ckpt", ".th"})
 """Suffixes of files that hold weights: a folder with none of them is not a model, or half of one."""

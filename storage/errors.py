@@ -18,7 +18,7 @@ VoicemillError
 └── ServerError            the Prefect server cannot be reached or started
 """
 
-from storage.records import Reason
+from voicemill.storage.records import Reason
 
 
 class VoicemillError(Exception):

@@ -7,7 +7,7 @@ the upload's bytes. A segment is named by (upload, index).
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from storage.units import RATE, Bits, Decibels, Frames, Hertz, Lufs, Samples, Seconds
+from voicemill.storage.units import RATE, Bits, Decibels, Frames, Hertz, Lufs, Samples, Seconds
 
 
 class Outcome(StrEnum):

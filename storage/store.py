@@ -1,18 +1,14 @@
-"""The store's folders, atomic writes, and the lock that lets one refresh at a time work on it."""
+"""The store's folders, and the lock that lets one refresh at a time work on it."""
 
 import fcntl
 import json
-import os
-import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from storage.errors import StoreBusy, StoreError
-from storage.units import Seconds
+from voicemill.storage.errors import StoreBusy, StoreError
+from voicemill.storage.files import write_atomic
 
 FORMAT = 1
 """Version of the folder layout, written to `<store>/store.json`."""
@@ -107,40 +103,3 @@ class Store:
         """Delete what killed processes left half written in the stage cache. The caller holds the lock."""
         for path in self.stages.rglob(".*.tmp"):
             path.unlink(missing_ok=True)
-
-
-def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
-    """Temporaries in `folder` that nobody has written to for so long: their writers were killed."""
-    for path in folder.glob(".*.tmp"):
-        try:
-            idle = time.time() - path.stat().st_mtime
-        except FileNotFoundError:  # its writer has just ended
-            continue
-        if idle > age:
-            yield path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the new one, never a part."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def read_json(path: Path, default: Any = None) -> Any:
-    """The JSON in `path`, or `default` where there is no file."""
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):  # asked for only once: it may go meanwhile
-        return default

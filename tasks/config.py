@@ -8,22 +8,22 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from storage.errors import ConfigError
-from tasks import align as align_
-from tasks import batches as batches_
-from tasks import breaker as breaker_
-from tasks import content as content_
-from tasks import decode as decode_
-from tasks import denoise as denoise_
-from tasks import f0 as f0_
-from tasks import loudness as loudness_
-from tasks import mel as mel_
-from tasks import scan as scan_
-from tasks import screen as screen_
-from tasks import shards as shards_
-from tasks import slice as slice_
-from tasks import transcribe as transcribe_
-from tasks.stage import Stage, StageSettings
+from voicemill.storage.errors import ConfigError
+from voicemill.tasks.contract.stage import Stage, StageSettings
+from voicemill.tasks.intake import batches as batches_
+from voicemill.tasks.intake import scan as scan_
+from voicemill.tasks.publishing import breaker as breaker_
+from voicemill.tasks.stages import align as align_
+from voicemill.tasks.stages import content as content_
+from voicemill.tasks.stages import decode as decode_
+from voicemill.tasks.stages import denoise as denoise_
+from voicemill.tasks.stages import f0 as f0_
+from voicemill.tasks.stages import loudness as loudness_
+from voicemill.tasks.stages import mel as mel_
+from voicemill.tasks.stages import screen as screen_
+from voicemill.tasks.stages import shards as shards_
+from voicemill.tasks.stages import slice as slice_
+from voicemill.tasks.stages import transcribe as transcribe_
 
 STAGES: tuple[Stage[Any], ...] = (
     decode_.STAGE,

@@ -11,9 +11,9 @@ from functools import cache
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.config import BY_NAME
-from tasks.execute import Done, Work
-from tasks.workers import execute_anywhere
+from voicemill.tasks.config import BY_NAME
+from voicemill.tasks.execute import Done, Work
+from voicemill.tasks.workers import execute_anywhere
 
 
 @cache

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from storage.artifacts import Artifact, ArtifactWriter, Meta
-from storage.keys import digest
-from storage.records import Batch, Failure, Reason, Upload
-from storage.store import Store
-from storage.units import Seconds
-from tasks.config import BY_NAME, Config
-from tasks.scan import fetch
-from tasks.stage import Audio, Inputs, Stage
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta
+from voicemill.storage.keys import digest
+from voicemill.storage.records import Batch, Failure, Reason, Upload
+from voicemill.storage.store import Store
+from voicemill.storage.units import Seconds
+from voicemill.tasks.config import BY_NAME, Config
+from voicemill.tasks.contract.stage import Audio, Inputs, Stage
+from voicemill.tasks.intake.scan import fetch
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from storage.keys import digest
-from storage.records import Batch
-from tasks import content
-from tasks.config import FEATURES, STAGES, Config
+from voicemill.storage.keys import digest
+from voicemill.storage.records import Batch
+from voicemill.tasks.config import FEATURES, STAGES, Config
+from voicemill.tasks.stages import content
 
 
 @dataclass(frozen=True)

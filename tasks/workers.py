@@ -22,9 +22,9 @@ from functools import partial
 from types import FrameType
 from typing import TypeVar
 
-from storage.errors import WorkerDied
-from storage.records import Upload
-from tasks.execute import Done, Work, blame, execute, rehearse, skipped, uploads_at
+from voicemill.storage.errors import WorkerDied
+from voicemill.storage.records import Upload
+from voicemill.tasks.execute import Done, Work, blame, execute, rehearse, skipped, uploads_at
 
 T = TypeVar("T")
 

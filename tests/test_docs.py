@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.records import Outcome, Reason, UploadState
-from tasks.config import SHIPPED, STAGES
+from voicemill.storage.records import Outcome, Reason, UploadState
+from voicemill.tasks.config import SHIPPED, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def test_every_stage_config_and_folder_is_named() -> None:
 def commands() -> list[str]:
     """Every command of the command line, groups resolved."""
     code = (
-        "import typer; from flows.cli import app\n"
+        "import typer; from voicemill.flows.cli.main import app\n"
         "def walk(c, at):\n"
         "    for n, s in getattr(c, 'commands', {}).items(): walk(s, [*at, n])\n"
         "    if not getattr(c, 'commands', None): print(' '.join(at))\n"

@@ -14,10 +14,26 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TOML = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(TOML)["project"]
-LAYERS = ("flows", "tasks", "model", "storage")
+FLOORS = ("flows", "tasks", "model", "storage")
 """From the top: each may import itself and what stands after it."""
+ROOMS = (
+    "flows/cli", "flows/demo", "flows", "flows/service", "flows/listening", "flows/evaluation", "flows/display",
+    "flows/report", "flows/plans",
+    "tasks", "tasks/training", "tasks/publishing", "tasks/intake", "tasks/stages", "tasks/contract",
+    "model/judging", "model/judging/metrics", "model/judging/testset", "model/voices", "model/export",
+    "model/training", "model/training/light", "model/training/distil", "model/training/objectives",
+    "model/training/engine", "model/light", "model/speaking", "model/data", "model/adapters", "model/checkpoints",
+    "model/s1", "model/s2", "model/settings", "model/text", "model/text/chinese", "model/text/english",
+    "model/speech", "model/pitch", "model/audio", "model",
+    "storage/inbox", "storage/forgetting", "storage/voices", "storage/corpus", "storage/audio", "storage",
+)  # fmt: skip
+"""Every folder of the four floors, from the top: each may import itself and what stands after it. The files that lie in
+`storage/` and `model/` themselves are the ground of their floor, those in `tasks/` the engine over its rooms, those in
+`flows/` the flows over theirs."""
 PREFECT = ("flows/", "tasks/engine.py")
-MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+MOST_FILES = 14
+"""In a folder, its `__init__.py` included."""
 LONGEST, LONGEST_STAGE = 300, 200
 """Lines. `storage/records.py` alone may be longer: it is one list of declarations."""
 MAX_BYTES = 5_000_000
@@ -42,10 +58,24 @@ def distributions(requirements: Iterable[str]) -> set[str]:
     return {re.sub(r"[-_.]+", "-", item).lower() for item in names}
 
 
-def upward(layer: str, source: str) -> list[tuple[int, str]]:
-    """The imports of a module of `layer` that point up, or that are relative and so cannot be judged."""
-    forbidden = {*LAYERS[: LAYERS.index(layer)], "tests"}
-    return [(line, found) for line, found in imports(source) if found.split(".")[0] in forbidden or found[0] == "."]
+def room(module: str) -> str:
+    """The folder of a module of ours, given by its dotted name: `voicemill.model.s1.loss` -> `model/s1`."""
+    parts = module.split(".")[1:]
+    while parts and not (ROOT.joinpath(*parts).is_dir()):
+        parts.pop()
+    return "/".join(parts)
+
+
+def upward(here: str, source: str) -> list[tuple[int, str]]:
+    """The imports of a module in the room `here` that point up, or that are relative and so cannot be judged."""
+    allowed = ROOMS[ROOMS.index(here) :]
+    return [
+        (line, name)
+        for line, name in imports(source)
+        if name[0] == "."
+        or name.split(".")[0] in (*FLOORS, "tests")
+        or (name.split(".")[0] == "voicemill" and room(name) not in allowed)
+    ]
 
 
 def tracked() -> list[Path]:
@@ -55,14 +85,34 @@ def tracked() -> list[Path]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_imports_point_down(path: Path) -> None:
-    assert upward(path.relative_to(ROOT).parts[0], path.read_text(encoding="utf-8")) == []
+    assert upward(name(path.parent), path.read_text(encoding="utf-8")) == []
 
 
 def test_an_upward_import_is_seen() -> None:
-    source = "def f():\n    from tasks.stage import Stage\n    import storage.units, flows\n"
-    assert upward("model", source) == [(2, "tasks.stage"), (3, "flows")]
-    assert upward("flows", source) == []
+    source = (
+        "def f():\n    from voicemill.tasks.contract.stage import Stage\n    import voicemill.storage.units, flows\n"
+    )
+    assert upward("model/text", source) == [(2, "voicemill.tasks.contract.stage"), (3, "flows")]
+    assert upward("tasks", source) == [(3, "flows")]
     assert upward("storage", "from . import keys") == [(1, ".")]
+    assert upward("model/s2", "from voicemill.model.s1.loss import loss") == [(1, "voicemill.model.s1.loss")]
+    assert upward("storage", "from voicemill import storage") == [(1, "voicemill")]
+
+
+def test_the_rooms_are_those_that_are_there() -> None:
+    """A folder that is not in the order could import anything."""
+    assert sorted(ROOMS) == sorted({name(path.parent) for path in MODULES})
+
+
+def test_a_folder_can_be_surveyed() -> None:
+    counts = {here: len(list((ROOT / here).glob("*.py"))) for here in ROOMS}
+    assert {here: count for here, count in counts.items() if count > MOST_FILES} == {}
+
+
+def test_the_links_lead_to_the_floors() -> None:
+    assert {path.name: path.resolve() for path in (ROOT / "voicemill").iterdir() if path.is_symlink()} == {
+        floor: ROOT / floor for floor in FLOORS
+    }
 
 
 def test_prefect_is_imported_by_flows_and_the_engine_only() -> None:
@@ -84,7 +134,7 @@ def test_what_is_imported_is_a_declared_dependency() -> None:
     for path in MODULES:
         for line, module in imports(path.read_text(encoding="utf-8")):
             top = module.split(".")[0]
-            if top in sys.stdlib_module_names or top in LAYERS:
+            if top in sys.stdlib_module_names or top == "voicemill":
                 continue
             owners = distributions(known.get(top, [top]))
             if not owners & declared:
@@ -178,6 +228,11 @@ def test_the_lock_pins_every_dependency_that_pyproject_names() -> None:
 
 def test_a_wheel_would_carry_every_file_of_the_packages() -> None:
     data = tomllib.loads(TOML)["tool"]["setuptools"]["package-data"]
-    carried = {file for layer, globs in data.items() for glob in globs for file in (ROOT / layer).glob(glob)}
-    here = {path for path in tracked() if path.relative_to(ROOT).parts[0] in LAYERS and path.suffix != ".py"}
+    folders = {package: ROOT.joinpath(*package.split(".")) for package in data}
+    carried = {
+        file.resolve() for package, globs in data.items() for glob in globs for file in folders[package].glob(glob)
+    }
+    here = {
+        path for path in tracked() if path.relative_to(ROOT).parts[0] in FLOORS and path.suffix not in (".py", ".md")
+    }
     assert {name(path) for path in here - carried} == set()

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from model.adapters.lora import KEPT, adaptable, inject
-from model.s1.decoder import Text2Semantic
-from model.s2.synthesizer import Synthesizer
-from model.training.settings import Adaptation, Network
-from storage.errors import ConfigError
+from voicemill.model.adapters.lora import KEPT, adaptable, inject
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Adaptation, Network
+from voicemill.storage.errors import ConfigError
 
 NAME = "default"
 """Of the adapter that is trained."""

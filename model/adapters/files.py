@@ -19,12 +19,12 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from model.adapters import lora
-from model.checkpoints.checkpoint import differences, plain
-from model.checkpoints.layout import POSTERIOR, Shape
-from model.s1.decoder import Text2Semantic
-from model.training.settings import Network
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.adapters import lora
+from voicemill.model.checkpoints.checkpoint import differences, plain
+from voicemill.model.checkpoints.layout import POSTERIOR, Shape
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.settings.training import Network
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 WEIGHTS, CONFIG, ABOUT = "adapter_model.safetensors", "adapter_config.json", "voicemill.json"
 FORMAT = 1

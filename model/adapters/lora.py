@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from model.checkpoints.layout import POSTERIOR
-from model.s2.weight_norm import Conv1d, WeightNorm, norm
-from storage.errors import ConfigError
+from voicemill.model.checkpoints.layout import POSTERIOR
+from voicemill.model.s2.weight_norm import Conv1d, WeightNorm, norm
+from voicemill.storage.errors import ConfigError
 
 if TYPE_CHECKING:
     from peft import LoraConfig

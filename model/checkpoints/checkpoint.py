@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
-from model.checkpoints import pickles, torchfile
-from model.checkpoints.layout import KINDS, POSTERIOR, VERSIONS, Kind, Shape, layout
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints import pickles, torchfile
+from voicemill.model.checkpoints.layout import KINDS, POSTERIOR, VERSIONS, Kind, Shape, layout
+from voicemill.storage.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,15 +6,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from model.checkpoints.checkpoint import Checkpoint, differences, read
-from model.checkpoints.layout import Kind
-from model.checkpoints.sizes import from_header
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints.checkpoint import Checkpoint, differences, read
+from voicemill.model.checkpoints.layout import Kind
+from voicemill.model.checkpoints.sizes import from_header
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.storage.errors import CheckpointError
 
 Module = TypeVar("Module", bound=nn.Module)
 Config = TypeVar("Config", S1Config, S2Config)

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any
 
-from storage.errors import CheckpointError
+from voicemill.storage.errors import CheckpointError
 
 LONGEST = 16 * 2**20
 """Bytes: a longer pickle is refused. Official files have 0.1 MB, those of a Lightning trainer 1 MB."""

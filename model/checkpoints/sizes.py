@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar, get_type_hints
 
-from storage.errors import CheckpointError, ConfigError
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 Sizes = TypeVar("Sizes")
 

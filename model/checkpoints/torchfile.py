@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from model.checkpoints import pickles
-from model.checkpoints.pickles import Storage
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints import pickles
+from voicemill.model.checkpoints.pickles import Storage
+from voicemill.storage.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoints.checkpoint import FORMAT, MARKERS, METADATA, Checkpoint, check, plain
-from model.checkpoints.layout import POSTERIOR, VERSIONS, Kind
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints.checkpoint import FORMAT, MARKERS, METADATA, Checkpoint, check, plain
+from voicemill.model.checkpoints.layout import POSTERIOR, VERSIONS, Kind
+from voicemill.storage.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from storage.units import Seconds
+from voicemill.storage.units import Seconds
 
 CONTENT_RATE = 50
 """Frames per second of `content`, `f0` and the spectrogram: a hop of 640 samples at 32 kHz."""

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from model.text.frontend import Phonemes
-from model.text.written import stretches
-from storage.records import Word
-from storage.units import Frames, Samples
+from voicemill.model.text.frontend import Phonemes
+from voicemill.model.text.written import stretches
+from voicemill.storage.records import Word
+from voicemill.storage.units import Frames, Samples
 
 
 def bounds_of(
@@ -24,7 +24,7 @@ def bounds_of(
 
     `words`: as aligned, times in the upload; the utterance begins at `start` and has `frames` of `hop` samples. Ranges
     are in order, and may be empty where a mark has no pause. None where the words have no times, or their phones cannot
-    be told (`model.text.written`).
+    be told (`voicemill.model.text.written`).
     """
     parts = stretches(found, [word.text for word in words])
     if parts is None or any(b.start < a.start for a, b in pairwise(words)):

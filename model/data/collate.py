@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.data.batch import Batch, Totals
-from model.data.reader import HOP, Example
+from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.data.reader import HOP, Example
 
 
 def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) -> Batch:

@@ -1,7 +1,7 @@
 """What a pinned corpus version holds for training, as columns: made from metadata, without audio or features.
 
 Utterances that cannot be learned from are left out, each for one reason, which is counted. Cost: three small reads for
-each shard, and the phones of those that were never seen before (`model.data.phones`).
+each shard, and the phones of those that were never seen before (`voicemill.model.data.phones`).
 """
 
 from collections import Counter
@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.data import phones
-from model.data.batch import CONTENT_RATE
-from model.training.settings import DataSettings
-from storage import tables
-from storage.errors import NoData, StoreError
-from storage.forget import forgotten
-from storage.tables import File
-from storage.units import RATE
-from storage.versions import CorpusVersion
+from voicemill.model.data import phones
+from voicemill.model.data.batch import CONTENT_RATE
+from voicemill.model.settings.training import DataSettings
+from voicemill.storage.corpus import tables
+from voicemill.storage.corpus.tables import File
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import NoData, StoreError
+from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.units import RATE
 
 HOP = RATE // CONTENT_RATE
 MEASURES = ("seconds", "loudness_after", "gain_db", "entropy", "f0_median")
@@ -143,7 +143,7 @@ def index(corpus: CorpusVersion, settings: DataSettings) -> Index:
 
 
 def _whole(corpus: CorpusVersion, gone: frozenset[int]) -> str:
-    from storage import versions
+    from voicemill.storage.corpus import versions
 
     last = versions.latest(corpus.store)
     if last is not None and last.number not in gone:

@@ -5,7 +5,7 @@
     loader = loader.needing(objective.needs)
     for batches in loader.training(start_step=0): ...   # for each optimiser step one list of `accumulate` batches
 
-The examples of step n are those of `model.data.plan`, whatever the number of devices, rounds and loaders.
+The examples of step n are those of `voicemill.model.data.plan`, whatever the number of devices, rounds and loaders.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from model.data.batch import CONTENT_RATE, Batch
-from model.data.index import Index, LeftOut, index
-from model.data.plan import Source, order_of
-from model.data.reader import READ, Raw, Reader
-from model.data.sources import masks
-from model.data.split import Split, split
-from model.data.stream import Recipe, Share, steps, streamed
-from model.training.settings import DataSettings, Phase
-from storage.errors import ConfigError
-from storage.versions import CorpusVersion
+from voicemill.model.data.batch import CONTENT_RATE, Batch
+from voicemill.model.data.index import Index, LeftOut, index
+from voicemill.model.data.plan import Source, order_of
+from voicemill.model.data.reader import READ, Raw, Reader
+from voicemill.model.data.sources import masks
+from voicemill.model.data.split import Split, split
+from voicemill.model.data.stream import Recipe, Share, steps, streamed
+from voicemill.model.settings.training import DataSettings, Phase
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """The phones of every utterance, computed once for a shard and kept beside it: rows in its order, zipped, never joined.
-Beside them the frames of their words, where the utterance was aligned (`model.data.bounds`).
+Beside them the frames of their words, where the utterance was aligned (`voicemill.model.data.bounds`).
 
 `<store>/stages/phones/<speaker folder>/<key>.parquet`, where the key is of the shard's bytes, of everything that
 phones come from and of the version of this module: a changed front end, or a language that was installed since, gives
@@ -13,19 +13,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.data.batch import CONTENT_RATE
-from model.data.bounds import bounds_of
-from model.text import frontend
-from model.text.frontend import ALIASES, LANGUAGES, Phonemes, guess, phonemes
-from model.text.symbols import PAUSES, PUNCTUATION, SYMBOLS, UNKNOWN
-from storage import tables
-from storage.erase import phones_folder
-from storage.errors import ConfigError
-from storage.keys import digest, file_digest
-from storage.records import Word
-from storage.store import Store, replacing
-from storage.tables import File
-from storage.units import RATE, Samples
+from voicemill.model.data.batch import CONTENT_RATE
+from voicemill.model.data.bounds import bounds_of
+from voicemill.model.text import frontend
+from voicemill.model.text.frontend import ALIASES, LANGUAGES, Phonemes, guess, phonemes
+from voicemill.model.text.symbols import PAUSES, PUNCTUATION, SYMBOLS, UNKNOWN
+from voicemill.storage.corpus import tables
+from voicemill.storage.corpus.tables import File
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.files import replacing
+from voicemill.storage.forgetting.erase import phones_folder
+from voicemill.storage.keys import digest, file_digest
+from voicemill.storage.records import Word
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE, Samples
 
 VERSION = 2
 """Of the columns and of what they mean; 2 added the bounds."""

@@ -15,8 +15,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.batch import CONTENT_RATE
-from model.training.settings import DataSettings
+from voicemill.model.data.batch import CONTENT_RATE
+from voicemill.model.settings.training import DataSettings
 
 Rows = NDArray[np.int64]
 FEWEST = 8

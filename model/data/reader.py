@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.data.batch import CONTENT_RATE
-from model.data.bounds import free
-from model.data.index import Shard
-from storage.errors import StoreError
-from storage.units import RATE, Frames
+from voicemill.model.data.batch import CONTENT_RATE
+from voicemill.model.data.bounds import free
+from voicemill.model.data.index import Shard
+from voicemill.storage.errors import StoreError
+from voicemill.storage.units import RATE, Frames
 
 F = TypeVar("F", bound=np.floating[Any])
 HOP = RATE // CONTENT_RATE

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.index import Index
-from storage.errors import ConfigError, NoData
-from storage.versions import CorpusVersion
+from voicemill.model.data.index import Index
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ConfigError, NoData
 
 
 def masks(

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.index import Index
+from voicemill.model.data.index import Index
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from model.data.batch import Batch, Totals
-from model.data.collate import batch_of
-from model.data.index import Shard
-from model.data.plan import Order, Plan, Rows, Source, parts_of
-from model.data.reader import Raw, Reader, example, seed_of
+from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.data.collate import batch_of
+from voicemill.model.data.index import Shard
+from voicemill.model.data.plan import Order, Plan, Rows, Source, parts_of
+from voicemill.model.data.reader import Raw, Reader, example, seed_of
 
 AHEAD = 4
 """Steps that the loaders of a device prepare ahead together; each of them two at least."""

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model.onnx_graph import ConstantFile, Graph
-from model.s1.graph import BLOCKS, rounded_linear
+from voicemill.model.onnx_graph import ConstantFile, Graph
+from voicemill.model.s1.graph import BLOCKS, rounded_linear
 
 Precision: TypeAlias = Literal["float32", "float16", "int8"]
 Array: TypeAlias = NDArray[Any]

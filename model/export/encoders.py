@@ -8,10 +8,10 @@ Group norm over each channel of a wave is what ONNX calls an instance norm.
 
 from typing import Any
 
-from model.content import Encoder
-from model.export.draft import Array, Draft, array
-from model.text.bert import BertFeatures
-from storage.errors import ConfigError
+from voicemill.model.export.draft import Array, Draft, array
+from voicemill.model.speech.content import Encoder
+from voicemill.model.text.bert import BertFeatures
+from voicemill.storage.errors import ConfigError
 
 KINDS = ("hubert", "wav2vec2")
 

@@ -12,25 +12,25 @@ from typing import Any, get_args
 
 import torch
 
-from model.checkpoints.loading import load_s1
-from model.checkpoints.sizes import KEY, header
-from model.content import Encoder
-from model.device import place
-from model.export import encoders, light, s1, s2, s2_prior
-from model.export.draft import Precision
-from model.export.folder import FORMAT, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
-from model.hub import resolve
-from model.light.system import PARTS, LightSystem, load_light
-from model.s1.decoder import Text2Semantic
-from model.s2.synthesizer import Synthesizer
-from model.s2.weight_norm import fold
-from model.speaking.loading import MFCC, SETTING, s2_with_content
-from model.text.bert import BertFeatures
-from storage.cards import CARD, GRAPHS
-from storage.errors import CheckpointError, ConfigError
-from storage.keys import digest, file_digest, folder_digest
-from storage.store import abandoned
-from storage.units import Seconds
+from voicemill.model.checkpoints.loading import load_s1
+from voicemill.model.checkpoints.sizes import KEY, header
+from voicemill.model.device import place
+from voicemill.model.export import encoders, light, s1, s2, s2_prior
+from voicemill.model.export.draft import Precision
+from voicemill.model.export.folder import FORMAT, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
+from voicemill.model.hub import resolve
+from voicemill.model.light.system import PARTS, LightSystem, load_light
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.weight_norm import fold
+from voicemill.model.speaking.loading import MFCC, SETTING, s2_with_content
+from voicemill.model.speech.content import Encoder
+from voicemill.model.text.bert import BertFeatures
+from voicemill.storage.errors import CheckpointError, ConfigError
+from voicemill.storage.files import abandoned
+from voicemill.storage.keys import digest, file_digest, folder_digest
+from voicemill.storage.units import Seconds
+from voicemill.storage.voices.cards import CARD, GRAPHS
 
 VOCABULARY = "bert_vocab.txt"
 """Words of BERT by number, one a line."""

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from model.checkpoints.sizes import KEY, from_header
-from model.export.draft import Draft, Precision
-from model.onnx_graph import IR_VERSION, MICROSOFT, OPERATORS, ConstantFile
-from storage.errors import CheckpointError
-from storage.keys import file_digest
+from voicemill.model.checkpoints.sizes import KEY, from_header
+from voicemill.model.export.draft import Draft, Precision
+from voicemill.model.onnx_graph import IR_VERSION, MICROSOFT, OPERATORS, ConstantFile
+from voicemill.storage.errors import CheckpointError
+from voicemill.storage.keys import file_digest
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -44,7 +44,7 @@ class Manifest:
     voice: str
     """"full" (s1 and s2) or "light"."""
     precision: Precision
-    """Of the weights: see `model.export.draft`."""
+    """Of the weights: see `voicemill.model.export.draft`."""
     content: str = ""
     """The content encoder that s2 was trained with: a hub id, a folder, or "mfcc"; "" for a light voice."""
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The light system as four graphs.
 
-speaker   mel float32 [rows, 128, frames] (log-mel, `model.mel`; rows equally long) -> embedding float32 [rows, 192]
-encode    phones int64 [rows, phones], voice float32 [rows, 192]
+speaker   mel float32 [rows, 128, frames] (log-mel, `model.audio.mel`; rows equally long) -> embedding float32 [rows,
+192] encode    phones int64 [rows, phones], voice float32 [rows, 192]
           -> states [rows, phones, width], means [rows, phones, 128], log_durations [rows, phones]
 decode    states [rows, frames, width], means [rows, frames, 128], into [rows, frames] of each frame's phone, hidden and
           cell [layers, rows, units], zeros at first -> mel [rows, frames, 128], hidden and cell for what follows
@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from model.export.draft import SMALL, Array, Draft, array
-from model.light.acoustic import MEAN, SPREAD, Acoustic
-from model.light.config import BANDS
-from model.light.ecapa import LEAST, Block, EcapaTdnn, Layer, Pooling
-from model.light.ecapa import SPREAD as HEARD_SPREAD
-from model.onnx_graph import MICROSOFT
+from voicemill.model.export.draft import SMALL, Array, Draft, array
+from voicemill.model.light.acoustic import MEAN, SPREAD, Acoustic
+from voicemill.model.light.config import BANDS
+from voicemill.model.light.ecapa import LEAST, Block, EcapaTdnn, Layer, Pooling
+from voicemill.model.light.ecapa import SPREAD as HEARD_SPREAD
+from voicemill.model.onnx_graph import MICROSOFT
 
 
 def speaker(draft: Draft, encoder: EcapaTdnn) -> None:

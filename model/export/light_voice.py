@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.export.folder import GraphFolder, read_folder
-from model.export.running import Session
-from model.light.acoustic import spoken_durations
-from model.light.alignment import progress, regulated
-from model.light.config import AcousticConfig, VocoderConfig
-from model.light.system import check_phones
-from model.light.voice import LightVoice
-from model.mel import LogMel
-from storage.errors import CheckpointError
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.export.folder import GraphFolder, read_folder
+from voicemill.model.export.running import Session
+from voicemill.model.light.acoustic import spoken_durations
+from voicemill.model.light.alignment import progress, regulated
+from voicemill.model.light.config import AcousticConfig, VocoderConfig
+from voicemill.model.light.system import check_phones
+from voicemill.model.light.voice import LightVoice
+from voicemill.storage.errors import CheckpointError
 
 
 class OnnxLightVoice(LightVoice):

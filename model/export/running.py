@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.content import FIELD, Features
-from model.export.folder import GraphFolder
-from model.s1.config import S1Config
-from model.s1.graph_engine import bind_inputs, bind_outputs, too_old
-from model.s1.prefix import Prefix
-from storage.artifacts import Wave
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.export.folder import GraphFolder
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.graph_engine import bind_inputs, bind_outputs, too_old
+from voicemill.model.s1.prefix import Prefix
+from voicemill.model.speech.content import FIELD, Features
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 Arrays = NDArray[Any]
 
@@ -61,7 +61,7 @@ class Session:
 
 
 class OnnxEngine:
-    """s1: see `model.s1.prefix.Engine`."""
+    """s1: see `voicemill.model.s1.prefix.Engine`."""
 
     def __init__(self, folder: GraphFolder, threads: int = 0) -> None:
         self.config = folder.manifest.sizes_of(S1Config, "s1")
@@ -70,7 +70,7 @@ class OnnxEngine:
         self.first, self.next = (Session(folder, name, threads) for name in ("s1_first", "s1_next"))
 
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "OnnxDecoding":
-        """See `model.s1.prefix.Engine`."""
+        """See `voicemill.model.s1.prefix.Engine`."""
         return OnnxDecoding(self, [prefix.checked(self.config) for prefix in prefixes], room)
 
 
@@ -114,7 +114,7 @@ class OnnxDecoding:
                 self.cache[int(layer), int(kind == "values"), row, :, :size] = value[0]
 
     def advance(self, codes: Tensor) -> None:
-        """See `model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
         if not self.left:
             raise IndexError("no room left for another code")
         self.left -= 1
@@ -126,7 +126,7 @@ class OnnxDecoding:
 
 
 class OnnxContent:
-    """A content encoder: see `model.speaking.reference.Content`."""
+    """A content encoder: see `voicemill.model.speaking.reference.Content`."""
 
     def __init__(self, folder: GraphFolder, dims: int, threads: int = 0) -> None:
         self.dims = dims

@@ -13,21 +13,21 @@ lengths are read one after the other, and lie in the room from its start. Keys a
 are int8, with scales that the graphs hold.
 
 No noise is drawn in a graph, and none decides when to stop: sampling (`model.s1.sampling`: argmax(p / e), e ~ Exp(1))
-and the rules of the loop (`model.s1.generate`: 11 codes at least) are the same for every engine.
+and the rules of the loop (`voicemill.model.s1.generate`: 11 codes at least) are the same for every engine.
 """
 
 import math
 
 import numpy as np
 
-from model.export.draft import FLOAT, Array, Draft, array
-from model.onnx_graph import Graph
-from model.s1.cache_scales import cache_scales
-from model.s1.config import S1Config
-from model.s1.decoder import Front, Positions, Text2Semantic
-from model.s1.eight_bit_reader import LEVELS, EightBitReader
-from model.s1.graph import ATTENTION, BLOCKS, FEED, NORMS, layers
-from storage.errors import ConfigError
+from voicemill.model.export.draft import FLOAT, Array, Draft, array
+from voicemill.model.onnx_graph import Graph
+from voicemill.model.s1.cache_scales import cache_scales
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Front, Positions, Text2Semantic
+from voicemill.model.s1.eight_bit_reader import LEVELS, EightBitReader
+from voicemill.model.s1.graph import ATTENTION, BLOCKS, FEED, NORMS, layers
+from voicemill.storage.errors import ConfigError
 
 HIDDEN = -1e9
 """Added to the score of a key that must not be seen."""

@@ -10,18 +10,18 @@ flow       z float32 [rows, hidden, frames], lengths int64 [rows], ge -> the lat
 generator  z, ge -> wave float32 [rows, frames x hop], 32 kHz; rows are equally long
 
 Between prior and flow z = mean + noise x exp(logs) x noise_scale. The spectrogram is computed outside, by the one
-definition of the system (`model.mel`). `prior` stands in `model.export.s2_prior`.
+definition of the system (`voicemill.model.audio.mel`). `prior` stands in `voicemill.model.export.s2_prior`.
 """
 
 import numpy as np
 
-from model.export.draft import Draft, array
-from model.s2.flow import Coupling
-from model.s2.generator import SLOPE, Generator
-from model.s2.packed import phases
-from model.s2.reference import HEADS, ReferenceEncoder
-from model.s2.synthesizer import Synthesizer
-from model.s2.wavenet import WaveNet
+from voicemill.model.export.draft import Draft, array
+from voicemill.model.s2.flow import Coupling
+from voicemill.model.s2.generator import SLOPE, Generator
+from voicemill.model.s2.packed import phases
+from voicemill.model.s2.reference import HEADS, ReferenceEncoder
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.wavenet import WaveNet
 
 
 def reference(draft: Draft, s2: Synthesizer) -> None:
@@ -96,7 +96,7 @@ def _wavenet(draft: Draft, x: str, mask: str, ge: str, net: WaveNet) -> str:
 
 def generator(draft: Draft, dec: Generator) -> None:
     """Drafts `generator`. An upsampling is an ordinary convolution that computes the phases of a frame side by side
-    (`model.s2.packed.phases`); a generator that knows no voice takes none."""
+    (`voicemill.model.s2.packed.phases`); a generator that knows no voice takes none."""
     config = dec.config
     z = draft.input("z", "float32", ["rows", config.hidden, "frames"])
     x = draft.module_conv(z, dec.conv_pre)

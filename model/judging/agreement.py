@@ -17,18 +17,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.judging.alignment import log_mel
-from model.judging.judge import Figures
-from model.judging.testset import TestSet
-from model.s1.generate import generate
-from model.s1.prefix import Engine, Prefix
-from model.speaking.opening import Speaking
-from model.speaking.options import SpeakOptions
-from model.speaking.pieces import Line, lines_of
-from model.speaking.reference import Reference
-from model.speaking.voice import Voice
-from storage.artifacts import Wave
-from storage.errors import VoicemillError
+from voicemill.model.judging.judge import Figures
+from voicemill.model.judging.metrics.alignment import log_mel
+from voicemill.model.judging.testset.testset import TestSet
+from voicemill.model.s1.generate import generate
+from voicemill.model.s1.prefix import Engine, Prefix
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.pieces import Line, lines_of
+from voicemill.model.speaking.reference import Reference
+from voicemill.model.speaking.voice import Voice
+from voicemill.model.voices.opening import Speaking
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import VoicemillError
 
 TOKENS, LOG_MEL = "token_agreement", "log_mel_distance"
 

@@ -13,17 +13,17 @@ from statistics import mean, median
 import numpy as np
 from numpy.typing import NDArray
 
-from model.judging.alignment import SHORTEST, Cepstra, cepstra, log_mel, seconds_of, speech_of, warp
-from model.judging.distortion import mcd
-from model.judging.judges import Judges
-from model.judging.prosody import duration_error, f0_error
-from model.judging.recognition import cer, plain, wer
-from model.judging.scores import METRICS
-from model.judging.speaker import Embeddings, enrol, nearest
-from model.judging.speech import Speech
-from model.judging.testset import Sentence, TestSet
-from storage.artifacts import Wave
-from storage.units import Seconds
+from voicemill.model.judging.judges import Judges
+from voicemill.model.judging.metrics.alignment import SHORTEST, Cepstra, cepstra, log_mel, seconds_of, speech_of, warp
+from voicemill.model.judging.metrics.distortion import mcd
+from voicemill.model.judging.metrics.prosody import duration_error, f0_error
+from voicemill.model.judging.metrics.recognition import cer, plain, wer
+from voicemill.model.judging.metrics.speaker import Embeddings, enrol, nearest
+from voicemill.model.judging.testset.speech import Speech
+from voicemill.model.judging.testset.testset import Sentence, TestSet
+from voicemill.model.settings.promotion import METRICS
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import Seconds
 
 AGAINST_RECORDING = ("mcd", "f0_error", "duration_error")
 Items = dict[str, dict[str, float]]
@@ -136,7 +136,7 @@ class Judge:
         return _Heard(cepstra(mel)[speech], f0[speech], seconds_of(speech))
 
     def _recognised(self, sentences: Sequence[Sentence], waves: Mapping[str, Wave]) -> list[str]:
-        from model.text.frontend import guess
+        from voicemill.model.text.frontend import guess
 
         assert self.judges.recogniser is not None
         texts: dict[str, str] = {}

@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from model.device import Wanted
-from model.judging.gallery import GallerySettings
-from model.judging.opinion import Opinion
-from model.judging.recognition import Recogniser
-from model.judging.speaker import SpeakerEncoder
-from model.pitch import Tracker, tracker
-from model.training.settings import Settings
-from storage.errors import ModelMissing
+from voicemill.model.device import Wanted
+from voicemill.model.judging.metrics.opinion import Opinion
+from voicemill.model.judging.metrics.recognition import Recogniser
+from voicemill.model.judging.metrics.speaker import SpeakerEncoder
+from voicemill.model.judging.testset.gallery import GallerySettings
+from voicemill.model.pitch.engines import Tracker, tracker
+from voicemill.model.settings.training import Settings
+from voicemill.storage.errors import ModelMissing
 
 LIGHT = "light"
 OWN = "corpus"
@@ -70,9 +70,9 @@ def judges(settings: JudgeSettings, config: Mapping[str, Any]) -> Judges:
 
 
 def _speaker(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> SpeakerEncoder | None:
-    from model.device import place
-    from model.hub import digest_of, resolve
-    from model.judging.speaker import LightSpeaker, XVector
+    from voicemill.model.device import place
+    from voicemill.model.hub import digest_of, resolve
+    from voicemill.model.judging.metrics.speaker import LightSpeaker, XVector
 
     if (name := settings.speaker_encoder) in ("", LIGHT):
         why = (
@@ -93,8 +93,8 @@ def _speaker(settings: JudgeSettings, missing: dict[str, str], models: dict[str,
 def _recogniser(
     settings: JudgeSettings, config: Mapping[str, Any], missing: dict[str, str], models: dict[str, str]
 ) -> Recogniser | None:
-    from model.asr import Whisper
-    from model.hub import digest_of, resolve
+    from voicemill.model.hub import digest_of, resolve
+    from voicemill.model.speech.whisper import Whisper
 
     name, why = settings.recogniser, ""
     if name == OWN:
@@ -116,9 +116,9 @@ def _recogniser(
 
 
 def _opinion(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> Opinion | None:
-    from model.device import place
-    from model.hub import digest_of, resolve
-    from model.judging.opinion import Predictor
+    from voicemill.model.device import place
+    from voicemill.model.hub import digest_of, resolve
+    from voicemill.model.judging.metrics.opinion import Predictor
 
     if not (name := settings.opinion):
         missing["mos"] = "no predictor is named: give a TorchScript file or a folder of transformers with --opinion"

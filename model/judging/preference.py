@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
-from storage.votes import Vote
+from voicemill.storage.voices.votes import Vote
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Preference:
 
 
 def preference(votes: Iterable[Vote]) -> Preference:
-    """Of counted votes (`storage.votes.counted`) on the same two entries."""
+    """Of counted votes (`voicemill.storage.voices.votes.counted`) on the same two entries."""
     votes = list(votes)
     count = {choice: sum(vote.choice == choice for vote in votes) for choice in ("a", "b", "same")}
     decided = [vote for vote in votes if vote.choice != "same"]

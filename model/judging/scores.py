@@ -5,39 +5,7 @@ Two voices that were heard on the same test set (`Scores.testset`) can be compar
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure."""
-
-    name: str
-    unit: str
-    better: Literal["higher", "lower"]
-    """Which of two is the better one."""
-    meaning: str
-    """A sentence for the reader of a report."""
-
-
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("similarity", "cosine", "higher", "Speaker similarity of the speech to the real recording"),
-        Metric("identified", "share", "higher", "Sentences whose nearest speaker of the corpus is the right one"),
-        Metric("cer", "share", "lower", "Character error rate of what a recogniser hears"),
-        Metric("wer", "share", "lower", "Word error rate of what a recogniser hears"),
-        Metric("f0_error", "cents", "lower", "Pitch error over frames that are voiced in both, aligned in time"),
-        Metric("duration_error", "share", "lower", "Difference of the length from that of the real recording"),
-        Metric("mcd", "dB", "lower", "Mel-cepstral distortion against the real recording, aligned in time"),
-        Metric("mos", "1 to 5", "higher", "Opinion score as a predictor hears it"),
-        Metric("rtf", "seconds per second", "lower", "Real-time factor"),
-        Metric("parameters", "count", "lower", "Weights of all networks that speak"),
-        Metric("bytes", "bytes", "lower", "Size of all files that speak"),
-        Metric("log_mel_distance", "nepers", "lower", "Mean absolute log-mel distance to what the teacher says"),
-        Metric("token_agreement", "share", "higher", "Codes that are the teacher's, each after the teacher's own"),
-    )
-}
+from typing import Any
 
 
 @dataclass(frozen=True)

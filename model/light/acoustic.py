@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.light.alignment import diagonal, durations_of, outside, progress, regulated
-from model.light.config import BANDS, AcousticConfig
-from model.light.ecapa import FrameNorm
-from model.s2.masks import mask
+from voicemill.model.light.alignment import diagonal, durations_of, outside, progress, regulated
+from voicemill.model.light.config import BANDS, AcousticConfig
+from voicemill.model.light.ecapa import FrameNorm
+from voicemill.model.s2.masks import mask
 
 MEAN, SPREAD = -5.0, 2.5
 """Of the values of log-mels of speech, nepers: inside the network they are about standard normal."""
@@ -118,7 +118,7 @@ class Acoustic(nn.Module):  # type: ignore[misc]  # torch is not followed
 
         Phones int64 [batch, phones] and how many, log-mel float32 [batch, 128, frames] and how many, speakers float32
         [batch, 192]. `bounds` int64 [batch, phones, 2] hold the alignment, as far as a tolerance of so many frames:
-        `model.light.alignment.outside`. Raises ValueError where a row has more phones than frames.
+        `voicemill.model.light.alignment.outside`. Raises ValueError where a row has more phones than frames.
         """
         encoded = self.encode(phones, voice, mask(phone_lengths, voice.new_empty(len(phones), 1, phones.shape[1])))
         real = mask(lengths, mel)
@@ -133,7 +133,8 @@ class Acoustic(nn.Module):  # type: ignore[misc]  # torch is not followed
         return Fitted(made.mT * real, target, means.mT, durations, encoded.log_durations)
 
     def speak(self, phones: Tensor, voice: Tensor, speed: float = 1.0) -> Tensor:
-        """One text: int64 [phones], speaker float32 [192] -> log-mel float32 [128, frames], as `model.mel` defines it.
+        """One text: int64 [phones], speaker float32 [192] -> log-mel float32 [128, frames], as `model.audio.mel`
+        defines it.
 
         Every phone has one frame at least, so that a speed of 4 cannot swallow any.
         """

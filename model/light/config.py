@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
-from storage.errors import ConfigError
+from voicemill.storage.errors import ConfigError
 
 BANDS = 128
-"""Of the log-mel, `model.mel`."""
+"""Of the log-mel, `voicemill.model.audio.mel`."""
 EMBEDDING = 192
 """Of a speaker; as in the original ECAPA-TDNN."""
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.light.config import BANDS, EcapaConfig
-from model.s2.masks import mask
+from voicemill.model.light.config import BANDS, EcapaConfig
+from voicemill.model.s2.masks import mask
 
 DILATIONS = (2, 3, 4)
 SPREAD = 2.5
@@ -100,7 +100,7 @@ class EcapaTdnn(nn.Module):  # type: ignore[misc]
         self.last = nn.Linear(2 * joined, config.embedding)
 
     def forward(self, mel: Tensor, real: Tensor) -> Tensor:
-        """Log-mel float32 [batch, 128, frames] (`model.mel`), [batch, 1, frames], 1 = real -> float32
+        """Log-mel float32 [batch, 128, frames] (`voicemill.model.audio.mel`), [batch, 1, frames], 1 = real -> float32
         [batch, embedding], of length 1. A row is what it would be alone, whatever stands behind its end."""
         level = (mel * real).sum((1, 2), keepdim=True) / (BANDS * real.sum(-1, keepdim=True))
         x = self.first((mel - level) / SPREAD, real)

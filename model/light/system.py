@@ -12,16 +12,16 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import nn
 
-from model.checkpoints.checkpoint import Checkpoint, read
-from model.checkpoints.loading import fill
-from model.checkpoints.sizes import Sizes, from_header, header
-from model.light.acoustic import Acoustic
-from model.light.config import BANDS, AcousticConfig, EcapaConfig, VocoderConfig
-from model.light.ecapa import EcapaTdnn
-from model.mel import HOP
-from model.s2.generator import Generator
-from model.text.symbols import SYMBOLS
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.audio.mel import HOP
+from voicemill.model.checkpoints.checkpoint import Checkpoint, read
+from voicemill.model.checkpoints.loading import fill
+from voicemill.model.checkpoints.sizes import Sizes, from_header, header
+from voicemill.model.light.acoustic import Acoustic
+from voicemill.model.light.config import BANDS, AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.ecapa import EcapaTdnn
+from voicemill.model.s2.generator import Generator
+from voicemill.model.text.symbols import SYMBOLS
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 LIGHT: Final = "light"
 SPEAKER, ACOUSTIC, VOCODER = PARTS = ("speaker", "acoustic", "vocoder")
@@ -63,7 +63,7 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
         return (self.trained - {ACOUSTIC} if part == SPEAKER else self.trained) | {part}
 
     def checkpoint(self, lineage: Mapping[str, Any] | None = None, trained: Iterable[str] | None = None) -> Checkpoint:
-        """What `model.checkpoints.writing.write` takes."""
+        """What `voicemill.model.checkpoints.writing.write` takes."""
         config: dict[str, Any] = {name: header(getattr(self, name).config) for name in PARTS}
         config[TRAINED] = sorted(self.trained if trained is None else trained)
         return Checkpoint(LIGHT, "v2", self.state_dict(), config, lineage=dict(lineage or {}))

@@ -1,4 +1,4 @@
-"""`LightVoice`: the light system as a voice, which speaks as `model.speaking.voice.Voice` does.
+"""`LightVoice`: the light system as a voice, which speaks as `voicemill.model.speaking.voice.Voice` does.
 
 A reference gives the speaker's vector; the acoustic model makes durations and a log-mel of the phones of a piece, the
 vocoder its waveform. Nothing is drawn: seed, noise_scale and sampling of the options change nothing. `stream` renders
@@ -16,19 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from model.device import Placement, Wanted, place
-from model.light.system import LightSystem, Source, load_light
-from model.mel import HOP, LogMel
-from model.s1.engines import Precision
-from model.s2.generator import context
-from model.s2.packed import PackedGenerator, packs
-from model.s2.weight_norm import fold
-from model.speaking.options import SpeakOptions
-from model.speaking.pieces import Line, Said, Speech, SpeechStream, lines_of, spoken, streamed
-from model.speaking.reference import bounded, checked, read
-from storage.artifacts import Wave
-from storage.errors import ConfigError
-from storage.units import RATE
+from voicemill.model.audio.mel import HOP, LogMel
+from voicemill.model.device import Placement, Wanted, place
+from voicemill.model.light.system import LightSystem, Source, load_light
+from voicemill.model.s1.engines import Precision
+from voicemill.model.s2.generator import context
+from voicemill.model.s2.packed import PackedGenerator, packs
+from voicemill.model.s2.weight_norm import fold
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.pieces import Line, Said, Speech, SpeechStream, lines_of, spoken, streamed
+from voicemill.model.speaking.reference import bounded, checked, read
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.units import RATE
 
 ENDED = "every phone was said"
 
@@ -133,7 +133,7 @@ def load_light_voice(source: Source, precision: str = "auto", device: Wanted = "
     """A voice from the file of a light system.
 
     Raises:
-        CheckpointError: as `model.light.system.load_light`.
+        CheckpointError: as `voicemill.model.light.system.load_light`.
         ConfigError: a precision that this machine does not have.
     """
     return LightVoice(load_light(source), precision, device)

@@ -9,8 +9,8 @@ channel is cut off there.
 import torch
 from torch import Tensor
 
-from model.s1.decoder import Front, Positions
-from model.s1.eight_bit_reader import LEAST, LEVELS, EightBitReader
+from voicemill.model.s1.decoder import Front, Positions
+from voicemill.model.s1.eight_bit_reader import LEAST, LEVELS, EightBitReader
 
 PHONES, CODES = 500, 1500
 """Positions up to which phones and codes are measured: longer ones repeat the same waves."""

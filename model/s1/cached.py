@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.s1.decoder import Text2Semantic, plain_mask
-from model.s1.prefix import Prefix
+from voicemill.model.s1.decoder import Text2Semantic, plain_mask
+from voicemill.model.s1.prefix import Prefix
 
 
 class CachedEngine:
@@ -28,13 +28,13 @@ class CachedEngine:
         self.name = str(next(model.parameters()).dtype).removeprefix("torch.")
 
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "CachedDecoding":
-        """See `model.s1.prefix.Engine`."""
+        """See `voicemill.model.s1.prefix.Engine`."""
         with torch.inference_mode():
             return CachedDecoding(self.model, [prefix.checked(self.config) for prefix in prefixes], room)
 
 
 class CachedDecoding:
-    """See `model.s1.prefix.Decoding`."""
+    """See `voicemill.model.s1.prefix.Decoding`."""
 
     logits: Tensor
 
@@ -77,7 +77,7 @@ class CachedDecoding:
         return model.ar_predict_layer(x[:, -1]).float()
 
     def advance(self, codes: Tensor) -> None:
-        """See `model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
         with torch.inference_mode():
             self.logits = self._next(codes)
 

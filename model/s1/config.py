@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storage.errors import ConfigError
+from voicemill.storage.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu, scaled_dot_product_attention
 
-from model.s1.config import S1Config
+from voicemill.model.s1.config import S1Config
 
 PHONE, CODE = "phones", "codes"
 
@@ -167,7 +167,7 @@ class Begun(NamedTuple):
 
 
 class Text2Semantic(Front):
-    """The whole model. `forward` serves training; `model.s1.generate` speaks with it through an engine."""
+    """The whole model. `forward` serves training; `voicemill.model.s1.generate` speaks with it through an engine."""
 
     def __init__(self, config: S1Config | None = None) -> None:
         config = config or S1Config()

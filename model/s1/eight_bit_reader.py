@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from model.s1.decoder import Text2Semantic, plain_mask
+from voicemill.model.s1.decoder import Text2Semantic, plain_mask
 
 LEVELS = 127
 """The largest whole number of 8 bits; -128 is not used."""

@@ -5,12 +5,12 @@ from typing import Literal, TypeAlias, get_args
 
 import torch
 
-from model.device import place
-from model.s1.cached import CachedEngine
-from model.s1.decoder import Text2Semantic
-from model.s1.graph_engine import GraphEngine, too_old
-from model.s1.prefix import Engine
-from storage.errors import ConfigError
+from voicemill.model.device import place
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.graph_engine import GraphEngine, too_old
+from voicemill.model.s1.prefix import Engine
+from voicemill.storage.errors import ConfigError
 
 Precision: TypeAlias = Literal["auto", "reference", "float32", "bfloat16", "float16", "int8"]
 """

@@ -18,9 +18,9 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from model.s1.prefix import Engine, Prefix
-from model.s1.sampling import Sampling, draw, penalised, probabilities
-from storage.errors import ConfigError
+from voicemill.model.s1.prefix import Engine, Prefix
+from voicemill.model.s1.sampling import Sampling, draw, penalised, probabilities
+from voicemill.storage.errors import ConfigError
 
 MIN_CODES = 11
 """0.44 s: as many are always spoken."""

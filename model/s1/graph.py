@@ -17,10 +17,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model.onnx_graph import MICROSOFT, Graph
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from storage.errors import ConfigError
+from voicemill.model.onnx_graph import MICROSOFT, Graph
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.storage.errors import ConfigError
 
 Array: TypeAlias = NDArray[np.float32]
 Bits: TypeAlias = Literal[32, 8]

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.s1.cache_scales import cache_scales
-from model.s1.decoder import Front, Text2Semantic, plain_mask
-from model.s1.eight_bit_reader import LEVELS, EightBitReader
-from model.s1.graph import Bits, graph_of
-from model.s1.prefix import Prefix
-from storage.errors import ConfigError
+from voicemill.model.s1.cache_scales import cache_scales
+from voicemill.model.s1.decoder import Front, Text2Semantic, plain_mask
+from voicemill.model.s1.eight_bit_reader import LEVELS, EightBitReader
+from voicemill.model.s1.graph import Bits, graph_of
+from voicemill.model.s1.prefix import Prefix
+from voicemill.storage.errors import ConfigError
 
 HIDDEN = -1e9
 """Added to the score of a key that must not be seen."""
@@ -40,7 +40,7 @@ class EightBits:
 
 
 class GraphEngine:
-    """See `model.s1.prefix.Engine`. Holds 270 MB in 8 bits; the model that it is made from can be dropped."""
+    """See `voicemill.model.s1.prefix.Engine`. Holds 270 MB in 8 bits; the model that it is made from can be dropped."""
 
     eight: EightBits | None = None
     """None in float32."""
@@ -72,13 +72,13 @@ class GraphEngine:
         self.session = onnxruntime.InferenceSession(graph_of(model, scales), options, providers=providers)
 
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "GraphDecoding":
-        """See `model.s1.prefix.Engine`."""
+        """See `voicemill.model.s1.prefix.Engine`."""
         with torch.inference_mode():
             return GraphDecoding(self, [prefix.checked(self.config) for prefix in prefixes], room)
 
 
 class GraphDecoding:
-    """See `model.s1.prefix.Decoding`."""
+    """See `voicemill.model.s1.prefix.Decoding`."""
 
     logits: Tensor
 
@@ -146,7 +146,7 @@ class GraphDecoding:
         self.session.run_with_iobinding(binding)
 
     def advance(self, codes: Tensor) -> None:
-        """See `model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
         with torch.inference_mode():
             torch.add(self.table[codes.cpu()], self.positions[self.step], out=self.x[:, 0])
         self.step += 1

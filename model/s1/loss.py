@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from model.s1.decoder import CODE, Text2Semantic, lengths
+from voicemill.model.s1.decoder import CODE, Text2Semantic, lengths
 
 IGNORED = -100
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model.s1.config import S1Config
+from voicemill.model.s1.config import S1Config
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from storage.errors import ConfigError
+from voicemill.storage.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from storage.errors import ConfigError
+from voicemill.storage.errors import ConfigError
 
 Version = Literal["v2", "v2Pro", "v2ProPlus"]
 

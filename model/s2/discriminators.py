@@ -5,8 +5,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.s2.config import S2Config
-from model.s2.weight_norm import Conv1d, Conv2d
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.weight_norm import Conv1d, Conv2d
 
 SLOPE = 0.1
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.device import first_flag
-from model.s2.generator import SLOPE, ResidualBlock
-from model.s2.masks import mask
-from model.s2.synthesizer import Synthesizer
+from voicemill.model.device import first_flag
+from voicemill.model.s2.generator import SLOPE, ResidualBlock
+from voicemill.model.s2.masks import mask
+from voicemill.model.s2.synthesizer import Synthesizer
 
 ZERO = 23
 TOP = 255 - ZERO
@@ -100,7 +100,7 @@ class Bytes:
 
 
 class EightBitBlock:
-    """A residual block; see `model.s2.packed.Block`."""
+    """A residual block; see `voicemill.model.s2.packed.Block`."""
 
     def __init__(self, block: ResidualBlock, found: Peaks) -> None:
         """`found`: `peaks` of its convolutions."""
@@ -114,11 +114,11 @@ class EightBitBlock:
             self.layers.append((1 / entering[:, None, None], one, two))
 
     def active(self, x: Tensor, end: int, wide: Tensor) -> Tensor:
-        """See `model.s2.packed.Block`: uint8."""
+        """See `voicemill.model.s2.packed.Block`: uint8."""
         return _levelled(x, self.layers[0][0], end, wide)
 
     def __call__(self, x: Tensor, active: Tensor, end: int, wide: Tensor) -> Tensor:
-        """See `model.s2.packed.Block`."""
+        """See `voicemill.model.s2.packed.Block`."""
         x = x.clone()
         for number, (factor, first, second) in enumerate(self.layers):
             if number:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from model.s2.wavenet import WaveNet
+from voicemill.model.s2.wavenet import WaveNet
 
 
 class Coupling(nn.Module):  # type: ignore[misc]  # torch is not followed

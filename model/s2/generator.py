@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.s2.weight_norm import Conv1d, ConvTranspose1d
+from voicemill.model.s2.weight_norm import Conv1d, ConvTranspose1d
 
 SLOPE = 0.1
 """Of the leaky ReLUs, except the last, whose slope is torch's default 0.01."""

@@ -6,13 +6,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model.device import Placement
-from model.s2.config import S2Config
-from model.s2.eight_bit import has_bytes, peaks
-from model.s2.packed import PackedGenerator, packs
-from model.s2.prior import Prior
-from model.s2.synthesizer import Synthesizer
-from model.s2.weight_norm import fold
+from voicemill.model.device import Placement
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.eight_bit import has_bytes, peaks
+from voicemill.model.s2.packed import PackedGenerator, packs
+from voicemill.model.s2.prior import Prior
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.weight_norm import fold
 
 
 class Synthesis(Protocol):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from model.mel import HOP, LogMel
-from model.s2.discriminators import Verdict
-from model.s2.synthesizer import Rendering, pieces
+from voicemill.model.audio.mel import HOP, LogMel
+from voicemill.model.s2.discriminators import Verdict
+from voicemill.model.s2.synthesizer import Rendering, pieces
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.s2.eight_bit import NARROWEST, EightBitBlock, Peaks
-from model.s2.generator import SLOPE, Generator, ResidualBlock
+from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, Peaks
+from voicemill.model.s2.generator import SLOPE, Generator, ResidualBlock
 
 
 def packs() -> bool:

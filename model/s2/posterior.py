@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.s2.wavenet import WaveNet
+from voicemill.model.s2.wavenet import WaveNet
 
 
 class Posterior(NamedTuple):

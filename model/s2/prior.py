@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.s2.attention import Attention, Encoder
-from model.s2.config import S2Config
+from voicemill.model.s2.attention import Attention, Encoder
+from voicemill.model.s2.config import S2Config
 
 
 class Prior(NamedTuple):

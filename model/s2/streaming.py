@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from model.s2.config import S2Config
-from model.s2.generator import context
-from model.s2.masks import mask
-from storage.errors import ConfigError
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.generator import context
+from voicemill.model.s2.masks import mask
+from voicemill.storage.errors import ConfigError
 
 
 class Renderer(Protocol):

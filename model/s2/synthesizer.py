@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.s2.config import S2Config
-from model.s2.flow import Flow
-from model.s2.generator import Generator
-from model.s2.masks import mask
-from model.s2.posterior import Posterior, PosteriorEncoder
-from model.s2.prior import Prior, PriorEncoder, stretched, stretched_frames
-from model.s2.quantizer import Quantizer
-from model.s2.reference import ReferenceEncoder
-from model.s2.streaming import windows
-from storage.errors import ConfigError
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.flow import Flow
+from voicemill.model.s2.generator import Generator
+from voicemill.model.s2.masks import mask
+from voicemill.model.s2.posterior import Posterior, PosteriorEncoder
+from voicemill.model.s2.prior import Prior, PriorEncoder, stretched, stretched_frames
+from voicemill.model.s2.quantizer import Quantizer
+from voicemill.model.s2.reference import ReferenceEncoder
+from voicemill.model.s2.streaming import windows
+from voicemill.storage.errors import ConfigError
 
 CODE_FRAMES = 2
 """Frames (50 Hz) per code (25 Hz)."""

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from model.s2.weight_norm import Conv1d
+from voicemill.model.s2.weight_norm import Conv1d
 
 
 class WaveNet(nn.Module):  # type: ignore[misc]  # torch is not followed

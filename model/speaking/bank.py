@@ -17,16 +17,16 @@ from pathlib import Path
 
 from torch import nn
 
-from model.adapters import lora
-from model.adapters.files import checked, load, of_voice
-from model.s1.decoder import Text2Semantic
-from model.s1.prefix import Engine
-from model.s2.synthesizer import Synthesizer
-from model.speaking.reference import Content
-from model.speaking.voice import Voice
-from model.text.bert import BertFeatures
-from model.training.settings import Network
-from storage.errors import ConfigError
+from voicemill.model.adapters import lora
+from voicemill.model.adapters.files import checked, load, of_voice
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.prefix import Engine
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Network
+from voicemill.model.speaking.reference import Content
+from voicemill.model.speaking.voice import Voice
+from voicemill.model.text.bert import BertFeatures
+from voicemill.storage.errors import ConfigError
 
 BASE = ""
 """Name of the voice without adapters."""

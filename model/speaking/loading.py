@@ -7,24 +7,24 @@ from typing import get_args
 
 from torch import nn
 
-from model.adapters.files import load, of_voice
-from model.adapters.lora import merge
-from model.checkpoints.checkpoint import read
-from model.checkpoints.loading import load_s1, load_s2
-from model.content import Encoder, Mfcc
-from model.device import Wanted, place
-from model.hub import resolve
-from model.s1.decoder import Text2Semantic
-from model.s1.engines import Precision, engine
-from model.s1.prefix import Engine
-from model.s2.inference import prepared
-from model.s2.synthesizer import Synthesizer
-from model.speaking.bank import VoiceBank
-from model.speaking.reference import Content
-from model.speaking.voice import Voice
-from model.text.bert import BertFeatures
-from model.training.settings import Network
-from storage.errors import ConfigError
+from voicemill.model.adapters.files import load, of_voice
+from voicemill.model.adapters.lora import merge
+from voicemill.model.checkpoints.checkpoint import read
+from voicemill.model.checkpoints.loading import load_s1, load_s2
+from voicemill.model.device import Wanted, place
+from voicemill.model.hub import resolve
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.engines import Precision, engine
+from voicemill.model.s1.prefix import Engine
+from voicemill.model.s2.inference import prepared
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Network
+from voicemill.model.speaking.bank import VoiceBank
+from voicemill.model.speaking.reference import Content
+from voicemill.model.speaking.voice import Voice
+from voicemill.model.speech.content import Encoder, Mfcc
+from voicemill.model.text.bert import BertFeatures
+from voicemill.storage.errors import ConfigError
 
 SETTING = "--content"
 HUBERT = "TencentGameMate/chinese-hubert-base"

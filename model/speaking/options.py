@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from model.s1.generate import MAX_CODES
-from model.s1.sampling import Sampling
-from model.text.sentences import Cutting
-from storage.errors import ConfigError
-from storage.units import Seconds
+from voicemill.model.s1.generate import MAX_CODES
+from voicemill.model.s1.sampling import Sampling
+from voicemill.model.text.sentences import Cutting
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.units import Seconds
 
 SPEEDS = (0.25, 4.0)
 

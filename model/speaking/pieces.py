@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.speaking.options import SpeakOptions
-from model.text.bert import CHANNELS, BertFeatures, features
-from model.text.frontend import Phonemes, guess, phonemes
-from model.text.sentences import cut
-from model.text.symbols import ids
-from model.watermark import Embedder
-from storage.artifacts import Wave
-from storage.errors import ConfigError
-from storage.units import RATE, Seconds
+from voicemill.model.audio.watermark import Embedder
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.text.bert import CHANNELS, BertFeatures, features
+from voicemill.model.text.frontend import Phonemes, guess, phonemes
+from voicemill.model.text.sentences import cut
+from voicemill.model.text.symbols import ids
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.units import RATE, Seconds
 
 FEWEST = 6
 """Phones: shorter texts get a dot in front, which keeps s1 from swallowing them."""

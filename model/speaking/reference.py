@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.mel import LogMel
-from model.resampling import halved
-from model.s2.inference import Synthesis
-from storage.artifacts import Wave
-from storage.audio import opened, samples_of
-from storage.errors import ConfigError
-from storage.units import RATE, Seconds
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.audio.resampling import halved
+from voicemill.model.s2.inference import Synthesis
+from voicemill.storage.audio.reading import opened, samples_of
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.units import RATE, Seconds
 
 SHORTEST: Seconds = 3.0
 LONGEST: Seconds = 10.0
@@ -30,7 +30,7 @@ TAIL = 9600
 
 
 class Content(Protocol):
-    """What hears the reference: a HuBERT of the dimensions that s2 was trained with (model/content.py)."""
+    """What hears the reference: a HuBERT of the dimensions that s2 was trained with (model/speech/content.py)."""
 
     dims: int
 

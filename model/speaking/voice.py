@@ -17,17 +17,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.s1.generate import generate
-from model.s1.prefix import Engine, Prefix
-from model.s2.inference import Synthesis
-from model.speaking.options import SpeakOptions
-from model.speaking.pieces import Line, Piece, Said, Speech, SpeechStream, ended, line_of, lines_of, spoken, streamed
-from model.speaking.reference import Content, Reference, checked, codes_of, read, voice_of
-from model.text.bert import CHANNELS, BertFeatures
-from model.text.symbols import SYMBOLS
-from storage.artifacts import Wave
-from storage.errors import ConfigError
-from storage.units import RATE
+from voicemill.model.s1.generate import generate
+from voicemill.model.s1.prefix import Engine, Prefix
+from voicemill.model.s2.inference import Synthesis
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.pieces import (
+    Line,
+    Piece,
+    Said,
+    Speech,
+    SpeechStream,
+    ended,
+    line_of,
+    lines_of,
+    spoken,
+    streamed,
+)
+from voicemill.model.speaking.reference import Content, Reference, checked, codes_of, read, voice_of
+from voicemill.model.text.bert import CHANNELS, BertFeatures
+from voicemill.model.text.symbols import SYMBOLS
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.units import RATE
 
 __all__ = ["Piece", "Speech", "SpeechStream", "Voice"]
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.hub import resolve
-from model.text.frontend import Phonemes
-from storage.errors import ConfigError
+from voicemill.model.hub import resolve
+from voicemill.model.text.frontend import Phonemes
+from voicemill.storage.errors import ConfigError
 
 CHANNELS = 1024
 """Features that s1 takes: its `bert_proj` is Linear(1024, 512)."""

@@ -7,8 +7,8 @@ aa3 = Yaa Ya3, m4 = Ym Ym4).
 
 from functools import cache
 
-from model.text.extras import library
-from model.text.symbols import PUNCTUATION, SYMBOLS, UNKNOWN
+from voicemill.model.text.extras import library
+from voicemill.model.text.symbols import PUNCTUATION, SYMBOLS, UNKNOWN
 
 ONSETS = ("gw", "kw", "ng", *"bcdfghjklmnpstwz")
 _TABLE = frozenset(SYMBOLS)

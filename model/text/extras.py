@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from storage.errors import ConfigError
+from voicemill.storage.errors import ConfigError
 
 
 def library(module: str, language: str, package: str) -> ModuleType:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.text import english
-from model.text.symbols import UNKNOWN, ids
-from storage.errors import ConfigError
+from voicemill.model.text.english import front_end as english
+from voicemill.model.text.symbols import UNKNOWN, ids
+from voicemill.storage.errors import ConfigError
 
 LANGUAGES = ("zh", "en", "ja", "ko", "yue", "auto")
 ALIASES = {"jp": "ja", "chinese": "zh", "english": "en", "japanese": "ja", "korean": "ko", "cantonese": "yue"}
@@ -100,7 +100,7 @@ def guess(text: str) -> str:
 
 
 def _zh(text: str) -> list[Run]:
-    from model.text import chinese
+    from voicemill.model.text.chinese import front_end as chinese
 
     return _mixed(chinese.normalise(_with_english(text)), _chinese_run)
 
@@ -108,7 +108,7 @@ def _zh(text: str) -> list[Run]:
 def _en(text: str) -> list[Run]:
     if not re.search(f"[{HAN}]", text):
         return [_english_run(text)]
-    from model.text import chinese
+    from voicemill.model.text.chinese import front_end as chinese
 
     runs: list[Run] = []
     for part in re.split(f"([{HAN}](?:[{HAN}、，。：；！？“”《》 ]*[{HAN}])?)", text):
@@ -144,7 +144,7 @@ def _english_run(text: str, normal: bool = False) -> Run:
 
 
 def _chinese_run(normalised: str) -> Run:
-    from model.text import chinese
+    from voicemill.model.text.chinese import front_end as chinese
 
     found = chinese.phones(normalised)
     parts = tuple(zip(normalised, found.word2ph, strict=True))
@@ -152,19 +152,20 @@ def _chinese_run(normalised: str) -> Run:
 
 
 def _yue(text: str) -> list[Run]:
-    from model.text import cantonese, chinese
+    from voicemill.model.text import cantonese
+    from voicemill.model.text.chinese import front_end as chinese
 
     return _mixed(chinese.normalise(_with_english(text)), lambda part: Run("yue", part, cantonese.phones(part), None))
 
 
 def _ja(text: str) -> list[Run]:
-    from model.text import japanese
+    from voicemill.model.text import japanese
 
     return _mixed(japanese.normalise(_with_english(text)), lambda part: Run("ja", part, japanese.phones(part), None))
 
 
 def _ko(text: str) -> list[Run]:
-    from model.text import korean
+    from voicemill.model.text import korean
 
     return _mixed(korean.normalise(_with_english(text)), lambda part: Run("ko", part, korean.phones(part), None))
 

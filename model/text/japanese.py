@@ -8,8 +8,8 @@ as voiced ones. The table has no mark for the border of accent phrases: GPT-SoVI
 import re
 import unicodedata
 
-from model.text.extras import library
-from model.text.symbols import PUNCTUATION, UNKNOWN
+from voicemill.model.text.extras import library
+from voicemill.model.text.symbols import PUNCTUATION, UNKNOWN
 
 MARKS = str.maketrans(
     dict.fromkeys("、，；;：:「」『』（）()・/", ",")

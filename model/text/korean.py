@@ -10,8 +10,8 @@ import re
 import unicodedata
 from itertools import pairwise
 
-from model.text.korean_numbers import spoken
-from model.text.symbols import PUNCTUATION, SYMBOLS, UNKNOWN
+from voicemill.model.text.korean_numbers import spoken
+from voicemill.model.text.symbols import PUNCTUATION, SYMBOLS, UNKNOWN
 
 FIRST = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 MIDDLE = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"

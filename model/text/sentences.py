@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from model.text.english_abbreviations import SHORT, TITLES
-from storage.errors import ConfigError
+from voicemill.model.text.english.abbreviations import SHORT, TITLES
+from voicemill.storage.errors import ConfigError
 
 ENDS = "。！？!?…．；;\n"
 """Marks that end a sentence wherever they stand; a dot only where `_dot_ends` says so."""

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from model.text.frontend import Phonemes
-from model.text.symbols import PUNCTUATION
+from voicemill.model.text.frontend import Phonemes
+from voicemill.model.text.symbols import PUNCTUATION
 
 _LETTERS = re.compile(r"[^\w$€£%&+=@#°]*([^\W\d_]+(?:['’][^\W\d_]+)*['’]?)[^\w$€£%&+=@#°]*")
 """A word that is spoken as its letters say, and the punctuation around it."""

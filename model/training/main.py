@@ -1,6 +1,7 @@
-"""Train what the run.json of a folder asks for: `python -m model.training.main FOLDER`, alone or under torchrun.
+"""Train what the run.json of a folder asks for: `python -m voicemill.model.training.main FOLDER`, alone or under
+torchrun.
 
-    python -m torch.distributed.run --standalone --nproc-per-node 2 -m model.training.main FOLDER
+    python -m torch.distributed.run --standalone --nproc-per-node 2 -m voicemill.model.training.main FOLDER
 
 It goes on from the folder's newest checkpoint where there is one; a training that has ended well is not begun again.
 
@@ -17,16 +18,16 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from model.data.loader import Loader
-from model.training.loop import Terminated, Training
-from model.training.objective import Objective
-from model.training.ranks import Ranks
-from model.training.run import Result, RunSpec, finish, result
-from model.training.starting import objective_of
-from model.training.stepping import Source
-from storage.errors import ConfigError, NoData, VoicemillError
-from storage.store import Store
-from storage.versions import CorpusVersion
+from voicemill.model.data.loader import Loader
+from voicemill.model.training.engine.loop import Terminated, Training
+from voicemill.model.training.engine.objective import Objective
+from voicemill.model.training.engine.ranks import Ranks
+from voicemill.model.training.engine.run import Result, RunSpec, finish, result
+from voicemill.model.training.engine.stepping import Source
+from voicemill.model.training.starting import objective_of
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ConfigError, NoData, VoicemillError
+from voicemill.storage.store import Store
 
 GOOD, FAILED, BAD, ENDED = 0, 1, 3, 143
 
@@ -104,7 +105,7 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
 def main(arguments: Sequence[str]) -> int:
     """The command."""
     if len(arguments) != 1:
-        print("usage: python -m model.training.main FOLDER    (with a run.json)", file=sys.stderr)
+        print("usage: python -m voicemill.model.training.main FOLDER    (with a run.json)", file=sys.stderr)
         return FAILED
     try:
         return train(Path(arguments[0]), corpus)

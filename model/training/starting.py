@@ -1,7 +1,7 @@
 """What a training starts from: an official checkpoint, one of ours, or a network from scratch.
 
 From scratch, s2 gets its codebook by k-means over the content features of the corpus; s1 learns the codes of the s2
-that the run names. What moves is decided by `model.adapters.adapting`.
+that the run names. What moves is decided by `voicemill.model.adapters.adapting`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,27 +11,27 @@ from typing import Any, TypeVar
 
 import torch
 
-from model.adapters.adapting import adapt
-from model.checkpoints.checkpoint import Checkpoint, read
-from model.checkpoints.loading import load_discriminators, load_s1, load_s2
-from model.checkpoints.sizes import KEY, from_header
-from model.data.batch import Batch
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from model.text.symbols import SYMBOLS
-from model.training.codebook import learn_codebook
-from model.training.distil_starting import distillation_of
-from model.training.light_starting import light_of
-from model.training.objective import Objective
-from model.training.run import RunSpec
-from model.training.s1 import Coder, S1Objective
-from model.training.s2 import S2Objective
-from model.training.settings import LIGHT, Adaptation
-from model.training.speaker_loss import ReferenceVoice, SpeakerEncoder
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.adapters.adapting import adapt
+from voicemill.model.checkpoints.checkpoint import Checkpoint, read
+from voicemill.model.checkpoints.loading import load_discriminators, load_s1, load_s2
+from voicemill.model.checkpoints.sizes import KEY, from_header
+from voicemill.model.data.batch import Batch
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import LIGHT, Adaptation
+from voicemill.model.text.symbols import SYMBOLS
+from voicemill.model.training.distil.starting import distillation_of
+from voicemill.model.training.engine.objective import Objective
+from voicemill.model.training.engine.run import RunSpec
+from voicemill.model.training.light.starting import light_of
+from voicemill.model.training.objectives.codebook import learn_codebook
+from voicemill.model.training.objectives.s1 import Coder, S1Objective
+from voicemill.model.training.objectives.s2 import S2Objective
+from voicemill.model.training.objectives.speaker_loss import ReferenceVoice, SpeakerEncoder
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 Examples = Callable[[], Iterator[Batch]]
 Config = TypeVar("Config", S1Config, S2Config)

@@ -34,12 +34,12 @@ import soxr
 import torch
 from align_calibration import Recording, read, recordings
 
-from model.ctc import TAIL, CtcModel, Emission, place_words, tokens_of
-from model.device import Placement, place
-from model.pocket import Pocket
-from model.words import Span, Unalignable, is_sounded, split
-from storage.artifacts import Wave
-from storage.units import RATE, Seconds
+from voicemill.model.device import Placement, place
+from voicemill.model.speech.ctc import TAIL, CtcModel, Emission, place_words, tokens_of
+from voicemill.model.speech.pocketsphinx_aligner import Pocket
+from voicemill.model.speech.words import Span, Unalignable, is_sounded, split
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE, Seconds
 
 ROOT = Path(__file__).parents[2]
 LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]

@@ -19,15 +19,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from flows.demo_corpus import VOICES
-from flows.demo_sentences import SENTENCES
-from flows.demo_voice import RATE as ESPEAK_RATE
-from flows.demo_voice import Line, speak
-from model.pocket import Pocket
-from model.words import Span, Unalignable, split
-from storage.artifacts import Wave
-from storage.units import RATE, Seconds
-from tasks.placing import quality
+from voicemill.flows.demo.corpus import VOICES
+from voicemill.flows.demo.sentences import SENTENCES
+from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
+from voicemill.flows.demo.voice import Line, speak
+from voicemill.model.speech.pocketsphinx_aligner import Pocket
+from voicemill.model.speech.words import Span, Unalignable, split
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.stages.word_placement import quality
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "../shared/speech/recordings"
@@ -77,7 +77,7 @@ def synthetic() -> list[tuple[Recording, Wave]]:
 
 
 def judged(spans: list[Span | None]) -> float:
-    """As `tasks.placing` judges a segment."""
+    """As `voicemill.tasks.stages.word_placement` judges a segment."""
     return quality([span.score for span in spans if span])
 
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from storage.artifacts import ArtifactWriter, Meta
-from storage.keys import file_digest
-from storage.records import Batch, Decoded, Failure, Upload
-from tasks.decode import STAGE, Settings
-from tasks.stage import Audio, Inputs
+from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
+from voicemill.storage.keys import file_digest
+from voicemill.storage.records import Batch, Decoded, Failure, Upload
+from voicemill.tasks.contract.stage import Audio, Inputs
+from voicemill.tasks.stages.decode import STAGE, Settings
 
 FORMATS = [
     ("flac 16 kHz", "FLAC", "PCM_16", 16_000, 1),

@@ -18,23 +18,23 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from golden import fill, inp  # noqa: E402
+from support.golden import fill, inp  # noqa: E402
 
-from model.data.batch import Batch, Totals  # noqa: E402
-from model.device import place  # noqa: E402
-from model.s1.config import S1Config  # noqa: E402
-from model.s1.decoder import Text2Semantic  # noqa: E402
-from model.s1.engines import engine  # noqa: E402
-from model.s1.prefix import Prefix  # noqa: E402
-from model.s2.config import S2Config  # noqa: E402
-from model.s2.inference import prepared  # noqa: E402
-from model.s2.synthesizer import Synthesizer  # noqa: E402
-from model.training.distil_s1 import S1Distillation  # noqa: E402
-from model.training.s1 import Coder  # noqa: E402
-from model.training.settings import DistillSettings  # noqa: E402
-from model.training.students import matches, size_of, small_config, small_s1  # noqa: E402
+from voicemill.model.data.batch import Batch, Totals  # noqa: E402
+from voicemill.model.device import place  # noqa: E402
+from voicemill.model.s1.config import S1Config  # noqa: E402
+from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
+from voicemill.model.s1.engines import engine  # noqa: E402
+from voicemill.model.s1.prefix import Prefix  # noqa: E402
+from voicemill.model.s2.config import S2Config  # noqa: E402
+from voicemill.model.s2.inference import prepared  # noqa: E402
+from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
+from voicemill.model.settings.training import DistillSettings  # noqa: E402
+from voicemill.model.training.distil.s1 import S1Distillation  # noqa: E402
+from voicemill.model.training.distil.students import matches, size_of, small_config, small_s1  # noqa: E402
+from voicemill.model.training.objectives.s1 import Coder  # noqa: E402
 
 CODES, PHONES = 126, 110
 SIZES: dict[str, dict[str, object]] = {

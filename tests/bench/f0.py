@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from model.pitch import ENGINES, Tracker, tracker
-from model.pitch_grid import F0, HOP
-from storage.errors import ConfigError
-from storage.units import RATE
+from voicemill.model.pitch.engines import ENGINES, Tracker, tracker
+from voicemill.model.pitch.grid import F0, HOP
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.units import RATE
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"

@@ -1,4 +1,5 @@
-"""HuBERT-base at its real size (random weights): speed and fidelity of `model.content`. `python tests/bench/hubert.py`
+"""HuBERT-base at its real size (random weights): speed and fidelity of `model.speech.content`. `python
+tests/bench/hubert.py`
 
 Against transformers in float32 and under bfloat16 autocast, on the same waves with the same threads, interleaved, so
 that a load on the machine weighs on all alike. Wall clock: best and median of the repeats; CPU: seconds of all threads
@@ -17,8 +18,8 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from model.content import Encoder, frames_of
-from model.device import place
+from voicemill.model.device import place
+from voicemill.model.speech.content import Encoder, frames_of
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -67,9 +68,9 @@ def main() -> None:
     cases: dict[str, Callable[[], object]] = {
         "transformers, float32, 4 together": lambda: transformers(None),
         "transformers, bf16 autocast, 4 together": lambda: transformers(torch.bfloat16),
-        "model.content, one by one": lambda: [ours.encode([wave]) for wave in heard],
-        "model.content, 4 together": lambda: ours.encode(heard),
-        "model.content, front end alone": lambda: [front(wave) for wave in heard],
+        "voicemill.model.speech.content, one by one": lambda: [ours.encode([wave]) for wave in heard],
+        "voicemill.model.speech.content, 4 together": lambda: ours.encode(heard),
+        "voicemill.model.speech.content, front end alone": lambda: [front(wave) for wave in heard],
     }
     wall: dict[str, list[float]] = {name: [] for name in cases}
     cpu: dict[str, list[float]] = {name: [] for name in cases}

@@ -21,27 +21,27 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from golden import fill, inp  # noqa: E402
+from support.golden import fill, inp  # noqa: E402
 
-from model.checkpoints.writing import write  # noqa: E402
-from model.device import place  # noqa: E402
-from model.export.exporting import export_voice  # noqa: E402
-from model.export.light_voice import OnnxLightVoice  # noqa: E402
-from model.light.system import PARTS, LightSystem, load_light  # noqa: E402
-from model.light.voice import LightVoice  # noqa: E402
-from model.mel import LogMel  # noqa: E402
-from model.s1.config import S1Config  # noqa: E402
-from model.s1.decoder import Text2Semantic  # noqa: E402
-from model.s1.engines import engine  # noqa: E402
-from model.s1.generate import generate  # noqa: E402
-from model.s1.prefix import Prefix  # noqa: E402
-from model.s1.sampling import Sampling  # noqa: E402
-from model.s2.config import S2Config  # noqa: E402
-from model.s2.inference import prepared  # noqa: E402
-from model.s2.synthesizer import Synthesizer  # noqa: E402
-from model.speaking.pieces import line_of  # noqa: E402
+from voicemill.model.audio.mel import LogMel  # noqa: E402
+from voicemill.model.checkpoints.writing import write  # noqa: E402
+from voicemill.model.device import place  # noqa: E402
+from voicemill.model.export.exporting import export_voice  # noqa: E402
+from voicemill.model.export.light_voice import OnnxLightVoice  # noqa: E402
+from voicemill.model.light.system import PARTS, LightSystem, load_light  # noqa: E402
+from voicemill.model.light.voice import LightVoice  # noqa: E402
+from voicemill.model.s1.config import S1Config  # noqa: E402
+from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
+from voicemill.model.s1.engines import engine  # noqa: E402
+from voicemill.model.s1.generate import generate  # noqa: E402
+from voicemill.model.s1.prefix import Prefix  # noqa: E402
+from voicemill.model.s1.sampling import Sampling  # noqa: E402
+from voicemill.model.s2.config import S2Config  # noqa: E402
+from voicemill.model.s2.inference import prepared  # noqa: E402
+from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
+from voicemill.model.speaking.pieces import line_of  # noqa: E402
 
 TEXT = "She walked along the river in the morning, and the birds sang in the trees."
 CODES, PHONES, PROMPT, TARGET = 126, 110, 125, 70

@@ -30,26 +30,26 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from model.data.batch import Batch, Totals  # noqa: E402
-from model.data.bounds import bounds_of  # noqa: E402
-from model.data.collate import batch_of  # noqa: E402
-from model.data.reader import Example  # noqa: E402
-from model.light.acoustic import Fitted  # noqa: E402
-from model.light.config import AcousticConfig, EcapaConfig  # noqa: E402
-from model.light.system import LightSystem  # noqa: E402
-from model.mel import LogMel  # noqa: E402
-from model.pocket import Pocket  # noqa: E402
-from model.text.frontend import phonemes  # noqa: E402
-from model.text.symbols import SYMBOLS  # noqa: E402
-from model.text.written import Stretch, stretches  # noqa: E402
-from model.training.light_acoustic import LightAcousticObjective  # noqa: E402
-from model.training.light_settings import LightAcousticSettings  # noqa: E402
-from model.words import Unalignable, split  # noqa: E402
-from storage.records import Word  # noqa: E402
-from storage.units import RATE  # noqa: E402
-from tasks.placing import quality  # noqa: E402
+from voicemill.model.audio.mel import LogMel  # noqa: E402
+from voicemill.model.data.batch import Batch, Totals  # noqa: E402
+from voicemill.model.data.bounds import bounds_of  # noqa: E402
+from voicemill.model.data.collate import batch_of  # noqa: E402
+from voicemill.model.data.reader import Example  # noqa: E402
+from voicemill.model.light.acoustic import Fitted  # noqa: E402
+from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E402
+from voicemill.model.light.system import LightSystem  # noqa: E402
+from voicemill.model.settings.light import LightAcousticSettings  # noqa: E402
+from voicemill.model.speech.pocketsphinx_aligner import Pocket  # noqa: E402
+from voicemill.model.speech.words import Unalignable, split  # noqa: E402
+from voicemill.model.text.frontend import phonemes  # noqa: E402
+from voicemill.model.text.symbols import SYMBOLS  # noqa: E402
+from voicemill.model.text.written import Stretch, stretches  # noqa: E402
+from voicemill.model.training.light.acoustic import LightAcousticObjective  # noqa: E402
+from voicemill.storage.records import Word  # noqa: E402
+from voicemill.storage.units import RATE  # noqa: E402
+from voicemill.tasks.stages.word_placement import quality  # noqa: E402
 
 OUT = Path("bench/light_durations.json")
 SPEECH = ROOT.parent / "shared" / "speech" / "recordings"

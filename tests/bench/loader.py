@@ -16,29 +16,28 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the root before tests: both have a folder `model`
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
-import factories as f
 import numpy as np
 import soundfile
 import torch
+from support import factories as f
 from torch.utils.data import DataLoader, Dataset
 
-from model.data.batch import Batch, Totals
-from model.data.collate import batch_of
-from model.data.loader import Loader
-from model.data.reader import READ, Example, Reader
-from model.training.settings import DataSettings, Phase
-from storage import tables, versions
-from storage.records import FeatureRow, Utterance
-from storage.rows import to_table
-from storage.store import Store
-from storage.tables import File, ShardWriter
-from storage.tensors import encode
-from storage.units import RATE
-from storage.versions import CorpusVersion, Counts, Version
-from tasks.shards import flac
+from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.data.collate import batch_of
+from voicemill.model.data.loader import Loader
+from voicemill.model.data.reader import READ, Example, Reader
+from voicemill.model.settings.training import DataSettings, Phase
+from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.tables import File, ShardWriter
+from voicemill.storage.corpus.tensors import encode
+from voicemill.storage.corpus.versions import CorpusVersion, Counts, Version
+from voicemill.storage.records import FeatureRow, Utterance
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
+from voicemill.tasks.stages.shards import flac
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH, DIMS, SHARD = 8, 768, 100

@@ -32,7 +32,16 @@ def make_inbox(folder: Path, uploads: int) -> None:
 
 def refresh(inbox: Path, store: Path) -> tuple[float, dict[str, object]]:
     """Wall time of one whole command, and its JSON."""
-    command = [sys.executable, "-m", "flows.cli", "refresh", "--inbox", str(inbox), "--store", str(store)]
+    command = [
+        sys.executable,
+        "-m",
+        "voicemill.flows.cli.main",
+        "refresh",
+        "--inbox",
+        str(inbox),
+        "--store",
+        str(store),
+    ]
     command += ["--assume-consent", "benchmark", "--force-publish", "--json"]
     began = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)

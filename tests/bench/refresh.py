@@ -46,7 +46,16 @@ def make_inbox(folder: Path, minutes: float) -> float:
 
 def refresh(inbox: Path, store: Path) -> dict[str, object]:
     """One `voicemill refresh` as a user runs it."""
-    command = [sys.executable, "-m", "flows.cli", "refresh", "--inbox", str(inbox), "--store", str(store)]
+    command = [
+        sys.executable,
+        "-m",
+        "voicemill.flows.cli.main",
+        "refresh",
+        "--inbox",
+        str(inbox),
+        "--store",
+        str(store),
+    ]
     command += ["--assume-consent", "benchmark", "--json", "--force-publish"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     summary: dict[str, object] = json.loads(done.stdout)

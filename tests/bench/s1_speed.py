@@ -25,17 +25,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the root before tests: both have a folder `model`
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
-import golden
+from support import golden
 
-from model.s1.cached import CachedDecoding, CachedEngine
-from model.s1.decoder import Text2Semantic
-from model.s1.generate import generate
-from model.s1.graph_engine import GraphEngine
-from model.s1.prefix import Decoding, Prefix
-from model.s1.sampling import Sampling, draw, penalised, probabilities
+from voicemill.model.s1.cached import CachedDecoding, CachedEngine
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.generate import generate
+from voicemill.model.s1.graph_engine import GraphEngine
+from voicemill.model.s1.prefix import Decoding, Prefix
+from voicemill.model.s1.sampling import Sampling, draw, penalised, probabilities
 
 ROOT = Path(__file__).resolve().parents[2]
 PHONES, PROMPT, SPOKEN, STEPS = 110, 125, 126, 200

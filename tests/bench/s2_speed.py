@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from golden import fill, inp  # noqa: E402
+from support.golden import fill, inp  # noqa: E402
 
-from model.device import Placement, place  # noqa: E402
-from model.mel import LogMel  # noqa: E402
-from model.s2.config import S2Config  # noqa: E402
-from model.s2.inference import prepared  # noqa: E402
-from model.s2.masks import mask  # noqa: E402
-from model.s2.packed import PackedGenerator  # noqa: E402
-from model.s2.synthesizer import Synthesizer  # noqa: E402
-from model.s2.weight_norm import fold  # noqa: E402
+from voicemill.model.audio.mel import LogMel  # noqa: E402
+from voicemill.model.device import Placement, place  # noqa: E402
+from voicemill.model.s2.config import S2Config  # noqa: E402
+from voicemill.model.s2.inference import prepared  # noqa: E402
+from voicemill.model.s2.masks import mask  # noqa: E402
+from voicemill.model.s2.packed import PackedGenerator  # noqa: E402
+from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
+from voicemill.model.s2.weight_norm import fold  # noqa: E402
 
 CODES, PHONES = 126, 110
 SECONDS = CODES / 25

@@ -18,10 +18,10 @@ from statistics import median
 import numpy as np
 import soundfile
 
-from storage.records import Batch, Upload, UploadRow, UploadState
-from storage.store import Store
-from tasks import batches
-from tasks.scan import ScanResult, Settings, scan
+from voicemill.storage.records import Batch, Upload, UploadRow, UploadState
+from voicemill.storage.store import Store
+from voicemill.tasks.intake import batches
+from voicemill.tasks.intake.scan import ScanResult, Settings, scan
 
 
 def synthesise(folder: Path, uploads: int, speakers: int = 200) -> None:

@@ -24,16 +24,16 @@ import numpy as np
 import soundfile
 import soxr
 
-from model.gate import frames_of, gate, learn, powers
-from model.meter import Meter, true_peak
-from model.spectrum import active, entropy, power_of
-from storage.artifacts import Artifact, ArtifactWriter, Meta, Wave
-from storage.keys import file_digest
-from storage.records import Batch, Decoded, Denoised, Failure, Screened, Upload
-from storage.units import RATE
-from tasks import denoise, loudness, screen
-from tasks import slice as slicing
-from tasks.stage import Audio, Inputs, Stage
+from voicemill.model.audio.loudness_meter import Meter, true_peak
+from voicemill.model.audio.noise_gate import frames_of, gate, learn, powers
+from voicemill.model.audio.spectrum import active, entropy, power_of
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.keys import file_digest
+from voicemill.storage.records import Batch, Decoded, Denoised, Failure, Screened, Upload
+from voicemill.storage.units import RATE
+from voicemill.tasks.contract.stage import Audio, Inputs, Stage
+from voicemill.tasks.stages import denoise, loudness, screen
+from voicemill.tasks.stages import slice as slicing
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT / "../shared/speech"

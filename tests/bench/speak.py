@@ -26,34 +26,34 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from golden import fill, inp  # noqa: E402
+from support.golden import fill, inp  # noqa: E402
 
-from model.checkpoints.sizes import KEY, header  # noqa: E402
-from model.device import place  # noqa: E402
-from model.export.draft import Precision  # noqa: E402
-from model.export.exporting import write_light, write_s1, write_s2  # noqa: E402
-from model.export.folder import Manifest, new_folder, read_folder  # noqa: E402
-from model.export.light_voice import OnnxLightVoice  # noqa: E402
-from model.export.rendering import OnnxSynthesizer  # noqa: E402
-from model.export.running import OnnxEngine  # noqa: E402
-from model.light.system import PARTS, LightSystem  # noqa: E402
-from model.light.voice import LightVoice  # noqa: E402
-from model.mel import HOP, LogMel  # noqa: E402
-from model.s1.cached import CachedEngine  # noqa: E402
-from model.s1.config import S1Config  # noqa: E402
-from model.s1.decoder import Text2Semantic  # noqa: E402
-from model.s1.engines import engine  # noqa: E402
-from model.s1.generate import generate  # noqa: E402
-from model.s1.prefix import Engine, Prefix  # noqa: E402
-from model.s1.sampling import Sampling  # noqa: E402
-from model.s2.config import S2Config  # noqa: E402
-from model.s2.inference import Synthesis, prepared  # noqa: E402
-from model.s2.synthesizer import Synthesizer  # noqa: E402
-from model.training.settings import DistillSettings  # noqa: E402
-from model.training.students import small_config  # noqa: E402
-from storage.units import RATE  # noqa: E402
+from voicemill.model.audio.mel import HOP, LogMel  # noqa: E402
+from voicemill.model.checkpoints.sizes import KEY, header  # noqa: E402
+from voicemill.model.device import place  # noqa: E402
+from voicemill.model.export.draft import Precision  # noqa: E402
+from voicemill.model.export.exporting import write_light, write_s1, write_s2  # noqa: E402
+from voicemill.model.export.folder import Manifest, new_folder, read_folder  # noqa: E402
+from voicemill.model.export.light_voice import OnnxLightVoice  # noqa: E402
+from voicemill.model.export.rendering import OnnxSynthesizer  # noqa: E402
+from voicemill.model.export.running import OnnxEngine  # noqa: E402
+from voicemill.model.light.system import PARTS, LightSystem  # noqa: E402
+from voicemill.model.light.voice import LightVoice  # noqa: E402
+from voicemill.model.s1.cached import CachedEngine  # noqa: E402
+from voicemill.model.s1.config import S1Config  # noqa: E402
+from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
+from voicemill.model.s1.engines import engine  # noqa: E402
+from voicemill.model.s1.generate import generate  # noqa: E402
+from voicemill.model.s1.prefix import Engine, Prefix  # noqa: E402
+from voicemill.model.s1.sampling import Sampling  # noqa: E402
+from voicemill.model.s2.config import S2Config  # noqa: E402
+from voicemill.model.s2.inference import Synthesis, prepared  # noqa: E402
+from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
+from voicemill.model.settings.training import DistillSettings  # noqa: E402
+from voicemill.model.training.distil.students import small_config  # noqa: E402
+from voicemill.storage.units import RATE  # noqa: E402
 
 CODES, PHONES, PROMPT, TARGET = 126, 110, 125, 70
 """`TARGET`: phones of the new text alone, which s2 reads."""

@@ -10,16 +10,15 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the root before tests: both have a folder `model`
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
-import factories as f
+from support import factories as f
 
-from storage import tables, versions
-from storage.forget import forget
-from storage.store import Store
-from storage.versions import CorpusVersion
-from tasks.publish import Settings, publish
+from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.store import Store
+from voicemill.tasks.publishing.publish import Settings, publish
 
 
 def measure(batches: int) -> dict[str, float]:

@@ -22,23 +22,23 @@ import torch
 from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from model.data.batch import Batch, Totals  # noqa: E402
-from model.device import place  # noqa: E402
-from model.s1.config import S1Config  # noqa: E402
-from model.s1.decoder import Text2Semantic  # noqa: E402
-from model.s1.loss import loss  # noqa: E402
-from model.s2.config import S2Config  # noqa: E402
-from model.s2.discriminators import Discriminators  # noqa: E402
-from model.s2.losses import LossWeights, discriminator_loss, generator_losses, pair  # noqa: E402
-from model.s2.synthesizer import Synthesizer  # noqa: E402
-from model.training.objective import Objective  # noqa: E402
-from model.training.ranks import Ranks  # noqa: E402
-from model.training.s1 import Coder, S1Objective  # noqa: E402
-from model.training.s2 import S2Objective, drawn  # noqa: E402
-from model.training.settings import LoopSettings, S1Settings, S2Settings  # noqa: E402
-from model.training.stepping import Feed, Stepper  # noqa: E402
+from voicemill.model.data.batch import Batch, Totals  # noqa: E402
+from voicemill.model.device import place  # noqa: E402
+from voicemill.model.s1.config import S1Config  # noqa: E402
+from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
+from voicemill.model.s1.loss import loss  # noqa: E402
+from voicemill.model.s2.config import S2Config  # noqa: E402
+from voicemill.model.s2.discriminators import Discriminators  # noqa: E402
+from voicemill.model.s2.losses import LossWeights, discriminator_loss, generator_losses, pair  # noqa: E402
+from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
+from voicemill.model.settings.training import LoopSettings, S1Settings, S2Settings  # noqa: E402
+from voicemill.model.training.engine.objective import Objective  # noqa: E402
+from voicemill.model.training.engine.ranks import Ranks  # noqa: E402
+from voicemill.model.training.engine.stepping import Feed, Stepper  # noqa: E402
+from voicemill.model.training.objectives.s1 import Coder, S1Objective  # noqa: E402
+from voicemill.model.training.objectives.s2 import S2Objective, drawn  # noqa: E402
 
 EXAMPLES, FRAMES, PHONES = 4, 250, 60
 RATE = 1e-5

@@ -24,11 +24,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from model.spans import Span
-from model.vad import hop, speech_probability
-from storage.records import Outcome
-from storage.units import RATE, Frames
-from tasks.slice import Settings, spoken, tiled
+from voicemill.model.audio.spans import Span
+from voicemill.model.audio.vad import hop, speech_probability
+from voicemill.storage.records import Outcome
+from voicemill.storage.units import RATE, Frames
+from voicemill.tasks.stages.slice import Settings, spoken, tiled
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"

@@ -26,12 +26,12 @@ import soxr
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the root first: both have a folder `model`
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from sounds import through_mp3  # noqa: E402
+from support.sounds import through_mp3  # noqa: E402
 
-from model.watermark import BITS, PERIOD, STEPS, Detection, Settings, Wave, detect, embed  # noqa: E402
-from storage.units import RATE  # noqa: E402
+from voicemill.model.audio.watermark import BITS, PERIOD, STEPS, Detection, Settings, Wave, detect, embed  # noqa: E402
+from voicemill.storage.units import RATE  # noqa: E402
 
 RECORDINGS = ROOT / "../shared/speech/recordings"
 DEPTHS = (1.0, 0.5, 0.75, 1.5)

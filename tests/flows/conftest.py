@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standing import Standing
+from support.standing import Standing
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
 """Real recordings; a user's clone does not have them."""
-COMMAND = (sys.executable, "-m", "flows.cli")
+COMMAND = (sys.executable, "-m", "voicemill.flows.cli.main")
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Inbox:
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The command line, talking to one private server for the session."""
-    from flows.server import PrivateServer, private_settings
-    from storage.store import Store
+    from voicemill.flows.service.server import PrivateServer, private_settings
+    from voicemill.storage.store import Store
 
     server = PrivateServer(Store.open(tmp_path_factory.mktemp("server") / "store", create=True))
     try:
@@ -126,7 +126,7 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
     import soundfile
 
-    from flows.demo_voice import RATE, Line, speak
+    from voicemill.flows.demo.voice import RATE, Line, speak
 
     folder = tmp_path_factory.mktemp("inbox")
     rng = np.random.default_rng(5)

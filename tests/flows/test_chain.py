@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import ask
+from support.served import ask
 
-from flows.up import UpSettings
-from storage import stages
-from storage.store import Store
+from voicemill.flows.service.up import UpSettings
+from voicemill.storage.store import Store
+from voicemill.storage.voices import status as stages
 
 pytestmark = pytest.mark.slow
 
@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 TELL = """
 import sys
 from pathlib import Path
-from flows import events
-from storage.cards import Card, Entry
-from storage.store import Store
+from voicemill.flows import events
+from voicemill.storage.voices.cards import Card, Entry
+from voicemill.storage.store import Store
 store, name, kind, number = Store.open(sys.argv[1]), *sys.argv[2:]
 card = Card("anna b", 3, "", (), (), "", {}, "mfcc", "", "", kind=kind)
 getattr(events, name)(store, Entry(store.models / card.voice / f"{int(number):04d}", card))
@@ -36,7 +36,7 @@ def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store.open(tmp_path_factory.mktemp("chain") / "store", create=True)
     settings = UpSettings(str(store.root), f"{store.root}/inbox", "default", "", "tiny", (), ("anna b",))
     subprocess.run(
-        [sys.executable, "-m", "flows.deploy", "deploy"],
+        [sys.executable, "-m", "voicemill.flows.service.deploy", "deploy"],
         input=json.dumps(asdict(settings)),
         env=cli.environment,
         cwd=ROOT,

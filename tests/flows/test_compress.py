@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from entries import add_entry
-from standing import Standing
+from support.entries import add_entry
+from support.standing import Standing
 
-from model.export.folder import read_folder
-from storage import stages, voices
-from storage.store import Store
+from voicemill.model.export.folder import read_folder
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from standing import Standing
+from support.standing import Standing
 
-from model.speaking.opening import open_voice
-from storage import voices
-from storage.store import Store
+from voicemill.model.voices.opening import open_voice
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
 
 pytestmark = pytest.mark.slow
 

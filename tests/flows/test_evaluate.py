@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from entries import add_entry
-from served import CHROMIUM, ask, driven
-from standing import Standing
+from support.entries import add_entry
+from support.served import CHROMIUM, ask, driven
+from support.standing import Standing
 
-from flows.evaluation_plan import EvaluateOptions, make_plan
-from model.judging.scores import METRICS, Scores
-from storage import judged, stages, voices
-from storage.errors import StoreError
-from storage.forget import forget
-from storage.store import Store, write_atomic
+from voicemill.flows.plans.evaluation import EvaluateOptions, make_plan
+from voicemill.model.judging.scores import Scores
+from voicemill.model.settings.promotion import METRICS
+from voicemill.storage.errors import StoreError
+from voicemill.storage.files import write_atomic
+from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contents import contents, differences, numbers, processes, strays
-from faulty import FAULTS, environment, fault, limited, until
+from support.contents import contents, differences, numbers, processes, strays
+from support.faulty import FAULTS, environment, fault, limited, until
 
-from storage.store import Store
-from tasks.config import STAGES
+from voicemill.storage.store import Store
+from voicemill.tasks.config import STAGES
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_an_unreadable_file_is_failed_until_it_can_be_read(
 ) -> None:
     store, path = tmp_path / "store", inbox.root / "bob" / "1.wav"
     path.chmod(0)
-    command = [sys.executable, str(FAULTS / "unprivileged.py"), sys.executable, "-m", "flows.cli"]
+    command = [sys.executable, str(FAULTS / "unprivileged.py"), sys.executable, "-m", "voicemill.flows.cli.main"]
     first = cli.refresh(inbox.root, store, command=command)
     assert (first["published"], first["uploads"]) == (True, {"failed": 1, "prepared": 5})
     (error,) = first["failures"].values()

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import soundfile
 
-from storage import stages, voices
-from storage.store import Store
-from storage.units import RATE
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
 
 SPEECH = Path(__file__).parents[3] / "shared" / "speech" / "recordings"
 SPEAKERS = {"vctk_p225": 10, "vctk_p228": 6}

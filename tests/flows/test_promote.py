@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from entries import add_entry
-from served import ask
-from standing import Standing
+from support.entries import add_entry
+from support.served import ask
+from support.standing import Standing
 
-from storage import stages, voices
-from storage.store import Store
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +119,7 @@ def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: 
 
 CALL = """
 import sys
-from flows.promote import PromoteOptions, promote
+from voicemill.flows.promote import PromoteOptions, promote
 print(promote(PromoteOptions.model_validate_json(sys.argv[1])).run)
 """
 

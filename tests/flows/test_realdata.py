@@ -4,12 +4,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from standing import Standing, ran
+from support.standing import Standing, ran
 
-from storage import ledger
-from storage.records import Interval, LedgerRow
-from storage.rows import from_table
-from storage.versions import CorpusVersion
+from voicemill.storage.corpus import ledger
+from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.records import Interval, LedgerRow
 
 SPEECH = Path(__file__).parents[2].parent / "shared" / "speech"
 pytestmark = [
@@ -104,7 +104,7 @@ CORRUPT = {
     "null.wav",
     "p001.flac",
 }
-"""The reason of each stands in tests/tasks/test_decode.py."""
+"""The reason of each stands in tests/tasks/stages/test_decode.py."""
 
 
 SAME = {"chan3.sph", "cold_corpus_32bit_float.wav"}

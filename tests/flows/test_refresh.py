@@ -12,10 +12,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from standing import NAMES, Standing, each, files, ran
+from support.standing import NAMES, Standing, each, files, ran
 
-from storage.store import Store
-from storage.units import to_seconds
+from voicemill.storage.store import Store
+from voicemill.storage.units import to_seconds
 
 pytestmark = pytest.mark.slow
 

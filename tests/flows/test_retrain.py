@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standing import Standing
+from support.standing import Standing
 
-from storage import stages, voices
-from storage.store import Store
-from tasks.launch import left_of
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.tasks.training.launch import left_of
 
 pytestmark = pytest.mark.slow
 
@@ -243,7 +244,7 @@ def test_what_is_ended_leaves_nothing_and_is_gone_on_with(cli: Any, standing: St
 
 CALL = """
 import sys
-from flows.retrain import RetrainOptions, retrain
+from voicemill.flows.retrain import RetrainOptions, retrain
 done = retrain(RetrainOptions.model_validate_json(sys.argv[1]))
 print(done.verdict, done.trained, done.entry, done.run, sep="|")
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from model.hub import digest_of, resolve
-from storage.errors import ModelMissing
+from voicemill.model.hub import digest_of, resolve
+from voicemill.storage.errors import ModelMissing
 
 
 def _model(folder: Path, weights: bytes = b"w") -> Path:

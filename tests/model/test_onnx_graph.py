@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.onnx_graph import MICROSOFT, Graph, _varint
+from voicemill.model.onnx_graph import MICROSOFT, Graph, _varint
 
 
 def session(graph: Graph) -> onnxruntime.InferenceSession:

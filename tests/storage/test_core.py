@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import tensors
-from storage.errors import StoreBusy, StoreError
-from storage.keys import digest, file_digest, folder_digest
-from storage.records import (
+from voicemill.storage.corpus import tensors
+from voicemill.storage.corpus.rows import from_table, schema_of, to_table
+from voicemill.storage.errors import StoreBusy, StoreError
+from voicemill.storage.files import replacing, write_atomic
+from voicemill.storage.keys import digest, file_digest, folder_digest
+from voicemill.storage.records import (
     Aligned,
     Decoded,
     FeatureRow,
@@ -30,9 +32,8 @@ from storage.records import (
     Utterance,
     Word,
 )
-from storage.rows import from_table, schema_of, to_table
-from storage.store import Store, replacing, write_atomic
-from storage.units import to_samples, to_seconds
+from voicemill.storage.store import Store
+from voicemill.storage.units import to_samples, to_seconds
 
 RECORDS = (
     Upload,
@@ -138,7 +139,7 @@ def test_lock_names_its_holder_and_is_freed(tmp_path: Path) -> None:
 def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "s", create=True)
     code = (
-        "import sys, time; from storage.store import Store\n"
+        "import sys, time; from voicemill.storage.store import Store\n"
         "with Store.open(sys.argv[1]).locked('the dead'): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.artifacts import Artifact
-from storage.records import Batch, Decoded, Denoised, Failure, Reason, Upload
-from storage.store import Store
-from tasks import execute as execute_
-from tasks.config import Config
-from tasks.execute import Work, artifact_path, blame, execute
-from tasks.stage import Audio, Inputs, Stage, StageSettings, guarded
+from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.records import Batch, Decoded, Denoised, Failure, Reason, Upload
+from voicemill.storage.store import Store
+from voicemill.tasks import execute as execute_
+from voicemill.tasks.config import Config
+from voicemill.tasks.contract.stage import Audio, Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.execute import Work, artifact_path, blame, execute
 
 BATCH = Batch("b" * 16, 1, tuple(Upload(name * 64, "ann", f"{name}.wav", 9, seconds=2.0) for name in "abc"))
 A, B, C = (upload.sha256 for upload in BATCH.uploads)

@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 import torch
-from adapted import base, said, same
+from support.adapted import base, said, same
 from torch import nn
 
-from model.adapters.adapting import S2_TARGETS, adapt, found, trainable
-from model.adapters.lora import layers, merged_state
-from model.checkpoints.layout import layout
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.loss import loss
-from model.s2.config import S2Config
-from model.s2.synthesizer import Synthesizer
-from model.training.settings import Adaptation, load
-from storage.errors import ConfigError
+from voicemill.model.adapters.adapting import S2_TARGETS, adapt, found, trainable
+from voicemill.model.adapters.lora import layers, merged_state
+from voicemill.model.checkpoints.layout import layout
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.loss import loss
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Adaptation, load
+from voicemill.storage.errors import ConfigError
 
 LORA = Adaptation(kind="lora", rank=4, alpha=8)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from adapted import base, moved, said, same
 from safetensors.torch import load_file, save_file
+from support.adapted import base, moved, said, same
 
-from model.adapters.adapting import adapt
-from model.adapters.files import ABOUT, CONFIG, PREFIX, WEIGHTS, base_digest, load, read, save
-from model.adapters.lora import active, names, switch
-from model.training.settings import Adaptation
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.adapters.adapting import adapt
+from voicemill.model.adapters.files import ABOUT, CONFIG, PREFIX, WEIGHTS, base_digest, load, read, save
+from voicemill.model.adapters.lora import active, names, switch
+from voicemill.model.settings.training import Adaptation
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 LORA = Adaptation(kind="lora", rank=3, alpha=6)
 LINEAGE = {"corpus_version": 7, "speakers": ["anna"], "start": "s1.ckpt"}

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from adapted import base, moved, said, same
+from support.adapted import base, moved, said, same
 from torch import nn
 
-from model.adapters.adapting import adapt, found
-from model.adapters.lora import active, inject, layers, merge, merged_state, names, remove, switch
-from model.training.settings import Adaptation
-from storage.errors import ConfigError
+from voicemill.model.adapters.adapting import adapt, found
+from voicemill.model.adapters.lora import active, inject, layers, merge, merged_state, names, remove, switch
+from voicemill.model.settings.training import Adaptation
+from voicemill.storage.errors import ConfigError
 
 LORA = Adaptation(kind="lora", rank=3, alpha=6)
 FEW = {"s1": ["linear1"], "s2": ["cond_layer", "conv_q"]}

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_files import marked, repacked, saved, shared
 from hypothesis import given
 from hypothesis import strategies as st
+from support.checkpoint_files import marked, repacked, saved, shared
 
-from model.checkpoints import pickles, torchfile
-from model.checkpoints.checkpoint import plain, read
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints import pickles, torchfile
+from voicemill.model.checkpoints.checkpoint import plain, read
+from voicemill.storage.errors import CheckpointError
 
 
 class Call:

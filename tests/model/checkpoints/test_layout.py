@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoints.layout import Kind, layout
+from voicemill.model.checkpoints.layout import Kind, layout
 
 GOLD = Path(__file__).parents[4] / "shared" / "gptsovits"
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint_files import shared, without_posterior
+from support.checkpoint_files import shared, without_posterior
 
-from model.checkpoints.checkpoint import Checkpoint, read
-from model.checkpoints.layout import VERSIONS, Kind, layout
-from model.checkpoints.loading import fill, load_discriminators, load_s1, load_s2
-from model.checkpoints.writing import write, write_official
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints.checkpoint import Checkpoint, read
+from voicemill.model.checkpoints.layout import VERSIONS, Kind, layout
+from voicemill.model.checkpoints.loading import fill, load_discriminators, load_s1, load_s2
+from voicemill.model.checkpoints.writing import write, write_official
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.storage.errors import CheckpointError
 
 TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2)
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_files import hparams, marked, shared, without_posterior
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
+from support.checkpoint_files import hparams, marked, shared, without_posterior
 
-from model.checkpoints.checkpoint import Checkpoint, plain, read
-from model.checkpoints.layout import Kind, layout
-from model.checkpoints.writing import official_config, write, write_official
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints.checkpoint import Checkpoint, plain, read
+from voicemill.model.checkpoints.layout import Kind, layout
+from voicemill.model.checkpoints.writing import official_config, write, write_official
+from voicemill.storage.errors import CheckpointError
 
 VERSIONS = ("v2", "v2Pro", "v2ProPlus")
 

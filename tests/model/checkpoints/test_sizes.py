@@ -10,17 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.checkpoints.checkpoint import Checkpoint
-from model.checkpoints.layout import Kind
-from model.checkpoints.loading import load_discriminators, load_s1, load_s2, s2_sizes
-from model.checkpoints.sizes import KEY, from_header, header
-from model.checkpoints.writing import write
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from storage.errors import CheckpointError
+from voicemill.model.checkpoints.checkpoint import Checkpoint
+from voicemill.model.checkpoints.layout import Kind
+from voicemill.model.checkpoints.loading import load_discriminators, load_s1, load_s2, s2_sizes
+from voicemill.model.checkpoints.sizes import KEY, from_header, header
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.storage.errors import CheckpointError
 
 S1 = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24, dropout=0.3)
 S2 = S2Config(

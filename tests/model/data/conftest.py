@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import factories as f
 import pytest
+from support import factories as f
 
-from storage.records import Batch
-from storage.store import Store
-from storage.versions import CorpusVersion
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.records import Batch
+from voicemill.storage.store import Store
 
 SPEAKERS = ("ann", "bob", "cid", "dot")
 TEXT = "what a lovely day it is to say something"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.bounds import bounds_of, free
-from model.text.frontend import phonemes
-from storage.records import Word
+from voicemill.model.data.bounds import bounds_of, free
+from voicemill.model.text.frontend import phonemes
+from voicemill.storage.records import Word
 
 HOP = 640
 

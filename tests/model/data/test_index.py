@@ -3,19 +3,20 @@
 from dataclasses import replace
 from typing import Any
 
-import factories as f
 import numpy as np
 import pytest
+from support import factories as f
 
-from model.data.index import LeftOut, index
-from model.training.settings import DataSettings
-from storage import tables, tombstones
-from storage.errors import NoData, StoreError
-from storage.forget import forget
-from storage.records import Outcome
-from storage.store import Store
-from storage.tensors import encode
-from storage.versions import CorpusVersion
+from voicemill.model.data.index import LeftOut, index
+from voicemill.model.settings.training import DataSettings
+from voicemill.storage.corpus import tables
+from voicemill.storage.corpus.tensors import encode
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import NoData, StoreError
+from voicemill.storage.forgetting import tombstones
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.records import Outcome
+from voicemill.storage.store import Store
 
 TEXT = "what a lovely day it is to say something"
 GOOD, BAD = f.upload("ann", 0, 8, TEXT), f.upload("bob", 1, 8, TEXT)

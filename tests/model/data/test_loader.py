@@ -13,18 +13,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import contents
 import numpy as np
 import pytest
 import torch
+from support import contents
 
-from model.data.batch import Batch
-from model.data.loader import Loader
-from model.data.reader import Reader
-from model.data.stream import Share, steps
-from model.training.settings import DataSettings, Phase
-from storage.errors import ConfigError, NoData
-from storage.versions import CorpusVersion
+from voicemill.model.data.batch import Batch
+from voicemill.model.data.loader import Loader
+from voicemill.model.data.reader import Reader
+from voicemill.model.data.stream import Share, steps
+from voicemill.model.settings.training import DataSettings, Phase
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ConfigError, NoData
 
 ALL = Phase(steps=1, rate=1)
 MIXED = Phase(steps=1, rate=1, mix={"target": 0.5, "others": 0.5})
@@ -218,10 +218,10 @@ def test_a_mix_that_cannot_be_is_refused(corpus: CorpusVersion) -> None:
 
 HOLDER = """
 import sys, time
-from storage.store import Store
-from storage.versions import CorpusVersion
-from model.data.loader import Loader
-from model.training.settings import DataSettings, Phase
+from voicemill.storage.store import Store
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.model.data.loader import Loader
+from voicemill.model.settings.training import DataSettings, Phase
 
 if __name__ == "__main__":
     corpus = CorpusVersion.open(Store.open(sys.argv[1]))

@@ -3,19 +3,19 @@
 import os
 from pathlib import Path
 
-import factories as f
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from support import factories as f
 
-from model.data import phones
-from model.data.index import LeftOut, index
-from model.text.frontend import phonemes
-from model.training.settings import DataSettings
-from storage.erase import phones_folder
-from storage.forget import forget
-from storage.store import Store
-from storage.versions import CorpusVersion
+from voicemill.model.data import phones
+from voicemill.model.data.index import LeftOut, index
+from voicemill.model.settings.training import DataSettings
+from voicemill.model.text.frontend import phonemes
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.forgetting.erase import phones_folder
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.store import Store
 
 TEXTS = {"ann": "A quick brown fox.", "bob": "今天天气很好，我们去公园。"}
 

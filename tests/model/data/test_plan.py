@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.plan import FEWEST, Order, Plan, Source, Turn, epoch, order_of, parts_of
-from model.training.settings import DataSettings
+from voicemill.model.data.plan import FEWEST, Order, Plan, Source, Turn, epoch, order_of, parts_of
+from voicemill.model.settings.training import DataSettings
 
 
 def source(counts: list[int], name: str = "all", share: float = 1.0, first: int = 0, seed: int = 1) -> Source:

@@ -13,15 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.batch import Totals
-from model.data.collate import batch_of
-from model.data.index import Index, index
-from model.data.reader import READ, Raw, Reader, example, seed_of
-from model.training.settings import DataSettings
-from storage.errors import StoreError
-from storage.tensors import decode
-from storage.versions import CorpusVersion
-from tasks.shards import flac
+from voicemill.model.data.batch import Totals
+from voicemill.model.data.collate import batch_of
+from voicemill.model.data.index import Index, index
+from voicemill.model.data.reader import READ, Raw, Reader, example, seed_of
+from voicemill.model.settings.training import DataSettings
+from voicemill.storage.corpus.tensors import decode
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import StoreError
+from voicemill.tasks.stages.shards import flac
 
 
 @pytest.fixture(scope="module")

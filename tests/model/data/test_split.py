@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.index import Index
-from model.data.split import Split, split
+from voicemill.model.data.index import Index
+from voicemill.model.data.split import Split, split
 
 
 def made(recordings: list[tuple[int, int]], later: int = 0) -> Index:

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphs import LOOSE, session
-from own_voice import write_s1, write_s2
+from support.graphs import LOOSE, session
+from support.own_voice import write_s1, write_s2
 
-from model.content import Encoder
-from model.device import place
-from model.export import encoders
-from model.export.draft import Precision
-from model.export.exporting import export_voice
-from model.export.voice import load_onnx_voice
-from model.speaking.opening import open_voice
-from model.text.bert import CHANNELS, BertFeatures
-from storage.errors import ConfigError, ModelMissing
-from storage.units import RATE
+from voicemill.model.device import place
+from voicemill.model.export import encoders
+from voicemill.model.export.draft import Precision
+from voicemill.model.export.exporting import export_voice
+from voicemill.model.speech.content import Encoder
+from voicemill.model.text.bert import CHANNELS, BertFeatures
+from voicemill.model.voices.graphs import load_onnx_voice
+from voicemill.model.voices.opening import open_voice
+from voicemill.storage.errors import ConfigError, ModelMissing
+from voicemill.storage.units import RATE
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SMALL |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}  # type: ignore[dict-item]
@@ -87,7 +87,7 @@ def test_a_voice_takes_its_content_and_its_bert_with_it(tmp_path: Path, monkeypa
     """What the original's export leaves out; the folder needs no other model afterwards."""
     from dataclasses import replace
 
-    from own_voice import S2
+    from support.own_voice import S2
 
     hubert, roberta = saved(tmp_path / "hubert", "Hubert"), bert(tmp_path / "bert")
     weights = {"s1": write_s1(tmp_path / "s1.safetensors")}

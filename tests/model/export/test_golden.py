@@ -1,25 +1,25 @@
 """The graphs at their real size against the golden arrays of the original."""
 
-import golden
 import numpy as np
 import pytest
 import torch
-from graphs import LOOSE, off
+from support import golden
+from support.graphs import LOOSE, off
 
-from model.checkpoints.sizes import KEY, header
-from model.export.draft import Precision
-from model.export.exporting import write_s1, write_s2
-from model.export.folder import GraphFolder, Manifest, new_folder, read_folder
-from model.export.rendering import OnnxSynthesizer
-from model.export.running import OnnxEngine
-from model.mel import LogMel
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.generate import generate
-from model.s1.prefix import Prefix
-from model.s1.sampling import Sampling
-from model.s2.config import S2Config
-from model.s2.synthesizer import Synthesizer
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.checkpoints.sizes import KEY, header
+from voicemill.model.export.draft import Precision
+from voicemill.model.export.exporting import write_s1, write_s2
+from voicemill.model.export.folder import GraphFolder, Manifest, new_folder, read_folder
+from voicemill.model.export.rendering import OnnxSynthesizer
+from voicemill.model.export.running import OnnxEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.generate import generate
+from voicemill.model.s1.prefix import Prefix
+from voicemill.model.s1.sampling import Sampling
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.synthesizer import Synthesizer
 
 pytestmark = [
     pytest.mark.slow,

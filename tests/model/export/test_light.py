@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphs import LOOSE, off, session
+from support.graphs import LOOSE, off, session
 
-from model.checkpoints.writing import write
-from model.export import light, s2
-from model.export.draft import Precision
-from model.export.exporting import export_voice
-from model.export.light_voice import OnnxLightVoice
-from model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
-from model.light.system import PARTS, LightSystem
-from model.speaking.opening import open_voice
-from model.speaking.options import SpeakOptions
-from storage.artifacts import Wave
-from storage.units import RATE
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.export import light, s2
+from voicemill.model.export.draft import Precision
+from voicemill.model.export.exporting import export_voice
+from voicemill.model.export.light_voice import OnnxLightVoice
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.system import PARTS, LightSystem
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.voices.opening import open_voice
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE
 
 LENGTHS = (10, 20, 30)
 

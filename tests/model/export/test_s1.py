@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphs import LOOSE, TINY, small_s1, write
+from support.graphs import LOOSE, TINY, small_s1, write
 from torch import Tensor
 
-from model.checkpoints.sizes import KEY, header
-from model.export import s1
-from model.export.draft import Precision
-from model.export.folder import GraphFolder, Manifest
-from model.export.running import OnnxEngine
-from model.s1.cached import CachedEngine
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.generate import MIN_CODES, generate
-from model.s1.prefix import Engine, Prefix
-from model.s1.sampling import Sampling
-from storage.errors import ConfigError
+from voicemill.model.checkpoints.sizes import KEY, header
+from voicemill.model.export import s1
+from voicemill.model.export.draft import Precision
+from voicemill.model.export.folder import GraphFolder, Manifest
+from voicemill.model.export.running import OnnxEngine
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.generate import MIN_CODES, generate
+from voicemill.model.s1.prefix import Engine, Prefix
+from voicemill.model.s1.sampling import Sampling
+from voicemill.storage.errors import ConfigError
 
 
 def engine_of(folder: Path, model: Text2Semantic, precision: Precision = "float32") -> OnnxEngine:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphs import LOOSE, SMALL, off, session, small_s2
+from support.graphs import LOOSE, SMALL, off, session, small_s2
 from torch import Tensor
 
-from model.export import s2, s2_prior
-from model.export.draft import Precision
-from model.export.running import Session
-from model.s2.generator import Generator
-from model.s2.masks import mask
-from model.s2.synthesizer import Synthesizer
+from voicemill.model.export import s2, s2_prior
+from voicemill.model.export.draft import Precision
+from voicemill.model.export.running import Session
+from voicemill.model.s2.generator import Generator
+from voicemill.model.s2.masks import mask
+from voicemill.model.s2.synthesizer import Synthesizer
 
 LENGTHS = (12, 24, 36)
 """Frames: the length of an example, and up to three times as long."""

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from own_voice import S1, S2, write_s1, write_s2
+from support.own_voice import S1, S2, write_s1, write_s2
 
-from model.export.exporting import cached_export, export_voice, home_of
-from model.export.folder import MANIFEST, read_folder
-from model.export.voice import load_onnx_voice
-from model.mel import LogMel
-from model.onnx_graph import OPERATORS
-from model.s1.sampling import Sampling
-from model.speaking.opening import open_voice
-from model.speaking.options import SpeakOptions
-from model.speaking.voice import Voice
-from storage.artifacts import Wave
-from storage.errors import CheckpointError, ConfigError
-from storage.units import RATE
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.export.exporting import cached_export, export_voice, home_of
+from voicemill.model.export.folder import MANIFEST, read_folder
+from voicemill.model.onnx_graph import OPERATORS
+from voicemill.model.s1.sampling import Sampling
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.voice import Voice
+from voicemill.model.voices.graphs import load_onnx_voice
+from voicemill.model.voices.opening import open_voice
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import CheckpointError, ConfigError
+from voicemill.storage.units import RATE
 
 TEXT = "It rains."
 OPTIONS = SpeakOptions(language="en", seed=4, sampling=Sampling(top_k=5), max_codes=30, watermark=None)

@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import factories as f
 import numpy as np
 import pytest
+from support import factories as f
 
-from model.speaking.options import SpeakOptions
-from model.speaking.voice import Speech
-from storage.artifacts import Wave
-from storage.errors import ConfigError
-from storage.store import Store
-from storage.units import RATE
-from storage.versions import CorpusVersion
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.voice import Speech
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
 
 TEXT = "what a lovely day it is to say something"
 

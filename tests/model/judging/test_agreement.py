@@ -5,20 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import own_voice
 import pytest
 import torch
+from support import own_voice
 
-from model.judging.agreement import agreement, agreements, likeliest
-from model.judging.clips import Clip
-from model.judging.testset import Sentence, TestSet
-from model.s1.engines import engine
-from model.s1.prefix import Prefix
-from model.speaking.loading import load_voice
-from model.speaking.options import SpeakOptions
-from model.speaking.voice import Voice
-from storage.artifacts import Wave
-from storage.units import RATE
+from voicemill.model.judging.agreement import agreement, agreements, likeliest
+from voicemill.model.judging.testset.clips import Clip
+from voicemill.model.judging.testset.testset import Sentence, TestSet
+from voicemill.model.s1.engines import engine
+from voicemill.model.s1.prefix import Prefix
+from voicemill.model.speaking.loading import load_voice
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.voice import Voice
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE
 
 SHORT = SpeakOptions(max_codes=24)
 WORDS = "The small garden."
@@ -69,7 +69,7 @@ def test_strangers_do_not(voices: tuple[Voice, Voice], recording: Wave) -> None:
 
 
 def test_the_likeliest_codes_are_those_of_the_whole_forward_pass(voices: tuple[Voice, Voice]) -> None:
-    from model.s1.decoder import Text2Semantic
+    from voicemill.model.s1.decoder import Text2Semantic
 
     network = Text2Semantic(own_voice.S1).eval()
     phones, prompt, codes = torch.arange(5) + 3, torch.tensor([7, 1]), torch.tensor([4, 9, 60, 2])

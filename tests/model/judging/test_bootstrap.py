@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.judging import bootstrap
-from model.judging.bootstrap import Interval, interval
+from voicemill.model.judging import bootstrap
+from voicemill.model.judging.bootstrap import Interval, interval
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=30)
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sounds import speechlike
+from support.sounds import speechlike
 
-from model.judging.alignment import cepstra, distances, log_mel, seconds_of, speech_of, warp
-from model.judging.distortion import mcd
-from model.judging.prosody import duration_error, f0_error
-from model.judging.recognition import cer, distance, plain, wer
-from model.mel import BANDS
-from storage.units import RATE
+from voicemill.model.audio.mel import BANDS
+from voicemill.model.judging.metrics.alignment import cepstra, distances, log_mel, seconds_of, speech_of, warp
+from voicemill.model.judging.metrics.distortion import mcd
+from voicemill.model.judging.metrics.prosody import duration_error, f0_error
+from voicemill.model.judging.metrics.recognition import cer, distance, plain, wer
+from voicemill.storage.units import RATE
 
 SEEDS = st.integers(0, 2**32 - 1)
 WORDS = st.text("abc ", max_size=12)

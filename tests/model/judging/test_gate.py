@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.judging.gate import GateSettings, decide
-from model.judging.scores import METRICS, Scores
+from voicemill.model.judging.promotion import decide
+from voicemill.model.judging.scores import Scores
+from voicemill.model.settings.promotion import METRICS, GateSettings
 
 TESTSET = "ab" * 32
 GATE = GateSettings(

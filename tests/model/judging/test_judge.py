@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.judging import testset
-from model.judging.gallery import GallerySettings, gallery
-from model.judging.judge import Judge
-from model.judging.judges import Judges, JudgeSettings, judges
-from model.judging.speaker import Embeddings, unit
-from model.judging.speech import Saying, Speech, say
-from model.judging.testset import TestSetSettings
-from model.pitch_autocorrelation import Autocorrelation
-from model.speaking.options import SpeakOptions
-from storage.artifacts import Wave
-from storage.errors import ModelMissing
-from storage.notice import read_notice
-from storage.units import RATE
-from storage.versions import CorpusVersion
+from voicemill.model.judging.judge import Judge
+from voicemill.model.judging.judges import Judges, JudgeSettings, judges
+from voicemill.model.judging.metrics.speaker import Embeddings, unit
+from voicemill.model.judging.testset import testset
+from voicemill.model.judging.testset.gallery import GallerySettings, gallery
+from voicemill.model.judging.testset.speech import Saying, Speech, say
+from voicemill.model.judging.testset.testset import TestSetSettings
+from voicemill.model.pitch.autocorrelation import Autocorrelation
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ModelMissing
+from voicemill.storage.units import RATE
+from voicemill.storage.voices.notice import read_notice
 
 OPTIONS = SpeakOptions(pause_s=0.0)
 OTHERS = TestSetSettings(sentences=3, texts=("A sentence without a recording.",))
@@ -97,7 +97,7 @@ def test_what_was_killed_goes_on_where_it_was(made: testset.TestSet, echo: Any, 
 
 def test_the_recordings_themselves_are_flawless(made: testset.TestSet, tmp_path: Path) -> None:
     """A voice that says exactly the recording: no distortion, no difference of length, similarity 1."""
-    from storage.notice import write_speech
+    from voicemill.storage.voices.notice import write_speech
 
     recorded = [s for s in made.sentences if s.recording is not None]
     for sentence in recorded:

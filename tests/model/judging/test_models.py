@@ -7,28 +7,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from own_voice import S1, write_s1, write_s2
-from sounds import speechlike
+from support.own_voice import S1, write_s1, write_s2
+from support.sounds import speechlike
 from torch import nn
 
-from model.checkpoints.loading import load_s1, load_s2
-from model.checkpoints.writing import write
-from model.data.index import index
-from model.device import place
-from model.judging import testset
-from model.judging.judges import JudgeSettings, judges
-from model.judging.opinion import Predictor
-from model.judging.size import parameters, size
-from model.judging.speaker import LightSpeaker, XVector, enrol, nearest
-from model.judging.testset import HeldBack, TestSetSettings
-from model.judging.trained_on import trained_on
-from model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
-from model.light.system import LightSystem
-from model.training.run import RunSpec
-from model.training.settings import Phase, TrainingSettings
-from storage.errors import CheckpointError, ConfigError
-from storage.units import RATE
-from storage.versions import CorpusVersion
+from voicemill.model.checkpoints.loading import load_s1, load_s2
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.data.index import index
+from voicemill.model.device import place
+from voicemill.model.judging.judges import JudgeSettings, judges
+from voicemill.model.judging.metrics.opinion import Predictor
+from voicemill.model.judging.metrics.size import parameters, size
+from voicemill.model.judging.metrics.speaker import LightSpeaker, XVector, enrol, nearest
+from voicemill.model.judging.testset import testset
+from voicemill.model.judging.testset.testset import HeldBack, TestSetSettings
+from voicemill.model.judging.testset.trained_on import trained_on
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.system import LightSystem
+from voicemill.model.settings.training import Phase, TrainingSettings
+from voicemill.model.training.engine.run import RunSpec
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import CheckpointError, ConfigError
+from voicemill.storage.units import RATE
 
 HERE = place("cpu", "float32")
 

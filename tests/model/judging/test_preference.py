@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.judging.preference import preference, sign_test, wilson
-from storage.votes import Vote, turned
+from voicemill.model.judging.preference import preference, sign_test, wilson
+from voicemill.storage.voices.votes import Vote, turned
 
 
 def vote(choice: str, listener: str = "lis", sentence: str = "s", left: str = "a") -> Vote:

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.data.index import index
-from model.data.split import split
-from model.judging import testset
-from model.judging.gallery import GallerySettings, gallery
-from model.judging.testset import HeldBack, TestSetSettings
-from model.training.settings import DataSettings
-from storage.errors import ConfigError, NoData
-from storage.units import RATE
-from storage.versions import CorpusVersion
+from voicemill.model.data.index import index
+from voicemill.model.data.split import split
+from voicemill.model.judging.testset import testset
+from voicemill.model.judging.testset.gallery import GallerySettings, gallery
+from voicemill.model.judging.testset.testset import HeldBack, TestSetSettings
+from voicemill.model.settings.training import DataSettings
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import ConfigError, NoData
+from voicemill.storage.units import RATE
 
 ALL = TestSetSettings(sentences=100)
 

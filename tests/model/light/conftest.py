@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
-from model.light.system import PARTS, LightSystem
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.system import PARTS, LightSystem
 
 ECAPA = EcapaConfig(channels=16, scale=4, bottleneck=8)
 ACOUSTIC = AcousticConfig(width=16, layers=2, units=16)

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.light.acoustic import LONGEST, Acoustic, spoken_durations, standardised
-from model.light.alignment import progress, regulated
-from model.light.config import AcousticConfig
-from model.light.system import LightSystem
-from storage.errors import ConfigError
+from voicemill.model.light.acoustic import LONGEST, Acoustic, spoken_durations, standardised
+from voicemill.model.light.alignment import progress, regulated
+from voicemill.model.light.config import AcousticConfig
+from voicemill.model.light.system import LightSystem
+from voicemill.storage.errors import ConfigError
 
 
 def spoken_corpus(rows: int, symbols: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

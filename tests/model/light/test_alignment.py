@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.light.alignment import diagonal, durations_of, outside, places, progress, regulated
+from voicemill.model.light.alignment import diagonal, durations_of, outside, places, progress, regulated
 
 
 def ways(phones: int, frames: int) -> list[list[int]]:

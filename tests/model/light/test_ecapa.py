@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from model.light.config import EcapaConfig
-from model.light.ecapa import EcapaTdnn
-from model.light.system import LightSystem
-from storage.errors import ConfigError
+from voicemill.model.light.config import EcapaConfig
+from voicemill.model.light.ecapa import EcapaTdnn
+from voicemill.model.light.system import LightSystem
+from voicemill.storage.errors import ConfigError
 
 
 def test_it_has_under_a_million_weights_and_gives_192_numbers() -> None:

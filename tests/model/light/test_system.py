@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoints.checkpoint import METADATA, Checkpoint
-from model.checkpoints.writing import write, write_official
-from model.light.config import BANDS, VocoderConfig
-from model.light.system import PARTS, LightSystem, load_light
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.checkpoints.checkpoint import METADATA, Checkpoint
+from voicemill.model.checkpoints.writing import write, write_official
+from voicemill.model.light.config import BANDS, VocoderConfig
+from voicemill.model.light.system import PARTS, LightSystem, load_light
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoints.writing import write
-from model.light.system import LightSystem
-from model.light.voice import LightReference, LightVoice
-from model.speaking.opening import Speaking, open_voice
-from model.speaking.options import SpeakOptions
-from model.watermark import detect
-from storage.artifacts import Wave
-from storage.errors import CheckpointError, ConfigError
-from storage.units import RATE
+from voicemill.model.audio.watermark import detect
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.light.system import LightSystem
+from voicemill.model.light.voice import LightReference, LightVoice
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.voices.opening import Speaking, open_voice
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import CheckpointError, ConfigError
+from voicemill.storage.units import RATE
 
 TEXT = "Good morning. The quick brown fox jumps over the lazy dog, and nobody minds! 早上好，朋友。"
 pytestmark = pytest.mark.filterwarnings("ignore:Chinese text without BERT features")

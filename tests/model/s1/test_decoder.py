@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-import golden
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
-from model.s1.cached import CachedEngine
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic, plain_mask, positions, prefix_mask
-from model.s1.prefix import Prefix
-from storage.errors import ConfigError
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic, plain_mask, positions, prefix_mask
+from voicemill.model.s1.prefix import Prefix
+from voicemill.storage.errors import ConfigError
 
 TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 

@@ -1,23 +1,23 @@
 """s1 in 8 bits: the reader of the prefix, the scales of the cache, and the cache itself."""
 
-import golden
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
-from model.s1 import cache_scales as scales_module
-from model.s1 import eight_bit_reader
-from model.s1.cache_scales import cache_scales
-from model.s1.cached import CachedEngine
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.eight_bit_reader import EightBitLinear, EightBitReader, product, scales_of
-from model.s1.graph import Bits
-from model.s1.graph_engine import GraphEngine
-from model.s1.prefix import Prefix
-from storage.errors import ConfigError
+from voicemill.model.s1 import cache_scales as scales_module
+from voicemill.model.s1 import eight_bit_reader
+from voicemill.model.s1.cache_scales import cache_scales
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.eight_bit_reader import EightBitLinear, EightBitReader, product, scales_of
+from voicemill.model.s1.graph import Bits
+from voicemill.model.s1.graph_engine import GraphEngine
+from voicemill.model.s1.prefix import Prefix
+from voicemill.storage.errors import ConfigError
 
 TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 

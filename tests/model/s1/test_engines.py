@@ -1,22 +1,22 @@
 """The engines: each computes what the model computes, as closely as its precision allows."""
 
-import golden
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
-from model.s1.cached import CachedEngine
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.engines import Precision, engine
-from model.s1.generate import generate, stream
-from model.s1.graph import Bits, rounded
-from model.s1.graph_engine import GraphEngine, too_old
-from model.s1.prefix import Engine, Prefix
-from model.s1.sampling import Sampling
-from storage.errors import ConfigError
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.engines import Precision, engine
+from voicemill.model.s1.generate import generate, stream
+from voicemill.model.s1.graph import Bits, rounded
+from voicemill.model.s1.graph_engine import GraphEngine, too_old
+from voicemill.model.s1.prefix import Engine, Prefix
+from voicemill.model.s1.sampling import Sampling
+from voicemill.storage.errors import ConfigError
 
 TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 

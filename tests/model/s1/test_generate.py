@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-import golden
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 from torch import Tensor
 
-from model.s1.cached import CachedEngine
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.generate import MIN_CODES, Generated, Stop, generate, stream
-from model.s1.prefix import Prefix
-from model.s1.sampling import Sampling
-from storage.errors import ConfigError
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.generate import MIN_CODES, Generated, Stop, generate, stream
+from voicemill.model.s1.prefix import Prefix
+from voicemill.model.s1.sampling import Sampling
+from voicemill.storage.errors import ConfigError
 
 TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 

@@ -3,22 +3,22 @@
 import json
 from collections.abc import Mapping
 
-import golden
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support import golden
 from torch import Tensor
 
-from model.s1.cached import CachedEngine
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.generate import Stop, generate
-from model.s1.graph import Bits
-from model.s1.graph_engine import GraphEngine
-from model.s1.loss import loss
-from model.s1.prefix import Prefix
-from model.s1.sampling import Sampling, penalised, probabilities
+from voicemill.model.s1.cached import CachedEngine
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.generate import Stop, generate
+from voicemill.model.s1.graph import Bits
+from voicemill.model.s1.graph_engine import GraphEngine
+from voicemill.model.s1.loss import loss
+from voicemill.model.s1.prefix import Prefix
+from voicemill.model.s1.sampling import Sampling, penalised, probabilities
 
 pytestmark = [
     pytest.mark.realdata,

@@ -2,14 +2,14 @@
 
 import math
 
-import golden
 import pytest
 import torch
+from support import golden
 from torch.nn.functional import log_softmax
 
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.loss import IGNORED, loss, targets
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.loss import IGNORED, loss, targets
 
 TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 PHONES = torch.randint(40, (3, 7), generator=torch.Generator().manual_seed(1))

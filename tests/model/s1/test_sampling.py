@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.s1.sampling import Sampling, draw, penalised, probabilities
-from storage.errors import ConfigError
+from voicemill.model.s1.sampling import Sampling, draw, penalised, probabilities
+from voicemill.storage.errors import ConfigError
 
 SHARES = torch.tensor([[0.5, 0.25, 0.125, 0.0625, 0.0625]])
 SCORES = SHARES.log()

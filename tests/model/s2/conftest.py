@@ -5,10 +5,10 @@ from functools import cache
 
 import pytest
 import torch
-from golden import fill
+from support.golden import fill
 
-from model.s2.config import S2Config
-from model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.synthesizer import Synthesizer
 
 SMALL = S2Config(
     phones=20,

@@ -5,10 +5,10 @@ import hashlib
 import pytest
 import torch
 
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from storage.errors import ConfigError
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.storage.errors import ConfigError
 
 LISTINGS = {
     "v2": (776, 51_310_080, "47c4b0f3b4c38fa3acc497ab54a6bbada75509c97d7ac08255308733aed75871"),

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from golden import FOLDER, fill, inp
 from numpy.typing import NDArray
+from support.golden import FOLDER, fill, inp
 from torch import Tensor
 
-from model.mel import LogMel
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.losses import GeneratorLosses, LossWeights, discriminator_loss, generator_losses, pair
-from model.s2.masks import mask
-from model.s2.synthesizer import Rendering, Synthesizer
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.losses import GeneratorLosses, LossWeights, discriminator_loss, generator_losses, pair
+from voicemill.model.s2.masks import mask
+from voicemill.model.s2.synthesizer import Rendering, Synthesizer
 
 pytestmark = [
     pytest.mark.realdata,

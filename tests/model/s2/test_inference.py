@@ -5,14 +5,14 @@ import dataclasses
 
 import pytest
 import torch
-from golden import fill, inp
+from support.golden import fill, inp
 from torch import Tensor, nn
 
-from model.device import Placement
-from model.s2.eight_bit import NARROWEST, EightBitBlock, has_bytes, peaks
-from model.s2.inference import prepared
-from model.s2.packed import Packed, PackedBlock, PackedGenerator, packs, phases, rounded
-from model.s2.synthesizer import Synthesizer
+from voicemill.model.device import Placement
+from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, has_bytes, peaks
+from voicemill.model.s2.inference import prepared
+from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, packs, phases, rounded
+from voicemill.model.s2.synthesizer import Synthesizer
 
 pytestmark = pytest.mark.skipif(
     not packs(), reason="this torch has no oneDNN: the folded generator is used, tested elsewhere"

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from golden import fill, inp
+from support.golden import fill, inp
 from torch import Tensor
 
-from model.mel import LogMel
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators, Verdict
-from model.s2.losses import (
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators, Verdict
+from voicemill.model.s2.losses import (
     GeneratorLosses,
     LossWeights,
     Pair,
@@ -19,9 +19,9 @@ from model.s2.losses import (
     kl_loss,
     pair,
 )
-from model.s2.posterior import Posterior
-from model.s2.prior import Prior
-from model.s2.synthesizer import Rendering, Synthesizer, pieces
+from voicemill.model.s2.posterior import Posterior
+from voicemill.model.s2.prior import Prior
+from voicemill.model.s2.synthesizer import Rendering, Synthesizer, pieces
 
 CONFIG = S2Config(
     phones=20, ssl_dim=16, codebook=12, reference_dim=8, style=16, hidden=8, filter=12, layers=2, mrte_dim=16,

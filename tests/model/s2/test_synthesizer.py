@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from golden import fill, inp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.golden import fill, inp
 from torch import Tensor
 
-from model.s2.config import S2Config
-from model.s2.generator import context
-from model.s2.masks import mask
-from model.s2.synthesizer import Synthesizer
-from model.s2.weight_norm import fold
-from storage.errors import ConfigError
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.generator import context
+from voicemill.model.s2.masks import mask
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.weight_norm import fold
+from voicemill.storage.errors import ConfigError
 
 CODES, PHONES = torch.tensor([9, 4, 7]), torch.tensor([5, 8, 2])
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from model.s2.synthesizer import Synthesizer
-from model.s2.weight_norm import Conv1d, Conv2d, ConvTranspose1d, fold
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.weight_norm import Conv1d, Conv2d, ConvTranspose1d, fold
 
 KINDS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], tuple[int, ...]]] = {
     "Conv1d": (lambda: Conv1d(4, 6, 3, dilation=2), lambda: nn.Conv1d(4, 6, 3, dilation=2), (2, 4, 9)),

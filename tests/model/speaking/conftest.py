@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import fill
+from support.golden import fill
 
-from model.content import Encoder
-from model.device import place
-from model.s1.config import S1Config
-from model.s1.decoder import Text2Semantic
-from model.s1.engines import engine
-from model.s2.config import S2Config
-from model.s2.inference import prepared
-from model.s2.synthesizer import Synthesizer
-from model.speaking.voice import Voice
-from storage.artifacts import Wave
-from storage.units import RATE
+from voicemill.model.device import place
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s1.engines import engine
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.inference import prepared
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.speaking.voice import Voice
+from voicemill.model.speech.content import Encoder
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE
 
 DIMS = 32
 S1 = S1Config(codes=64, dim=64, heads=4, layers=2)

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from adapted import moved
-from own_voice import S1, S2, write_adapter, write_s1, write_s2
+from support.adapted import moved
+from support.own_voice import S1, S2, write_adapter, write_s1, write_s2
 
-from model.adapters.adapting import adapt
-from model.adapters.files import load
-from model.adapters.lora import merged_state
-from model.checkpoints.checkpoint import read
-from model.checkpoints.loading import load_s1, load_s2
-from model.checkpoints.writing import write
-from model.content import Mfcc
-from model.speaking.bank import VoiceBank
-from model.speaking.loading import load_bank, load_voice
-from model.speaking.options import SpeakOptions
-from model.speaking.voice import Voice
-from model.training.settings import Adaptation
-from storage.artifacts import Wave
-from storage.errors import CheckpointError, ConfigError, ModelMissing
+from voicemill.model.adapters.adapting import adapt
+from voicemill.model.adapters.files import load
+from voicemill.model.adapters.lora import merged_state
+from voicemill.model.checkpoints.checkpoint import read
+from voicemill.model.checkpoints.loading import load_s1, load_s2
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.settings.training import Adaptation
+from voicemill.model.speaking.bank import VoiceBank
+from voicemill.model.speaking.loading import load_bank, load_voice
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.voice import Voice
+from voicemill.model.speech.content import Mfcc
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import CheckpointError, ConfigError, ModelMissing
 
 OPTIONS = SpeakOptions(max_codes=20, watermark=None, language="en", seed=2)
 TEXT = "Good morning to all of you."

@@ -9,15 +9,15 @@ import pytest
 import soundfile
 import torch
 
-from model.s1.generate import Stop
-from model.s1.sampling import Sampling
-from model.speaking.options import SpeakOptions
-from model.speaking.reference import Reference, codes_of
-from model.speaking.voice import Voice
-from model.watermark import detect
-from storage.artifacts import Wave
-from storage.errors import AudioError, ConfigError
-from storage.units import RATE
+from voicemill.model.audio.watermark import detect
+from voicemill.model.s1.generate import Stop
+from voicemill.model.s1.sampling import Sampling
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.reference import Reference, codes_of
+from voicemill.model.speaking.voice import Voice
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import AudioError, ConfigError
+from voicemill.storage.units import RATE
 
 # zeros stand in for the BERT features that GPT-SoVITS adds to Chinese
 pytestmark = pytest.mark.filterwarnings("ignore:Chinese text without BERT features")

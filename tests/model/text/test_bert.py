@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
-from model.text.bert import CHANNELS, BertFeatures, _warn, features
-from model.text.frontend import phonemes
-from storage.errors import ConfigError, ModelMissing
+from voicemill.model.text.bert import CHANNELS, BertFeatures, _warn, features
+from voicemill.model.text.frontend import phonemes
+from voicemill.storage.errors import ConfigError, ModelMissing
 
 CHARACTERS = "我有两本书今天很好,.!?…-"
 
@@ -133,7 +133,8 @@ def test_offline_the_error_names_the_command(tmp_path: Path, monkeypatch: pytest
 
 def test_the_front_end_needs_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys; from model.text.frontend import phonemes; phonemes('我 love 你', 'zh'); print(sorted(sys.modules))"
+        "import sys; from voicemill.model.text.frontend import phonemes; "
+        "phonemes('我 love 你', 'zh'); print(sorted(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "'torch'" not in loaded

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.text.chinese import normalise, phones, pinyin
-from model.text.chinese_numbers import number
-from model.text.chinese_phones import syllable
-from model.text.chinese_words import readings
-from model.text.symbols import SYMBOLS
+from voicemill.model.text.chinese.front_end import normalise, phones, pinyin
+from voicemill.model.text.chinese.numbers import number
+from voicemill.model.text.chinese.phones import syllable
+from voicemill.model.text.chinese.words import readings
+from voicemill.model.text.symbols import SYMBOLS
 
 ROOT = Path(__file__).parents[3]
 
@@ -194,7 +194,10 @@ def test_nothing_to_read() -> None:
 
 
 def test_the_import_loads_no_dictionary() -> None:
-    code = "import sys, model.text.chinese; print(sorted({'pypinyin', 'rjieba', 'torch', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, voicemill.model.text.chinese.front_end; "
+        "print(sorted({'pypinyin', 'rjieba', 'torch', 'numpy'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.text.english import FEWEST, normalise, phones
-from model.text.english_lexicon import Lexicon, data_file
-from model.text.symbols import ARPABET, PUNCTUATION
+from voicemill.model.text.english.front_end import FEWEST, normalise, phones
+from voicemill.model.text.english.lexicon import Lexicon, data_file
+from voicemill.model.text.symbols import ARPABET, PUNCTUATION
 
 
 def sentences() -> dict[str, list[tuple[str, str, str]]]:

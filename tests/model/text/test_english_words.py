@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.english import normalise, phones
-from model.text.english_homographs import readings
-from model.text.english_lexicon import data_file
-from model.text.english_numbers import cardinal, decimal, fraction, listed, ordinal, roman, year
-from model.text.english_words import parts, word
-from model.text.letter_to_sound import END, PHONES, START, letter_to_sound
-from model.text.symbols import ARPABET
-from storage.errors import ModelMissing
+from voicemill.model.text.english.front_end import normalise, phones
+from voicemill.model.text.english.homographs import readings
+from voicemill.model.text.english.letter_to_sound import END, PHONES, START, letter_to_sound
+from voicemill.model.text.english.lexicon import data_file
+from voicemill.model.text.english.numbers import cardinal, decimal, fraction, listed, ordinal, roman, year
+from voicemill.model.text.english.words import parts, word
+from voicemill.model.text.symbols import ARPABET
+from voicemill.storage.errors import ModelMissing
 
 WORDS = listed(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "

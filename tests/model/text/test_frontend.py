@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.text.frontend import LANGUAGES, guess, phonemes
-from model.text.symbols import SYMBOLS, ids
-from storage.errors import ConfigError
+from voicemill.model.text.frontend import LANGUAGES, guess, phonemes
+from voicemill.model.text.symbols import SYMBOLS, ids
+from voicemill.storage.errors import ConfigError
 
 
 def beside(name: str) -> ModuleType:

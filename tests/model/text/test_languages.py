@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from model.text import cantonese, japanese, korean, korean_numbers
-from model.text.frontend import phonemes
-from model.text.symbols import SYMBOLS
-from storage.errors import ConfigError
+from voicemill.model.text import cantonese, japanese, korean, korean_numbers
+from voicemill.model.text.frontend import phonemes
+from voicemill.model.text.symbols import SYMBOLS
+from voicemill.storage.errors import ConfigError
 
 
 @pytest.mark.parametrize(

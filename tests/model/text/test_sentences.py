@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.sentences import Cutting, cut
-from storage.errors import ConfigError
+from voicemill.model.text.sentences import Cutting, cut
+from voicemill.storage.errors import ConfigError
 
 CASES = {
     "Dr. Smith paid $3.50. He left at 5 p.m. Then it rained. No. 5 won!": (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.text.symbols import ARPABET, PAD, PUNCTUATION, SYMBOLS, SYMBOLS_V1, UNKNOWN, ids
+from voicemill.model.text.symbols import ARPABET, PAD, PUNCTUATION, SYMBOLS, SYMBOLS_V1, UNKNOWN, ids
 
 GOLDEN = Path(__file__).parents[3].parent / "shared" / "gptsovits"
 DIGEST = "0771f6cd6f6201e8c2b0de921dc69cc04caf3f346c599d4a41413967d5674da7"

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.frontend import phonemes
-from model.text.symbols import PUNCTUATION
-from model.text.written import stretches
-from model.words import is_sounded, split
+from voicemill.model.speech.words import is_sounded, split
+from voicemill.model.text.frontend import phonemes
+from voicemill.model.text.symbols import PUNCTUATION
+from voicemill.model.text.written import stretches
 
 
 def told(text: str, language: str) -> list[tuple[str, str]] | None:

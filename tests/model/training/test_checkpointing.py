@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from killing import run
+from support.killing import run
 
-from model.training.checkpointing import Checkpoints, State
+from voicemill.model.training.engine.checkpointing import Checkpoints, State
 
 TENSORS = {"modules": {"s2": {"weight": torch.arange(12.0).view(3, 4)}}, "scaler": {}}
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_batches import S2, batch_of
+from support.training_batches import S2, batch_of
 
-from model.data.batch import Batch
-from model.s2.synthesizer import Synthesizer
-from model.training.codebook import kmeans, learn_codebook, pairs
-from storage.errors import NoData
+from voicemill.model.data.batch import Batch
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.training.objectives.codebook import kmeans, learn_codebook, pairs
+from voicemill.storage.errors import NoData
 
 
 def clusters(count: int, seed: int) -> torch.Tensor:

@@ -3,26 +3,26 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import golden
 import pytest
 import torch
+from support import golden
+from support.training_batches import S1, S2, batch_of, part_of
 from torch import Tensor
-from training_batches import S1, S2, batch_of, part_of
 
-from model.data.batch import Batch
-from model.mel import LogMel
-from model.s1.decoder import Text2Semantic
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from model.training.distil_joint import JointDistillation, drawn_codes
-from model.training.distil_s1 import S1Distillation, attended, drawn_queries
-from model.training.distil_s2 import S2Distillation
-from model.training.objective import Objective
-from model.training.ranks import Ranks
-from model.training.s1 import Coder
-from model.training.settings import DistillSettings, LoopSettings, S2Settings
-from model.training.students import matches, small_s1, small_s2
-from storage.errors import ConfigError
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.data.batch import Batch
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import DistillSettings, LoopSettings, S2Settings
+from voicemill.model.training.distil.joint import JointDistillation, drawn_codes
+from voicemill.model.training.distil.s1 import S1Distillation, attended, drawn_queries
+from voicemill.model.training.distil.s2 import S2Distillation
+from voicemill.model.training.distil.students import matches, small_s1, small_s2
+from voicemill.model.training.engine.objective import Objective
+from voicemill.model.training.engine.ranks import Ranks
+from voicemill.model.training.objectives.s1 import Coder
+from voicemill.storage.errors import ConfigError
 
 SETTINGS = DistillSettings(layers=1, student_layers=(2,), attention_queries=5, s2_sizes={"upsample_channels": 64})
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.training.distil_losses import (
+from voicemill.model.training.distil.losses import (
     attention_divergence,
     feature_distance,
     frame_distance,

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from golden import fill
+from support.golden import fill
+from support.training_batches import S2
 from torch import Tensor
 from torch.nn.functional import normalize
-from training_batches import S2
 
-from model.s2.synthesizer import Synthesizer
-from model.training.pitch_loss import PitchLoss
-from model.training.speaker_loss import ReferenceVoice, speaker_loss
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.training.objectives.pitch_loss import PitchLoss
+from voicemill.model.training.objectives.speaker_loss import ReferenceVoice, speaker_loss
 
 SAMPLES = 20480
 

@@ -9,32 +9,40 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.training_batches import batch_of, part_of
 from torch import Tensor
-from training_batches import batch_of, part_of
 
-from model.checkpoints.writing import write
-from model.data.batch import Batch
-from model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
-from model.light.ecapa import EcapaTdnn
-from model.light.system import PARTS, LightSystem, load_light
-from model.speaking.opening import open_voice
-from model.training.light_acoustic import LightAcousticObjective
-from model.training.light_settings import (
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.data.batch import Batch
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.ecapa import EcapaTdnn
+from voicemill.model.light.system import PARTS, LightSystem, load_light
+from voicemill.model.settings.light import (
     LightAcousticSettings,
     LightSettings,
     LightSpeakerSettings,
     LightVocoderSettings,
 )
-from model.training.light_speaker import LightSpeakerObjective, SpeakerClassifier
-from model.training.light_starting import LightObjective
-from model.training.light_vocoder import LightVocoderObjective
-from model.training.main import Material, train
-from model.training.ranks import Ranks
-from model.training.run import RunSpec, result
-from model.training.settings import LIGHT, Adaptation, DataSettings, LoopSettings, Network, Phase, TrainingSettings
-from model.training.starting import objective_of
-from model.training.stft_loss import StftLoss
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.settings.training import (
+    LIGHT,
+    Adaptation,
+    DataSettings,
+    LoopSettings,
+    Network,
+    Phase,
+    TrainingSettings,
+)
+from voicemill.model.training.engine.ranks import Ranks
+from voicemill.model.training.engine.run import RunSpec, result
+from voicemill.model.training.light.acoustic import LightAcousticObjective
+from voicemill.model.training.light.speaker import LightSpeakerObjective, SpeakerClassifier
+from voicemill.model.training.light.starting import LightObjective
+from voicemill.model.training.light.vocoder import LightVocoderObjective
+from voicemill.model.training.main import Material, train
+from voicemill.model.training.objectives.stft_loss import StftLoss
+from voicemill.model.training.starting import objective_of
+from voicemill.model.voices.opening import open_voice
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 SIZES = LightSettings(
     speaker=LightSpeakerSettings(sizes={"channels": 16, "scale": 4, "bottleneck": 8}, piece_s=0.5),

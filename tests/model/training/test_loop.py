@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from regression import Built, Circumstances, spec, trained
 from safetensors.torch import load_file
+from support.regression import Built, Circumstances, spec, trained
 
-from model.training.main import train
-from model.training.run import Progress, RunSpec, finish, progress, result
+from voicemill.model.training.engine.run import Progress, RunSpec, finish, progress, result
+from voicemill.model.training.main import train
 
 
 def losses(folder: Path) -> dict[int, dict[str, float]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import regression
-from killing import run as killed_at
+from support import regression
+from support.killing import run as killed_at
 
-from model.training.run import Result, RunSpec, progress, result
+from voicemill.model.training.engine.run import Result, RunSpec, progress, result
 
 PROGRAM = Path(regression.__file__)
 ROOT = PROGRAM.parents[1]

@@ -7,15 +7,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from regression import Circumstances, Examples, Regression, spec
+from support.regression import Circumstances, Examples, Regression, spec
 from torch import Tensor, nn
 
-from model.training.evaluating import evaluate, rows
-from model.training.ranks import Ranks, out_of_memory
-from model.training.settings import LoopSettings
-from model.training.stepping import Feed, Stepper, Stopped, seeded
-from model.training.stopping import Stopping
-from storage.errors import ConfigError
+from voicemill.model.settings.training import LoopSettings
+from voicemill.model.training.engine.evaluating import evaluate, rows
+from voicemill.model.training.engine.ranks import Ranks, out_of_memory
+from voicemill.model.training.engine.stepping import Feed, Stepper, Stopped, seeded
+from voicemill.model.training.engine.stopping import Stopping
+from voicemill.storage.errors import ConfigError
 
 
 @dataclass(frozen=True)

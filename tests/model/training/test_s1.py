@@ -4,23 +4,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import golden
 import numpy as np
 import pytest
 import torch
+from support import golden
+from support.training_batches import S1, S2, batch_of, part_of, totals_of
 from torch import Tensor
-from training_batches import S1, S2, batch_of, part_of, totals_of
 
-from model.adapters.adapting import adapt
-from model.checkpoints.loading import load_s1
-from model.checkpoints.writing import write
-from model.data.batch import Batch
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.synthesizer import Synthesizer
-from model.training.s1 import Coder, S1Objective
-from model.training.settings import Adaptation, S1Settings
-from storage.errors import ConfigError
+from voicemill.model.adapters.adapting import adapt
+from voicemill.model.checkpoints.loading import load_s1
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.data.batch import Batch
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Adaptation, S1Settings
+from voicemill.model.training.objectives.s1 import Coder, S1Objective
+from voicemill.storage.errors import ConfigError
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,23 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import FOLDER, fill, inp
+from support.golden import FOLDER, fill, inp
+from support.training_batches import S2, batch_of, golden_batch, part_of
 from torch import Tensor, nn
-from training_batches import S2, batch_of, golden_batch, part_of
 
-from model.adapters.adapting import adapt
-from model.checkpoints.checkpoint import read
-from model.checkpoints.loading import load_discriminators, load_s2
-from model.checkpoints.writing import write
-from model.data.batch import Batch
-from model.mel import LogMel
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from model.training.s2 import S2Objective, drawn
-from model.training.settings import Adaptation, S2Settings
-from model.training.speaker_loss import ReferenceVoice
-from storage.errors import ConfigError
+from voicemill.model.adapters.adapting import adapt
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.checkpoints.checkpoint import read
+from voicemill.model.checkpoints.loading import load_discriminators, load_s2
+from voicemill.model.checkpoints.writing import write
+from voicemill.model.data.batch import Batch
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Adaptation, S2Settings
+from voicemill.model.training.objectives.s2 import S2Objective, drawn
+from voicemill.model.training.objectives.speaker_loss import ReferenceVoice
+from voicemill.storage.errors import ConfigError
 
 ALL = S2Settings(f0_weight=1.0, speaker_weight=0.8)
 """Every term."""

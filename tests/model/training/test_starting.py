@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 import torch
-from golden import fill
-from training_batches import S1, S2, batch_of
+from support.golden import fill
+from support.training_batches import S1, S2, batch_of
 
-from model.checkpoints.checkpoint import Checkpoint
-from model.checkpoints.sizes import header
-from model.checkpoints.writing import write, write_official
-from model.data.batch import Batch
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.discriminators import Discriminators
-from model.s2.synthesizer import Synthesizer
-from model.training.objective import Objective
-from model.training.run import RunSpec
-from model.training.s2 import S2Objective
-from model.training.settings import Phase, TrainingSettings, load
-from model.training.starting import objective_of
-from storage.errors import CheckpointError, ConfigError
+from voicemill.model.checkpoints.checkpoint import Checkpoint
+from voicemill.model.checkpoints.sizes import header
+from voicemill.model.checkpoints.writing import write, write_official
+from voicemill.model.data.batch import Batch
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import Phase, TrainingSettings, load
+from voicemill.model.training.engine.objective import Objective
+from voicemill.model.training.engine.run import RunSpec
+from voicemill.model.training.objectives.s2 import S2Objective
+from voicemill.model.training.starting import objective_of
+from voicemill.storage.errors import CheckpointError, ConfigError
 
 SIZES = {name: value for name, value in asdict(S2).items() if name not in ("version", "phones", "ssl_dim")}
 

@@ -2,20 +2,20 @@
 
 from dataclasses import replace
 
-import golden
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_batches import S1, S2
+from support import golden
+from support.training_batches import S1, S2
 
-from model.s1.decoder import Text2Semantic
-from model.s2.config import S2Config
-from model.s2.reference import ReferenceEncoder
-from model.s2.synthesizer import Synthesizer
-from model.training.settings import DistillSettings
-from model.training.students import matches, reference_dim, size_of, small_config, small_s1, small_s2
-from storage.errors import ConfigError
+from voicemill.model.s1.decoder import Text2Semantic
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.reference import ReferenceEncoder
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.settings.training import DistillSettings
+from voicemill.model.training.distil.students import matches, reference_dim, size_of, small_config, small_s1, small_s2
+from voicemill.storage.errors import ConfigError
 
 
 def test_six_of_twenty_four_layers() -> None:

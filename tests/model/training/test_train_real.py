@@ -22,16 +22,16 @@ import pytest
 import soundfile
 import torch
 
-from model.mel import LogMel
-from model.s1.sampling import Sampling
-from model.speaking.loading import load_voice
-from model.speaking.options import SpeakOptions
-from model.training.main import corpus, train
-from model.training.run import Result, RunSpec, progress, result
-from model.training.settings import Phase, TrainingSettings, load
-from storage.store import Store
-from storage.units import RATE
-from storage.versions import CorpusVersion
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.s1.sampling import Sampling
+from voicemill.model.settings.training import Phase, TrainingSettings, load
+from voicemill.model.speaking.loading import load_voice
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.training.engine.run import Result, RunSpec, progress, result
+from voicemill.model.training.main import corpus, train
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
 
 ROOT = Path(__file__).parents[3]
 SPEECH = ROOT.parent / "shared" / "speech" / "recordings"
@@ -78,7 +78,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["refresh", "--inbox", inbox, "--assume-consent", "test", "--store", folder / "store", "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *map(str, words)], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "voicemill.flows.cli.main", *map(str, words)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["speakers"] == len(left)
@@ -172,7 +176,7 @@ def test_a_group_that_is_terminated_ends_with_its_readers_and_goes_on(store: Pat
     made = settings(10_000, 2e-3, log_every=1, evaluate_every=10_000, checkpoint_every=10_000)
     made = made.model_copy(update={"data": made.data.model_copy(update={"loaders": 2})})
     RunSpec(str(store), 1, "s2", "only", made).write(tmp_path)
-    command = [sys.executable, "-m", "model.training.main", str(tmp_path)]
+    command = [sys.executable, "-m", "voicemill.model.training.main", str(tmp_path)]
     for attempt in (1, 2):
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

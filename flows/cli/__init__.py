@@ -1,0 +1,1 @@
+"""The command line `voicemill`: one module for each group of commands."""

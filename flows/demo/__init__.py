@@ -1,0 +1,1 @@
+"""`voicemill demo`: synthesises a small corpus and refreshes it three times."""

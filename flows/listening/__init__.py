@@ -1,0 +1,1 @@
+"""Blind A/B listening tests in the browser, served on loopback."""

@@ -1,0 +1,94 @@
+"""What a refresh has to do: a comparison of content keys, made before any stage runs."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from voicemill.storage.corpus.versions import Version
+from voicemill.storage.files import write_atomic
+from voicemill.storage.records import Batch, UploadRow
+from voicemill.storage.store import Store
+from voicemill.tasks.config import Config
+from voicemill.tasks.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The batches that must run, cut into lots, and those that stand as they are."""
+
+    inbox: str
+    store: str
+    config: str
+    """JSON of the Config."""
+    lots: tuple[tuple[Batch, ...], ...]
+    unchanged: dict[str, str]
+    """Batch id -> key of its shards in the last version, still the key that it must have."""
+    samples_of: dict[str, str] = field(default_factory=dict)
+    """Upload -> sha256 of its decoded samples, as the last version knows them."""
+    order: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Upload -> (batch number, place in the batch): of equal uploads the lowest stays."""
+
+    @property
+    def settings(self) -> Config:
+        """The config, as an object."""
+        return Config.model_validate_json(self.config)
+
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        return tuple(batch for lot in self.lots for batch in lot)
+
+
+def make_plan(
+    inbox: str, store: Store, recipe: Recipe, batches: Iterable[Batch], last: Version | None, rows: Iterable[UploadRow]
+) -> Plan:
+    """Compare the key that the shards of each batch must have with the one the last version pins.
+
+    `rows` are the uploads of the last version: they hold the digests of the decoded samples, by which duplicates of
+    other bytes are known before anything is decoded.
+    """
+    batches = sorted(batches, key=lambda batch: batch.number)
+    order = {upload.sha256: (batch.number, place) for batch in batches for place, upload in enumerate(batch.uploads)}
+    samples_of = {row.sha256: row.pcm for row in rows if row.pcm and row.sha256 in order}
+    duplicates = find_duplicates(samples_of, order)
+    pinned = last.shards if last else {}
+    unchanged = {
+        batch.id: pinned[batch.id]
+        for batch in batches
+        if batch.id in pinned and recipe.keys(batch, duplicates)["shards"] == pinned[batch.id]
+    }
+    todo = [batch for batch in batches if batch.id not in unchanged]
+    size = recipe.config.run.lot_batches
+    lots = tuple(tuple(todo[at : at + size]) for at in range(0, len(todo), size))
+    return Plan(inbox, str(store.root), recipe.config.model_dump_json(), lots, unchanged, samples_of, order)
+
+
+def find_duplicates(samples_of: Mapping[str, str], order: Mapping[str, tuple[int, int]]) -> set[str]:
+    """Uploads whose decoded samples an upload before them in `order` has too."""
+    first: dict[str, str] = {}
+    for upload in sorted(samples_of, key=lambda sha256: order[sha256]):
+        if samples_of[upload]:
+            first.setdefault(samples_of[upload], upload)
+    return {upload for upload, pcm in samples_of.items() if pcm and first[pcm] != upload}
+
+
+_ADAPTER = TypeAdapter(Plan)
+
+
+def write_plan(store: Store, plan: Plan, name: str) -> Path:
+    """Keep the plan where every subflow can read it: flow parameters are limited to 512 KiB."""
+    path = store.stages / "plans" / f"{name}.json"
+    write_atomic(path, _ADAPTER.dump_json(plan))
+    return path
+
+
+def read_plan(path: str | Path) -> Plan:
+    """The inverse of `write_plan`."""
+    return _ADAPTER.validate_json(Path(path).read_bytes())
+
+
+def drop_plans(store: Store) -> None:
+    """Delete the plans of this refresh and of those before it that broke."""
+    shutil.rmtree(store.stages / "plans", ignore_errors=True)

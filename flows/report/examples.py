@@ -1,0 +1,233 @@
+"""Examples for the report: the log-mel of a few utterances with the words and the F0 drawn over it.
+
+The spectrogram becomes a PNG of 48 colours; words and contour are drawn by the page as SVG, so that the reader's fonts
+show every script. Only the shards that hold the chosen utterances are read.
+"""
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from voicemill.flows.report.drawing import clipped
+from voicemill.storage.corpus import tables
+from voicemill.storage.corpus.tensors import decode
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.records import Word
+from voicemill.storage.units import RATE, Hertz, Samples, Seconds
+
+Matrix = NDArray[np.float32]
+
+MANY = 4
+LENGTH: Seconds = 4.5
+"""The duration that an example should have, about: words have room, and there are several."""
+LONGEST: Seconds = 8.0
+"""Of longer utterances the beginning is shown."""
+
+WIDTH, HEIGHT = 1080.0, 210.0
+"""Of a spectrogram, in units of its SVG."""
+FONT = 13.0
+ROW = 19.0
+"""Height of a row of words."""
+F0_RANGE: tuple[Hertz, Hertz] = (50.0, 600.0)
+"""Hz, of the axis at the right; logarithmic."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One word: its time as a span of the picture, and its text in one of the rows below."""
+
+    text: str
+    x: float
+    """Where the text begins; left of its word where it would not fit otherwise."""
+    left: float
+    right: float
+    row: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance, laid out in units of the picture."""
+
+    id: str
+    speaker: str
+    language: str
+    text: str
+    alignment: str
+    seconds: Seconds
+    """Shown."""
+    whole: Seconds
+    image: str
+    """data: URL of the spectrogram."""
+    words: Sequence[Label]
+    rows: int
+    contour: Sequence[str]
+    """SVG points of each voiced stretch."""
+    ticks: Sequence[tuple[float, str]]
+    """x, seconds."""
+    bands: Sequence[tuple[float, str]]
+    """y, kHz."""
+    pitches: Sequence[tuple[float, str]]
+    """y, Hz."""
+
+
+def examples(corpus: CorpusVersion, many: int = MANY) -> list[Example]:
+    """A few utterances, the same ones for the same version; none where it has no mel features."""
+    if "mel" not in corpus.version.features:
+        return []
+    found = []
+    for row in choose(corpus, many):
+        place = _shard_of(corpus, row["id"], row["speaker"])
+        utterance = _row(corpus, "utterances", row, place, ("id", "text", "words", "start"))
+        mel = _matrix(_row(corpus, corpus.version.features["mel"], row, place))
+        f0 = None
+        if "f0" in corpus.version.features:
+            f0 = _matrix(_row(corpus, corpus.version.features["f0"], row, place))[:, 0]
+        found.append(draw(row, utterance, mel, f0))
+    return found
+
+
+def choose(corpus: CorpusVersion, many: int) -> list[dict[str, Any]]:
+    """One utterance for each language in turn, the language with most utterances first; each of another speaker while
+    there are any. Within a language: aligned ones, then those with text, then those near `LENGTH`."""
+    columns = ("id", "speaker", "language", "alignment", "engine", "start", "stop")
+    table = corpus.utterances(columns).combine_chunks()
+    lengths = (table["stop"].to_numpy() - table["start"].to_numpy()) / RATE
+    aligned = np.array(table["alignment"].to_pylist(), dtype=str) == "aligned"
+    texts = np.array(table["engine"].to_pylist(), dtype=str) != ""
+    order = np.lexsort((np.array(table["id"].to_pylist(), dtype=str), np.abs(lengths - LENGTH), ~texts, ~aligned))
+    by_language: dict[str, list[int]] = {}
+    for place, language in zip(order.tolist(), table["language"].take(pa.array(order)).to_pylist(), strict=True):
+        by_language.setdefault(language, []).append(place)
+    names = sorted(by_language, key=lambda name: (-len(by_language[name]), name))
+    speakers, taken = table["speaker"].to_pylist(), list[int]()
+    for fresh in (True, False):
+        waiting = [iter(by_language[name]) for name in names]
+        while waiting and len(taken) < many:
+            queue = waiting.pop(0)
+            used = {speakers[place] for place in taken}
+            place = next((p for p in queue if p not in taken and not (fresh and speakers[p] in used)), None)
+            if place is not None:
+                taken.append(place)
+                waiting.append(queue)
+    return [row for place in taken for row in table.slice(place, 1).to_pylist()]
+
+
+def draw(row: dict[str, Any], utterance: dict[str, Any], mel: Matrix, f0: Matrix | None) -> Example:
+    """Lay out one utterance.
+
+    Args:
+        mel: log-mel, float32 [frames, bands], over the whole utterance.
+        f0: float32 [frames], Hz, 0 = unvoiced, over the whole utterance.
+    """
+    whole = (row["stop"] - row["start"]) / RATE
+    shown = min(whole, LONGEST)
+    words = [Word(**word) for word in utterance["words"]]
+    labels, rows = place_words(words, utterance["start"], shown)
+    step = 0.5 if shown <= 4 else 1.0
+    return Example(
+        row["id"],
+        row["speaker"],
+        row["language"],
+        utterance["text"],
+        row["alignment"],
+        shown,
+        whole,
+        picture(mel[: math.ceil(len(mel) * shown / whole)]),
+        labels,
+        rows,
+        [] if f0 is None else contour(f0[: math.ceil(len(f0) * shown / whole)]),
+        [(WIDTH * n * step / shown, f"{n * step:g}") for n in range(int(shown / step) + 1)],
+        [(HEIGHT * (1 - _slaney(khz * 1000) / _slaney(RATE / 2)), f"{khz:g}") for khz in (0.5, 1, 2, 4, 8)],
+        [(_height(hertz), f"{hertz:g}") for hertz in (50, 100, 200, 400)],
+    )
+
+
+def picture(mel: Matrix) -> str:
+    """data: URL of a PNG: log-mel [frames, bands], loud is bright, the lowest band at the bottom."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    low, high = np.percentile(mel, [2, 99.7]) if mel.size else (0.0, 1.0)
+    levels = 48
+    scaled = np.clip((mel - low) / max(high - low, 1e-6), 0, 1) * (levels - 1)
+    image = Image.fromarray(np.ascontiguousarray(np.rint(scaled).astype(np.uint8).T[::-1]))
+    colours = colormaps["magma"](np.linspace(0, 1, levels))[:, :3]
+    image.putpalette(np.rint(colours * 255).astype(np.uint8).tobytes())
+    file = BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def place_words(words: Sequence[Word], start: Samples, shown: Seconds) -> tuple[list[Label], int]:
+    """The words that begin in what is shown, each in the first row where its text runs into no other; and the rows."""
+    ends: list[float] = []
+    labels = []
+    for word in words:
+        left = WIDTH * (word.start - start) / RATE / shown
+        right = min(WIDTH * (word.stop - start) / RATE / shown, WIDTH)
+        if not 0 <= left < WIDTH:
+            continue
+        text = clipped(word.text, 24)
+        room = sum(FONT * (1.05 if ord(c) > 0x2E80 else 0.62) for c in text)
+        at = min(left + 4, WIDTH + 40 - room)
+        row = next((row for row, end in enumerate(ends) if end <= at), len(ends))
+        ends[row : row + 1] = [at + room + 4]
+        labels.append(Label(text, at, left, right, row, word.score))
+    return labels, len(ends)
+
+
+def contour(f0: Matrix) -> list[str]:
+    """SVG points of each voiced stretch of two frames or more; f0: [frames], Hz, 0 = unvoiced."""
+    voiced = np.flatnonzero(np.diff(np.concatenate([[False], f0 > 0, [False]]).astype(int)))
+    step = WIDTH / max(len(f0), 1)
+    lines = []
+    for begin, end in pairwise(voiced.tolist()):
+        if f0[begin] > 0 and end - begin > 1:
+            lines.append(" ".join(f"{(i + 0.5) * step:.1f},{_height(float(f0[i])):.1f}" for i in range(begin, end)))
+    return lines
+
+
+def _height(hertz: Hertz) -> float:
+    low, high = F0_RANGE
+    share = math.log(min(max(hertz, low), high) / low) / math.log(high / low)
+    return HEIGHT * (1 - 0.96 * share) - 4
+
+
+def _slaney(hertz: Hertz) -> float:
+    """Hertz on the mel scale of the log-mel: linear to 1 kHz, logarithmic above."""
+    return hertz / (200 / 3) if hertz < 1000 else 15 + 27 * math.log(hertz / 1000) / math.log(6.4)
+
+
+def _shard_of(corpus: CorpusVersion, name: str, speaker: str) -> int:
+    """Which of the speaker's shards holds an utterance; the same one in every table."""
+    for number, rows in enumerate(corpus.scan("utterances", ["id"], speaker)):
+        if name in rows["id"].to_pylist():
+            return number
+    raise KeyError(f"utterance {name} is in no shard of {speaker}")
+
+
+def _row(
+    corpus: CorpusVersion,
+    table: str,
+    row: dict[str, Any],
+    place: int,
+    columns: tuple[str, ...] = ("id", "frames", "dims", "data"),
+) -> dict[str, Any]:
+    file = corpus.shards(table, row["speaker"])[place]
+    rows = tables.read_all(corpus.store, table, [file], columns)
+    at = rows["id"].to_pylist().index(row["id"])
+    found: dict[str, Any] = rows.slice(at, 1).to_pylist()[0]
+    return found
+
+
+def _matrix(row: dict[str, Any]) -> Matrix:
+    return decode(row["data"], row["frames"], row["dims"])

@@ -1,0 +1,101 @@
+"""The checks of `voicemill doctor`: each says what was found, and what mends it."""
+
+import importlib.metadata
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicemill.storage.errors import VoicemillError
+from voicemill.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    found: str
+    fine: bool = True
+    mend: str = ""
+
+
+PINNED = {"prefect": ((3, 8), (3, 9)), "fastapi": ((0, 139), (0, 151)), "sqlalchemy": ((2, 0), (2, 1))}
+"""Lower bound included, upper excluded: outside of these the Prefect server is silently broken."""
+
+NEEDED = ("torch", "torchaudio", "whisperx", "librosa", "deltalake", "pyarrow", "soundfile", "av", "webrtcvad-wheels")
+
+
+def run(store: Path | None) -> Iterator[Check]:
+    """All checks, cheapest first."""
+    python = sys.version_info
+    yield Check(
+        "python",
+        ".".join(map(str, python[:3])),
+        (3, 11) <= python[:2] <= (3, 13),
+        "voicemill runs on Python 3.11 to 3.13: `make clean && make demo PYTHON=python3.12`",
+    )
+    yield from _packages()
+    cores = len(os.sched_getaffinity(0))
+    yield Check("cores", str(cores))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    yield Check(
+        "memory", f"{memory:.1f} GB", memory >= 2 * cores, "give it 2 GB for each worker, or set run.workers lower"
+    )
+    place = store or Path.cwd()
+    free = _free_gb(place)
+    yield Check("disk", f"{free:.0f} GB free at {place}", free >= 2, "free some space, or put the store elsewhere")
+    yield _server()
+    if store is not None:
+        yield _store(store)
+
+
+def _packages() -> Iterator[Check]:
+    mend = "install the locked set: `pip install --require-hashes -r requirements.lock`"
+    for name, (low, high) in PINNED.items():
+        version = _version(name)
+        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+        yield Check(name, version or "missing", low <= numbers < high, mend)
+    missing = [name for name in NEEDED if not _version(name)]
+    yield Check("other packages", f"missing: {', '.join(missing)}" if missing else "all there", not missing, mend)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _server() -> Check:
+    from voicemill.flows.service.server import reachable
+
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return Check("prefect server", "private, on loopback (PREFECT_API_URL is not set)")
+    try:
+        reachable(url)
+    except VoicemillError as error:
+        return Check("prefect server", url, False, str(error))
+    return Check("prefect server", url)
+
+
+def _store(path: Path) -> Check:
+    from voicemill.storage.corpus import versions
+
+    try:
+        store = Store.open(path)
+        with store.locked("doctor"):
+            last = versions.latest(store)
+    except VoicemillError as error:
+        return Check("store", str(path), False, str(error))
+    return Check("store", f"{path}: " + (f"corpus version {last.number}" if last else "no corpus version yet"))
+
+
+def _free_gb(path: Path) -> float:
+    while not path.exists():
+        path = path.parent
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize / 1e9

@@ -1,0 +1,231 @@
+"""Which Prefect server a command talks to: the one of PREFECT_API_URL, or a private one of the store on loopback.
+
+Prefect's ephemeral mode loses task runs when the process ends, so no command uses it. The private server keeps its
+SQLite database in `<store>/prefect`. Locks say who is there, and the operating system frees them whatever happens:
+- `.serving` is held by the server as long as it lives, and says its process and port: a second command finds it there;
+- `.clients` is shared by all commands that use the server, which ends when it can have that lock for itself. So the
+  command that started it may end, or be killed, before the others, and none loses its server;
+- `.starting` is held by a command that looks for the server or starts it: two do not start two.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from voicemill.storage.errors import ServerError
+from voicemill.storage.store import Store
+from voicemill.storage.units import Seconds
+
+START_LIMIT: Seconds = 240.0
+"""The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s, and over 60 s where five others want
+the cores. A server that ends is noticed at once."""
+STOP_LIMIT: Seconds = 10.0
+"""For a server to end its connections; then it is killed."""
+
+
+def private_settings(store: Store, port: int) -> dict[str, str]:
+    """Environment of the private server and of the clients that talk to it."""
+    return {
+        "PREFECT_HOME": str(store.prefect),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        # the dashboard calls the address it is told here, not the one it was loaded from
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+class PrivateServer:
+    """A server that this process started, or found running for the same store.
+
+    A new one listens on `port` where that is free; 0 = anywhere.
+    """
+
+    def __init__(self, store: Store, port: int = 0) -> None:
+        self.store = store
+        self._process: subprocess.Popen[bytes] | None = None
+        store.prefect.mkdir(parents=True, exist_ok=True)
+        self._starting = (store.prefect / ".starting").open("ab")
+        fcntl.flock(self._starting, fcntl.LOCK_EX)
+        self._clients = (store.prefect / ".clients").open("ab")
+        fcntl.flock(self._clients, fcntl.LOCK_SH)  # waits for a server that is ending
+        found = running(store)
+        self.port: int = found[1] if found else self._start(_free(port))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _start(self, port: int) -> int:
+        serving, log = (self.store.prefect / ".serving").open("wb"), (self.store.prefect / "server.log").open("ab")
+        with serving, log:
+            fcntl.flock(serving, fcntl.LOCK_EX)  # the server inherits it: from here on `running` knows that it is there
+            command = [
+                sys.executable,
+                "-m",
+                "voicemill.flows.service.serve",
+                str(self.store.prefect),
+                str(serving.fileno()),
+                str(port),
+            ]
+            self._process = subprocess.Popen(
+                command,
+                env=os.environ | private_settings(self.store, port),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[serving.fileno()],
+                start_new_session=True,  # Ctrl-C is for the command, which still has to tell the server how it ended
+            )
+        return port
+
+    def wait(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            ServerError: it ended, or did not answer within START_LIMIT.
+        """
+        end = time.monotonic() + START_LIMIT
+        while not _healthy(self.port):
+            if self._process is not None and self._process.poll() is not None:
+                raise ServerError(
+                    f"the private Prefect server ended at its start; see {self.store.prefect / 'server.log'}"
+                )
+            if time.monotonic() > end:
+                raise ServerError(
+                    f"the private Prefect server did not answer on {self.url} within {START_LIMIT:.0f} s; "
+                    f"see {self.store.prefect / 'server.log'}"
+                )
+            time.sleep(0.05)
+        self._starting.close()
+
+    def stop(self) -> None:
+        """Leave the server. The last command to leave ends it, whoever started it."""
+        self._starting.close()
+        fcntl.flock(self._clients, fcntl.LOCK_UN)
+        if try_lock(self._clients) and (found := running(self.store)):
+            # until the lock goes, a new command waits at it, and so meets no server that is about to end
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found[0], signal.SIGTERM)
+            end = time.monotonic() + STOP_LIMIT
+            while running(self.store) and time.monotonic() < end:
+                time.sleep(0.02)
+            if running(self.store):
+                os.kill(found[0], signal.SIGKILL)
+        if self._process is not None and self._process.poll() is None and running(self.store) is None:
+            self._process.wait()
+        self._clients.close()
+
+
+def _free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections may linger
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def running(store: Store) -> tuple[int, int] | None:
+    """Process and port of the private server that runs for a store."""
+    path = store.prefect / ".serving"
+    while path.exists():
+        with path.open("rb") as file:
+            if try_lock(file, fcntl.LOCK_SH):
+                return None
+            if text := file.read().split():
+                return int(text[0]), int(text[1])
+        time.sleep(0.02)  # it has just begun, and has not written it yet
+    return None
+
+
+def try_lock(file: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock a file if that needs no waiting."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
+    """The address of the dashboard, with this process set up as a client. To be entered before Prefect is imported.
+
+    `meanwhile` is done while a private server starts, which takes seconds: more imports, best of all.
+    """
+    quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_CLI_PROMPT": "false", "DO_NOT_TRACK": "1"}
+    if url := os.environ.get("PREFECT_API_URL"):
+        os.environ.update(quiet)
+        reachable(url)
+        yield url.removesuffix("/api")
+        return
+    server = PrivateServer(store)
+    try:
+        os.environ.update(quiet | private_settings(store, server.port))
+        import prefect  # noqa: F401  (every client needs it, and it takes seconds)
+
+        meanwhile()
+        server.wait()
+        try:
+            yield server.url
+        finally:
+            _flush()
+    finally:
+        server.stop()
+
+
+def _flush() -> None:
+    """Send what Prefect still holds back before the server goes: task runs are recorded from events sent in threads."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    EventsWorker.drain_all(timeout=10)
+    APILogHandler().flush()
+
+
+def reachable(url: str) -> None:
+    """Ask the Prefect server at `url` for its health.
+
+    Raises:
+        ServerError: nothing answers there, or not well. 401 passes: the server is there, and wants credentials.
+    """
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=10):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code != 401:
+            raise ServerError(f"PREFECT_API_URL is {url}, and it answered {error.code} to /health") from error
+    except OSError as error:
+        raise ServerError(
+            f"PREFECT_API_URL is {url}, and no Prefect server answers there ({error}). "
+            "Start it, or `unset PREFECT_API_URL` to use a private server."
+        ) from error
+
+
+def _healthy(port: int) -> bool:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer,
+    ):
+        return bool(answer.status == 200)
+    return False
+
+
+def database(store: Store) -> Path:
+    """The SQLite file of the private server."""
+    return store.prefect / "prefect.db"

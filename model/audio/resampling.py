@@ -1,0 +1,12 @@
+"""32 kHz to the 16 kHz that most speech models hear."""
+
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE
+
+
+def halved(wave: Wave) -> Wave:
+    """float32 [samples], 32 kHz -> float32 [about samples / 2], 16 kHz, by soxr HQ."""
+    import soxr
+
+    result: Wave = soxr.resample(wave, RATE, RATE // 2, quality="HQ")
+    return result

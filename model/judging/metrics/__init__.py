@@ -1,0 +1,1 @@
+"""The measures of an evaluation: error rates, distortion, prosody, speaker similarity, predicted opinion, size."""

@@ -1,0 +1,64 @@
+"""What the trainings of some entries held back, and what any of them heard: told from the folders they left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voicemill.model.judging.testset.testset import HeldBack
+from voicemill.model.judging.testset.trained_on import trained_on
+from voicemill.model.training.engine.run import RunSpec
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices.learned import origins
+from voicemill.storage.voices.registry import Entry
+
+GONE = "the folder of a training is gone, and what it heard cannot be told: the figures may flatter the voice"
+NO_RULE = "no training of the voice tells any more what it held back: held back is what the default settings hold back"
+UNTOLD = "what a training heard cannot be told any more"
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What the trainings were asked for by which an entry came to be."""
+
+    own: tuple[RunSpec, ...]
+    """Of its voice, the last one last."""
+    others: tuple[RunSpec, ...]
+    """Of the voices whose weights it began with."""
+    gone: tuple[str, ...]
+    """Entries that do not tell all of theirs."""
+
+
+def held_back(store: Store, entries: Sequence[Entry]) -> tuple[HeldBack, tuple[str, ...]]:
+    """The rule is that of the last training of the first entry, or of what it was made from in its voice; heard is what
+    any training of any of the entries drew on, and of any that they were made from, by the lineage that forgetting
+    follows. With notes for readers."""
+    pasts = [_past(store, entry) for entry in entries]
+    heard = trained_on(store, [spec for past in pasts for spec in (*past.own, *past.others)])
+    gone = dict.fromkeys(name for past in pasts for name in past.gone)
+    notes = [f"{GONE} ({', '.join(gone)})"] if gone else []
+    notes += [f"{UNTOLD}: {why}" for why in heard.untold]
+    first = pasts[0].own
+    rules = [spec for spec in first if spec.network in ("s1", "s2")] or first or [s for past in pasts for s in past.own]
+    if not rules:
+        return HeldBack(heard=heard.utterances), (*notes, NO_RULE)
+    rule = rules[-1]
+    return HeldBack(rule.settings.data, rule.settings.phases[rule.phase].hold_back, heard.utterances), tuple(notes)
+
+
+def _past(store: Store, entry: Entry) -> _Past:
+    own: list[RunSpec] = []
+    others: list[RunSpec] = []
+    gone: dict[str, None] = {}
+    for name in [*reversed(origins(store, entry.name)), entry.name]:
+        voice = name.rpartition("/")[0]
+        found = next((each for each in voices.entries(store, voice) if each.name == name), None) if voice else None
+        if found is None:
+            gone[name] = None
+            continue
+        for training in found.card.trainings:
+            folder = store.training / training.folder
+            if (folder / "run.json").is_file():
+                (own if voice == entry.card.voice else others).append(RunSpec.read(folder))
+            else:
+                gone[name] = None
+    return _Past(tuple(own), tuple(others), tuple(gone))

@@ -1,0 +1,144 @@
+"""A voice says the sentences of a test set, once: the sounds stay in a folder, by all that they depend on.
+
+Each sentence is a 16-bit FLAC file with the notice of synthetic speech, and a JSON file written after it that says how
+long it took: what was killed goes on where it was. The sound is judged as it is stored. Time: the first sentence is
+said once before the clock runs; reading the reference is not part of it.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from voicemill.model.judging.testset.clips import Clip
+from voicemill.model.judging.testset.testset import Sentence, TestSet
+from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.voices.opening import Speaking
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import VoicemillError
+from voicemill.storage.files import write_atomic
+from voicemill.storage.units import RATE, Seconds
+from voicemill.storage.voices.notice import write_speech
+
+
+@dataclass(frozen=True)
+class Saying:
+    """How one sentence was said."""
+
+    seconds: Seconds
+    """Of speech; 0 = it could not be said."""
+    took: Seconds
+    """Of computing."""
+    ended: tuple[str, ...] = ()
+    """Why each piece stopped, in words."""
+    error: str = ""
+    """Why it could not be said."""
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """What a voice said of a test set."""
+
+    folder: Path
+    sayings: Mapping[str, Saying] = field(repr=False)
+    """By sentence."""
+
+    def path(self, sentence: str) -> Path:
+        """The FLAC file."""
+        return self.folder / f"{sentence}.flac"
+
+    def wave(self, sentence: str) -> Wave | None:
+        """float32 [samples], 32 kHz; None where it could not be said."""
+        import soundfile
+
+        if self.sayings[sentence].error:
+            return None
+        found: Wave = soundfile.read(self.path(sentence), dtype="float32")[0]
+        return found
+
+
+def say(
+    testset: TestSet,
+    opened: Callable[[], Speaking],
+    folder: Path,
+    options: SpeakOptions,
+    *,
+    threads: int = 0,
+    after: Callable[[str, Saying], None] = lambda sentence, saying: None,
+) -> Speech:
+    """Say what is not in `folder` yet. The voice is opened only if there is anything to say.
+
+    Args:
+        threads: of torch while it speaks; 0 = as they are.
+        after: told of each sentence.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sayings = {s.id: saying for s in testset.sentences if (saying := _read(folder, s.id)) is not None}
+    todo = [s for s in testset.sentences if s.id not in sayings]
+    with threads_of(threads):
+        voice = _Timed(opened(), options) if todo else None
+        for sentence in todo:
+            assert voice is not None
+            sayings[sentence.id] = saying = voice.say(sentence, folder)
+            after(sentence.id, saying)
+    return Speech(folder, {s.id: sayings[s.id] for s in testset.sentences})
+
+
+@contextmanager
+def threads_of(threads: int) -> Iterator[int]:
+    """Let torch use so many for a while, 0 = as many as it does; gives the number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield threads or before
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Timed:
+    """A voice, the references that it has heard, and whether it is warm."""
+
+    def __init__(self, voice: Speaking, options: SpeakOptions) -> None:
+        self._voice, self._options = voice, options
+        self._references: dict[str, Any] = {}
+        self._warm = False
+
+    def say(self, sentence: Sentence, folder: Path) -> Saying:
+        try:
+            reference = self._reference(sentence.reference)
+            if not self._warm:
+                self._voice.speak(sentence.text, reference, self._options_of(sentence))
+                self._warm = True
+            began = time.perf_counter()
+            speech = self._voice.speak(sentence.text, reference, self._options_of(sentence))
+            took = time.perf_counter() - began
+            write_speech(folder / f"{sentence.id}.flac", speech.wave, RATE)
+            saying = Saying(round(speech.seconds, 4), took, tuple(piece.ended for piece in speech.pieces))
+        except VoicemillError as error:  # one sentence that cannot be said is no reason to judge none
+            saying = Saying(0.0, 0.0, error=str(error))
+        write_atomic(folder / f"{sentence.id}.json", json.dumps(asdict(saying), ensure_ascii=False).encode())
+        return saying
+
+    def _reference(self, clip: Clip) -> Any:
+        if clip.id not in self._references:
+            self._references[clip.id] = self._voice.reference([clip.wave], clip.text, clip.language or "auto")
+        return self._references[clip.id]
+
+    def _options_of(self, sentence: Sentence) -> SpeakOptions:
+        return replace(self._options, language=sentence.language or "auto")
+
+
+def _read(folder: Path, sentence: str) -> Saying | None:
+    path = folder / f"{sentence}.json"
+    if not path.is_file():
+        return None
+    raw = json.loads(path.read_bytes())
+    saying = Saying(**raw | {"ended": tuple(raw["ended"])})
+    there = bool(saying.error) or (folder / f"{sentence}.flac").is_file()
+    return saying if there and math.isfinite(saying.took) else None

@@ -1,0 +1,1 @@
+"""Speech models: recognition (Whisper), forced alignment (CTC, pocketsphinx), content features (HuBERT)."""

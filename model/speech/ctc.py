@@ -1,0 +1,287 @@
+"""Word times from a wav2vec 2.0 model with a CTC head: emissions in batches, then Viterbi.
+
+What: the models that `whisperx.load_align_model` loads (torchaudio's ASR bundles by name, Wav2Vec2ForCTC by hub id or
+folder), read as whisperx reads them: characters in the case of the dictionary, "|" between words, and a wildcard for
+every character that the dictionary lacks (digits, punctuation), whose score is the best non-blank one of the frame.
+Method: the convolutional front end hears one clip at a time, because its group normalisation is over time and padding
+would change it. The transformer takes clips of similar length together with a mask on a GPU, and one at a time on a
+CPU, where mask and padding cost more than a batch gains (15 against 18 x real time on 2 threads). So the emissions of a
+clip do not depend on the others: to the bit on a CPU, but for rounding on a GPU. In bfloat16 the weights are converted
+once. Viterbi is `torchaudio.functional.forced_align`.
+Frames lie on their true grid (hop 20 ms, centre of the receptive field); whisperx stretches them over the clip.
+A word lasts until the next token begins ("|", where the model has one), at most TAIL frames after its own last.
+Cost: the emissions; against `whisperx.align` see tests/bench/align.py.
+Source: Kürzinger et al. 2020 (CTC segmentation); Pratap et al. 2023 (MMS, forced alignment); Bain et al. 2023.
+"""
+
+import itertools
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.utils.parametrize
+from numpy.typing import NDArray
+
+from voicemill.model.device import Placement
+from voicemill.model.speech.words import WITHOUT_SPACES, Span, Unalignable, is_sounded
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.errors import ModelMissing
+from voicemill.storage.units import RATE, Frames, Samples
+
+Ints = NDArray[np.int64]
+
+CTC_RATE = 16_000
+HOP, FIELD = 320, 400
+"""Samples at 16 kHz: step and receptive field of a frame, the same in every wav2vec 2.0 model."""
+TAIL: Frames = 10
+"""200 ms. CTC emits a letter at one frame and then blanks: a word may sound on for so long after its last letter."""
+FASTEST = 0.8
+"""Tokens a frame. 40 letters a second is beyond speech: such a text is not that of the audio."""
+
+
+@dataclass(frozen=True)
+class Emission:
+    """Log probabilities of one clip."""
+
+    scores: torch.Tensor
+    """float32 [frames, labels], natural log."""
+    samples: Samples
+    """Length of the clip at 32 kHz."""
+
+
+class CtcModel:
+    """A model, its dictionary and where it runs."""
+
+    def __init__(self, name: str, folder: Path, place: Placement, together: bool | None = None) -> None:
+        """`together`: clips in padded batches; None = on a GPU."""
+        self._place = place
+        self._together = place.device.type == "cuda" if together is None else together
+        if is_bundle(name):
+            self._load_bundle(name, folder)
+        else:
+            self._load_hub(folder)
+        self.blank = next((i for char, i in self.dictionary.items() if char in ("[pad]", "<pad>")), 0)
+        self._core.to(place.device).eval()
+        if place.dtype != torch.float32:
+            _convert(self._core, place.dtype)
+
+    def _load_bundle(self, name: str, file: Path) -> None:
+        import torchaudio
+
+        bundle = getattr(torchaudio.pipelines, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torchaudio 2.8 announces the refactoring of 2.9
+            model = bundle.get_model(dl_kwargs={"model_dir": str(file.parent)})
+        self.normalise = bool(getattr(model, "normalize_waveform", False))
+        self._core = getattr(model, "model", model)
+        self._hub = False
+        self.dictionary = {char.lower(): i for i, char in enumerate(bundle.get_labels())}
+
+    def _load_hub(self, folder: Path) -> None:
+        from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2ForCTC
+
+        self._core = Wav2Vec2ForCTC.from_pretrained(folder, local_files_only=True)
+        vocabulary = Wav2Vec2CTCTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
+        self.dictionary = {char.lower(): i for char, i in vocabulary.items()}
+        described = folder / "preprocessor_config.json"
+        self.normalise = described.exists() and bool(json.loads(described.read_text()).get("do_normalize"))
+        self._hub = True
+
+    def emissions(self, waves: Sequence[Wave], batch_s: float = 60.0) -> list[Emission]:
+        """float32 [samples], 32 kHz each -> their emissions, in the same order.
+
+        In batches clips go in order of length; a batch holds at most `batch_s` seconds with its padding.
+        """
+        order = sorted(range(len(waves)), key=lambda number: len(waves[number]))
+        found: dict[int, Emission] = {}
+        at = 0
+        while at < len(order):
+            size = 1
+            while (
+                self._together
+                and at + size < len(order)
+                and (size + 1) * len(waves[order[at + size]]) <= batch_s * RATE
+            ):
+                size += 1
+            batch = order[at : at + size]
+            for number, scores in zip(batch, self._batch([waves[number] for number in batch]), strict=True):
+                found[number] = Emission(scores, len(waves[number]))
+            at += size
+        return [found[number] for number in range(len(waves))]
+
+    def _batch(self, waves: Sequence[Wave]) -> list[torch.Tensor]:
+        place = self._place
+        reduced = place.dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(place.device.type, place.dtype, enabled=reduced):
+            heads = [self._front(self._low(wave)) for wave in waves]
+            lengths = [head.shape[0] for head in heads]
+            if len(set(lengths)) == 1:
+                logits = self._encode(torch.stack(heads), None)
+            else:
+                padded = torch.nn.utils.rnn.pad_sequence(heads, batch_first=True)
+                logits = self._encode(padded, torch.tensor(lengths, device=place.device))
+            return [row[:n].float().log_softmax(-1).cpu() for row, n in zip(logits, lengths, strict=True)]
+
+    def _low(self, wave: Wave) -> torch.Tensor:
+        import soxr
+
+        low = torch.from_numpy(np.ascontiguousarray(soxr.resample(wave, RATE, CTC_RATE), np.float32))
+        if self.normalise:
+            low = (low - low.mean()) / torch.sqrt(low.var(correction=0) + 1e-7)
+        return torch.nn.functional.pad(low, (0, max(0, FIELD - len(low)))).to(self._place.device)
+
+    def _front(self, low: torch.Tensor) -> torch.Tensor:
+        """float32 [samples], 16 kHz -> [frames, channels], of one clip."""
+        if self._hub:
+            channels: torch.Tensor = self._core.wav2vec2.feature_extractor(low[None])[0]
+            return channels.transpose(0, 1)
+        head: torch.Tensor = self._core.feature_extractor(low[None], None)[0][0]
+        return head
+
+    def _encode(self, heads: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """[clips, frames, channels] -> logits [clips, frames, labels]; frames beyond `lengths` are masked."""
+        core = self._core
+        if not self._hub:
+            hidden = core.encoder(heads, lengths)
+            return core.aux(hidden) if core.aux is not None else hidden
+        mask = None
+        if lengths is not None:
+            mask = torch.arange(heads.shape[1], device=heads.device)[None] < lengths[:, None]
+        hidden, _ = core.wav2vec2.feature_projection(heads)
+        hidden = core.wav2vec2.encoder(hidden, attention_mask=mask).last_hidden_state
+        return core.lm_head(hidden)
+
+
+def _convert(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Weights of matrix products to `dtype`, once rather than at every product; norms stay float32."""
+    for module in model.modules():
+        if torch.nn.utils.parametrize.is_parametrized(module, "weight"):  # weight norm: computed now, in float32
+            torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv1d):
+            module.to(dtype)
+
+
+def is_bundle(name: str) -> bool:
+    """Whether `name` is one of torchaudio's pipelines: they alone are written in capitals."""
+    return name.isupper()
+
+
+def bundle_file(name: str, setting: str) -> Path:
+    """Where torch.hub keeps the weights of a torchaudio bundle.
+
+    Raises:
+        ModelMissing: torchaudio has no such bundle, or its weights are not there.
+    """
+    import torchaudio
+
+    bundle: Any = getattr(torchaudio.pipelines, name, None)
+    if not hasattr(bundle, "get_labels"):
+        raise ModelMissing(f"{setting} = {name!r}: torchaudio.pipelines has no such speech recognition bundle")
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(bundle._path).name
+    if not file.is_file():
+        raise ModelMissing(
+            f"{setting} = {name!r}: its weights are not at {file}, and nothing is downloaded unasked. "
+            f"Run `voicemill models fetch` where there is a network, or name a local folder"
+        )
+    return file
+
+
+def tokens_of(words: Sequence[str], language: str, dictionary: dict[str, int]) -> list[tuple[int | None, int]]:
+    """(label, number of its word) of every character; None = wildcard; the word of a separator is -1."""
+    separator = dictionary.get("|") if language not in WITHOUT_SPACES else None
+    tokens: list[tuple[int | None, int]] = []
+    for number, word in enumerate(words):
+        if number and separator is not None:
+            tokens.append((separator, -1))
+        tokens += [(dictionary.get(char), number) for char in word.lower()]
+    return tokens
+
+
+def place_words(
+    emissions: Sequence[Emission], words: Sequence[str], language: str, dictionary: dict[str, int], blank: int
+) -> list[Span | None]:
+    """Place words on the concatenation of clips: a span for each word, None for words without a letter or digit.
+
+    The score of a word is the mean probability of its characters at the frames that emit them, wildcards left out.
+
+    Raises:
+        Unalignable: no character of the text is in the dictionary, or the text is too long for the audio.
+        ValueError: the emissions hold NaN or infinity.
+    """
+    tokens = tokens_of(words, language, dictionary)
+    if not any(label is not None for label, word in tokens if word >= 0):
+        raise Unalignable("no character of the text is in the dictionary of the model")
+    scores = torch.cat([emission.scores for emission in emissions])
+    if len(tokens) > FASTEST * len(scores):
+        raise Unalignable(f"{len(tokens)} characters do not fit into {len(scores) / 50:.1f} s of audio")
+    if not scores.isfinite().all():
+        raise ValueError("the emissions of the model are not finite")
+    star = scores.shape[1]
+    if any(label is None for label, _ in tokens):
+        others = torch.cat([scores[:, :blank], scores[:, blank + 1 :]], 1)
+        scores = torch.cat([scores, others.max(1, keepdim=True).values], 1)
+    path, probabilities = viterbi(scores, [star if label is None else label for label, _ in tokens], blank)
+    starts, stops = _grid(emissions)
+    spans: list[Span | None] = [None] * len(words)
+    frames = _frames_of(path, len(tokens))
+    for number, word in enumerate(words):
+        mine = [n for n, (_, of) in enumerate(tokens) if of == number]
+        if not is_sounded(word) or not mine:
+            continue
+        last = frames[mine[-1]][1]
+        following = frames[mine[-1] + 1][0] if mine[-1] + 1 < len(tokens) else last
+        known = [n for n in mine if tokens[n][0] is not None] or mine
+        values = torch.cat([probabilities[slice(*frames[n])] for n in known])
+        stop = max(last, min(following, last + TAIL))
+        spans[number] = Span(int(starts[frames[mine[0]][0]]), int(stops[stop - 1]), float(values.mean()))
+    return spans
+
+
+def viterbi(scores: torch.Tensor, labels: Sequence[int], blank: int) -> tuple[Ints, torch.Tensor]:
+    """The best CTC path of `labels` through float32 [frames, labels].
+
+    Returns for each frame the number of the token that it emits, -1 for blank, and its probability.
+
+    Raises:
+        Unalignable: there are more labels (and blanks between equal neighbours) than frames.
+    """
+    import torchaudio
+
+    need = len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+    if need > len(scores):
+        raise Unalignable(f"{need} frames are needed and the audio has {len(scores)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchaudio 2.8 announces the refactoring of 2.9
+        path, values = torchaudio.functional.forced_align(
+            scores[None], torch.tensor([list(labels)], dtype=torch.int32), blank=blank
+        )
+    emitted = path[0].numpy()
+    # a token begins where a label begins: after another label, or after a blank
+    begins = (emitted != blank) & np.concatenate([[True], emitted[1:] != emitted[:-1]])
+    return np.where(emitted == blank, -1, np.cumsum(begins) - 1), values[0].exp()
+
+
+def _frames_of(path: Ints, tokens: int) -> list[tuple[Frames, Frames]]:
+    """First and last + 1 frame of each token."""
+    order = np.flatnonzero(path >= 0)
+    firsts = np.searchsorted(path[order], np.arange(tokens), "left")
+    lasts = np.searchsorted(path[order], np.arange(tokens), "right")
+    return [(int(order[a]), int(order[b - 1]) + 1) for a, b in zip(firsts, lasts, strict=True)]
+
+
+def _grid(emissions: Sequence[Emission]) -> tuple[Ints, Ints]:
+    """Start and stop of every frame in samples at 32 kHz, in the concatenation of the clips."""
+    scale = RATE // CTC_RATE
+    lead = (FIELD - HOP) // 2
+    starts, stops, offset = [], [], 0
+    for emission in emissions:
+        start = (np.arange(emission.scores.shape[0]) * HOP + lead) * scale
+        starts.append(offset + np.minimum(start, emission.samples))
+        stops.append(offset + np.minimum(start + HOP * scale, emission.samples))
+        offset += emission.samples
+    return np.concatenate(starts), np.concatenate(stops)

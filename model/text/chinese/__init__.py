@@ -1,0 +1,1 @@
+"""Chinese text to the phones of GPT-SoVITS v2: normalisation, readings, tone sandhi."""

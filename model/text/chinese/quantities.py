@@ -1,0 +1,184 @@
+"""What digits and signs mean in Chinese text: dates, times, telephones, money, measures, ratios, sums, plain numbers.
+
+`spoken` applies the rules of `RULES` from the most specific to the plainest; each rewrites what it knows around the
+digits ("5kg" -> "5公斤") and leaves the digits to the last one, unless they are read one by one (years, telephones,
+identifiers). Text must be half-width (NFKC), with `、` for every full-width comma.
+"""
+
+import re
+from collections.abc import Callable
+from re import Match
+
+from voicemill.model.text.chinese.numbers import cardinal, counted, digits, number
+
+NUM = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+TO = r"\s*(?:[-~–−至到]|—{1,2})\s*"
+
+CLASSIFIERS = (
+    "个只本张条件次位头匹辆台座栋幢间家口双对副套把支枝朵棵株颗粒块片种类样岁人元米斤吨升克倍天周秒杯瓶碗盘箱袋包盒篇"
+    "首幅句段部架艘门节步遍趟回场起笔封滴串束群队批股名份万亿千点分角毛度"
+)
+COUNTED = (
+    rf"[{CLASSIFIERS}]|年(?!级|[0-9])|小时|分钟|公里|公斤|公顷|厘米|毫米|千克|毫克|毫升|平方|立方|英镑|美元|欧元|港元|星期|礼拜"
+    "|个月"
+)
+UNITS = {
+    "km/h": "公里每小时", "m/s": "米每秒", "km2": "平方公里", "cm2": "平方厘米", "mm2": "平方毫米",
+    "m2": "平方米", "cm3": "立方厘米", "m3": "立方米", "km": "公里", "cm": "厘米", "mm": "毫米", "nm": "纳米",
+    "μm": "微米", "um": "微米", "dm": "分米", "m": "米", "kg": "公斤", "mg": "毫克", "g": "克", "t": "吨",
+    "ml": "毫升", "mL": "毫升", "L": "升", "l": "升", "kWh": "千瓦时", "kW": "千瓦", "MW": "兆瓦", "W": "瓦",
+    "kV": "千伏", "V": "伏", "mA": "毫安", "A": "安", "kHz": "千赫", "MHz": "兆赫", "GHz": "吉赫", "Hz": "赫兹",
+    "dB": "分贝", "kcal": "千卡", "kPa": "千帕", "MPa": "兆帕", "Pa": "帕", "ha": "公顷", "h": "小时",
+    "min": "分钟", "ms": "毫秒", "s": "秒",
+}  # fmt: skip
+CURRENCIES = {"US$": "美元", "HK$": "港元", "$": "美元", "¥": "元", "€": "欧元", "£": "英镑"}
+SIGNS = {"+": "加", "-": "减", "−": "减", "×": "乘", "*": "乘", "÷": "除以", "/": "除以", "=": "等于", "≈": "约等于"}
+COMPARISONS = {"≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于", "≈": "约等于", "±": "正负", "≠": "不等于"}
+
+IS = r"(?:是|为|叫|:|\s)*"
+NAMED = (
+    r"(?:编号|学号|工号|订单号?|单号|账号|卡号|密码|验证码|身份证号码|身份证号?|邮编|邮政编码|QQ号?|车牌号?|序列号|号码|代码|航班号?|车次"
+    r"|尾号|准考证号|波音|空客)"
+)
+CALL = r"(?:拨打|拨|致电|打|热线|电话|电话号码|报警)"
+
+
+def _year(m: Match[str]) -> str:
+    # 2000年前, 3000年的历史: a length of time, not a year
+    thousands = m[1].endswith("000") and re.match(r"前|后|来|的?历史|左右|时间", m.string[m.end() :])
+    return m[0] if thousands or int(m[1]) > 2200 else digits(m[1]) + "年"
+
+
+def _clock(hour: str, minute: str, second: str | None) -> str:
+    words = counted(str(int(hour))) + "点"
+    if second is None and minute in ("00", "30"):
+        return words + ("半" if minute == "30" else "")
+    words += _two(minute) + "分"
+    return words if second is None else words + _two(second) + "秒"
+
+
+def _two(pair: str) -> str:
+    """Minutes and seconds: 05 -> 零五."""
+    return ("零" if pair[0] == "0" and pair != "00" else "") + cardinal(pair)
+
+
+def _time(m: Match[str]) -> str:
+    if re.search(r"(?:比分|比例|比率|配比|以|\d:)" + IS + "$", m.string[: m.start()]):
+        return m[0]
+    return _clock(m[1], m[2], m[3])
+
+
+def _telephone(m: Match[str]) -> str:
+    groups = [g for g in re.split(r"[-\s+()]+", m["n"]) if g]
+    return m["before"] + "、".join(digits(g, one="幺") for g in groups)
+
+
+def _groups(m: Match[str]) -> str:
+    return "、".join(digits(g) for g in m[0].split("-"))
+
+
+def _dotted(m: Match[str]) -> str:
+    # 192.168.1.1 is an address, digit by digit; 2.0.1 a version, by its numbers
+    parts = m[0].split(".")
+    return "点".join(digits(p) if len(parts) == 4 else cardinal(p) for p in parts)
+
+
+def _money(m: Match[str]) -> str:
+    return f"{_plain(m[2])}{m[3] or ''}{CURRENCIES[m[1]]}"
+
+
+def _plain(amount: str) -> str:
+    """80.00 -> 80, 25.50 -> 25.5: nobody reads the last zeros of a price."""
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount
+
+
+def _sum(m: Match[str]) -> str:
+    return re.sub(r"\s*([+\-−×÷*/=≈])\s*(?=-?\d)", lambda s: SIGNS[s[1]], m[0])
+
+
+def _below_zero(m: Match[str]) -> str:
+    low, high, unit = m["low"], m["high"], m["unit"] or "度"
+    words = "零下" + low[1:] if low[0] in "-−" else low
+    if high:
+        words += "到" + ("零下" + high[1:] if high[0] in "-−" else high)
+    return words + {"C": "摄氏度", "F": "华氏度"}.get(unit[-1], "度")
+
+
+RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
+    (re.compile(pattern, re.ASCII), rewrite)
+    for pattern, rewrite in [
+        # longer than any number that has a name
+        (r"(?<![\d.])\d{17,}", lambda m: digits(m[0])),
+        # dates and years
+        (r"(?<!\d)([12]\d{3})([-/.])(0?[1-9]|1[0-2])\2(0?[1-9]|[12]\d|3[01])(?!\d|\.\d)",
+         lambda m: f"{digits(m[1])}年{int(m[3])}月{int(m[4])}日"),
+        (rf"(?<!\d)([12]\d{{3}})年?{TO}([12]\d{{3}})(?=年)", lambda m: f"{digits(m[1])}到{digits(m[2])}"),
+        (r"(?<!\d)([12]\d{3})年", _year),
+        (r"(?<!\d)(\d\d)年(?=\d{1,2}月)", lambda m: digits(m[1]) + "年"),
+        (r"(?<!\d)([12]\d{3})(?=届|级|财年|学年)", lambda m: digits(m[1])),
+        # telephones
+        (r"(?<![\d.])(?P<before>)(?P<n>(?:\+?86[-\s]?)?1[3-9]\d[-\s]?\d{4}[-\s]?\d{4})(?!\d)", _telephone),
+        (r"(?<![\d.])(?P<before>)(?P<n>(?:\+\d{1,3}-)?\(?0\d{2,3}\)?[-\s]?\d{7,8}(?:-\d{1,5})?)(?!\d)", _telephone),
+        (r"(?<![\d.])(?P<before>)(?P<n>[48]00-?\d{3,4}-?\d{3,4})(?!\d)", _telephone),
+        (rf"(?P<before>{CALL}{IS})(?P<n>\+?\d{{3,}}(?:[-\s]\d+)*)(?!\d|[个次元块张天年])", _telephone),
+        # identifiers
+        (r"(?<![\d.])\d+(?:-\d+){2,}(?!\d)", _groups),
+        (rf"({NAMED}{IS}[A-Za-z]*-?)(\d+)", lambda m: m[1] + digits(m[2])),
+        (r"(?<![\d.])(\d{3,4})(?=号?(?:房|教室|室|宿舍|包间|病房)|路(?:公交|车))", lambda m: digits(m[1])),
+        (r"(?<=[A-Za-z])(\d{3,})(?![\d.])", lambda m: digits(m[1])),
+        (r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.])", _dotted),
+        (r"(?<![\d.,:点])0\d+(?![\d.:年月日号时点分])", lambda m: digits(m[0])),
+        # times of day
+        (r"(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?![\d:])", _time),
+        (rf"(?<=[点分半秒]){TO}(?=[零一二三四五六七八九十两]+点)", lambda m: "到"),
+        (r"(?<=\d点)0(\d)(?=分)", lambda m: "零" + m[1]),
+        # sums, before a minus is taken for a range
+        (rf"{NUM}(?:\s*[+\-−×÷*/]\s*{NUM})+\s*[=≈]\s*-?{NUM}", _sum),
+        (rf"{NUM}\s*=\s*-?{NUM}", _sum),
+        # scores and ratios
+        (r"(?<![\d.])(\d+):(\d+(?:\.\d+)?)(?::(\d+))?(?![\d:])",
+         lambda m: "比".join(number(n).replace("两", "二") for n in m.groups() if n)),
+        (r"(?<=以)(\d+)-(\d+)(?!\d)|(?<![\d.])(\d+)-(\d+)(?=战胜|击败|领先|落后|取胜|获胜|战平|逼平|大胜)",
+         lambda m: f"{cardinal(m[1] or m[3])}比{cardinal(m[2] or m[4])}"),
+        # money
+        (rf"(US\$|HK\$|[$¥€£])\s*({NUM})\s*([百千万亿]*)(?:元)?", _money),
+        (rf"({NUM})(?=[元块])", lambda m: _plain(m[1])),
+        # percent
+        (rf"({NUM})%{TO}({NUM})%", lambda m: f"百分之{m[1]}到百分之{m[2]}"),
+        (rf"({NUM}){TO}({NUM})%", lambda m: f"百分之{m[1]}到{m[2]}"),
+        (rf"(?:(?<![\dA-Za-z])([-−]))?({NUM})([%‰])",
+         lambda m: ("负" if m[1] else "") + ("百" if m[3] == "%" else "千") + f"分之{m[2]}"),
+        # temperatures and angles
+        (rf"(?P<low>(?<![\dA-Za-z])[-−]{NUM}|{NUM})(?:°C?)?(?:[~到至–-](?P<high>[-−]?{NUM}))?(?P<unit>°[CF]?)",
+         _below_zero),
+        (rf"(?P<low>(?<![\dA-Za-z])[-−]{NUM})(?P<high>)(?P<unit>)度", _below_zero),
+        # measures
+        (rf"({NUM})\s*({'|'.join(map(re.escape, sorted(UNITS, key=len, reverse=True)))})(?![A-Za-z0-9])",
+         lambda m: m[1] + UNITS[m[2]]),
+        (r"(?<=[元块])/(?:(kg|g|L|m2|h)(?![A-Za-z])|(?=[一-鿿]))", lambda m: "每" + UNITS.get(m[1] or "", "")),
+        (r"(?<=\d[米块])(\d\d?)(?![\d.])(?=[,.、。!?;]|$)", lambda m: digits(m[1])),
+        # fractions; a blood pressure is two numbers
+        (r"(?<=血压)((?:是|为|:|\s)*\d{2,3})/(\d{2,3})(?!\d)", lambda m: f"{m[1]}、{m[2]}"),
+        (r"(?<![\d./])(\d+)[/⁄](\d+)(?![\d/])", lambda m: f"{cardinal(m[2])}分之{cardinal(m[1])}"),
+        # ranges
+        (rf"(?<![\d.A-Za-z-])({NUM}[一-鿿]{{0,2}})\s*(?:[-~–−到]|—{{1,2}}|(至))\s*({NUM})(?![\d-])",
+         lambda m: f"{m[1]}{m[2] or '到'}{m[3]}"),
+        # signs that stand alone
+        (r"(?<=\d)\s*[xX]\s*(?=\d)|\s*×\s*(?=\d)", lambda m: "乘"),
+        (r"(?<=[0-9²³])\s*([+×÷*=])\s*(?=\d)", lambda m: SIGNS[m[1]]),
+        (r"\s*([≥≤><≈±≠])\s*(?=-?\d|[百千]分之|负百分之)", lambda m: COMPARISONS[m[1]]),
+        (r"(?<=[0-9A-Za-z])的?²", lambda m: "的平方"),
+        (r"(?<=[0-9A-Za-z])的?³", lambda m: "的立方"),
+        # plain numbers
+        (rf"(?<![\d.第初周]){NUM}(?={COUNTED}|到\d+(?:\.\d+)?(?:{COUNTED}))", lambda m: counted(m[0])),
+        (rf"(?<![\dA-Za-z])[-−](?={NUM})", lambda m: "负"),
+        (NUM, lambda m: number(m[0])),
+    ]
+]  # fmt: skip
+
+
+def spoken(text: str) -> str:
+    """Half-width text -> the same with every number and every sign that belongs to one as Chinese words."""
+    for pattern, rewrite in RULES:
+        text = pattern.sub(rewrite, text)
+    return text

@@ -1,0 +1,1 @@
+"""English text to ARPAbet phones: normalisation, dictionary, homographs, letter-to-sound rules."""

@@ -1,0 +1,194 @@
+"""Numbers with what stands around them, as English words: dates, times, money, telephone numbers, units, ranges.
+
+Each rule is a pattern and the words for what it found, tried in the order of `RULES`: what is longer or surer first,
+since a rule only sees the digits that those before it left. Month before day where a date is written with slashes.
+"""
+
+import re
+from collections.abc import Callable
+
+from voicemill.model.text.english.numbers import cardinal, decimal, digits, fraction, listed, ordinal, plural, year
+
+Match = re.Match[str]
+
+MONTHS = listed(
+    "january february march april may june july august september october november december"
+)  # fmt: skip
+MONTH_OF = {name[:3]: name for name in MONTHS} | {name: name for name in MONTHS} | {"sept": "september"}
+MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|(?-i:Mar(?:ch)?|May)|apr(?:il)?|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+)
+"""A month in any case, but for those that are also verbs."""
+YEAR = r"(?P<year>1[1-9]\d\d|20\d\d)"
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+
+SCALE = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion",
+         "tn": "trillion"}  # fmt: skip
+CURRENCY = {
+    "$": ("dollar", "dollars", "cent", "cents"), "£": ("pound", "pounds", "penny", "pence"),
+    "€": ("euro", "euros", "cent", "cents"), "¥": ("yen", "yen", "sen", "sen"),
+    "₹": ("rupee", "rupees", "paisa", "paise"), "₩": ("won", "won", "jeon", "jeon"),
+}  # fmt: skip
+
+UNITS = {
+    "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",
+    "m/s": "meter per second", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "nm": "nanometer",
+    "m": "meter", "mi": "mile", "ft": "foot", "yd": "yard", "kg": "kilogram", "mg": "milligram", "g": "gram",
+    "lb": "pound", "lbs": "pound", "oz": "ounce", "l": "liter", "L": "liter", "ml": "milliliter", "mL": "milliliter",
+    "km²": "square kilometer", "m²": "square meter", "cm²": "square centimeter", "m³": "cubic meter",
+    "sq ft": "square foot", "ft²": "square foot", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz",
+    "GHz": "gigahertz", "B": "byte", "KB": "kilobyte", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
+    "TB": "terabyte", "kbps": "kilobit per second", "Mbps": "megabit per second", "Gbps": "gigabit per second",
+    "W": "watt", "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "kWh": "kilowatt hour", "V": "volt",
+    "mAh": "milliamp hour", "s": "second", "sec": "second", "secs": "second", "ms": "millisecond", "min": "minute",
+    "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year", "dB": "decibel",
+    "°C": "degree celsius", "°F": "degree fahrenheit", "°": "degree", "kcal": "kilocalorie", "cal": "calorie",
+    "kPa": "kilopascal", "Pa": "pascal", "px": "pixel", "dpi": "dot per inch", "fps": "frame per second",
+    "rpm": "revolution per minute", "N": "newton", "ha": "hectare", "pt": "point", "in": "inch",
+}  # fmt: skip
+AMBIGUOUS = frozenset({"in", "B", "N", "V", "W", "s", "pt", "m", "h", "g", "cal", "ha", "L", "l"})
+"""Units that are also words or names: only with no space behind the number (16B), single letters of `mghlLVW` also with
+one (5 m)."""
+UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
+
+NO_YEAR = (
+    r"(?!\s+(?!was\b|is\b|has\b|as\b|does\b|us\b|this\b|perhaps\b)[a-z]+s\b|\s+(?:people|men|women|children|square)\b)"
+)
+"""A bare number of four digits is no year in front of a plural: 1250 pages."""
+
+
+def many(unit: str) -> str:
+    """ "mile per hour" -> "miles per hour", "foot" -> "feet", "hertz" -> "hertz"."""
+    head, *tail = re.split(r"(?= per | hour$| celsius| fahrenheit)", unit, maxsplit=1)
+    if head.endswith("foot"):
+        head = head[:-4] + "feet"
+    elif head.endswith(("kilowatt", "milliamp")) and tail:
+        tail = [plural(tail[0])]
+    elif not head.endswith("hertz"):
+        head = plural(head)
+    return head + "".join(tail)
+
+
+def _date(m: Match) -> str:
+    found = m.groupdict()
+    name = found["month"].lower()
+    month = MONTH_OF.get(name) or MONTHS[int(name) - 1]
+    day, which = ordinal(found["day"]), found.get("year")
+    return f"{month} {day}" + (f", {year(which)}" if which else "")
+
+
+def _day_first(m: Match) -> str:
+    words = f"{ordinal(m['day'])} of {MONTH_OF[m['month'].lower()]}"
+    words = words if m["the"] else "the " + words
+    return (m["the"] or "") + words + (f", {year(m['year'])}" if m["year"] else "")
+
+
+def _time(m: Match) -> str:
+    hour, minute, half = cardinal(m["hour"]), m["minute"], m["half"]
+    tail = f" {half[0].upper()} M" if half else ""
+    if not minute or int(minute) == 0:
+        return hour + (tail or (" o'clock" if 1 <= int(m["hour"]) <= 12 else " hundred hours"))
+    return hour + " " + (digits(minute, "oh") if minute[0] == "0" else cardinal(minute)) + tail
+
+
+def _money(m: Match) -> str:
+    one, several, cent, cents = CURRENCY[m["sign"]]
+    amount, scale = m["amount"].replace(",", ""), m["scale"]
+    minus = "minus " if m["minus"] else ""
+    if scale:
+        return f"{minus}{decimal(amount)} {SCALE.get(scale.lower(), scale)} {several}"
+    whole, _, small = amount.partition(".")
+    if small and len(small) != 2:
+        return f"{minus}{decimal(amount)} {several}"
+    parts = [f"{cardinal(whole)} {one if int(whole) == 1 else several}"] if int(whole) or not int(small or 0) else []
+    if small and int(small):
+        parts.append(f"{cardinal(small)} {cent if int(small) == 1 else cents}")
+    return minus + " and ".join(parts)
+
+
+def _telephone(m: Match) -> str:
+    groups = re.findall(r"\d+", m[0])
+    plus = "plus " if m[0].lstrip().startswith("+") else ""
+    said = ["eight hundred" if group == "800" else digits(group, "oh") for group in groups]
+    return plus + ", ".join(said)
+
+
+def _unit(m: Match) -> str:
+    unit = UNITS[m["unit"]]
+    return f"{m['number']} {unit if m['number'] in ('1', '-1') else many(unit)}"
+
+
+def _scaled(m: Match) -> str:
+    return f"{decimal(m['number'])} {SCALE[m['scale'].lower()]}"
+
+
+def _mixed(m: Match) -> str:
+    part = fraction(m["top"], m["bottom"])
+    return f"{cardinal(m['whole'])} and {part.replace('one ', 'a ', 1) if m['top'] == '1' else part}"
+
+
+def _decade(m: Match) -> str:
+    century, tens = m["century"] or "", m["tens"]
+    if tens == "00":
+        return plural(year(century + tens))
+    return (cardinal(century) + " " if century else "") + plural(cardinal(tens))
+
+
+def _range(m: Match) -> str:
+    return " to ".join(year(n) if re.fullmatch(YEAR, n) else decimal(n) for n in (m["low"], m["high"]))
+
+
+def _bare(m: Match) -> str:
+    number = m[0]
+    return digits(number) if re.fullmatch(r"0\d+", number) else decimal(number)
+
+
+RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
+    (r"(?<![\w.-])(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12]\d|3[01])(?![\w-])", _date),
+    (r"(?<![\w/.])(?P<month>0?[1-9]|1[0-2])/(?P<day>0?[1-9]|[12]\d|3[01])/(?P<year>\d{4})(?![\w/])", _date),
+    (rf"(?i)\b{MONTH}\s+(?P<day>\d\d?)(?:st|nd|rd|th)?(?:,?\s+{YEAR}(?!\d))?(?![\d:%]|[.,]\d)", _date),
+    (rf"(?i)\b(?P<the>the\s+)?(?P<day>\d\d?)(?:st|nd|rd|th)?\s+(?:of\s+)?{MONTH}(?:,?\s+{YEAR}(?!\d))?(?!\w)",
+     _day_first),
+    (r"(?<![\w.:])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?:\s?(?P<half>[aApP])\.?\s?[mM]\b)?(?![\d:])", _time),
+    (r"(?<![\w.:])(?P<hour>1?\d)(?P<minute>)\s?(?P<half>[aApP])\.?\s?[mM]\b", _time),
+    (r"(?P<minus>[-−])?(?:US|A|C)?(?P<sign>[$£€¥₹₩])\s?(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+     r"(?:\s?(?P<scale>bn|mn|tn|[kKmMbBtT]|thousand|million|billion|trillion)\b)?", _money),
+    (r"(?P<amount>\d+)\s?¢", lambda m: f"{cardinal(m['amount'])} cent{'' if int(m['amount']) == 1 else 's'}"),
+    (r"(?<![\w.])\+\d{1,3}(?:[ -]\(?\d{2,4}\)?){2,4}(?!\d)", _telephone),
+    (r"(?<![\w.])(?:1[ -])?(?:\(\d{3}\)\s?|\d{3}[ .-])?\d{3}[.-]\d{4}(?![\w-])", _telephone),
+    (r"\b(?:911|999|411)(?=[.!?,;]?\s*$|[.!?,;])", lambda m: digits(m[0])),
+    (r"\b24/7\b", lambda m: "twenty four seven"),
+    (r"\b9/11\b", lambda m: "nine eleven"),
+    (r"(?<![\w.])(?P<whole>\d+)[ -](?P<top>\d{1,2})[/⁄](?P<bottom>[1-9]\d?)(?![\w/])", _mixed),
+    (r"(?<![\w./])(?P<month>[1-9]|1[0-2])/(?P<day>1[1-57-9]|2\d|3[01])(?![\w/])", _date),
+    (r"(?<![\w./])(?P<top>\d{1,2})[/⁄](?P<bottom>[2-9]|[1-9]\d)(?![\w/])", lambda m: fraction(m["top"], m["bottom"])),
+    (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?%", lambda m: f"{m['number']} percent"),
+    (r"(?<![\w.])(?P<feet>\d)'\s?(?P<inches>\d\d?)(?:\"|'')", lambda m: f"{m['feet']} feet {m['inches']} inches"),
+    (r"(?<![\w'])'?(?P<century>1[1-9]|20)?(?P<tens>[2-9]0|(?<=1\d|20)(?:00|10))'?s\b", _decade),
+    (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?(?P<unit>(?!(?:{'|'.join(sorted(AMBIGUOUS))})\b){UNIT})(?![\w/²³])"
+     r"(?:\.(?=\s+[a-z]|,))?", _unit),
+    (rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<unit>{UNIT})(?![\w/²³'])", _unit),
+    (rf"(?<![\w.])(?P<number>-?{NUMBER})\s(?P<unit>[mghlLVW])(?![\w'.])", _unit),
+    (rf"(?<![\w.])(?P<number>{NUMBER})\s?(?P<scale>bn|mn|tn)\b", _scaled),
+    (r"(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(m["number"].replace(",", ""))),
+    (r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])", lambda m: " ".join(cardinal(n) for n in m[0].split("-"))),
+    (rf"(?<![\w.-])(?P<low>{NUMBER})\s?(?:-|–)\s?(?P<high>{NUMBER})(?![\w-])", _range),
+    (r"(?<![\w.:])(?P<low>\d{1,3}):(?P<high>\d{1,3})(?![\w:])", _range),
+    (rf"(?<![\w.,/+=$-]){YEAR}(?![\w%/]|[.,]\d){NO_YEAR}", lambda m: year(m["year"])),
+    (rf"(?<![\w.,])[-−]{NUMBER}", lambda m: decimal(m[0])),
+    (r"(?<![\w])\.\d+", lambda m: decimal(m[0])),
+    (r"\d+(?:\.\d+){2,}", lambda m: " point ".join(cardinal(n) for n in m[0].split("."))),
+    (NUMBER, _bare),
+)  # fmt: skip
+QUANTITY_RANGE = re.compile(r"([$£€]\d[\d,.]*[kKmMbB]?|\d%|:\d\d(?:\s?[ap]m)?)\s?[-–]\s?(?=[$£€]?\d)")
+"""The first of two amounts, shares or times with a dash between them: 7:30-9:00."""
+_COMPILED = tuple((re.compile(pattern), words) for pattern, words in RULES)
+
+
+def spoken(text: str) -> str:
+    """Every number of `text`, with its date, currency or unit, as words set off by spaces; no ASCII digit is left."""
+    text = QUANTITY_RANGE.sub(r"\1 to ", text)
+    for pattern, words in _COMPILED:
+        text = pattern.sub(lambda m, words=words: f" {words(m)} ", text)  # type: ignore[misc]
+    return text

@@ -1,0 +1,1 @@
+"""Knowledge distillation: student networks, their losses, and the joint fine-tuning of both students."""

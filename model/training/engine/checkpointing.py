@@ -1,0 +1,130 @@
+"""What a training resumes from: `checkpoints/step-00001000/`, there whole or not at all.
+
+tensors.pt   weights, optimisers and the scaler, by torch.save; read without running anything in it
+state.json   `State`, and the sha256 of tensors.pt
+
+Written into a folder beside it, flushed to the disk, renamed. A folder that is damaged all the same (a lost disk block,
+a copy broken off) is told by its digest and passed over. No state of a random generator is kept: every step seeds its
+own.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from voicemill.storage.units import Seconds
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training is, but for its tensors."""
+
+    step: int
+    """Optimiser steps done."""
+    best: float
+    """Smallest validation loss; inf = none yet."""
+    best_step: int
+    waited: int
+    """Evaluations since then."""
+    parts: int
+    """In how many a step was computed: devices x rounds of accumulation. More than asked for where memory ran out."""
+    seconds: Seconds
+    """Of training, all attempts."""
+    pending: bool = False
+    """Ended between a step and what follows it (evaluation, log, checkpoint): that is to be done first."""
+    sums: Mapping[str, float] = field(default_factory=dict)
+    """Terms since the last line of the log, added up."""
+    counted: int = 0
+    """Steps since then."""
+
+
+class Checkpoints:
+    """The checkpoints of one training."""
+
+    def __init__(self, folder: Path, keep: int, warn: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.keep = keep
+        self.warn = warn
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+    def steps(self) -> list[int]:
+        """Of all that are there, ascending."""
+        return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
+
+    def save(self, state: State, tensors: Mapping[str, Any]) -> None:
+        """Write one, then delete all but the last `keep` and the best.
+
+        Raises OSError: the disk is full; what was there before is untouched.
+        """
+        target = self.path(state.step)
+        building = self.folder / f".{target.name}.{os.getpid()}.tmp"
+        building.mkdir(parents=True)
+        try:
+            with (building / "tensors.pt").open("wb") as file:
+                torch.save(dict(tensors), file)
+            about = asdict(state) | {"sha256": _sha256(building / "tensors.pt")}
+            (building / "state.json").write_text(json.dumps(about, indent=1))
+            for path in (building / "tensors.pt", building / "state.json", building):
+                _flush(path)
+            if target.exists():  # damaged, or the same step without what follows it
+                shutil.rmtree(target)
+            building.rename(target)
+            _flush(self.folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        for step in self.steps()[: -self.keep]:
+            if step != state.best_step:
+                shutil.rmtree(self.path(step))
+
+    def latest(self) -> State | None:
+        """Of the newest whole one, passing over damaged ones with a warning; None = there is none.
+
+        Also deletes what killed processes left half written.
+        """
+        for path in self.folder.glob(".step-*.tmp"):
+            shutil.rmtree(path)
+        for step in reversed(self.steps()):
+            try:
+                return self._state(step)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                self.warn(f"{self.path(step)} is damaged ({error}): passed over, the checkpoint before it is taken")
+        return None
+
+    def tensors(self, step: int) -> dict[str, Any]:
+        """Of one step, on the CPU.
+
+        Raises ValueError where it is damaged, OSError where it is not there.
+        """
+        self._state(step)
+        loaded: dict[str, Any] = torch.load(self.path(step) / "tensors.pt", map_location="cpu", weights_only=True)
+        return loaded
+
+    def _state(self, step: int) -> State:
+        about = json.loads((self.path(step) / "state.json").read_bytes())
+        expected, found = about.pop("sha256"), _sha256(self.path(step) / "tensors.pt")
+        if found != expected:
+            raise ValueError(f"tensors.pt has sha256 {found[:12]}, expected {expected[:12]}")
+        return State(**about)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """To the disk: the contents of a file, the names in a folder."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

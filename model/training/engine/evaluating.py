@@ -1,0 +1,73 @@
+"""The losses over the validation set, divided over the ranks; weighted means, the same on any number of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+
+from torch import Tensor
+
+from voicemill.model.data.batch import Batch
+from voicemill.model.training.engine.objective import Objective
+from voicemill.model.training.engine.ranks import Ranks, free, out_of_memory
+from voicemill.model.training.engine.stepping import Source, Stopped
+
+WEIGHT = "/weight"
+
+
+def evaluate(ranks: Ranks, objective: Objective, source: Source, broken_off: Callable[[], bool]) -> dict[str, float]:
+    """Term -> mean over the validation set; empty where nothing is held back, or where some rank broke it off.
+
+    A batch that does not fit into memory is heard in halves. Raises Stopped("no_memory") where one example does not.
+    """
+    for module in objective.modules.values():
+        module.eval()
+    sums: dict[str, float] = {}
+    off, failed = False, ""
+    batches = source.validation(ranks.rank, ranks.world)
+    for batch in batches:
+        if off := broken_off():
+            break
+        for part in _fitting(ranks, objective, batch):
+            if isinstance(part, str):
+                failed = part
+                break
+            for term, value in part.items():
+                sums[term] = sums.get(term, 0.0) + value
+    close = getattr(batches, "close", None)
+    if close:
+        close()
+    everywhere = ranks.gather((sums, off, failed))
+    if failures := [words for _, _, words in everywhere if words]:
+        raise Stopped("no_memory", failures[0])
+    if any(stop for _, stop, _ in everywhere):
+        return {}
+    total: dict[str, float] = {}
+    for of_rank, _, _ in everywhere:
+        for term, value in of_rank.items():
+            total[term] = total.get(term, 0.0) + value
+    return {term: value / total[term + WEIGHT] for term, value in total.items() if total.get(term + WEIGHT)}
+
+
+def _fitting(ranks: Ranks, objective: Objective, batch: Batch) -> Iterator[dict[str, float] | str]:
+    """Sums of the batch, in as few parts as fit; words where one example does not fit."""
+    found: dict[str, float] | None = None
+    try:
+        found = objective.validate(batch.to(ranks.device))
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    if found is not None:
+        yield found
+        return
+    free()
+    if len(batch) == 1:
+        yield f"evaluation: out of memory with one example, {batch.ids[0]}: data.longest_s leaves long ones out"
+        return
+    middle = len(batch) // 2
+    for start, stop in ((0, middle), (middle, len(batch))):
+        yield from _fitting(ranks, objective, rows(batch, start, stop))
+
+
+def rows(batch: Batch, start: int, stop: int) -> Batch:
+    """Some of the examples of a batch, with its padding."""
+    cut = {f.name: v[start:stop] for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
+    return replace(batch, ids=batch.ids[start:stop], speakers=batch.speakers[start:stop], **cut)

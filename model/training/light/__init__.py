@@ -1,0 +1,1 @@
+"""Training the three networks of the light system."""

@@ -1,0 +1,127 @@
+"""Training the acoustic model of the light system: aligned by search at every step, as Glow-TTS (Kim et al. 2020).
+
+Where the corpus knows when each word is spoken (`durations = "alignment"`), the search is held to that: words last as
+long as the forced alignment says, and the search finds the phones inside them. Where it does not, the search is free.
+
+Each utterance is spoken in the voice of itself: the frozen speaker encoder hears it whole. The losses are means over
+the frames or phones of an example, then over examples: the distance of the log-mel made from the recording's; of the
+average of each phone from the frames that the search gave it, which is what the search goes by; of the predicted
+durations from those found.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from voicemill.model.audio.mel import LogMel
+from voicemill.model.checkpoints.checkpoint import Checkpoint
+from voicemill.model.data.batch import Batch
+from voicemill.model.light.acoustic import SPREAD, Acoustic, Fitted
+from voicemill.model.light.config import BANDS
+from voicemill.model.light.system import ACOUSTIC, LIGHT, SPEAKER, LightSystem
+from voicemill.model.s2.masks import mask
+from voicemill.model.settings.light import LightAcousticSettings
+from voicemill.model.training.engine.objective import Sample
+from voicemill.model.training.light.batches import log_mels
+from voicemill.storage.errors import ConfigError
+
+
+class LightAcousticObjective:
+    """See `voicemill.model.training.engine.objective.Objective`; the network is "light".
+
+    Raises ConfigError where the speaker encoder of the system was never trained.
+    """
+
+    network: str = LIGHT
+    rounds: tuple[str, ...] = (LIGHT,)
+
+    def __init__(self, system: LightSystem, settings: LightAcousticSettings, notes: Sequence[str] = ()) -> None:
+        if SPEAKER not in system.trained:
+            raise ConfigError(
+                "the acoustic model of the light system learns from a speaker encoder, and this one was never trained: "
+                "train light_speaker first (networks = light_speaker, light, light_vocoder), or name a start_light"
+            )
+        self.system, self.settings = system, settings
+        aligned = settings.durations == "alignment"
+        self.needs = frozenset({"wave", "bounds"} if aligned else {"wave"})
+        near = f"the forced alignment within {settings.tolerance} frames, where there is one, and by search inside it"
+        self.notes = (*notes, f"durations by {near if aligned else 'search alone'}")
+        self.modules: dict[str, nn.Module] = {LIGHT: system.acoustic}
+        self._mel = LogMel()
+        system.speaker.eval().requires_grad_(False)
+
+    def optimisers(self, rate: float) -> dict[str, Optimizer]:
+        """AdamW: matrices with a small decay, vectors without."""
+        moved = list(self._network.parameters())
+        groups = [
+            {"params": [p for p in moved if (p.dim() > 1) == matrices], "weight_decay": decay, "scale": 1.0}
+            for matrices, decay in ((True, 1e-3), (False, 0.0))
+        ]
+        return {LIGHT: AdamW(groups, rate, betas=(0.9, 0.98), fused=True)}
+
+    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+        """mel, alignment and duration, weighted."""
+        share = batch.totals.parts / batch.totals.examples
+        rows = self._rows(self._fitted(batch)[0], batch)
+        return {name: value.sum() * share * self._weight(name) for name, value in rows.items()}
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Weighted as in training; "log_mel_distance" is that of the log-mel, nepers, with the durations of the
+        recording."""
+        self._network.eval()
+        rows = self._rows(self._fitted(batch)[0], batch)
+        sums = {name: float(value.sum()) * self._weight(name) for name, value in rows.items()}
+        sums |= {"loss": sum(sums.values()), "log_mel_distance": float(rows["mel"].sum())}
+        return sums | {f"{name}/weight": float(len(batch)) for name in sums}
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def sample(self, batch: Batch) -> Sample:
+        """To see: log-mels of the first example, real and spoken anew with durations of its own. To hear where the
+        vocoder is trained."""
+        network, frames = self._network.eval(), int(batch.lengths[0])
+        fitted, voice = self._fitted(batch)
+        spoken = network.speak(batch.phones[0, : int(batch.phone_lengths[0])], voice[0])
+        aligned = fitted.mel[0, :, :frames]
+        images = {"real": fitted.target[0, :, :frames], "aligned": aligned, "spoken": spoken}
+        sounds = {}
+        if "vocoder" in self.system.trained:
+            vocoder = self.system.vocoder.to(spoken.device).eval()
+            sounds = {"spoken": vocoder(spoken[None])[0, 0].float().cpu().numpy()}
+        return Sample(sounds, {name: image.float().cpu().numpy() for name, image in images.items()})
+
+    def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
+        """ "light"."""
+        return {LIGHT: self.system.checkpoint(lineage, self.system.with_trained(ACOUSTIC))}
+
+    @property
+    def _network(self) -> Acoustic:
+        network: Acoustic = self.modules[LIGHT]
+        return network
+
+    def _weight(self, term: str) -> float:
+        return float(getattr(self.settings, f"{term}_weight"))
+
+    def _fitted(self, batch: Batch) -> tuple[Fitted, Tensor]:
+        mel = log_mels(batch, self._mel)
+        with torch.no_grad():
+            voice = self.system.speaker.to(mel.device).embed(mel, batch.lengths)
+        said, held = (batch.phones, batch.phone_lengths), (None, 0)
+        if self.settings.durations == "alignment":
+            held = batch.bounds, self.settings.tolerance
+        found: Fitted = self.modules[LIGHT](*said, mel, batch.lengths, voice, *held)
+        return found, voice
+
+    def _rows(self, fitted: Fitted, batch: Batch) -> dict[str, Tensor]:
+        """Terms before weighting, float32 [batch]."""
+        values = BANDS * batch.lengths
+        phones = mask(batch.phone_lengths, fitted.log_durations[:, None])[:, 0]
+        missed = (fitted.log_durations - fitted.durations.clamp(min=1).log()) * phones
+        return {
+            "mel": (fitted.mel - fitted.target).abs().sum((1, 2)) * SPREAD / values,
+            "alignment": 0.5 * (fitted.means - fitted.target).square().sum((1, 2)) / values,
+            "duration": missed.square().sum(1) / batch.phone_lengths,
+        }

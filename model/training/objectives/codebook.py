@@ -1,0 +1,136 @@
+"""The codebook of a network from scratch: k-means over the content features of the corpus.
+
+Two frames of 50 Hz become one of 25 Hz by their mean, and every dimension is brought to mean 0 and variance 1: cepstra
+differ by a factor of a hundred, and a distance would hear the loudest alone. Both are one convolution, `ssl_proj`.
+Centres: k-means++ (Arthur and Vassilvitskii 2007) and Lloyd's iterations. Everything is a function of points and seed.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from voicemill.model.data.batch import Batch
+from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.storage.errors import NoData
+
+POINTS = 40
+"""Of each centre: below it k-means begins to fit the points themselves (Faiss asks for 39 or more)."""
+ITERATIONS = 12
+PATIENCE = 16
+"""Batches without a new utterance after which the corpus is taken for heard."""
+LARGEST = 1 << 24
+"""Distances computed at once: 64 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Centres:
+    """What k-means found."""
+
+    centres: Tensor
+    """float32 [count, dims]."""
+    sizes: Tensor
+    """int64 [count]: points that are nearest to each; 0 where there were more centres than different points."""
+    distance: float
+    """Mean squared distance of the points to their centres."""
+
+
+def learn_codebook(network: Synthesizer, examples: Iterator[Batch], seed: int) -> Centres:
+    """Set `ssl_proj` and the codebook of `network` from batches with content; about 27 minutes of speech for 1,024
+    entries, or all there is.
+
+    Raises NoData: there is no utterance of two frames.
+    """
+    config = network.config
+    points = pairs(examples, POINTS * config.codebook)
+    mean, deviation = points.mean(0), points.std(0, correction=0).clamp(min=1e-4)
+    found = kmeans((points - mean) / deviation, config.codebook, seed)
+    with torch.no_grad():
+        network.ssl_proj.weight.copy_((torch.eye(config.ssl_dim) / (2 * deviation))[..., None].expand(-1, -1, 2))
+        network.ssl_proj.bias.copy_(-mean / deviation)
+        book = network.quantizer.vq.layers[0]._codebook
+        book.embed.copy_(found.centres)
+        book.embed_avg.copy_(found.centres * found.sizes[:, None])
+        book.cluster_size.copy_(found.sizes)
+    return found
+
+
+def pairs(examples: Iterator[Batch], wanted: int) -> Tensor:
+    """Means of two frames each, float32 [up to `wanted`, dims], every utterance once. `examples` need not end.
+
+    Raises NoData: there are none.
+    """
+    known: set[str] = set()
+    found: list[Tensor] = []
+    count = waited = 0
+    for batch in examples:
+        fresh = [row for row, one in enumerate(batch.ids) if one not in known]
+        waited = 0 if fresh else waited + 1
+        known.update(batch.ids)
+        for row in fresh:
+            frames = int(batch.lengths[row]) // 2 * 2
+            means = batch.content[row, :, :frames].unflatten(-1, (-1, 2)).mean(-1).T
+            found.append(means)
+            count += len(means)
+        if count >= wanted or waited >= PATIENCE:
+            break
+    if not count:
+        raise NoData("a codebook is made of content features, and no utterance has two frames of them")
+    return torch.cat(found)[:wanted].float()
+
+
+def kmeans(points: Tensor, count: int, seed: int) -> Centres:
+    """float32 [points, dims] -> `count` centres, on the device of the points.
+
+    With fewer different points than centres each of them is a centre; the others lie as far out as the points do and
+    have none. A centre that loses all its points moves to the point that is farthest from its own.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    centres = _spread(points, count, generator)
+    for _ in range(ITERATIONS):
+        nearest, distances = _assigned(points, centres)
+        sizes = nearest.bincount(minlength=count)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
+        moved = torch.where(sizes[:, None] > 0, sums / sizes.clamp(min=1)[:, None], centres)
+        empty = (sizes == 0).nonzero()[:, 0]
+        far = distances.topk(min(len(empty), len(points)))
+        useful = far.values > 0
+        moved[empty[: len(useful)][useful]] = points[far.indices[useful]]
+        if torch.equal(moved, centres):
+            break
+        centres = moved
+    nearest, distances = _assigned(points, centres)
+    return Centres(centres, nearest.bincount(minlength=count), float(distances.mean()))
+
+
+def _spread(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Greedy k-means++ (Arthur and Vassilvitskii, SODA 2007): each centre is a point drawn with the square of its
+    distance to the centres before it; of 2 + log(count) such points the one that brings all points nearest."""
+    trials, lengths = 2 + int(math.log(count)), points.square().sum(-1)
+    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    distances = torch.full((len(points),), torch.inf, device=points.device)
+    while True:
+        distances = torch.minimum(distances, (points - points[chosen[-1]]).square().sum(-1))
+        if len(chosen) == count:
+            return points[chosen].clone()
+        sums = distances.double().cumsum(0)
+        if not float(sums[-1]) > 0:  # every point is a centre
+            others = torch.randn(count - len(chosen), points.shape[1], generator=generator).to(points.device)
+            others = points.mean(0) + 3 * points.std(0, correction=0) * others
+            return torch.cat([points[chosen], others])
+        aims = torch.rand(trials, generator=generator, dtype=torch.float64).to(points.device) * sums[-1]
+        drawn = torch.searchsorted(sums, aims, right=True).clamp(max=len(points) - 1)
+        apart = lengths[:, None] - 2 * points @ points[drawn].T + lengths[drawn]
+        left = torch.minimum(apart.clamp(min=0), distances[:, None]).sum(0)
+        chosen.append(int(drawn[left.argmin()]))
+
+
+def _assigned(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """int64 [points]: the nearest centre of each; float32 [points]: the square of the distance to it."""
+    lengths = centres.square().sum(-1)
+    nearest = torch.cat(
+        [(lengths - 2 * part @ centres.T).argmin(-1) for part in points.split(max(1, LARGEST // len(centres)))]
+    )
+    return nearest, (points - centres[nearest]).square().sum(-1)

@@ -1,0 +1,1 @@
+"""Reading audio files of any format, block by block."""

@@ -1,0 +1,290 @@
+"""Reading any audio file as mono float32 at 32 kHz, block by block.
+
+soundfile (libsndfile) reads WAV, AIFF, AU, CAF, W64, FLAC, Ogg and NIST sphere; PyAV (FFmpeg's libraries, from its
+wheel) the rest, MP3 among it: libsndfile's MP3 reader prints to stderr at every damaged frame. Which one is asked
+first follows from the bytes, never from the name; FFmpeg may only use demuxers of audio, so that a playlist or a text
+with another name opens nothing else. Resampling is soxr HQ as a stream: n samples at r Hz become
+floor(n * 32000 / r + 1/2), the same bytes whatever the blocks were.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicemill.storage.audio.containers import Container, identify
+from voicemill.storage.errors import AudioError
+from voicemill.storage.records import Reason
+from voicemill.storage.units import RATE, Samples, Seconds
+
+Wave = NDArray[np.float32]
+
+READ = 16_384
+"""Frames read at once."""
+
+RATES = (1_000, 1_000_000)
+"""Hz. A header that states a rate outside is damaged."""
+
+_SNDFILE = frozenset({"wav", "aiff", "au", "caf", "w64", "flac", "ogg", "sph"})
+
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,"
+    "rm,tak,tta,voc,w64,wav,wv"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open audio file."""
+
+    codec: str
+    """Container and codec, as "wav/pcm_16" or "webm/opus"."""
+    rate: int
+    """Hz."""
+    channels: int
+    seconds: Seconds
+    """As the header states it."""
+    exact: bool
+    """`seconds` is a count; off: an estimate from the bit rate."""
+    blocks: Callable[[], Iterator[tuple[int, Wave]]]
+    """The samples in order: (rate in Hz, float32 [n], mean of the channels). Raises AudioError where they end too soon
+    or are not finite."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """Open an audio file by what its bytes are.
+
+    Raises:
+        AudioError: empty, not audio, damaged or cut off so early that no decoder opens it.
+        OSError: the file cannot be read.
+    """
+    if path.stat().st_size == 0:
+        raise AudioError(Reason.EMPTY, "the file has 0 bytes")
+    container = identify(path)
+    with ExitStack() as stack:
+        said = ""
+        source = None
+        if container.kind in _SNDFILE:
+            source, said = _sndfile(path, container, stack)
+        if source is None:
+            source, words = _libav(path, container, stack)
+            said = said or words
+        if source is None:
+            raise _unopened(container, said)
+        if not RATES[0] <= source.rate <= RATES[1]:
+            raise AudioError(Reason.DAMAGED, f"the header states a sample rate of {source.rate} Hz")
+        yield source
+
+
+def samples_of(source: Source) -> Iterator[Wave]:
+    """float32 [n], mono, 32 kHz, in blocks of no particular length.
+
+    Raises:
+        AudioError: TRUNCATED, DAMAGED or NO_SAMPLES; it knows how many samples came out of the decoder before.
+    """
+    read: list[tuple[int, int]] = []  # rate, frames
+    try:
+        for rate, group in groupby(source.blocks(), key=lambda pair: pair[0]):
+            read.append((rate, 0))
+            for wave in resampled(_counted((block for _, block in group), read), rate):
+                if len(wave):
+                    yield wave
+    except AudioError as error:
+        error.samples = sum(resampled_length(frames, rate) for rate, frames in read)
+        raise
+    if not any(frames for _, frames in read):
+        raise AudioError(Reason.NO_SAMPLES, f"{source.codec}: a header with no samples behind it")
+
+
+def _counted(blocks: Iterable[Wave], read: list[tuple[int, int]]) -> Iterator[Wave]:
+    for block in blocks:
+        rate, frames = read[-1]
+        read[-1] = (rate, frames + len(block))
+        yield block
+
+
+def resampled_length(frames: int, rate: int) -> Samples:
+    """How many samples at 32 kHz `resampled` makes of `frames` at `rate` Hz: floor(frames * 32000 / rate + 1/2)."""
+    return (2 * frames * RATE + rate) // (2 * rate)
+
+
+def resampled(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
+    """float32 [n] at `rate` Hz to 32 kHz by soxr HQ; at 32 kHz the samples pass through as they are."""
+    import soxr
+
+    if rate == RATE:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def regrouped(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
+    """The same samples in blocks of `size`; the last one may be shorter, none is empty."""
+    parts: list[Wave] = []
+    held = 0
+    for block in blocks:
+        parts.append(block)
+        held += len(block)
+        if held >= size:
+            whole = np.concatenate(parts)
+            for start in range(0, held - size + 1, size):
+                yield whole[start : start + size]
+            parts, held = [whole[held - held % size :].copy()], held % size
+    if held:
+        yield np.concatenate(parts)
+
+
+def measured_seconds(path: Path) -> Seconds:
+    """Duration counted over the packets, without decoding them: for files whose header gives an estimate."""
+    import av
+
+    total = 0.0
+    with (
+        path.open("rb") as file,
+        av.open(file, mode="r", metadata_errors="replace", options=libav_options()) as container,
+    ):
+        try:
+            for packet in container.demux(container.streams.audio[0]):
+                total += float((packet.duration or 0) * (packet.time_base or 0))
+        except av.error.FFmpegError:
+            return total
+    return total
+
+
+def mono(block: NDArray[Any]) -> Wave:
+    """Mean of the channels. block: [frames, channels], any float; returns float32 [frames]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mixed = block[:, 0].astype(np.float32)
+        for channel in range(1, block.shape[1]):
+            mixed += block[:, channel]
+    if block.shape[1] > 1:
+        mixed /= np.float32(block.shape[1])
+    if not np.isfinite(mixed).all():
+        raise AudioError(Reason.DAMAGED, "samples that are not finite")
+    return mixed
+
+
+def _unopened(container: Container, said: str) -> AudioError:
+    if container.short:
+        return AudioError(Reason.TRUNCATED, f"{container.kind}: {container.short}")
+    if container.kind:
+        return AudioError(Reason.DAMAGED, f"begins like {container.kind}, but no decoder opens it: {said}")
+    return AudioError(Reason.NOT_AUDIO, "no decoder recognises the bytes (headerless raw samples are not supported)")
+
+
+def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source | None, str]:
+    """By descriptor: libsndfile would take headerless formats from the extension."""
+    import soundfile
+
+    handle = os.open(path, os.O_RDONLY)
+    stack.callback(os.close, handle)
+    try:
+        file = stack.enter_context(soundfile.SoundFile(handle, closefd=False))
+    except soundfile.LibsndfileError as error:
+        return None, error.error_string
+    stated = file.frames if file.frames < 1 << 60 else 0
+    size = path.stat().st_size
+
+    def blocks() -> Iterator[tuple[int, Wave]]:
+        buffer = np.empty((READ, file.channels), np.float32)
+        done = 0
+        while True:
+            try:
+                block = file.read(out=buffer)
+            except soundfile.LibsndfileError as error:
+                at_end = os.lseek(handle, 0, os.SEEK_CUR) >= size
+                raise AudioError(Reason.TRUNCATED if at_end else Reason.DAMAGED, _stopped(error)) from error
+            if not len(block):
+                break
+            done += len(block)
+            yield file.samplerate, mono(block)
+        if container.short:
+            raise AudioError(Reason.TRUNCATED, container.short)
+        if done < stated and container.kind in ("flac", "ogg"):
+            reason = Reason.TRUNCATED if container.kind == "flac" else Reason.DAMAGED
+            raise AudioError(reason, f"{done} of the {stated} samples that it states came out")
+
+    codec = f"{container.kind}/{file.subtype.lower()}"
+    return Source(codec, file.samplerate, file.channels, stated / file.samplerate, stated > 0, blocks), ""
+
+
+def libav_options() -> dict[str, str]:
+    """Options of `av.open` for files that nobody vouches for: only demuxers of audio."""
+    return {"format_whitelist": _DEMUXERS}
+
+
+def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source | None, str]:
+    """By an open file: FFmpeg would take hints from the extension, and protocols from the name."""
+    import av
+
+    file = stack.enter_context(path.open("rb"))
+    try:
+        demuxer = stack.enter_context(av.open(file, mode="r", metadata_errors="replace", options=libav_options()))
+        if not demuxer.streams.audio:
+            raise AudioError(Reason.NOT_AUDIO, f"a {demuxer.format.name} file without an audio stream")
+        stream = demuxer.streams.audio[0]
+        context = stream.codec_context
+        if context is None:
+            return None, "no decoder for its audio stream"
+        context.thread_count = 1
+        rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
+    except (av.error.FFmpegError, ValueError) as error:
+        return None, str(error)
+    if not rate or not channels:
+        return None, "its audio stream states no rate or no channels"
+
+    def blocks() -> Iterator[tuple[int, Wave]]:
+        packets = iter(demuxer.demux(stream))
+        try:
+            for packet in packets:
+                for frame in packet.decode():
+                    yield frame.sample_rate, mono(_floats(frame.to_ndarray(), frame.layout.nb_channels))
+        except av.error.FFmpegError as error:
+            last = _none_left(packets)
+            raise AudioError(Reason.TRUNCATED if last else Reason.DAMAGED, _stopped(error)) from error
+        if container.short:
+            raise AudioError(Reason.TRUNCATED, container.short)
+
+    if stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    else:
+        seconds = (demuxer.duration or 0) / av.time_base
+    exact = container.kind in ("mp4", "matroska") and seconds > 0
+    name = demuxer.format.name.split(",")[0]
+    codec = f"{'mp4' if container.kind == 'mp4' else name}/{context.name}"
+    return Source(codec, rate, channels, seconds, exact, blocks), ""
+
+
+def _none_left(packets: Iterator[Any]) -> bool:
+    """Whether the packet that failed was the last one of the file."""
+    import av
+
+    try:
+        return not any(packet.size for packet in packets)
+    except av.error.FFmpegError:
+        return False
+
+
+def _stopped(error: Exception) -> str:
+    words = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
+    return f"the decoder stopped: {words}"
+
+
+def _floats(samples: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Samples of a frame as [frames, channels] in -1..1; planar [channels, n] or packed [1, n * channels]."""
+    frames = samples.T if samples.shape[0] == channels else samples.reshape(-1, channels)
+    if frames.dtype == np.uint8:
+        return (frames.astype(np.float32) - 128.0) / 128.0
+    if np.issubdtype(frames.dtype, np.integer):
+        return frames.astype(np.float64) / -float(np.iinfo(frames.dtype).min)
+    return frames

@@ -1,0 +1,1 @@
+"""The corpus: stage outputs, Delta tables, the ledger, corpus versions."""

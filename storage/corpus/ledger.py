@@ -1,0 +1,151 @@
+"""The ledger: the account of every second of every upload.
+
+An upload's rows are half-open intervals of samples that tile [0, samples) without gap or overlap, so that the outcomes
+add up to its duration, to the sample. `account` builds them from what the stages said, `check` proves it before they
+are written, `summary` adds them up for people.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from voicemill.storage.errors import StoreError
+from voicemill.storage.records import Decoded, Failure, Interval, Outcome, Reason, Segment, Upload, UploadState
+from voicemill.storage.units import RATE, Samples, Seconds, to_samples, to_seconds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one segment that `slice` kept, and which stage said so."""
+
+    outcome: Outcome
+    reason: str = ""
+    stage: str = ""
+    score: float | None = None
+    threshold: float | None = None
+    detail: str = ""
+
+
+KEPT = Verdict(Outcome.KEPT)
+
+
+def account(
+    upload: Upload,
+    decoded: Decoded | None,
+    segments: Sequence[Segment],
+    verdicts: Mapping[int, Verdict],
+    failures: Mapping[str, Failure],
+) -> list[Interval]:
+    """The ledger rows of one upload, in order.
+
+    Args:
+        decoded: its row of `decode`; None where that failed.
+        segments: its rows of `slice`, in any order; none where that failed.
+        verdicts: index -> verdict, for every segment that `slice` kept.
+        failures: stage -> failure on the whole upload.
+
+    An upload that failed before it was cut is one row: over what was decoded, or over what its header states. One that
+    cannot be used is one row over the samples that came out before the damage; it may be empty: [0, 0).
+
+    Raises:
+        StoreError: the rows do not tile the upload.
+    """
+    if decoded is None:
+        return [_failed(upload, to_samples(upload.seconds), "decode", failures)]
+    if decoded.outcome is not Outcome.KEPT:
+        whole = (upload.sha256, 0, decoded.samples, decoded.outcome, decoded.reason, "decode")
+        return [Interval(*whole, detail=decoded.detail)]
+    if not segments:
+        return [_failed(upload, decoded.samples, "slice", failures)]
+    rows = []
+    for segment in sorted(segments, key=lambda s: (s.start, s.stop)):
+        cut = Verdict(segment.outcome, segment.reason, "slice")
+        v = verdicts[segment.index] if segment.outcome is Outcome.KEPT else cut
+        where = (upload.sha256, segment.start, segment.stop)
+        rows.append(Interval(*where, v.outcome, v.reason, v.stage, v.score, v.threshold, v.detail))
+    check(rows, decoded.samples)
+    return rows
+
+
+def _failed(upload: Upload, samples: Samples, stage: str, failures: Mapping[str, Failure]) -> Interval:
+    failure = failures.get(stage, Failure(upload.sha256, f"{stage} gave no row and no error"))
+    outcome = (upload.sha256, 0, samples, Outcome.FAILED, failure.reason.value, stage)
+    return Interval(*outcome, detail=failure.error)
+
+
+def check(rows: Sequence[Interval], samples: Samples) -> None:
+    """Prove that `rows` tile [0, samples): sorted, no gap, no overlap, nothing empty but the one row of no samples.
+
+    Raises:
+        StoreError: they do not; the message names the upload and the place.
+    """
+    at, empty = 0, samples == 0 and len(rows) == 1
+    for row in rows:
+        if row.start != at or row.stop < row.start or (row.stop == row.start and not empty):
+            raise StoreError(
+                f"the ledger of upload {row.upload} is broken at sample {at}: the next row is [{row.start}, {row.stop})"
+            )
+        at = row.stop
+    if at != samples or not rows:
+        name = rows[0].upload if rows else "without rows"
+        raise StoreError(f"the ledger of upload {name} accounts for {at} of {samples} samples")
+
+
+def state_of(rows: Sequence[Interval]) -> tuple[UploadState, str, str]:
+    """State, reason and detail of an upload, from its rows: failed if anything failed, else what all of it became."""
+    failed = [row for row in rows if row.outcome is Outcome.FAILED]
+    if failed:
+        return UploadState.FAILED, failed[0].reason, failed[0].detail
+    first = rows[0]
+    if first.outcome is Outcome.CORRUPT:
+        return UploadState.CORRUPT, first.reason, first.detail
+    if first.reason == Reason.DUPLICATE:
+        return UploadState.DUPLICATE, first.reason, first.detail
+    whole = first.reason if len(rows) == 1 else ""
+    return UploadState.PREPARED, whole, first.detail if whole else ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a summary: seconds by outcome."""
+
+    name: str
+    uploads: int
+    kept: Seconds = 0.0
+    silence: Seconds = 0.0
+    filtered: Seconds = 0.0
+    failed: Seconds = 0.0
+    corrupt: Seconds = 0.0
+
+    @property
+    def seconds(self) -> Seconds:
+        """Of all outcomes."""
+        return to_seconds(sum(round(part * RATE) for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Seconds, ...]:
+        return self.kept, self.silence, self.filtered, self.failed, self.corrupt
+
+
+By = Literal["upload", "path", "speaker", "reason", "stage", "outcome"]
+
+
+def summary(table: pa.Table, by: By = "outcome") -> list[Line]:
+    """Add up ledger rows (columns `upload`, `start`, `stop`, `outcome` and the one of `by`) by one column.
+
+    Lines are sorted by their seconds, longest first, then by name. Kept audio has the reason and the stage "".
+    """
+    length = pc.subtract(table["stop"], table["start"])
+    keys = [by] if by == "outcome" else [by, "outcome"]
+    sums = table.append_column("length", length).group_by(keys, use_threads=False).aggregate([("length", "sum")])
+    found: dict[str, dict[str, Seconds]] = {}
+    for row in sums.to_pylist():
+        found.setdefault(row[by], {})[row["outcome"]] = to_seconds(row["length_sum"])
+    pairs = table.select(list(dict.fromkeys([by, "upload"])))
+    uploads = pairs.group_by(pairs.column_names, use_threads=False).aggregate([])[by].value_counts()
+    many = {str(row["values"]): int(row["counts"]) for row in uploads.to_pylist()}
+    lines = [Line(name, many[name], **seconds) for name, seconds in found.items()]
+    return sorted(lines, key=lambda line: (-line.seconds, line.name))

@@ -1,0 +1,260 @@
+"""Corpus versions: immutable, numbered pins of table versions; what training reads.
+
+The table `versions` has one row each. A publish writes it last, so a version exists or it does not. Two writers cannot
+both make version N: the commit carries the transaction (`corpus`, N) and is never rebased, so that the second fails.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voicemill.storage.corpus import tables
+from voicemill.storage.corpus.rows import from_table, schema_of, to_table
+from voicemill.storage.errors import StoreError
+from voicemill.storage.files import replacing
+from voicemill.storage.keys import digest
+from voicemill.storage.store import Store
+from voicemill.storage.units import Seconds
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Seconds of one outcome that one stage decided for one reason."""
+
+    outcome: str
+    stage: str
+    reason: str
+    seconds: Seconds
+    lost: int
+    """Uploads of which nothing else is left."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a corpus version holds."""
+
+    uploads: Mapping[str, int]
+    """By state."""
+    seconds: Mapping[str, Seconds]
+    """By outcome."""
+    reasons: Mapping[str, Seconds]
+    """By reason, kept ones left out."""
+    causes: tuple[Cause, ...]
+    """By outcome, stage and reason."""
+    accounted: int
+    """Uploads that the ledger accounts for."""
+    speakers: int
+    """With an utterance or more."""
+    utterances: int
+    hours: float
+    """Kept."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One corpus version."""
+
+    number: int
+    created: str
+    """ISO 8601."""
+    recipe: str
+    """sha256."""
+    config: Mapping[str, Any]
+    pins: Mapping[str, int]
+    """Table -> Delta version."""
+    shards: Mapping[str, str] = field(repr=False)
+    """Batch id -> key of its shards."""
+    features: Mapping[str, str]
+    """Stage -> table."""
+    counts: Counts
+    parent: int
+    """Number of the version before; 0 for the first."""
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """Table `versions`: mappings as JSON."""
+
+    version: int
+    created: str
+    recipe: str
+    config: str
+    pins: str
+    shards: str
+    features: str
+    counts: str
+    parent: int
+
+
+def append(store: Store, version: Version) -> None:
+    """Make a version exist. The caller holds the store's lock; without it, one of two writers fails here.
+
+    Raises:
+        StoreError: it is not the number after the latest, or another writer has just made it.
+    """
+    from deltalake import DeltaTable, Transaction
+    from deltalake.exceptions import DeltaError
+    from deltalake.transaction import AddAction, CommitProperties
+
+    root = _root(store)
+    if tables.head(store, "versions") < 0:
+        DeltaTable.create(root, schema_of(VersionRow), configuration=tables.CONFIGURATION, mode="ignore")
+    table = DeltaTable(root)
+    last = _numbers(table)[-1:]
+    if version.number != (last[0] if last else 0) + 1:
+        raise StoreError(f"version {version.number} cannot follow version {last} of {store.root}")
+    row = _row(version)
+    path = root / f"{version.number:08}-{digest(asdict(row))[:16]}.parquet"
+    with replacing(path) as temporary:
+        pq.write_table(to_table([row], VersionRow), temporary, compression="zstd")
+    action = AddAction(path.name, path.stat().st_size, {}, 0, True, json.dumps({"numRecords": 1}))
+    properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction("corpus", version.number)])
+    try:
+        table.create_write_transaction([action], "append", table.schema(), commit_properties=properties)
+    except DeltaError as error:
+        raise StoreError(f"version {version.number} of {store.root} was made by another process: {error}") from error
+
+
+def latest(store: Store) -> Version | None:
+    """The newest corpus version; None in a store without one."""
+    found = _paths(store)
+    return _read(found[-1]) if found else None
+
+
+def history(store: Store) -> list[Version]:
+    """All corpus versions, oldest first."""
+    return [_read(path) for path in _paths(store)]
+
+
+def get(store: Store, number: int) -> Version:
+    """One corpus version.
+
+    Raises:
+        StoreError: there is none of this number.
+    """
+    found = _paths(store)
+    if not 1 <= number <= len(found):
+        have = f"it has versions 1 to {len(found)}" if found else "it has none yet: run `voicemill refresh`"
+        raise StoreError(f"{store.root} has no corpus version {number}; {have}")
+    return _read(found[number - 1])
+
+
+def pins(store: Store) -> dict[str, set[int]]:
+    """Table -> the Delta versions that any corpus version pins."""
+    found: dict[str, set[int]] = {}
+    for version in history(store):
+        for table, number in version.pins.items():
+            found.setdefault(table, set()).add(number)
+    return found
+
+
+@dataclass(frozen=True)
+class CorpusVersion:
+    """Reads one corpus version, whatever became of the tables after it."""
+
+    store: Store
+    version: Version
+
+    @classmethod
+    def open(cls, store: Store, number: int | None = None) -> "CorpusVersion":
+        """Open a version, the latest one by default.
+
+        Raises:
+            StoreError: there is none of this number.
+        """
+        return cls(store, get(store, len(_paths(store)) if number is None else number))
+
+    def shards(self, table: str, speaker: str | None = None) -> list[tables.File]:
+        """The files of a table ("utterances", "ledger", "uploads", "features/..."), sorted by folder and key.
+
+        The n-th file of the utterances and the n-th of each feature table hold the same utterances in the same order.
+        """
+        found = tables.active(self.store, table, self._pin(table)).values()
+        return [file for file in found if speaker is None or file.speaker == speaker]
+
+    def files(self, table: str, speaker: str | None = None) -> list[Path]:
+        """As `shards`, as paths on this machine."""
+        return [tables.folder(self.store, table) / file.path for file in self.shards(table, speaker)]
+
+    def scan(self, table: str, columns: Sequence[str] | None = None, speaker: str | None = None) -> Iterator[pa.Table]:
+        """The rows of a table, one shard at a time."""
+        for _, rows in tables.read(self.store, table, self.shards(table, speaker), columns):
+            yield rows
+
+    def utterances(self, columns: Sequence[str] | None = None, speaker: str | None = None) -> pa.Table:
+        """Rows of `Utterance`. Without `columns` the audio comes along: state them, or use `scan`."""
+        return self._read("utterances", columns, speaker)
+
+    def features(self, stage: str, columns: Sequence[str] | None = None, speaker: str | None = None) -> pa.Table:
+        """Rows of `FeatureRow` of "content", "f0" or "mel", in the order of `utterances`.
+
+        Raises:
+            StoreError: the version has no features of this stage.
+        """
+        if stage not in self.version.features:
+            have = ", ".join(sorted(self.version.features))
+            raise StoreError(f"version {self.version.number} has no features of stage {stage!r}; it has {have}")
+        return self._read(self.version.features[stage], columns, speaker)
+
+    def ledger(self, columns: Sequence[str] | None = None, speaker: str | None = None) -> pa.Table:
+        """Rows of `LedgerRow`."""
+        return self._read("ledger", columns, speaker)
+
+    def uploads(self, columns: Sequence[str] | None = None, speaker: str | None = None) -> pa.Table:
+        """Rows of `UploadRow`."""
+        return self._read("uploads", columns, speaker)
+
+    def _read(self, table: str, columns: Sequence[str] | None, speaker: str | None) -> pa.Table:
+        return tables.read_all(self.store, table, self.shards(table, speaker), columns)
+
+    def _pin(self, table: str) -> int:
+        if table not in self.version.pins:
+            have = ", ".join(sorted(self.version.pins))
+            raise StoreError(f"version {self.version.number} has no table {table!r}; it has {have}")
+        return self.version.pins[table]
+
+
+def _root(store: Store) -> Path:
+    return tables.folder(store, "versions")
+
+
+def _paths(store: Store) -> list[Path]:
+    """The files of the versions, oldest first."""
+    return [_root(store) / path for path in tables.active(store, "versions")]
+
+
+def _numbers(table: Any) -> list[int]:
+    paths = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    return sorted(int(path.partition("-")[0]) for path in paths)
+
+
+def _row(version: Version) -> VersionRow:
+    def text(value: Any) -> str:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    return VersionRow(
+        version.number,
+        version.created,
+        version.recipe,
+        text(version.config),
+        text(version.pins),
+        text(version.shards),
+        text(version.features),
+        text(asdict(version.counts)),
+        version.parent,
+    )
+
+
+def _read(path: Path) -> Version:
+    (row,) = from_table(pq.ParquetFile(path).read(use_threads=False), VersionRow)
+    config, pinned, shards, features, raw = (
+        json.loads(text) for text in (row.config, row.pins, row.shards, row.features, row.counts)
+    )
+    raw["causes"] = tuple(Cause(**{f.name: cause[f.name] for f in fields(Cause)}) for cause in raw["causes"])
+    counts = Counts(**raw)
+    return Version(row.version, row.created, row.recipe, config, pinned, shards, features, counts, row.parent)

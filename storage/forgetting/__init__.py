@@ -1,0 +1,1 @@
+"""Erasing a speaker from everything that a store holds."""

@@ -1,0 +1,1 @@
+"""The inbox: listing, transcripts, consent, and the arrival of uploads."""

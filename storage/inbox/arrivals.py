@@ -1,0 +1,178 @@
+"""Files that come into an inbox from elsewhere on this machine: each whole or not at all, none over another.
+
+Method: copy under a hidden temporary name in the folder where it shall be, fsync, then link it to its name, which fails
+where that is taken. The transcript goes first: a scan that comes between finds a text without its audio, which means
+nothing, and never an upload without its text. Doing it again changes nothing: same bytes are there already.
+"""
+
+import hashlib
+import os
+import secrets
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicemill.storage.audio.reading import opened
+from voicemill.storage.errors import AudioError, ConfigError, InboxError
+from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit, without_extension
+from voicemill.storage.inbox.transcripts import SIDECARS, bad_speaker
+from voicemill.storage.keys import file_digest
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What became of one file."""
+
+    source: str
+    outcome: str
+    """new; there (the inbox has the same bytes already); refused."""
+    path: str = ""
+    """In the inbox."""
+    detail: str = ""
+    """Why it was refused, or under which other name it came."""
+    size: int = 0
+    """Bytes that came."""
+    transcript: bool = False
+    """A transcript came along, or was there."""
+
+
+def bring(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterator[Arrival]:
+    """Copy audio files, with their transcripts beside them, into the folder of a speaker; one outcome for each.
+
+    Raises:
+        ConfigError: nobody can have that name.
+        InboxError: the inbox is not a folder on this machine.
+        OSError: the inbox cannot be written; what came before is there, and nothing is there in half.
+    """
+    speaker = unicodedata.normalize("NFC", speaker)
+    if why := bad_speaker(speaker) or unfit(speaker):
+        raise ConfigError(f"--speaker {speaker!r} cannot be the name of a speaker: {why}")
+    if not inbox.local:
+        raise InboxError(f"{inbox.url} is not a folder on this machine: bring files there with its own tools")
+    folder = inbox.root / speaker
+    folder.mkdir(exist_ok=True)
+    if not folder.resolve().is_relative_to(inbox.root):
+        raise InboxError(f"{folder} is a link that leaves the inbox")
+    sizes: dict[int, list[str]] = {}
+    for entry in inbox.listing().audio:
+        sizes.setdefault(entry.size, []).append(entry.path)
+    for source in sources:
+        arrival = _bring(source, inbox, folder, sizes)
+        if arrival.outcome == "new":
+            sizes.setdefault(arrival.size, []).append(arrival.path)
+        yield arrival
+
+
+def _bring(source: Path, inbox: Inbox, folder: Path, sizes: dict[int, list[str]]) -> Arrival:
+    if why := _refusal(source):
+        return Arrival(str(source), "refused", detail=why)
+    size, sha256 = source.stat().st_size, file_digest(source)
+    text = next((source.with_suffix(end) for end in SIDECARS if source.with_suffix(end).is_file()), None)
+    for path in sizes.get(size, ()):
+        if file_digest(inbox.root / path) == sha256:
+            said = _bring_text(text, inbox.root / path) if path.startswith(f"{folder.name}/") else False
+            return Arrival(str(source), "there", path, transcript=said)
+    for target in _names(folder / unicodedata.normalize("NFC", source.name)):
+        if not _free(target, text):
+            continue
+        said = _bring_text(text, target)
+        with _copy(source, target.parent) as (temporary, copied):
+            if copied != sha256:
+                return Arrival(str(source), "refused", detail="it changes while it is read: bring it when it is whole")
+            if _place(temporary, target):
+                other = "" if target.name == source.name else f"as {target.name}: another file has its name"
+                path = target.relative_to(inbox.root).as_posix()
+                return Arrival(str(source), "new", path, other, size, said)
+    raise AssertionError("unreachable: there is always a next name")
+
+
+def _refusal(source: Path) -> str:
+    """Why a file cannot be an upload; "" = it can."""
+    if not source.is_file():
+        return "a folder: name the files in it" if source.is_dir() else "there is no such file"
+    if why := unfit(source.name):
+        return why
+    try:
+        with opened(source):
+            pass
+    except AudioError as error:
+        return f"{error.reason.value}: {error}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        return f"no decoder opens it: {error}"
+    if extension(source.name) not in AUDIO:
+        return "it is audio, but its name does not end as that of an upload: rename it to .wav, .flac, .mp3, ..."
+    return ""
+
+
+def _names(path: Path) -> Iterator[Path]:
+    """The name itself, then with -2, -3, ... at its stem."""
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+
+
+def _free(target: Path, text: Path | None) -> bool:
+    """Whether nothing has this stem: a transcript belongs to every audio file beside it of its stem, whatever the case.
+
+    Our own transcript may be there: that of a copy that was cut short.
+    """
+    stem = without_extension(target.name).lower()
+    beside = [name for name in os.listdir(target.parent) if without_extension(name).lower() == stem]
+    own = target.with_suffix(text.suffix).name if text else ""
+    return all(name == own and text and _same(target.parent / name, text) for name in beside)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def _bring_text(text: Path | None, audio: Path) -> bool:
+    """Put a transcript beside an upload that has none; whether one is there."""
+    if text is None:
+        return False
+    target = audio.with_suffix(text.suffix)
+    if not any(audio.with_suffix(end).exists() for end in SIDECARS):
+        with _copy(text, audio.parent) as (temporary, _):
+            _place(temporary, target)
+    return True
+
+
+@contextmanager
+def _copy(source: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    """A copy on the disk under a name that no listing takes, and its sha256; gone at the end unless it was placed."""
+    temporary = folder / f".{secrets.token_hex(8)}.part"
+    sha256 = hashlib.sha256()
+    try:
+        with source.open("rb") as old, temporary.open("xb") as new:
+            while block := old.read(1 << 20):
+                sha256.update(block)
+                new.write(block)
+            new.flush()
+            os.fsync(new.fileno())
+        yield temporary, sha256.hexdigest()
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, target: Path) -> bool:
+    """Give the copy its name, in one step; False where that is taken."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the check and the rename are two steps there
+        if target.exists():
+            return False
+        os.replace(temporary, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True

@@ -1,0 +1,276 @@
+"""The inbox: a folder or an fsspec url with the recordings. Listing it, reading small files of it, fetching an upload.
+
+An upload is a file with an extension of audio, whatever its case; hidden and temporary names are passed over. Nothing
+outside the inbox is ever read: a link that leaves it and a name with path parts are refused. A linked folder inside it
+is not followed (what it holds is listed at its own place).
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from voicemill.storage.errors import InboxError
+from voicemill.storage.files import replacing
+from voicemill.storage.keys import digest
+from voicemill.storage.records import Upload
+from voicemill.storage.store import Store
+
+_EXTENSIONS = """
+wav wave rf64 w64 flac mp3 ogg oga opus webm mka m4a mp4 aac 3gp amr wma ape wv ac3 aif aiff aifc au snd caf sph nist
+raw pcm
+"""
+AUDIO = frozenset(_EXTENSIONS.split())
+"""Extensions of uploads. Only which files count as uploads follows from a name; what they are, from their bytes."""
+
+TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
+
+DEFAULT_SPEAKER = "default"
+"""Speaker of an upload at the inbox root that no metadata gives a speaker."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the inbox that could not be used; nothing stops for it."""
+
+    path: str
+    line: int
+    """From 1; 0 = the whole file."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}" if self.line else f"{self.path}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the inbox."""
+
+    path: str
+    """Relative to the inbox, forward slashes."""
+    size: int
+    """Bytes."""
+    stamp: str
+    """Changes when the file does (local: times of content and of inode); "" = the file system tells none."""
+
+
+@dataclass
+class Listing:
+    """Everything found, sorted by path."""
+
+    audio: list[Entry] = field(default_factory=list)
+    others: dict[str, Entry] = field(default_factory=dict)
+    """Path -> entry of files that are not audio: metadata, sidecars, and what will be ignored."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Path -> why it is not read."""
+
+
+def extension(path: str) -> str:
+    """Lower case, without the dot."""
+    stem, _, suffix = path.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem else ""
+
+
+def without_extension(path: str) -> str:
+    """The path up to the last dot of the name."""
+    suffix = extension(path)
+    return path[: -len(suffix) - 1] if suffix else path
+
+
+def unsafe(name: str) -> str:
+    """Why a path as written in metadata must not be followed; "" = it may be. Backslashes count as slashes."""
+    parts = name.replace("\\", "/").split("/")
+    if not name or "\0" in name:
+        return "an empty path" if not name else "a path with a zero byte"
+    if parts[0] == "" or (len(parts[0]) == 2 and parts[0][1] == ":") or "://" in name:
+        return "an absolute path: paths are relative to the inbox or to the metadata's folder"
+    return "a path with '..' in it" if ".." in parts else ""
+
+
+def unfit(name: str) -> str:
+    """Why a listing would pass over or refuse a file or folder of this name; "" = it takes it."""
+    if why := _bad_name(name):
+        return why
+    return "a hidden or temporary name" if _passed_over(name) else ""
+
+
+class Inbox:
+    """An inbox on a folder (a path or file://) or on any file system that fsspec knows."""
+
+    def __init__(self, url: str | Path) -> None:
+        """
+        Raises:
+            InboxError: it is missing, is no folder, or its file system is not installed.
+        """
+        text = str(url)
+        self._fs: Any = None
+        if "://" not in text or text.startswith(("file://", "local://")):
+            self.root = Path(text.removeprefix("file://").removeprefix("local://")).expanduser().resolve()
+            self.url = str(self.root)
+            if not self.root.is_dir():
+                raise InboxError(f"the inbox {text} is not a folder (looked at {self.root})")
+            return
+        import fsspec
+
+        try:
+            self._fs, base = fsspec.core.url_to_fs(text)
+            self._fs.invalidate_cache()
+            exists = self._fs.isdir(base)
+        except ImportError as error:
+            raise InboxError(f"{text}: {error}. For s3:// install the extra: pip install 'voicemill[s3]'") from error
+        except Exception as error:
+            raise InboxError(f"the inbox {text} cannot be opened: {error}") from error
+        if not exists:
+            raise InboxError(f"the inbox {text} is not a folder")
+        self._base = base.rstrip("/")
+        self.url = text.rstrip("/")
+
+    @property
+    def local(self) -> bool:
+        """Whether it lies on this machine's file system."""
+        return self._fs is None
+
+    @cached_property
+    def id(self) -> str:
+        """Names its memory: 16 hex of its address."""
+        return digest(self.url)[:16]
+
+    def listing(self) -> Listing:
+        """All files, sorted by path.
+
+        Raises:
+            InboxError: it cannot be listed.
+        """
+        found = Listing()
+        try:
+            entries = sorted(
+                self._walk(self.root, "", found) if self.local else self._find(found), key=lambda e: e.path
+            )
+        except OSError as error:
+            raise InboxError(f"the inbox {self.url} cannot be listed: {error}") from error
+        for entry in entries:
+            if extension(entry.path) in AUDIO:
+                found.audio.append(entry)
+            else:
+                found.others[entry.path] = entry
+        return found
+
+    def _walk(self, folder: Path, prefix: str, found: Listing) -> Iterator[Entry]:
+        with os.scandir(folder) as items:
+            for item in items:
+                path = prefix + item.name
+                if why := _bad_name(item.name):
+                    found.refused[os.fsencode(path).decode("utf-8", "backslashreplace")] = why
+                elif _passed_over(item.name):
+                    continue
+                elif item.is_symlink() and (why := self._leaves(Path(item.path))):
+                    found.refused[path] = why
+                elif item.is_dir(follow_symlinks=False):
+                    try:
+                        yield from self._walk(Path(item.path), f"{path}/", found)
+                    except PermissionError as error:
+                        found.refused[path] = f"the folder cannot be listed: {error.strerror}"
+                elif item.is_file():
+                    yield _entry(path, item.stat())
+
+    def _leaves(self, link: Path) -> str:
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError) as error:
+            return f"a link that leads nowhere: {error}"
+        return "" if target.is_relative_to(self.root) else "a link that leaves the inbox"
+
+    def _find(self, found: Listing) -> Iterator[Entry]:
+        for name, info in self._fs.find(self._base, detail=True).items():
+            path = name[len(self._base) :].lstrip("/")
+            if any(_passed_over(part) for part in path.split("/")):
+                continue
+            if why := next(filter(None, map(_bad_name, path.split("/"))), ""):
+                found.refused[path] = why
+            else:
+                stamps = (
+                    info.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
+                )
+                yield Entry(path, int(info.get("size") or 0), " ".join(str(s) for s in stamps if s is not None))
+
+    def read_bytes(self, path: str) -> bytes:
+        """Content of a small file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self.local:
+            return self._inside(path).read_bytes()
+        data: bytes = self._fs.cat_file(f"{self._base}/{path}")
+        return data
+
+    def stamp(self, entry: Entry) -> str:
+        """The stamp of a local file now; of a remote one as it was listed (objects are replaced whole)."""
+        return _entry(entry.path, self._inside(entry.path).stat()).stamp if self.local else entry.stamp
+
+    @contextmanager
+    def on_disk(self, path: str, scratch: Path) -> Iterator[Path]:
+        """The file itself, or a download of it in `scratch` that is removed afterwards unless it was moved away.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self.local:
+            yield self._inside(path)
+            return
+        scratch.mkdir(parents=True, exist_ok=True)
+        target = scratch / f".{secrets.token_hex(8)}.tmp"
+        try:
+            self._fs.get_file(f"{self._base}/{path}", str(target))
+            yield target
+        finally:
+            target.unlink(missing_ok=True)
+
+    def fetch(self, upload: Upload, store: Store) -> Path:
+        """Where the bytes of an upload lie on this machine: in a folder inbox the file itself, otherwise a download.
+
+        Raises:
+            OSError: it cannot be read, or has become a link that leaves the inbox.
+        """
+        if self.local:
+            return self._inside(upload.path)
+        cached = download_path(store, upload.sha256)
+        if not cached.exists():
+            with replacing(cached) as temporary:
+                self._fs.get_file(f"{self._base}/{upload.path}", str(temporary))
+        return cached
+
+    def _inside(self, path: str) -> Path:
+        target = (self.root / path).resolve(strict=True)
+        if not target.is_relative_to(self.root):
+            raise PermissionError(f"{path} leaves the inbox")
+        return target
+
+
+def download_path(store: Store, sha256: str) -> Path:
+    """Where the download of an upload is kept; a cache, safe to delete."""
+    return store.stages / "inbox" / sha256
+
+
+def _entry(path: str, info: os.stat_result) -> Entry:
+    return Entry(path, info.st_size, f"{info.st_mtime_ns} {info.st_ctime_ns}")
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name.lower().endswith(TEMPORARY)
+
+
+def _bad_name(name: str) -> str:
+    if "\\" in name:
+        return "a name with a backslash"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "a name that is not UTF-8"
+    if name in ("", ".", ".."):
+        return "a name with path parts"
+    return "a name with control characters" if any(ord(c) < 32 or ord(c) == 127 for c in name) else ""

@@ -1,0 +1,1 @@
+"""The registry of voices: entries, model cards, status, lineage, votes."""

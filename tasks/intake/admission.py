@@ -1,0 +1,76 @@
+"""Which uploads may be prepared: consent on record, not forgotten, each content once."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from voicemill.storage.forgetting.tombstones import Tombstones
+from voicemill.storage.inbox.consent import Consents, Standing
+from voicemill.storage.inbox.inbox import Problem
+from voicemill.storage.records import Upload, UploadRow, UploadState
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Consents as this run sees them."""
+
+    consents: Consents
+    assumed: str | None
+
+    def of(self, speaker: str) -> Standing:
+        return self.consents.of(speaker, self.assumed)
+
+
+def admit(
+    uploads: Iterable[Upload],
+    corpus: Mapping[str, str],
+    consents: Asked,
+    forgotten: Tombstones,
+    problems: list[Problem],
+) -> tuple[list[Upload], list[UploadRow]]:
+    """Each content once: the file that is in the corpus, otherwise the first by path.
+
+    Of the same bytes under several speakers the kept file's speaker is taken, if all of them consent.
+    """
+    chosen: list[Upload] = []
+    others: list[UploadRow] = []
+    for sha256, group in _by_content(uploads).items():
+        if sha256 in forgotten.content and group[0].size:
+            others += [aside_row(upload, UploadState.REFUSED, "forgotten") for upload in group]
+            continue
+        first = min(
+            group,
+            key=lambda u: (not u.size and not consents.of(u.speaker).granted, corpus.get(u.sha256) != u.path, u.path),
+        )
+        speakers = sorted({upload.speaker for upload in group}) if first.size else [first.speaker]
+        if len(speakers) > 1:
+            words = f"the same bytes under several speakers ({', '.join(speakers)}): taken as {first.speaker}"
+            problems.append(Problem(first.path, 0, words))
+        missing = next((name for name in speakers if not consents.of(name).granted), None)
+        for upload in group:
+            own = consents.of(upload.speaker)
+            if not own.granted or missing:
+                other = f"the same bytes are there under {missing}: {consents.of(missing or '').record}"
+                others.append(aside_row(upload, UploadState.HELD, other if own.granted else own.record))
+                continue
+            upload = replace(upload, consent=own.record)
+            if upload.path == first.path:
+                chosen.append(upload)
+            else:
+                others.append(aside_row(upload, UploadState.DUPLICATE, f"same bytes as {first.path}"))
+    return chosen, others
+
+
+def _by_content(uploads: Iterable[Upload]) -> dict[str, list[Upload]]:
+    groups: dict[str, list[Upload]] = defaultdict(list)
+    for upload in uploads:
+        groups[upload.sha256].append(upload)
+    return groups
+
+
+def aside_row(upload: Upload, state: UploadState, detail: str, reason: str = "") -> UploadRow:
+    """A row of the table `uploads` for a file that enters no batch."""
+    facts = (upload.codec, upload.rate, upload.channels, 0, upload.seconds, upload.language, upload.consent)
+    return UploadRow(
+        upload.sha256, upload.speaker, upload.path, upload.size, *facts, state, reason, detail[:500], "", 0, ""
+    )

@@ -1,0 +1,94 @@
+"""batches: uploads are grouped once, and stay together: a batch is the unit that stages, keys and shards are made for.
+
+Method: new uploads in order of (speaker, path), up to so many minutes of audio by their headers; a longer upload is a
+batch of its own. The id is a digest of the members, so the same uploads give the same batch. What a batch was formed of
+is kept in `<store>/stages/batches/<number>-<id>.json` (digests only), and can be rebuilt from the table `uploads`. An
+upload that leaves the inbox leaves its batch, and finds its place again should it come back.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from voicemill.storage.files import write_atomic
+from voicemill.storage.keys import digest
+from voicemill.storage.records import Batch, Upload, UploadRow
+from voicemill.storage.store import Store
+from voicemill.storage.units import Seconds
+from voicemill.tasks.contract.stage import StageSettings
+
+
+class Settings(StageSettings):
+    """How large a batch is. It changes no batch that was formed before."""
+
+    minutes: float = Field(20.0, gt=0, le=240)
+    """Minutes of audio in a batch, up to 240. 20: stages of 10 s or more, and shards of tens of megabytes."""
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A batch as it was formed."""
+
+    id: str
+    number: int
+    uploads: tuple[str, ...]
+    """sha256 of its members, in order."""
+
+
+def form(store: Store, uploads: Iterable[Upload], known: Iterable[UploadRow], settings: Settings) -> list[Batch]:
+    """The batches of all uploads of the inbox, by number: those formed before, and new ones for what is new.
+
+    Args:
+        known: the uploads of the last version, from which batches are rebuilt whose file is lost.
+
+    New batches are written to the registry before this returns. Batches that have no upload left are not returned.
+    """
+    formed = registry(store, known)
+    here = {upload.sha256: upload for upload in uploads}
+    placed = {sha256 for batch in formed for sha256 in batch.uploads}
+    number = max((batch.number for batch in formed), default=0)
+    for group in _groups([upload for sha256, upload in here.items() if sha256 not in placed], settings.minutes * 60):
+        number += 1
+        members = tuple(upload.sha256 for upload in group)
+        formed.append(Formed(digest(sorted(members))[:16], number, members))
+        _write(store, formed[-1])
+    batches = [Batch(b.id, b.number, tuple(here[sha256] for sha256 in b.uploads if sha256 in here)) for b in formed]
+    return [batch for batch in batches if batch.uploads]
+
+
+def registry(store: Store, known: Iterable[UploadRow] = ()) -> list[Formed]:
+    """All batches formed so far, by number; an upload is in one of them only."""
+    found: dict[str, Formed] = {}
+    for path in (store.stages / "batches").glob("[0-9]*.json"):
+        raw = json.loads(path.read_text())
+        found[raw["id"]] = Formed(raw["id"], raw["number"], tuple(raw["uploads"]))
+    lost: dict[tuple[str, int], list[UploadRow]] = defaultdict(list)
+    for row in known:
+        if row.batch and row.batch not in found:
+            lost[row.batch, row.batch_number].append(row)
+    for (id_, number), rows in lost.items():
+        members = tuple(row.sha256 for row in sorted(rows, key=lambda row: (row.speaker, row.path)))
+        found[id_] = Formed(id_, number, members)
+        _write(store, found[id_])
+    return sorted(found.values(), key=lambda batch: batch.number)
+
+
+def _groups(uploads: list[Upload], longest: Seconds) -> list[list[Upload]]:
+    groups: list[list[Upload]] = []
+    filled = longest
+    for upload in sorted(uploads, key=lambda upload: (upload.speaker, upload.path)):
+        if not groups or filled + upload.seconds > longest:
+            groups.append([])
+            filled = 0.0
+        groups[-1].append(upload)
+        filled += upload.seconds
+    return groups
+
+
+def _write(store: Store, batch: Formed) -> None:
+    path = store.stages / "batches" / f"{batch.number:06}-{batch.id}.json"
+    raw = {"id": batch.id, "number": batch.number, "uploads": batch.uploads}
+    write_atomic(path, json.dumps(raw).encode())

@@ -1,0 +1,150 @@
+"""What `scan` remembers of an inbox: `<store>/stages/scan/<inbox id>.parquet`, one row for each file it has read.
+
+A file is read when it is new or touched: its bytes are hashed, its header is looked at. The memory is a cache: deleting
+it costs one hash of every file. It holds transcripts, so forgetting a speaker deletes it.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voicemill.storage.audio.reading import opened
+from voicemill.storage.corpus.rows import schema_of, to_table
+from voicemill.storage.errors import AudioError
+from voicemill.storage.files import replacing
+from voicemill.storage.inbox.inbox import Entry, Inbox, Problem, download_path
+from voicemill.storage.inbox.transcripts import clean, decode_text
+from voicemill.storage.keys import file_digest
+from voicemill.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One file as it was read: an upload with its digest and header, or a sidecar with its text."""
+
+    path: str = ""
+    size: int = 0
+    stamp: str = ""
+    sha256: str = ""
+    codec: str = ""
+    rate: int = 0
+    channels: int = 0
+    seconds: float = 0.0
+    text: str = ""
+
+
+@dataclass
+class Memory:
+    """The memory of one inbox, loaded at the start of a scan and saved at its end."""
+
+    file: Path
+    seen: dict[str, Seen] = field(default_factory=dict)
+    hashed: int = 0
+    """Uploads read in this scan."""
+    _changed: bool = False
+
+    @classmethod
+    def load(cls, store: Store, inbox_id: str) -> "Memory":
+        """What is remembered; nothing where the file is missing, damaged or of another layout."""
+        file = store.stages / "scan" / f"{inbox_id}.parquet"
+        try:
+            with pq.ParquetFile(file) as parquet:
+                table = parquet.read()
+        except (FileNotFoundError, pa.ArrowInvalid):
+            return cls(file)
+        if table.schema.remove_metadata() != schema_of(Seen):
+            return cls(file)
+        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)  # half the time of `from_table`
+        return cls(file, {row[0]: Seen(*row) for row in rows})
+
+    def recall(self, entry: Entry) -> Seen | None:
+        """The file as it was read, if it has not been touched since."""
+        seen = self.seen.get(entry.path)
+        return seen if seen and entry.stamp and (seen.size, seen.stamp) == (entry.size, entry.stamp) else None
+
+    def unmodified(self, entry: Entry) -> Seen | None:
+        """The file as it was read, if its size and the time of its content are the same; a stamp begins with that."""
+        seen = self.seen.get(entry.path)
+        if seen is None or not entry.stamp or seen.size != entry.size:
+            return None
+        return seen if seen.stamp.split(" ")[0] == entry.stamp.split(" ")[0] else None
+
+    def learn(self, seen: Seen) -> None:
+        """Remember a file that was read."""
+        self.seen[seen.path] = seen
+        self.hashed += bool(seen.sha256)
+        self._changed = True
+
+    def save(self, present: set[str]) -> None:
+        """Write it, without files that are gone; nothing is written when nothing changed."""
+        kept = [row for path, row in sorted(self.seen.items()) if path in present]
+        if not self._changed and len(kept) == len(self.seen):
+            return
+        with replacing(self.file) as temporary:
+            pq.write_table(to_table(kept, Seen), temporary, compression="zstd")
+
+
+@dataclass
+class Looker:
+    """Reads what memory does not know."""
+
+    box: Inbox
+    store: Store
+    memory: Memory
+    problems: list[Problem]
+
+    def upload(self, entry: Entry) -> Seen:
+        """Digest and header of an upload.
+
+        Raises:
+            OSError: it cannot be read, or is being written.
+        """
+        if seen := self.memory.recall(entry):
+            return seen
+        try:
+            with self.box.on_disk(entry.path, self.store.stages / "inbox") as path:
+                sha256 = file_digest(path)
+                seen = replace(_header(path), path=entry.path, size=entry.size, stamp=entry.stamp, sha256=sha256)
+                if self.box.stamp(entry) != entry.stamp or path.stat().st_size != entry.size:
+                    raise OSError("it changes while it is read; the next refresh looks again")
+                if not self.box.local:
+                    path.replace(download_path(self.store, sha256))
+        except PermissionError as error:
+            old = self.memory.unmodified(entry)
+            if old is None:
+                raise
+            self.problems.append(
+                Problem(entry.path, 0, f"cannot be read now: {error.strerror}; it is unmodified and stays")
+            )
+            return old
+        self.memory.learn(seen)
+        return seen
+
+    def sidecar(self, entry: Entry) -> str:
+        """The transcript in a file beside an upload; "" and a problem where it cannot be read."""
+        if seen := self.memory.recall(entry):
+            return seen.text
+        try:
+            text = clean(decode_text(self.box.read_bytes(entry.path)))
+        except (OSError, ValueError) as error:
+            self.problems.append(Problem(entry.path, 0, str(error)))
+            return ""
+        self.memory.learn(Seen(entry.path, entry.size, entry.stamp, text=text))
+        return text
+
+
+def _header(path: Path) -> Seen:
+    """What the header states; nothing where no decoder opens the file (`decode` says why)."""
+    try:
+        with opened(path) as source:
+            return Seen(
+                codec=source.codec, rate=source.rate, channels=source.channels, seconds=max(source.seconds, 0.0)
+            )
+    except OSError:
+        raise
+    except AudioError:
+        return Seen()
+    except Exception:  # a header that breaks a decoder must not end the scan; `decode` gives it its outcome
+        return Seen()

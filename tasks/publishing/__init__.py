@@ -1,0 +1,1 @@
+"""Publishing a corpus version, and the circuit breaker that stops a publish."""

@@ -1,0 +1,168 @@
+"""publish: one Delta commit for each table, then the row of the corpus version. A version exists or it does not.
+
+Wanted and present sets of files are compared, so a publish repeats without effect, and the next one mends the heads
+that a killed one left half changed; until the last commit, readers see the version before. A circuit breaker stops a
+publish when the ledger says that far more was dropped or failed than in the version before: nothing is written then.
+
+Cost: reading columns of the ledger, a millisecond or so for each of its files, and one commit for each table; it grows
+with the number of files (`tests/bench/tables.py`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.tables import File
+from voicemill.storage.corpus.versions import Cause, Counts, Version
+from voicemill.storage.errors import StoreError
+from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.records import Outcome, ShardFile, UploadRow, UploadState
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
+from voicemill.tasks.publishing.breaker import Settings, check_breaker, check_vanished
+
+Shards = Mapping[str, tuple[str, Sequence[ShardFile] | None]]
+"""Batch id -> key of its shards, and their files; None = as in the latest version."""
+
+
+def publish(
+    store: Store,
+    *,
+    uploads: Iterable[UploadRow],
+    shards: Shards,
+    recipe: str,
+    config: Mapping[str, Any],
+    feature_tables: Mapping[str, str],
+    created: str,
+    settings: Settings,
+    force: bool = False,
+) -> Version | None:
+    """Publish the next corpus version; None where nothing differs from the latest one.
+
+    The caller holds the store's lock and no worker is writing. `feature_tables` is stage -> table, `created` ISO 8601.
+
+    Raises:
+        BreakerOpen: far more was dropped, failed or vanished than before, and `force` is off.
+        StoreError: a shard is not on disk, or a batch without files is not in the latest version.
+    """
+    rows = sorted(uploads, key=lambda row: (row.speaker, row.path, row.sha256))
+    last = versions.latest(store)
+    wanted = wanted_files(store, shards, feature_tables, last)
+    wanted["uploads"] = _write_uploads(store, rows)
+    if last is not None and _same(store, last, wanted, recipe, feature_tables):
+        _commit(store, wanted)
+        return None
+    counts = count(store, wanted, rows)
+    if not force:
+        check_breaker(last.counts if last else None, counts, settings)
+        if last is not None:
+            check_vanished(versions.CorpusVersion(store, last), rows, settings)
+    keys = {batch: key for batch, (key, _) in sorted(shards.items())}
+    number = last.number if last else 0
+    version = Version(
+        number + 1, created, recipe, config, _commit(store, wanted), keys, dict(feature_tables), counts, number
+    )
+    versions.append(store, version)
+    tables.sweep(store, versions.pins(store))
+    return version
+
+
+def wanted_files(
+    store: Store, shards: Shards, feature_tables: Mapping[str, str], last: Version | None
+) -> dict[str, list[File]]:
+    """Table -> the files that its head shall have, without `uploads`.
+
+    Raises:
+        StoreError: a file is not on disk; a batch comes without files, and the latest version does not hold its key.
+    """
+    wanted: dict[str, list[File]] = {name: [] for name in ("utterances", "ledger", *feature_tables.values())}
+    standing: set[str] = set()
+    for batch, (key, files) in shards.items():
+        if files is not None:
+            for file in files:
+                if file.table not in wanted:
+                    raise StoreError(f"the shards {key} of batch {batch} have a file of table {file.table}: not wanted")
+                wanted[file.table].append(File(file.path, file.speaker, file.size, file.rows))
+        elif last is not None and last.shards.get(batch) == key:
+            standing.add(key)
+        else:
+            raise StoreError(f"batch {batch} has no files, and the latest version does not hold its shards {key}")
+    for table, new in wanted.items():
+        tables.require(store, table, new)
+    if last is not None and standing:
+        if dict(last.features) != dict(feature_tables):
+            raise StoreError(f"batches {sorted(standing)[:3]} stand, but have no features in {feature_tables}")
+        for table in wanted.keys() & last.pins.keys():
+            found = tables.active(store, table, last.pins[table]).values()
+            wanted[table] += [file for file in found if file.key in standing]
+    return wanted
+
+
+def count(store: Store, wanted: Mapping[str, Iterable[File]], uploads: Iterable[UploadRow]) -> Counts:
+    """Add up the ledger and the utterances of the wanted files."""
+    columns = ["upload", "start", "stop", "outcome", "stage", "reason"]
+    ledger = tables.read_all(store, "ledger", wanted["ledger"], columns).combine_chunks()
+    causes: dict[tuple[str, str, str], int] = defaultdict(int)
+    by_upload: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
+    for upload, start, stop, *cause in zip(*(ledger[name].to_pylist() for name in columns), strict=True):
+        outcome, stage, reason = cause
+        causes[outcome, stage, reason] += stop - start
+        by_upload[upload].add((outcome, stage, reason))
+    lost: dict[tuple[str, str, str], int] = defaultdict(int)
+    for found in by_upload.values():
+        if len(found) == 1:
+            lost[next(iter(found))] += 1
+    seconds: dict[str, int] = {outcome.value: 0 for outcome in Outcome}
+    reasons: dict[str, int] = defaultdict(int)
+    states: dict[str, int] = {state.value: 0 for state in UploadState}
+    for (outcome, _, reason), samples in causes.items():
+        seconds[outcome] += samples
+        reasons[reason] += samples
+    for row in uploads:
+        states[row.state.value] += 1
+    reasons.pop("", None)
+    utterances = list(wanted["utterances"])
+    return Counts(
+        states,
+        {name: samples / RATE for name, samples in seconds.items()},
+        {name: samples / RATE for name, samples in sorted(reasons.items())},
+        tuple(Cause(*cause, samples / RATE, lost[cause]) for cause, samples in sorted(causes.items())),
+        len(by_upload),
+        len({file.speaker for file in utterances if file.rows}),
+        sum(file.rows for file in utterances),
+        seconds[Outcome.KEPT] / RATE / 3600,
+    )
+
+
+def _commit(store: Store, wanted: Mapping[str, Iterable[File]]) -> dict[str, int]:
+    """Table -> Delta version that has the wanted files."""
+    return {table: tables.commit(store, table, files) for table, files in sorted(wanted.items())}
+
+
+def _same(
+    store: Store, last: Version, wanted: Mapping[str, Iterable[File]], recipe: str, feature_tables: Mapping[str, str]
+) -> bool:
+    """Whether the latest version is what would be published: never one that held somebody who was forgotten since."""
+    if last.number in forgotten(store):
+        return False
+    if (last.recipe, dict(last.features), last.pins.keys()) != (recipe, dict(feature_tables), wanted.keys()):
+        return False
+    return all(
+        tables.active(store, table, last.pins[table]).keys() == {file.path for file in files}
+        for table, files in wanted.items()
+    )
+
+
+def _write_uploads(store: Store, rows: Sequence[UploadRow]) -> list[File]:
+    """One file for each speaker, named by its bytes: that of an unchanged speaker is the one already there."""
+    by_speaker: dict[str, list[UploadRow]] = defaultdict(list)
+    for row in rows:
+        by_speaker[row.speaker].append(row)
+    files = []
+    for speaker, mine in by_speaker.items():
+        with tables.ShardWriter(store, "uploads", speaker) as writer:
+            writer.write(to_table(mine, UploadRow))
+            files.append(writer.finish())
+    return files

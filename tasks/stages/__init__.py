@@ -1,0 +1,1 @@
+"""The stages: one module each, a pure function over records and arrays."""

@@ -1,0 +1,98 @@
+"""f0: the fundamental frequency of every kept segment, on a 10 ms grid.
+
+What: float16 [frames, 1] in Hz, 0 = unvoiced; frame i is centred on sample 320 i + 160, two over each frame of `mel`.
+Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its wheel. Of the engines compared in
+`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 140 x real time on one core. `autocorrelation`
+(Boersma 1993) runs at 500 x and is as good on clean speech, but hears a voice in more of the noise.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from voicemill.storage.records import Failure, Feature, Screened
+from voicemill.storage.units import Hertz
+from voicemill.tasks.contract.prepared import kept, prepared_waves
+from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.stages.mel import feature
+
+VERSION = 1
+
+GROUP = 64
+"""Segments tracked in one call: the path searches of `autocorrelation` go in lockstep."""
+
+
+class Settings(StageSettings):
+    """Which engine, and the range of voices."""
+
+    engine: Literal["swift", "autocorrelation", "pyin", "harvest", "dio", "fcpe"] = "swift"
+    """harvest and dio (pyworld) and fcpe (torchfcpe) need `pip install 'voicemill[compare]'`.
+    Default: the best of the benchmark."""
+    fmin: Hertz = 60.0
+    """Hz, 47 to 400; lowest F0 looked for. Default: below the deepest speaking voices (about 70 Hz)."""
+    fmax: Hertz = 800.0
+    """Hz, 100 to 2000; highest F0 looked for. Default: above excited and children's speech (about 600 Hz)."""
+    threshold: float | None = None
+    """0 to 1: the engine's confidence from which a frame is voiced. Default: the engine's own (swift 0.5,
+    autocorrelation 0.34, fcpe 0.006); pyin, harvest and dio decide by themselves."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if not 47 <= self.fmin <= 400:
+            raise ValueError(f"f0.fmin = {self.fmin}: give 47 to 400 Hz")
+        if not 100 <= self.fmax <= 2000:
+            raise ValueError(f"f0.fmax = {self.fmax}: give 100 to 2000 Hz")
+        if self.fmax < 1.5 * self.fmin:
+            raise ValueError(f"f0.fmax = {self.fmax} must be at least 1.5 times f0.fmin = {self.fmin}")
+        if self.threshold is not None:
+            if not 0 < self.threshold < 1:
+                raise ValueError(f"f0.threshold = {self.threshold}: give a value between 0 and 1")
+            if self.engine in ("pyin", "harvest", "dio"):
+                raise ValueError(f"f0.threshold has no meaning for f0.engine = {self.engine!r}: leave it out")
+        return self
+
+
+def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
+    """One `Feature` for each kept segment, in their order."""
+    from voicemill.model.pitch.engines import tracker
+
+    rows, waves = kept(inputs), prepared_waves(inputs)
+    engine = tracker(settings.engine, settings.fmin, settings.fmax, settings.threshold)
+
+    def track(group: Sequence[Screened]) -> Iterable[Feature]:
+        heard = [waves.read(row.upload, row.index) for row in group]
+        if not all(np.isfinite(wave).all() for wave in heard):
+            raise ValueError("the prepared waveform is not finite")
+        paths = engine.track(heard)
+        return [feature(row.upload, row.index, path[:, None]) for row, path in zip(group, paths, strict=True)]
+
+    for start in range(0, len(rows), GROUP):
+        group = rows[start : start + GROUP]
+        found = list(guarded(group[0].upload, lambda group=group: track(group)))  # type: ignore[misc]
+        if any(isinstance(item, Failure) for item in found):  # one of them fails all: find out which, one by one
+            for row in group:
+                yield from guarded(row.upload, lambda row=row: track([row]), row.index)  # type: ignore[misc]
+        else:
+            yield from found
+
+
+def models(settings: Settings) -> Mapping[str, str]:
+    """The digest of the engine's weights, where it has any."""
+    from voicemill.model.hub import digest_of
+    from voicemill.model.pitch.weights import model_file
+
+    file = model_file(settings.engine)
+    return {"f0.engine": digest_of(file)} if file else {}
+
+
+STAGE = Stage(
+    name="f0",
+    version=VERSION,
+    settings=Settings,
+    needs=("denoise", "loudness", "screen"),
+    row=Feature,
+    run=run,
+    models=models,
+)

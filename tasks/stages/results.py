@@ -1,0 +1,138 @@
+"""What all stages said of a batch, put side by side; and the one verdict on each segment that follows from it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from voicemill.storage.corpus.ledger import KEPT, Verdict
+from voicemill.storage.records import (
+    Aligned,
+    Decoded,
+    Denoised,
+    Failure,
+    Levelled,
+    Outcome,
+    Reason,
+    Screened,
+    Segment,
+    Transcript,
+)
+from voicemill.tasks.contract.stage import Inputs
+
+R = TypeVar("R")
+Name = tuple[str, int]
+"""Of a segment: its upload and its index."""
+
+FEATURES = ("content", "f0", "mel")
+ORDER = ("decode", "slice", "denoise", "loudness", "screen", "transcribe", "align", *FEATURES)
+"""The stages before `shards`; of several that failed on a segment the first is named."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What all stages said of the uploads at hand."""
+
+    inputs: Inputs
+
+    def _by_name(self, stage: str, record: type[R]) -> dict[Name, R]:
+        rows: list[Any] = self.inputs.rows(stage, record)
+        return {(row.upload, row.index): row for row in rows}
+
+    @cached_property
+    def decoded(self) -> dict[str, Decoded]:
+        return {row.upload: row for row in self.inputs.rows("decode", Decoded)}
+
+    @cached_property
+    def cut(self) -> dict[str, list[Segment]]:
+        found: dict[str, list[Segment]] = defaultdict(list)
+        for row in self.inputs.rows("slice", Segment):
+            found[row.upload].append(row)
+        return found
+
+    @cached_property
+    def segments(self) -> dict[Name, Segment]:
+        return {(row.upload, row.index): row for row in self.inputs.segments()}
+
+    @cached_property
+    def denoised(self) -> dict[Name, Denoised]:
+        return self._by_name("denoise", Denoised)
+
+    @cached_property
+    def levelled(self) -> dict[Name, Levelled]:
+        return self._by_name("loudness", Levelled)
+
+    @cached_property
+    def screened(self) -> dict[Name, Screened]:
+        return self._by_name("screen", Screened)
+
+    @cached_property
+    def transcripts(self) -> dict[Name, Transcript]:
+        return self._by_name("transcribe", Transcript)
+
+    @cached_property
+    def aligned(self) -> dict[Name, Aligned]:
+        return self._by_name("align", Aligned)
+
+    @cached_property
+    def failures(self) -> dict[Name, dict[str, Failure]]:
+        """(upload, index; -1 = whole) -> stage -> failure."""
+        found: dict[Name, dict[str, Failure]] = defaultdict(dict)
+        for stage in ORDER:
+            for failure in self.inputs.artifacts[stage].meta.failures:
+                found[failure.upload, failure.index].setdefault(stage, failure)
+        return found
+
+    @cached_property
+    def matrices(self) -> dict[str, pa.Table]:
+        """Stage -> its rows, as a table: they are copied, never looked into (but for F0)."""
+        return {stage: self.inputs.artifacts[stage].table() for stage in FEATURES}
+
+    @cached_property
+    def places(self) -> dict[str, dict[Name, int]]:
+        """Stage -> (upload, index) -> row of its matrix."""
+        return {
+            stage: {name: at for at, name in enumerate(zip(*_lists(table, "upload", "index"), strict=True))}
+            for stage, table in self.matrices.items()
+        }
+
+
+def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unaligned: bool) -> Verdict:
+    """What became of one segment that `slice` kept.
+
+    A rule that dropped it has the first word (`loudness`, `screen`); then comes the first stage that failed on it; then
+    what its text says. A stage that said nothing at all of it counts as failed.
+    """
+    name = (segment.upload, segment.index)
+    levelled, screened = results.levelled.get(name), results.screened.get(name)
+    if levelled and levelled.outcome is not Outcome.KEPT:
+        return Verdict(levelled.outcome, levelled.reason, "loudness", levelled.before)
+    if screened and screened.outcome is not Outcome.KEPT:
+        return Verdict(screened.outcome, screened.reason, "screen", screened.score, screened.threshold)
+    whole, own = results.failures.get((segment.upload, -1), {}), results.failures.get(name, {})
+    for stage in ORDER:
+        if failure := own.get(stage) or whole.get(stage):
+            return Verdict(Outcome.FAILED, failure.reason.value, stage, detail=failure.error)
+    said: Mapping[str, Mapping[Name, Any]] = {
+        "denoise": results.denoised,
+        "loudness": results.levelled,
+        "screen": results.screened,
+        "align": results.aligned,
+        **results.places,
+    }
+    for stage, rows in said.items():
+        if name not in rows:
+            return Verdict(Outcome.FAILED, Reason.STAGE_ERROR.value, stage, detail=f"{stage} gave no row and no error")
+    aligned = results.aligned[name]
+    if aligned.status == "failed" and not keep_unaligned:
+        return Verdict(Outcome.FILTERED, Reason.UNALIGNED.value, "align", detail=aligned.detail)
+    if require_text and not aligned.text:
+        return Verdict(Outcome.FILTERED, Reason.NO_TEXT.value, "shards")
+    return KEPT
+
+
+def _lists(table: pa.Table, *columns: str) -> list[list[Any]]:
+    return [table[column].to_pylist() for column in columns]

@@ -1,0 +1,151 @@
+"""Cut each upload into segments of speech; what lies between them is silence.
+
+Method: a probability of speech for each frame (`model.audio.vad`) becomes spans of speech (`model.audio.spans`): two
+thresholds, padding, short gaps joined, long spans cut at their longest pause. What is then shorter than `min_segment_s`
+is dropped with a reason. Every sample of an upload belongs to exactly one row, and an upload's rows depend on nothing
+but its samples, these settings, and whether it came with a transcript.
+Cost: on one core some 500 times real time for clean speech, 300 in noise, more where there are long pauses; 0.5 MB per
+hour of audio. Measured, with its errors, by `tests/bench/vad.py`.
+Source: WebRTC and Silero as `model.audio.vad` says; the figures for padding, gaps and lengths are this project's own.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded, speech_runs
+from voicemill.model.audio.vad import Engine, hop, silero_digest, speech_probability
+from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Reason, Segment
+from voicemill.storage.units import Samples, Seconds, to_samples
+from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+
+VERSION = 1
+
+
+class Settings(StageSettings):
+    """How speech is found and cut. Defaults without a source were chosen by `tests/bench/vad.py --half tune`."""
+
+    engine: Engine = "cascade"
+    """`cascade`: WebRTC proposes, Silero confirms; `silero` or `webrtc` alone."""
+    webrtc_mode: int = Field(1, ge=0, le=3)
+    """How strict WebRTC is; 0 lets most through. What a strict mode loses, nothing brings back."""
+    reach_s: Seconds = Field(0.3, ge=0, le=10)
+    """Seconds. In the cascade, Silero listens this far around what WebRTC proposed: it hears onsets in context."""
+    doubt: float = Field(0.08, ge=0, le=1)
+    """Share of the frames of 16 s on which Silero is undecided (0.1 to 0.9) from which it listens to them backward as
+    well, and the mean counts. 0: always; 1: never. Clean speech stays under it; in noise it saves most false alarms."""
+    threshold_up: float = Field(0.8, gt=0, le=1)
+    """Probability that a run must reach to be speech; from 0.7 to 0.9 little changes."""
+    threshold_down: float = Field(0.45, gt=0, le=1)
+    """Probability under which a run ends. Under a half, so that one direction alone can be sure of a frame."""
+    min_speech_s: Seconds = Field(0.1, ge=0)
+    """Seconds. A shorter run is a click or a knock: no speech."""
+    pad_s: Seconds = Field(0.15, ge=0)
+    """Seconds added before and behind each run."""
+    merge_gap_s: Seconds = Field(0.3, ge=0)
+    """Seconds. Gaps between padded runs shorter than this are joined."""
+    min_segment_s: Seconds = Field(1.0, ge=0)
+    """Seconds. Shorter segments are filtered as `too_short`; few-shot cloning has no use for them."""
+    max_segment_s: Seconds = Field(15.0, ge=1)
+    """Seconds. Longer ones are cut; at least twice `min_segment_s` and 0.1 s."""
+    whole_when_transcribed: bool = True
+    """An upload that came with its transcript stays one segment, first to last speech, if `max_segment_s` allows."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.threshold_down > self.threshold_up:
+            raise ValueError(
+                f"slice.threshold_down ({self.threshold_down}) must not exceed slice.threshold_up ({self.threshold_up})"
+            )
+        if self.max_segment_s < 2 * self.min_segment_s + VALLEY:
+            raise ValueError(
+                f"slice.max_segment_s ({self.max_segment_s}) must be at least twice slice.min_segment_s "
+                f"({self.min_segment_s}) and {VALLEY} s: else what is cut may be too short to keep"
+            )
+        return self
+
+
+def spoken(
+    probability: Probability, step: Samples, samples: Samples, settings: Settings
+) -> tuple[list[Span], list[Span]]:
+    """The runs of speech, and the same padded and joined: what the detector says before lengths are looked at."""
+    least = to_samples(settings.min_speech_s)
+    runs = speech_runs(probability, step, samples, settings.threshold_up, settings.threshold_down, least)
+    return runs, padded(runs, samples, to_samples(settings.pad_s), to_samples(settings.merge_gap_s))
+
+
+def tiled(
+    upload: str, probability: Probability, step: Samples, samples: Samples, transcribed: bool, settings: Settings
+) -> list[Segment]:
+    """The rows of one upload: they tile [0, samples).
+
+    Args:
+        probability: float32 [frames], 0..1, one for every `step` samples.
+        transcribed: it came with its text.
+    """
+    runs, spans = spoken(probability, step, samples, settings)
+    longest, shortest = to_samples(settings.max_segment_s), to_samples(settings.min_segment_s)
+    if spans and transcribed and settings.whole_when_transcribed and spans[-1].stop - spans[0].start <= longest:
+        pieces = [Span(spans[0].start, spans[-1].stop)]
+    else:
+        starts = [run.start for run in runs]
+        pieces = []
+        for span in spans:
+            own = runs[np.searchsorted(starts, span.start) : np.searchsorted(starts, span.stop)]
+            pieces += cut(span, own, probability, step, longest, shortest)
+    rows: list[Segment] = []
+    at = kept = 0
+    for piece in [*pieces, Span(samples, samples)]:
+        if at < piece.start:
+            rows.append(Segment(upload, -1, at, piece.start, Outcome.SILENCE, Reason.NO_SPEECH))
+        if piece.stop - piece.start >= max(shortest, 1):
+            rows.append(Segment(upload, kept, *piece, Outcome.KEPT))
+            kept += 1
+        elif piece.stop > piece.start:
+            rows.append(Segment(upload, -1, *piece, Outcome.FILTERED, Reason.TOO_SHORT))
+        at = piece.stop
+    return rows
+
+
+def run(inputs: Inputs, settings: Settings) -> Iterator[Segment | Failure]:
+    """Yield the rows of each upload, in order."""
+    rows = inputs.rows("decode", Decoded)
+    texts = {upload.sha256: bool(upload.text) for upload in inputs.batch.uploads}
+    waves = inputs.waves("decode") if any(row.outcome is Outcome.KEPT for row in rows) else None
+    step = hop(settings.engine)
+
+    def work(row: Decoded) -> Iterable[Segment]:
+        if row.outcome is not Outcome.KEPT or waves is None:
+            return [Segment(row.upload, -1, 0, row.samples, row.outcome, row.reason)]
+        if row.upload in inputs.duplicates:
+            return [Segment(row.upload, -1, 0, row.samples, Outcome.FILTERED, Reason.DUPLICATE)]
+        blocks = waves.stream(row.upload)
+        found = speech_probability(blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt)
+        return tiled(row.upload, found, step, row.samples, texts[row.upload], settings)
+
+    for row in rows:
+        yield from guarded(row.upload, partial(work, row))
+
+
+def _facts(batch: Batch) -> Any:
+    """Whether each upload came with a transcript, in order."""
+    return [bool(upload.text) for upload in batch.uploads]
+
+
+def _models(settings: Settings) -> dict[str, str]:
+    return {} if settings.engine == "webrtc" else {"slice.engine": silero_digest()}
+
+
+STAGE = Stage(
+    name="slice",
+    version=VERSION,
+    settings=Settings,
+    needs=("decode",),
+    row=Segment,
+    run=run,
+    facts=_facts,
+    models=_models,
+)

@@ -1,0 +1,133 @@
+"""transcribe: the text of every kept segment, given with the upload or recognised.
+
+What: engine `given` takes the transcript that came along; `whisperx` hears the kept segments with a faster-whisper
+model through whisperx's batched generation. No voice activity detector runs: each segment of `slice` gets one row.
+A transcript of a whole upload that has several segments is one row with index -1: `align` places it.
+Cost: `given` reads no audio; whisper always hears 30 s per segment, see model/speech/whisper.py.
+Source: whisperx (Bain et al., Interspeech 2023). ASR hears the original: after denoising error rates rise (wenet#2522).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.keys import digest
+from voicemill.storage.records import Batch, Failure, Segment, Transcript, Upload
+from voicemill.tasks.contract.signal import ListenTo, heard, inputs_for
+from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+
+VERSION = 1
+
+
+class Settings(StageSettings):
+    engine: Literal["given", "whisperx"] = "given"
+    """Where text comes from. Default given: it needs no model."""
+    prefer: Literal["given", "whisperx"] = "given"
+    """With engine whisperx, which text wins where an upload has one of its own. Default given: people wrote it."""
+    model: str = "Systran/faster-whisper-large-v3"
+    """A faster-whisper model, hub id or local folder; read by engine whisperx only. Default: whisperx's best."""
+    language: str = ""
+    """ISO 639-1 code of uploads that state none; "" = detected by whisperx, unknown with engine given."""
+    batch_size: int = Field(8, ge=1)
+    """Segments that whisper decodes at once, 1 or more. Default: whisperx's own for a CPU or a small GPU."""
+    beam_size: int = Field(5, ge=1)
+    """Hypotheses kept while decoding, 1 or more. Default: whisperx's own."""
+    compute_type: str = "default"
+    """CTranslate2 compute type: default (float16 on a GPU, float32 on a CPU), int8, int8_float16, ..."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where whisper runs; auto = the first GPU, else the CPU."""
+    listen_to: ListenTo = "original"
+    """original, or prepared (after denoise and loudness). Default original: see above."""
+
+
+def whole_or_single(upload: Upload, segments: list[Segment], language: str) -> list[Transcript]:
+    """The given transcript of an upload: at the index of its only kept segment, or -1 where it has several."""
+    text = " ".join(upload.text.split())
+    if not text or not segments:
+        return []
+    index = segments[0].index if len(segments) == 1 else -1
+    return [Transcript(upload.sha256, index, text, language, "given")]
+
+
+def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
+    """Rows in the order of the uploads; an upload without text and without a recogniser has none."""
+    segments: dict[str, list[Segment]] = {}
+    for segment in inputs.segments():
+        segments.setdefault(segment.upload, []).append(segment)
+    rows: dict[str, list[Transcript | Failure]] = {}
+    unheard: list[Upload] = []
+    for upload in inputs.batch.uploads:
+        mine = segments.get(upload.sha256, [])
+        given = whole_or_single(upload, mine, upload.language or settings.language)
+        if settings.engine == "whisperx" and mine and not (given and settings.prefer == "given"):
+            unheard.append(upload)
+        rows[upload.sha256] = list(given)
+    if unheard:
+        hear = Recogniser(inputs, settings, segments)
+        try:
+            heard_rows: dict[str, list[Transcript | Failure]] = dict(hear(unheard))
+        except MemoryError:
+            raise
+        except Exception:  # some upload breaks the batch: hear them one by one, so that only that one fails
+            heard_rows = {u.sha256: list(guarded(u.sha256, lambda u=u: hear([u])[u.sha256])) for u in unheard}  # type: ignore[misc]
+        rows |= heard_rows
+    for upload in inputs.batch.uploads:
+        yield from rows[upload.sha256]
+
+
+class Recogniser:
+    """Hears the kept segments of uploads, those of one language together."""
+
+    def __init__(self, inputs: Inputs, settings: Settings, segments: Mapping[str, list[Segment]]) -> None:
+        from voicemill.model.hub import resolve
+        from voicemill.model.speech.whisper import Whisper
+
+        self._read, self._settings, self._segments = heard(inputs, settings.listen_to), settings, segments
+        folder = resolve(settings.model, "transcribe.model")
+        self._whisper = Whisper(folder, settings.device, settings.compute_type, settings.beam_size)
+
+    def __call__(self, uploads: Iterable[Upload]) -> dict[str, list[Transcript | Failure]]:
+        """Upload -> one row for each of its segments, in order."""
+        rows: dict[str, list[Transcript | Failure]] = {}
+        together: dict[str, list[tuple[Segment, Wave]]] = {}
+        for upload in uploads:
+            mine = [(segment, self._read(segment)) for segment in self._segments[upload.sha256]]
+            stated = upload.language or self._settings.language
+            language = stated or self._whisper.language_of([wave for _, wave in mine])
+            together.setdefault(language, []).extend(mine)
+            rows[upload.sha256] = []
+        for language, mine in together.items():
+            texts = self._whisper.transcribe([wave for _, wave in mine], language, self._settings.batch_size)
+            for (segment, _), (text, score) in zip(mine, texts, strict=True):
+                row = Transcript(segment.upload, segment.index, text, language, "whisperx", score)
+                rows[segment.upload].append(row)
+        return rows
+
+
+def models(settings: Settings) -> Mapping[str, str]:
+    """The digest of the whisper model, where one is used."""
+    if settings.engine != "whisperx":
+        return {}
+    from voicemill.model.hub import digest_of, resolve
+
+    return {"model": digest_of(resolve(settings.model, "transcribe.model"))}
+
+
+def facts(batch: Batch) -> str:
+    """A transcript that changes changes the key, and so the rows."""
+    return digest([[upload.sha256, upload.text, upload.language] for upload in batch.uploads])
+
+
+STAGE = Stage(
+    name="transcribe",
+    version=VERSION,
+    settings=Settings,
+    needs=("decode", "slice"),
+    row=Transcript,
+    run=run,
+    needs_for=lambda s: inputs_for(s.listen_to) if s.engine == "whisperx" else ("slice",),
+    facts=facts,
+    models=models,
+)

@@ -1,0 +1,101 @@
+"""From transcripts to what must be aligned, and from an alignment to the words of each segment and a verdict."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from voicemill.model.speech.words import Span, join, split
+from voicemill.storage.records import Aligned, Segment, Transcript, Word
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One text and the segments that it is spoken in."""
+
+    segments: tuple[Segment, ...]
+    words: tuple[str, ...]
+    language: str
+
+
+def settle(
+    segments: Iterable[Segment], transcripts: Iterable[Transcript], has_aligner: Callable[[str], bool]
+) -> tuple[list[Aligned], list[Unit]]:
+    """The segments of one upload that need no aligner as rows, and the units that do."""
+    texts = {row.index: row for row in transcripts}
+    whole = texts.get(-1)
+    rows: list[Aligned] = []
+    units: list[Unit] = []
+    unplaced: list[Segment] = []
+    for segment in segments:
+        own = texts.get(segment.index)
+        if own is None and whole is not None:
+            unplaced.append(segment)
+        elif own is None or not own.text:
+            rows.append(Aligned(segment.upload, segment.index, "", own.language if own else "", (), "no_text"))
+        elif not has_aligner(own.language):
+            detail = f"align has no engine for language {own.language!r}"
+            rows.append(Aligned(segment.upload, segment.index, own.text, own.language, (), "no_aligner", detail))
+        else:
+            units.append(Unit((segment,), tuple(split(own.text, own.language)), own.language))
+    if whole is not None and unplaced and has_aligner(whole.language):
+        units.append(Unit(tuple(unplaced), tuple(split(whole.text, whole.language)), whole.language))
+    elif whole is not None:
+        why = f"the upload's text covers {len(unplaced)} segments, and nothing aligns language {whole.language!r}"
+        rows += [Aligned(s.upload, s.index, "", whole.language, (), "unplaced", why) for s in unplaced]
+    return rows, units
+
+
+def distribute(unit: Unit, spans: Sequence[Span | None], least: float) -> list[Aligned]:
+    """Words to the segment that holds most of them, in samples of the upload; then the verdict on each segment.
+
+    `spans` count from the start of the first segment, over the segments end to end. A word that makes no sound (None)
+    stays with the word before it, at the start of the text with the one after it.
+    """
+    offsets = [0]
+    for segment in unit.segments:
+        offsets.append(offsets[-1] + segment.stop - segment.start)
+    texts: list[list[str]] = [[] for _ in unit.segments]
+    words: list[list[Word]] = [[] for _ in unit.segments]
+    at = next((_home(span, offsets) for span in spans if span), 0)
+    for text, span in zip(unit.words, spans, strict=True):
+        if span:
+            at = _home(span, offsets)
+            segment, shift = unit.segments[at], unit.segments[at].start - offsets[at]
+            start, stop = max(span.start + shift, segment.start), min(span.stop + shift, segment.stop)
+            words[at].append(Word(text, start, stop, span.score))
+        texts[at].append(text)
+    rows = []
+    for segment, said, found in zip(unit.segments, texts, words, strict=True):
+        text = join(said, unit.language)
+        row = Aligned(segment.upload, segment.index, text, unit.language, tuple(found), "aligned")
+        rows.append(_judged(row, least) if found else replace(row, text="", status="no_text"))
+    return rows
+
+
+def _home(span: Span, offsets: list[int]) -> int:
+    inside = [min(span.stop, b) - max(span.start, a) for a, b in itertools.pairwise(offsets)]
+    return inside.index(max(inside))
+
+
+def quality(scores: Sequence[float]) -> float:
+    """The lower quartile of the word scores: of a text that is not that of the audio, some words fit by chance."""
+    return float(np.quantile(scores, 0.25))
+
+
+def _judged(row: Aligned, least: float) -> Aligned:
+    """`row` as it is, or failed: scores too low, or a word without length."""
+    score = quality([word.score for word in row.words])
+    if any(word.stop <= word.start for word in row.words):
+        return replace(row, words=(), status="failed", detail="a word has no length")
+    if score < least:
+        return replace(row, words=(), status="failed", detail=f"a quarter of its words score under {score:.3f}, "
+                       f"less than {least:g}: this is not the text of this audio")  # fmt: skip
+    return row
+
+
+def failed(unit: Unit, why: str) -> list[Aligned]:
+    """Rows of a unit whose text does not fit its audio; a text of several segments belongs to none of them."""
+    text = join(list(unit.words), unit.language) if len(unit.segments) == 1 else ""
+    return [Aligned(s.upload, s.index, text, unit.language, (), "failed", why) for s in unit.segments]

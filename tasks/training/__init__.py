@@ -1,0 +1,1 @@
+"""Starting, following and ending training processes on the devices of this machine."""

@@ -1,0 +1,152 @@
+"""One training on each GPU, and one on the CPU of a machine: locks that the operating system frees when a process dies.
+
+A work pool's limit counts the runs of one worker; commands typed by hand and other stores use the same GPUs, so the
+locks belong to the machine: files in `/tmp/voicemill-<user>` (VOICEMILL_LOCKS names another folder).
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from voicemill.storage.errors import ConfigError, StoreError
+from voicemill.storage.units import Seconds
+
+POLL: Seconds = 0.5
+_ASK = (
+    "import json, torch; print(json.dumps([str(torch.cuda.get_device_properties(i).uuid)"
+    " for i in range(torch.cuda.device_count())]))"
+)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that this process may use."""
+
+    name: str
+    """The same in every process of the machine: by its UUID."""
+    select: str
+    """What stands for it in CUDA_VISIBLE_DEVICES."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Devices that are this process's until the block ends."""
+
+    gpus: tuple[Gpu, ...]
+    """Empty: the CPU."""
+    files: tuple[int, ...]
+    """Descriptors of the locks: a process that inherits them holds the devices as long as it lives."""
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """The GPUs that torch sees, asked in a process of its own (it would keep memory of each); none without a driver."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
+        return ()
+    told = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
+    names = json.loads(told.stdout) if told.returncode == 0 else []
+    selects = visible.split(",") if visible else [str(number) for number in range(len(names))]
+    return tuple(Gpu(f"gpu-{name}", select) for name, select in zip(names, selects, strict=False))
+
+
+def wanted(devices: int, found: tuple[Gpu, ...]) -> int:
+    """How many processes train: `loop.devices`, where 0 stands for all GPUs, or one process on the CPU.
+
+    Raises:
+        ConfigError: more GPUs than there are.
+    """
+    if found and devices > len(found):
+        raise ConfigError(f"loop.devices = {devices}, and torch sees {len(found)} GPUs here: set 0 to take all of them")
+    return devices or len(found) or 1
+
+
+@contextmanager
+def held(count: int, holder: str, found: tuple[Gpu, ...], waiting: Callable[[str], None]) -> Iterator[Held]:
+    """`count` of the GPUs in `found`, or the CPU where there are none; waits until they are free.
+
+    `holder` says who asks, for those who wait; `waiting` is called with who holds them, whenever that changes.
+    """
+    names = [gpu.name for gpu in found] or ["cpu"]
+    many = count if found else 1
+    said = ""
+    while True:
+        with ExitStack() as stack:
+            locks: dict[str, IO[str]] = {}
+            busy: list[str] = []
+            for (
+                name
+            ) in names:  # always in this order, and given back together: two that want several never wait for both
+                lock = stack.enter_context((folder() / f"{name}.lock").open("a+"))
+                if len(locks) < many and take(lock, holder):
+                    locks[name] = lock
+                elif len(locks) < many:
+                    busy.append(f"{name} is held by {who(lock)}")
+            if len(locks) == many:
+                chosen = tuple(gpu for gpu in found if gpu.name in locks)
+                yield Held(chosen, tuple(lock.fileno() for lock in locks.values()))
+                return
+        if (text := "; ".join(busy)) != said:
+            said = text
+            waiting(text)
+        time.sleep(POLL)
+
+
+@contextmanager
+def locked(path: Path, holder: str, waiting: Callable[[str], None]) -> Iterator[int]:
+    """Hold one lock file, waiting for it; its descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = False
+    with path.open("a+") as lock:
+        while not take(lock, holder):
+            if not said:
+                said = True
+                waiting(f"{path.parent.name} is held by {who(lock)}")
+            time.sleep(POLL)
+        yield lock.fileno()
+
+
+def take(lock: IO[str], holder: str) -> bool:
+    """Lock a file if that needs no waiting, and write into it who did."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    lock.truncate(0)
+    lock.write(holder)
+    lock.flush()
+    return True
+
+
+def who(lock: IO[str]) -> str:
+    """The holder of a lock, as it said."""
+    for _ in range(20):
+        lock.seek(0)
+        if text := lock.read().strip():
+            return text
+        time.sleep(0.01)  # it has just taken it, and has not written yet
+    return "another process"
+
+
+def folder() -> Path:
+    """Where the locks of this machine are.
+
+    Raises:
+        StoreError: somebody else made the folder.
+    """
+    if told := os.environ.get("VOICEMILL_LOCKS"):
+        Path(told).mkdir(parents=True, exist_ok=True)
+        return Path(told)
+    path = Path(tempfile.gettempdir()) / f"voicemill-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.is_symlink() or path.stat().st_uid != os.getuid():
+        raise StoreError(f"{path} belongs to somebody else: name a folder for the locks of the GPUs by VOICEMILL_LOCKS")
+    return path

@@ -1,0 +1,244 @@
+"""Starts a training (`model.training.main`) in processes of its own, follows it, and leaves nothing of it behind.
+
+One process trains alone; several are started by torchrun, on one machine (`torch.distributed.run --standalone`). Around
+both stands `tasks/training/guard.py`, which ends every rank when this process does, however it ends. A rank that dies
+ends the others: torchrun sees to that. What they print goes to `<folder>/log.txt` and, line by line, to the caller.
+"""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from voicemill.model.training.engine import run
+from voicemill.model.training.engine.run import Progress, Result
+from voicemill.storage.units import Seconds
+
+MODULE = "voicemill.model.training.main"
+GUARD = "voicemill.tasks.training.guard"
+GRACE: Seconds = 20.0
+"""Between SIGTERM and SIGKILL: a step and a checkpoint. A Prefect worker kills a cancelled run after 30."""
+MARGIN: Seconds = 5.0
+"""For the guard to end the last of them after that."""
+TAIL = 30
+"""Lines kept for the message of a crash."""
+LONGEST = 8192
+"""Characters; longer lines are handed over in pieces."""
+_MARK = "VOICEMILL_TRAINING"
+"""In the environment of every rank: the folder. By it they are found if guard and caller were killed together."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training ended."""
+
+    outcome: str
+    """As `Result.outcome`, or "crashed" where it left none."""
+    detail: str
+    code: int
+    """Exit status of the last process."""
+    result: Result | None
+    tail: tuple[str, ...]
+    """The last lines that it printed."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it trained to its end."""
+        return self.result is not None and self.result.good
+
+
+def command(folder: Path, processes: int, module: str = MODULE) -> list[str]:
+    """What is run, for one process or several."""
+    if processes == 1:
+        return [sys.executable, "-u", "-m", module, str(folder)]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, "-u", *torchrun, "-m", module, str(folder)]
+
+
+def launch(
+    folder: Path,
+    *,
+    processes: int = 1,
+    gpus: Sequence[str] = (),
+    locks: Sequence[int] = (),
+    on_line: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    grace: Seconds = GRACE,
+    module: str = MODULE,
+) -> Ended:
+    """Run the training of a folder to its end.
+
+    Args:
+        folder: with `run.json`; a result of an earlier attempt that was not good is forgotten.
+        processes: ranks.
+        gpus: what goes to CUDA_VISIBLE_DEVICES; empty: left as it is.
+        locks: descriptors of locks that are held until the last rank is gone, even if this process goes before.
+        on_line: called with every line of output, the unfinished last one as well.
+        on_progress: called with every new line of progress.jsonl, those of earlier attempts first.
+        grace: seconds between SIGTERM and SIGKILL.
+        module: the program, which takes the folder.
+
+    Whatever is raised here (by a callback, Ctrl-C, Prefect's cancellation) ends every rank before it goes on.
+    """
+    if (found := run.result(folder)) and not found.good:
+        (folder / "result.json").unlink()
+    _end(left_of(folder))
+    guard = [sys.executable, "-m", GUARD, str(grace), *command(folder, processes, module)]
+    tail: deque[str] = deque(maxlen=TAIL)
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            guard,
+            env=_environment(folder, processes, gpus),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            pass_fds=tuple(locks),
+            start_new_session=True,  # Ctrl-C on a terminal is for this process, which then ends the ranks in order
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            follow(process, log, folder, tail, on_line, on_progress)
+        finally:
+            process.stdin.close()
+            _drain(process.stdout, log, grace + MARGIN)
+            _end(left_of(folder))  # there are some only where the guard itself was killed, or cannot do its work
+            process.stdout.close()
+            code = process.wait()
+    return _ended(folder, code, tuple(tail))
+
+
+def follow(
+    process: "subprocess.Popen[bytes]",
+    log: IO[bytes],
+    folder: Path,
+    tail: "deque[str]",
+    on_line: Callable[[str], None],
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Hand over lines and progress until the output ends, or the guard is gone."""
+    lines, following, output = Lines(), Following(folder), process.stdout
+    assert output
+    ended = False
+    while not ended:
+        gone = process.poll() is not None  # asked before reading: what it wrote last is read then
+        ready, _, _ = select.select([output], [], [], 0.0 if gone else 0.1)
+        chunk = os.read(output.fileno(), 65536) if ready else b""
+        ended = gone if not ready else not chunk
+        log.write(chunk)
+        log.flush()
+        for line in (*lines.feed(chunk), *(lines.rest() if ended else ())):
+            tail.append(line)
+            on_line(line)
+        for progress in following.new(last=ended):
+            on_progress(progress)
+
+
+class Lines:
+    """Cuts a stream of bytes into lines of text; a carriage return ends one, too. Holds LONGEST bytes at most."""
+
+    def __init__(self) -> None:
+        self._open = b""
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Lines that are complete with this chunk, and pieces of one that grows too long."""
+        *whole, self._open = re.split(rb"[\r\n]+", self._open + chunk)
+        while len(self._open) > LONGEST:
+            whole.append(self._open[:LONGEST])
+            self._open = self._open[LONGEST:]
+        yield from (part.decode(errors="replace") for line in whole if line for part in _pieces(line))
+
+    def rest(self) -> Iterator[str]:
+        """What came without an end of line."""
+        line, self._open = self._open, b""
+        if line:
+            yield line.decode(errors="replace")
+
+
+def _pieces(line: bytes) -> Iterator[bytes]:
+    yield from (line[at : at + LONGEST] for at in range(0, len(line), LONGEST))
+
+
+class Following:
+    """Reads a growing progress.jsonl, as often as costs a twentieth of the time at most."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._step, self._size = folder, -1, -1
+        self._next = 0.0
+
+    def new(self, *, last: bool = False) -> Iterator[Progress]:
+        """The lines that were not handed over yet."""
+        began, path = time.monotonic(), self._folder / "progress.jsonl"
+        if began < self._next and not last:
+            return
+        size = path.stat().st_size if path.exists() else 0
+        if size != self._size:
+            self._size = size
+            for progress in run.progress(self._folder, self._step):
+                self._step = progress.step
+                yield progress
+        now = time.monotonic()
+        self._next = now + max(0.5, 20 * (now - began))
+
+
+def left_of(folder: Path) -> list[int]:
+    """Living processes of this user that train in this folder."""
+    mark, found = f"{_MARK}={folder.resolve()}\0".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes() and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return found
+
+
+def _end(pids: list[int]) -> None:
+    """Kill processes, and wait until they are gone."""
+    while pids := [pid for pid in pids if _lives(pid)]:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _drain(output: IO[bytes], log: IO[bytes], limit: Seconds) -> None:
+    """Go on reading while the ranks end: a full pipe would hold up their last checkpoint."""
+    end = time.monotonic() + limit
+    while (left := end - time.monotonic()) > 0:
+        ready, _, _ = select.select([output], [], [], left)
+        if not ready or not (chunk := os.read(output.fileno(), 65536)):
+            return
+        log.write(chunk)
+
+
+def _environment(folder: Path, processes: int, gpus: Sequence[str]) -> dict[str, str]:
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    if (said := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # who shares the machine says how much of it we take
+        threads = min(threads, int(said) or 1)
+    told = {_MARK: str(folder.resolve()), "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    if gpus:
+        told["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    return os.environ | told
+
+
+def _ended(folder: Path, code: int, tail: tuple[str, ...]) -> Ended:
+    if found := run.result(folder):
+        return Ended(found.outcome, found.detail, code, found, tail)
+    how = f"killed by signal {code - 128}" if 128 < code < 160 else f"exit status {code}"
+    return Ended("crashed", f"{how}, and no result.json", code if code >= 0 else 128 - code, None, tail)

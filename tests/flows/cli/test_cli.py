@@ -1,0 +1,376 @@
+"""The command line as a user meets it: help, JSON, messages, exit status. Refreshes are in test_refresh.py."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import typer.main
+from support import factories as f
+
+from voicemill.flows.cli.main import app
+from voicemill.model.audio.watermark import embed
+from voicemill.storage.store import Store
+from voicemill.storage.voices.notice import write_speech
+from voicemill.tasks.config import SHIPPED, Config, load
+
+ROOT = Path(__file__).parents[3]
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group, by its words."""
+    todo: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
+    while todo:
+        words, command = todo.pop()
+        yield words, command
+        todo += [((*words, name), sub) for name, sub in getattr(command, "commands", {}).items()]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two corpus versions of made-up audio, the second with another speaker."""
+    opened = Store.open(tmp_path_factory.mktemp("cli") / "store", create=True)
+    batches = [f.make_batch(1, f.upload("ann", text="hello there")), f.make_batch(2, f.upload("zoë", 1, 4.0))]
+    f.corpus(opened, batches[:1])
+    f.corpus(opened, batches)
+    return opened.root
+
+
+# -- help
+
+
+def test_every_command_and_option_has_help() -> None:
+    seen = set()
+    for words, command in commands():
+        assert command.help, words
+        seen.add(" ".join(words))
+        for option in command.params:
+            assert getattr(option, "help", None), (words, option.name)
+    contract = {"refresh", "versions", "ledger", "consent", "forget", "report", "dashboard", "models", "config"}
+    assert contract | {"doctor", "demo", "models list", "models fetch", "config show", "config check"} <= seen
+    assert "watermark check" in seen
+
+
+def test_help_takes_under_half_a_second_and_loads_nothing_heavy() -> None:
+    """CPU time of the process, the best of five: other processes make it longer, nothing makes it shorter."""
+    code = (
+        "import sys, voicemill.flows.cli.main\n"
+        "sys.argv = ['voicemill', '--help']\n"
+        "try: voicemill.flows.cli.main.main()\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    best = float("inf")
+    for _ in range(5):
+        before = os.times()
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        after = os.times()
+        best = min(best, after.children_user + after.children_system - before.children_user - before.children_system)
+    assert "refresh" in done.stdout
+    heavy = {
+        "torch",
+        "prefect",
+        "pandas",
+        "pyarrow",
+        "numpy",
+        "librosa",
+        "scipy",
+        "matplotlib",
+        "deltalake",
+        "pydantic",
+    }
+    assert heavy & set(done.stderr.split()) == set()
+    assert best < 0.5
+
+
+# -- what a machine reads
+
+
+def sound(path: Path) -> Path:
+    """Two seconds of noise with the watermark and the notice."""
+    wave = np.random.default_rng(0).normal(0, 0.1, 64_000).astype(np.float32)
+    return write_speech(path, embed(wave, 77), 32_000)
+
+
+JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
+    ("versions",): lambda store: ["--store", store],
+    ("ledger",): lambda store: ["--store", store],
+    ("consent", "list"): lambda store: ["--store", store],
+    ("models", "list"): lambda store: ["--config", "production"],
+    ("config", "show"): lambda store: [],
+    ("doctor",): lambda store: ["--store", store],
+    ("watermark", "check"): lambda store: [sound(store.parent / "sound.flac")],
+}
+
+
+def test_the_json_of_every_command_is_tested() -> None:
+    """The others are in tests of their own, such as test_refresh.py, test_speak.py and test_promote.py."""
+    have = {words for words, command in commands() if any("--json" in p.opts for p in command.params)}
+    elsewhere = {("refresh",), ("forget",), ("speak",), ("train",), ("up",), ("upload",), ("distill",), ("compress",)}
+    elsewhere |= {("evaluate",), ("ab",), ("produce",)}
+    elsewhere |= {("voices", word) for word in ("list", "show", "promote", "retire", "rollback")}
+    assert have == JSON_CALLS.keys() | elsewhere
+
+
+@pytest.mark.parametrize("words", JSON_CALLS)
+def test_json_prints_json_alone(alone, store: Path, words: tuple[str, ...]) -> None:
+    ran = alone(*words, *JSON_CALLS[words](store), "--json")
+    assert ran.err == ""
+    assert isinstance(ran.json, list | dict)
+
+
+def test_versions(alone, store: Path) -> None:
+    found = alone("versions", "--store", store, "--json").json
+    assert [version["number"] for version in found] == [1, 2]
+    assert [version["counts"]["speakers"] for version in found] == [1, 2]
+    out = alone("versions", "--store", store).out
+    assert "corpus versions" in out
+
+
+def test_versions_of_a_new_store_say_what_to_do(alone, tmp_path: Path) -> None:
+    Store.open(tmp_path / "new", create=True)
+    assert alone("versions", "--store", tmp_path / "new", "--json").json == []
+    assert "voicemill refresh --inbox" in " ".join(alone("versions", "--store", tmp_path / "new").out.split())
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("outcome", {"kept", "silence"}),
+        ("reason", {"", "no_speech"}),
+        ("stage", {"", "slice"}),
+        ("speaker", {"ann", "zoë"}),
+        ("path", {"ann/0.wav", "zoë/1.wav"}),
+    ],
+)
+def test_ledger(alone, store: Path, by: str, names: set[str]) -> None:
+    lines = alone("ledger", "--store", store, "--by", by, "--json").json
+    assert {line["name"] for line in lines} == names
+    assert sum(line["seconds"] for line in lines) == pytest.approx(10.0)
+
+
+def test_ledger_of_one_version_and_one_speaker(alone, store: Path) -> None:
+    first = alone("ledger", "--store", store, "--version", 1, "--json").json
+    mine = alone("ledger", "--store", store, "--speaker", "ann", "--json").json
+    assert first == mine
+    assert sum(line["seconds"] for line in first) == pytest.approx(6.0)
+
+
+def test_consent_grant_list_withdraw(alone, tmp_path: Path) -> None:
+    where = ("--store", tmp_path / "store")
+    alone("consent", "grant", "--speaker", "Ann O'Neil", *where, "--note", "signed, folder 7")
+    out = alone("consent", "withdraw", "--speaker", "Ann O'Neil", *where).out
+    assert """voicemill forget --speaker 'Ann O'"'"'Neil'""" in out
+    found = alone("consent", "list", *where, "--json").json
+    assert [(r["speaker"], r["granted"], r["note"]) for r in found] == [
+        ("Ann O'Neil", True, "signed, folder 7"),
+        ("Ann O'Neil", False, ""),
+    ]
+
+
+def test_report_prints_its_path(alone, store: Path) -> None:
+    path = Path(alone("report", "--store", store, "--version", 1).out.strip())
+    assert "version 1" in path.read_text("utf-8")
+
+
+def test_forget_asks_first(alone, store: Path) -> None:
+    with alone.start("forget", "--speaker", "ann", "--store", store) as process:
+        process.communicate("n\n", timeout=60)
+    assert process.returncode == 1
+    assert alone("versions", "--store", store, "--json").json[1]["counts"]["speakers"] == 2
+
+
+# -- the watermark
+
+
+def test_watermark_check_of_marked_and_unmarked_files(alone, tmp_path: Path) -> None:
+    found = alone("watermark", "check", sound(tmp_path / "a.flac"), "--json").json
+    assert found["synthetic"] is True
+    assert (found["watermark"]["present"], found["watermark"]["payload"]) == (True, 77)
+    assert "trainedAlgorithmicMedia" in found["notice"]["comment"]
+    out = alone("watermark", "check", tmp_path / "a.flac").out
+    assert "watermark: found in 0.0 s to 2.0 s, id 77" in out
+    assert "trainedAlgorithmicMedia" in out
+    other = alone("watermark", "check", tmp_path / "a.flac", "--key", "mine", "--json").json
+    assert other["watermark"]["present"] is False
+    assert other["synthetic"] is True  # by the notice
+
+    noise = np.random.default_rng(1).normal(0, 0.1, 96_000)
+    soundfile.write(tmp_path / "b.wav", noise, 48_000)
+    found = alone("watermark", "check", tmp_path / "b.wav", "--json").json
+    assert (found["synthetic"], found["watermark"]["payload"], found["notice"]) == (False, None, None)
+    assert "not found" in alone("watermark", "check", tmp_path / "b.wav").out
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "is not a file"), (b"no sound", "no decoder")])
+def test_watermark_check_of_what_is_no_sound(alone, tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "a.wav"
+    if content:
+        path.write_bytes(content)
+    ran = alone("watermark", "check", path, status=2)
+    check_message(ran)
+    assert said in ran.err
+
+
+# -- configs and models
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
+def test_every_shipped_config_loads_and_shows_itself(alone, name: str, tmp_path: Path) -> None:
+    """What `config show` prints is a config, and the same one."""
+    out = alone("config", "show", "--config", name).out
+    path = tmp_path / "shown.toml"
+    path.write_text(out, encoding="utf-8")
+    assert load(path) == load(name)
+    shown = tomllib.loads(out)
+    assert list(shown) == list(Config.model_fields)
+    assert alone("config", "show", "--config", name, "--json").json == load(name).model_dump(mode="json")
+
+
+def test_config_show_explains_every_setting(alone) -> None:
+    out = alone("config", "show").out
+    for section in Config.model_fields:
+        for setting, field in type(getattr(Config(), section)).model_fields.items():
+            assert field.description, f"{section}.{setting}"
+            assert field.description.splitlines()[0] in out
+
+
+def test_config_check_of_the_default(alone) -> None:
+    assert "right" in alone("config", "check").out
+    assert "right" in alone("config", "check", "default").out
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[loudness]\ntarget = -23\n", "loudness.target"),
+        ("[lowdness]\ntarget_lufs = -23\n", "lowdness"),
+        ("[loudness]\ntarget_lufs = 400\n", "loudness.target_lufs"),
+        ("[f0]\nengine = 'guess'\n", "f0.engine"),
+        ("[run]\nworkers = 'many'\n", "run.workers"),
+        ("loudness = -23", "loudness"),
+        ("this is not TOML", "TOML"),
+        ("\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), "TOML"),
+    ],
+)
+def test_a_wrong_config_is_one_message_that_names_the_setting(
+    alone, configured: Callable[[str], Path], text: str, named: str
+) -> None:
+    ran = alone("config", "check", configured(text), status=2)
+    check_message(ran)
+    assert named in ran.err
+
+
+def test_a_config_that_is_not_there(alone) -> None:
+    ran = alone("config", "check", "prodction", status=2)
+    check_message(ran)
+    assert "'prodction'" in ran.err
+    assert "production" in ran.err
+
+
+def test_models_of_the_default_config_came_along(alone) -> None:
+    assert alone("models", "list", "--json").json == []
+    assert "names no model" in alone("models", "list").out
+
+
+def test_models_missing_are_listed_with_the_command_that_fetches_them(alone, tmp_path: Path) -> None:
+    cache = {"HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path)}
+    listed = alone("models", "list", "--config", "production", "--json", **cache).json
+    named = {row["setting"]: row["model"] for row in listed}
+    assert named["content.model"] == "TencentGameMate/chinese-hubert-base"
+    assert {"transcribe.model", "align.models.en", "align.models.zh"} <= named.keys()
+    assert {row["path"] for row in listed} == {None}
+    out = alone("models", "list", "--config", "production", **cache).out
+    assert "voicemill models fetch --config production" in " ".join(out.split())
+
+
+def test_a_missing_model_stops_a_refresh_before_it_starts(alone, inbox, tmp_path: Path) -> None:
+    cache = {"HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path)}
+    words = ("refresh", "--inbox", inbox.root, "--store", tmp_path / "store", "--config", "production")
+    ran = alone(*words, status=2, **cache)
+    check_message(ran)
+    assert "voicemill models fetch" in ran.err
+    assert not (tmp_path / "store").exists()
+
+
+# -- doctor
+
+
+def test_doctor_finds_this_machine_fit(alone, store: Path) -> None:
+    found = {check["name"]: check for check in alone("doctor", "--store", store, "--json").json}
+    assert all(check["fine"] for check in found.values())
+    assert found["store"]["found"].endswith("corpus version 2")
+    assert {"python", "prefect", "fastapi", "sqlalchemy", "cores", "memory", "disk", "prefect server"} <= found.keys()
+
+
+def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:
+    ran = alone("doctor", "--store", tmp_path, status=1)
+    assert "is not a voicemill store" in " ".join(ran.out.split())
+    ran = alone("doctor", status=1, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert "unset PREFECT_API_URL" in " ".join(ran.out.split())
+
+
+# -- errors
+
+
+def check_message(ran: Any) -> None:
+    """One message for a person, nothing on stdout, no traceback."""
+    assert ran.out == ""
+    assert ran.err.startswith("voicemill: ")
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("command", ["versions", "ledger", "report", "forget", "dashboard"])
+def test_a_folder_that_is_no_store(alone, tmp_path: Path, command: str) -> None:
+    extra = ("--speaker", "ann", "--yes") if command == "forget" else ()
+    ran = alone(command, "--store", tmp_path / "nowhere", *extra, status=2)
+    check_message(ran)
+    assert "voicemill refresh --store" in ran.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_not_taken_for_a_store(alone, inbox, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("dear")
+    ran = alone("refresh", "--inbox", inbox.root, "--store", tmp_path / "letters", status=2)
+    check_message(ran)
+    assert "not empty" in ran.err
+
+
+@pytest.mark.parametrize("number", [3, 0, -1])
+def test_a_version_that_is_missing(alone, store: Path, number: int) -> None:
+    ran = alone("ledger", "--store", store, "--version", number, status=2)
+    check_message(ran)
+    assert f"no corpus version {number}; it has versions 1 to 2" in ran.err
+
+
+def test_a_column_that_the_ledger_lacks(alone, store: Path) -> None:
+    ran = alone("ledger", "--store", store, "--by", "colour", status=2)
+    check_message(ran)
+    assert "outcome" in ran.err
+
+
+def test_an_unknown_speaker_cannot_be_forgotten(alone, store: Path) -> None:
+    ran = alone("forget", "--speaker", "bob", "--store", store, "--yes", status=2)
+    check_message(ran)
+    assert "'bob'" in ran.err
+
+
+def test_an_inbox_that_is_missing(cli, tmp_path: Path) -> None:
+    ran = cli("refresh", "--inbox", tmp_path / "nowhere", "--store", tmp_path / "store", status=2)
+    check_message(ran)
+    assert "nowhere" in ran.err
+
+
+def test_a_server_that_does_not_answer(alone, inbox, tmp_path: Path) -> None:
+    words = ("refresh", "--inbox", inbox.root, "--store", tmp_path / "store")
+    ran = alone(*words, status=2, PREFECT_API_URL="http://127.0.0.1:9/api")
+    check_message(ran)
+    assert "unset PREFECT_API_URL" in ran.err

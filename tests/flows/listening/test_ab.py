@@ -1,0 +1,83 @@
+"""`voicemill ab` as it is used: served, listened to in a browser, voted on, ended, counted."""
+
+import json
+import re
+import signal
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.entries import add_entry
+from support.served import CHROMIUM, driven
+from support.standing import Standing
+
+from voicemill.storage.store import Store
+from voicemill.storage.voices import votes
+
+pytestmark = pytest.mark.slow
+
+
+def post(address: str, path: str, **body: str) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(address + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_votes_are_taken_and_counted(cli: Any, first: Standing, tmp_path: Path) -> None:
+    store = Store.open(first.copied(tmp_path).store)
+    for prefix in ("tiny.model.", "other.model."):
+        add_entry(store, tmp_path, "ann", prefix)
+    said = ("--text", "One sentence more.", "--text", "And another one.")
+    pair = ("ab", "--store", store.root, "--a", 1, "--b", 2)
+    assert "no votes yet" in cli(*pair, "--result").out
+    process = cli.start(*pair, *said, "--json")
+    try:
+        lines = iter(process.stderr.readline, "")
+        address = next(found[0] for line in lines if (found := re.search(r"http://127.0.0.1:\d+/\S+/", line)))
+        shown = post(address, "begin", listener="one")
+        for trial in shown["trials"]:
+            post(address, "vote", session=shown["session"], trial=trial["key"], choice="left")
+        if CHROMIUM:
+            assert driven(address, LISTEN, tmp_path / "profile") == [False, "", 3]  # no vote before both were heard
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    found = json.loads(out)
+    kept = votes.history(store, "ann", 1, 2)
+    mine = [vote for vote in kept if vote.listener == "one"]
+    assert [vote.choice for vote in mine] == [vote.left for vote in mine]
+    assert len(mine) == len(shown["trials"]) == 3
+    assert found["entries"] == {"a": 1, "b": 2}
+    assert found["a"] + found["b"] + found["same"] == len(votes.counted(kept))
+    if CHROMIUM:
+        assert [vote.choice for vote in kept if vote.listener == "browser"] == ["same"] * 3
+    turned = cli(*pair[:3], "--a", 2, "--b", 1, "--result", "--json").json
+    assert (turned["a"], turned["b"]) == (found["b"], found["a"])
+    assert "95 % interval" in cli(*pair, "--result").out
+
+
+LISTEN = """
+(async () => {
+  const at = id => document.getElementById(id);
+  const wait = ms => new Promise(done => setTimeout(done, ms));
+  for (let turn = 0; turn < 300 && !at("begin"); turn++) await wait(100);
+  at("listener").value = "browser";
+  at("begin").click();
+  let early = 0;
+  for (let turn = 0; turn < 600 && at("end").hidden; turn++) {
+    await wait(100);
+    const same = document.querySelector("[data-choice=same]");
+    if (at("trial").hidden) continue;
+    if (!same.disabled) same.click();
+    else {
+      early += same.disabled;
+      for (const side of ["left", "right"]) await at(side).play();
+    }
+  }
+  return [at("end").hidden, at("error").textContent, early];
+})()
+"""
+"""A listener who gives a name, plays both sounds of each pair and hears no difference."""

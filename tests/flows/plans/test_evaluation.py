@@ -1,0 +1,398 @@
+"""Evaluations without Prefect: whom they hear, where speech is kept, what is compared, a page that nothing breaks."""
+
+import inspect
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import factories as f
+from support import killing
+from support.entries import add_entry
+
+from voicemill.flows.cli.evaluate import evaluate
+from voicemill.flows.cli.voices import promote_voice
+from voicemill.flows.evaluation import page as evaluation_page
+from voicemill.flows.evaluation import scoring as evaluation_scores
+from voicemill.flows.evaluation.comparison import differences
+from voicemill.flows.evaluation.keeping import kept
+from voicemill.flows.plans import evaluation as plans
+from voicemill.flows.plans.evaluation import EvaluateOptions, Plan, make_plan, speech_folder
+from voicemill.model.judging.judge import Judge
+from voicemill.model.judging.judges import Judges, JudgeSettings
+from voicemill.model.judging.scores import Scores
+from voicemill.model.judging.testset.held_back import GONE, NO_RULE, UNTOLD
+from voicemill.model.judging.testset.speech import Saying, Speech
+from voicemill.model.judging.testset.testset import TestSet, TestSetSettings
+from voicemill.model.pitch.autocorrelation import Autocorrelation
+from voicemill.model.settings.training import DataSettings, Phase, TrainingSettings
+from voicemill.model.training.engine.run import RunSpec
+from voicemill.storage.errors import ConfigError, Retired, StoreError
+from voicemill.storage.files import write_atomic
+from voicemill.storage.forgetting import erase
+from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.records import Batch
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.notice import write_speech
+from voicemill.storage.voices.registry import Entry, File
+
+HOSTILE = "</span><script>alert(1)</script>\"'&"
+
+
+def batches(*speakers: str) -> list[Batch]:
+    text = "what a lovely day it is to say something"
+    return [f.make_batch(n, *(f.upload(who, n, 8.0 + n / 2, text) for who in speakers)) for n in (1, 2, 3, 4)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two speakers; of ann four entries: one trained by the folders of its training, one without, a student of the
+    first, and graphs of that one."""
+    folder = tmp_path_factory.mktemp("plan")
+    store = Store.open(folder / "store", create=True)
+    assert f.corpus(store, batches("ann", "bob")) is not None
+    for prefix in ("first.model.", "second.model."):
+        add_entry(store, folder, "ann", prefix)
+    add_entry(store, folder, "ann", "third.model.", "student", "ann/0001")
+    data = DataSettings(validation_share=0.3)
+    phases = {"some": Phase(steps=1, rate=1e-3, mix={"target": 1.0})}
+    RunSpec(str(store.root), 1, "s1", "some", TrainingSettings(data=data, phases=phases), ("ann",)).write(
+        store.training / "first.model."
+    )
+    graphs = folder / "graphs"
+    graphs.mkdir()
+    (graphs / "s1.onnx").write_bytes(b"graph")
+    card = voices.entries(store, "ann")[2].card
+    made = replace(card, weights={"onnx": "onnx"}, kind="compressed", parent="ann/0003", files={})
+    voices.add(store, made, {"onnx": graphs})
+    return store
+
+
+def plan_of(store: Store, *numbers: int, **more: object) -> Plan:
+    return make_plan(EvaluateOptions(store=str(store.root), numbers=list(numbers), **more))  # type: ignore[arg-type]
+
+
+def entry_of(plan: Plan, number: int) -> Entry:
+    return next(entry for entry in plan.entries if entry.number == number)
+
+
+@pytest.mark.slow
+def test_what_was_held_back_is_told_by_the_training_folders(store: Store) -> None:
+    """Of an entry, and of what it was made from."""
+    for number, gone in ((1, ""), (3, "ann/0003"), (4, "ann/0003, ann/0004")):
+        plan = plan_of(store, number)
+        assert plan.notes == ((f"{GONE} ({gone})",) if gone else ())
+        assert plan.held.data.validation_share == 0.3
+        assert plan.held.heard
+        sentences = plans.testset_of(plan).sentences
+        assert all(sentence.unheard for sentence in sentences)
+        assert not plan.held.heard & {sentence.id for sentence in sentences}
+    assert plan_of(store, 2).notes == (f"{GONE} (ann/0002)", NO_RULE)
+    both = plan_of(store, 2, 1)
+    assert both.notes == (f"{GONE} (ann/0002)",)
+    assert both.held == plan_of(store, 1).held
+    assert both.held.heard == plan_of(store, 1).held.heard
+
+
+def began_with(store: Store, folder: Path, entry: Entry, base: Entry) -> Entry:
+    """Another entry of the same voice and trainings, begun from a copy of the weights of `base`."""
+    copy = shutil.copyfile(base.path("s1"), folder / "pretrained.safetensors")
+    trained = replace(entry.card.trainings[0], folder=f"on {base.name.replace('/', '-')}")
+    card = replace(entry.card, trainings=(trained,), base={"s1": File.of(copy)})
+    shutil.copytree(store.training / "first.model.", store.training / trained.folder)
+    return voices.add(store, card, {"s1": entry.path("s1"), "s2": entry.path("s2")})
+
+
+def trained_on_all(store: Store, folder: Path, voice: str, prefix: str) -> Entry:
+    """An entry of another voice that heard everybody."""
+    entry = add_entry(store, folder, voice, prefix)
+    phases = {"all": Phase(steps=1, rate=1e-3, mix={"all": 1.0}, hold_back="speakers")}
+    settings = TrainingSettings(data=DataSettings(validation_share=0.0), phases=phases)
+    RunSpec(str(store.root), 1, "s2", "all", settings).write(store.training / prefix)
+    return entry
+
+
+def test_what_the_weights_heard_that_it_began_with_is_not_held_back(store: Store, tmp_path: Path) -> None:
+    """A voice on top of another one's, and on top of that: of both each training counts, and the rule stays its own."""
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    alone = plan_of(copy, 1, voice="ann")
+    base = trained_on_all(copy, tmp_path, "base", "base.model.")
+    entry = began_with(copy, tmp_path, alone.entries[0], base)
+    plan = plan_of(copy, entry.number, voice="ann")
+    everything = set(plan.corpus.utterances(["id"])["id"].to_pylist())
+    assert alone.held.heard < plan.held.heard == everything
+    assert (plan.held.data, plan.held.by) == (alone.held.data, alone.held.by)
+    assert plan.notes == ()
+    assert all(sentence.unheard for sentence in plans.testset_of(alone).sentences)
+    found = plans.testset_of(plan)
+    assert not any(sentence.unheard for sentence in found.sentences)
+    assert found.notes
+    shutil.rmtree(copy.training / "base.model.")
+    partly = plan_of(copy, entry.number, voice="ann")
+    assert partly.notes == (f"{GONE} (base/0001)",)
+    assert partly.held.heard == alone.held.heard
+    base.folder.rename(tmp_path / "elsewhere")  # whose files they were nobody can tell any more
+    assert plan_of(copy, entry.number, voice="ann").notes == ()
+
+
+def test_a_training_that_cannot_be_told_leaves_the_others_told(store: Store, tmp_path: Path) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    alone = plan_of(copy, 1)
+    base = trained_on_all(copy, tmp_path, "base", "base.model.")
+    run = copy.training / "base.model."
+    replace(RunSpec.read(run), version=9).write(run)
+    plan = plan_of(copy, began_with(copy, tmp_path, alone.entries[0], base).number, voice="ann")
+    assert plan.held == alone.held
+    assert plan.held.heard == alone.held.heard
+    (note,) = plan.notes
+    assert note.startswith(UNTOLD)
+    assert "no corpus version 9" in note
+
+
+@pytest.mark.slow
+def test_speech_of_the_same_test_set_is_that_of_another_corpus_version_once_it_is_whole(
+    store: Store, tmp_path: Path
+) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    old = plan_of(copy, 1)
+    assert f.corpus(copy, [*batches("ann", "bob"), f.make_batch(5, f.upload("bob", 5, 9.0, "more"))]) is not None
+    new = plan_of(copy, 1)
+    before, now = plans.testset_of(old), plans.testset_of(new)
+    assert (before.corpus_version, now.corpus_version, before.sha256) == (1, 2, now.sha256)
+    first, entry = speech_folder(old, old.entries[0], before), new.entries[0]
+    own = speech_folder(new, entry, now)
+    assert (first.parent.parent, own.parent.parent) == (judged.folder(copy, 1), judged.folder(copy, 2))
+    for sentence in before.sentences:
+        assert speech_folder(new, entry, now) == own
+        write_atomic(first / f"{sentence.id}.json", b"{}")
+    assert speech_folder(new, entry, now) == first
+    own.mkdir(parents=True)  # it was begun meanwhile
+    assert speech_folder(new, entry, now) == own
+
+
+@pytest.mark.slow
+def test_speech_is_kept_by_all_that_it_depends_on(store: Store) -> None:
+    base = plan_of(store, 1, 2, 3)
+    sentences = plans.testset_of(base)
+    folder = speech_folder(base, base.entries[0], sentences)
+    assert folder.is_relative_to(store.reports)
+    again = plan_of(store, 3, 1)
+    assert speech_folder(again, entry_of(again, 1), sentences) == folder
+    others = [
+        speech_folder(base, base.entries[1], sentences),
+        speech_folder(base, base.entries[2], sentences),
+        speech_folder(base, base.entries[0], replace(sentences, sentences=sentences.sentences[:-1])),
+    ]
+    for more in ({"seed": 1}, {"threads": 7}, {"precision": "float32"}, {"engine": "onnx"}):
+        plan = plan_of(store, 1, **more)
+        others.append(speech_folder(plan, plan.entries[0], sentences))
+    assert len({folder, *others}) == 1 + len(others)
+
+
+def test_an_old_card_without_contents_keeps_its_own_speech(store: Store) -> None:
+    plan = plan_of(store, 1, 2)
+    sentences = plans.testset_of(plan)
+    old = [replace(entry, card=replace(entry.card, files={})) for entry in plan.entries]
+    assert len({speech_folder(plan, entry, sentences) for entry in old}) == 2
+
+
+def test_graphs_have_the_parameters_of_what_they_were_made_from(store: Store) -> None:
+    plan = plan_of(store, 4, 3)
+    count, name = evaluation_scores.parameters(plan, plan.entries[1])
+    assert name == "ann/0003"
+    assert evaluation_scores.parameters(plan, plan.entries[0]) == (count, "ann/0003")
+
+
+def test_who_is_heard(store: Store, tmp_path: Path) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    assert [entry.number for entry in plan_of(copy).entries] == [4, 3]
+    folder, who = copy.models / "ann", {"who": "test", "when": "2025", "why": "test"}
+    stages.retire(folder, 4, "compressed", **who)
+    stages.promote(folder, 2, "trained", instead_of=0, **who)
+    assert [entry.number for entry in plan_of(copy).entries] == [3, 1]
+    with pytest.raises(Retired):
+        plan_of(copy, 4)
+    assert [entry.number for entry in plan_of(copy, 4, 3, allow_retired=True).entries] == [4, 3]
+    (copy.models / "eve").mkdir()
+    shutil.copytree(folder / "0001", copy.models / "eve" / "0001")
+    with pytest.raises(ConfigError, match=r"--voice: .* has 2: ann, eve"):
+        plan_of(copy)
+
+
+def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> None:
+    settings = JudgeSettings()
+    assert evaluation_scores.settings_of(store, settings) == settings
+    named = JudgeSettings(speaker_encoder="some/model")
+    assert evaluation_scores.settings_of(store, named) == named
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    card = voices.entries(copy, "ann")[0].card
+    made = []
+    for day in (2, 1):
+        (tmp_path / "light").write_bytes(bytes([day]))
+        names, when = {"light": "light.safetensors"}, f"2025-01-0{day}T00:00:00+00:00"
+        light = replace(card, voice=f"v{day}", kind="light", created=when, weights=names, files={})
+        made.append(voices.add(copy, light, {"light": tmp_path / "light"}))
+    assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[0].path("light"))
+    assert evaluation_scores.settings_of(copy, named) == named
+    by = [
+        evaluation_scores.settings_of(copy, settings, judged).speaker_encoder for judged in (made[:1], made[1:], made)
+    ]
+    assert by == [str(made[n].path("light")) for n in (1, 0, 0)]  # itself only where there is no other
+    who = {"who": "forget", "when": "2026", "why": "somebody was forgotten"}
+    stages.retire(made[0].folder.parent, 1, "light", **who)
+    assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[1].path("light"))
+    stages.retire(made[1].folder.parent, 1, "light", **who)
+    assert evaluation_scores.settings_of(copy, settings) == settings
+
+
+def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
+    """The command, the deployment and `voicemill evaluate` have the same defaults."""
+    wanted = JudgeSettings().speaker_encoder
+    for command in (promote_voice, evaluate):
+        assert inspect.signature(command).parameters["speaker_encoder"].default == wanted
+
+
+def scores_of(entry: Entry, sentences: TestSet) -> Scores:
+    return Scores(sentences.sha256, entry.name, {}, {}, {}, {"corpus_version": sentences.corpus_version})
+
+
+@pytest.mark.parametrize("forgotten", ["bob", "", "as a kill left it", "and it failed"])
+def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    plan = plan_of(copy, 2, 1)
+    sentences = plans.testset_of(plan)
+
+    def write() -> None:
+        if forgotten == "as a kill left it":
+            monkeypatch.setattr(erase, "file_digest", killed)
+            with pytest.raises(KeyboardInterrupt):
+                forget(copy, "bob", created=f.WHEN)
+        elif forgotten:
+            forget(copy, "bob", created=f.WHEN)
+        evaluation_page.path_of(plan, sentences.sha256).parent.mkdir(parents=True, exist_ok=True)
+        evaluation_page.path_of(plan, sentences.sha256).write_text("what bob said")
+        for entry in plan.entries:
+            folder = speech_folder(plan, entry, sentences)
+            folder.mkdir(parents=True)
+            (folder / "sentence.flac").write_bytes(b"sound")
+            voices.add_scores(entry, scores_of(entry, sentences).as_json())
+        if forgotten == "and it failed":
+            raise KeyboardInterrupt
+
+    def killed(path: Path) -> str:
+        raise KeyboardInterrupt
+
+    if forgotten:
+        with (
+            pytest.raises(StoreError, match=r"somebody of corpus version 1 .* was forgotten meanwhile"),
+            kept(plan, sentences),
+        ):
+            write()
+    else:
+        with kept(plan, sentences):
+            write()
+    assert len(list(copy.reports.rglob("*.*"))) == (0 if forgotten else 3)
+    assert [len(voices.scores(entry)) for entry in plan.entries] == ([0, 0] if forgotten else [1, 1])
+
+
+def written(store: Store) -> list[Path]:
+    """All files that evaluations left."""
+    return [path for top in (store.reports, *store.models.glob("*/*/evaluations")) for path in top.rglob("*.*")]
+
+
+def judged_while_bob_is_forgotten(plan: Plan) -> None:
+    """What is killed: everything that an evaluation writes, written twice, and in between he is forgotten."""
+    sentences = plans.testset_of(plan)
+    with kept(plan, sentences):
+        for turn in (1, 2):
+            for entry in plan.entries:
+                write_atomic(speech_folder(plan, entry, sentences) / "sentence.json", b"{}")
+                voices.add_scores(entry, scores_of(entry, sentences).as_json())
+            write_atomic(evaluation_page.path_of(plan, sentences.sha256), b"what bob said")
+            if turn == 1:
+                forget(plan.store, "bob", created=f.WHEN)
+                (plan.store.root / "turn-2").touch()
+
+
+def judged_to_its_end(plan: Plan) -> None:
+    with pytest.raises(StoreError, match="forgotten meanwhile"):
+        judged_while_bob_is_forgotten(plan)
+
+
+@pytest.mark.slow
+def test_what_was_killed_after_somebody_was_forgotten_is_swept(store: Store, tmp_path: Path) -> None:
+    """Killed shortly before its end, it cannot delete what it wrote; whoever comes next does."""
+    calm = Store(Path(shutil.copytree(store.root, tmp_path / "calm")))
+    events = killing.run(judged_to_its_end, plan_of(calm, 2, 1), root=calm.root)
+    assert written(calm) == []
+    for before_end, mended_by in ((12, "evaluation"), (16, "forgetting"), (20, "refresh")):
+        copy = Store(Path(shutil.copytree(store.root, tmp_path / mended_by)))
+        killing.run(judged_while_bob_is_forgotten, plan_of(copy, 2, 1), root=copy.root, at=events - before_end)
+        assert (copy.root / "turn-2").exists()
+        assert written(copy)
+        if mended_by == "forgetting":
+            forget(copy, "ann", created=f.WHEN)
+        elif mended_by == "refresh":
+            judged.sweep(copy)  # which is the first that it does: `tests/flows/test_evaluate.py`
+        else:
+            assert f.corpus(copy, batches("ann")) is not None
+            later = plan_of(copy, 2, 1, allow_retired=True)
+            with kept(later, plans.testset_of(later)):
+                assert written(copy) == []
+        assert written(copy) == []
+
+
+def test_differences_by_hand() -> None:
+    one = Scores(
+        "t", "a/2", {"mcd": {"x": 5.0, "y": 6.0, "z": 7.0}, "cer": {"x": 0.0}, "wer": {"x": 0.1, "y": 0.1}}, {}
+    )
+    other = Scores(
+        "t", "a/1", {"mcd": {"x": 6.0, "y": 7.5, "w": 1.0}, "cer": {"x": 0.0}, "wer": {"x": 0.1, "y": 0.1}}, {}
+    )
+    found = {each.metric: each for each in differences([one, other])}
+    assert set(found) == {"mcd", "wer"}  # of one sentence alone nothing is said
+    assert (found["mcd"].mean, found["mcd"].samples) == (-1.25, 2)
+    assert found["mcd"].low <= -1.25 <= found["mcd"].high
+    assert (found["wer"].mean, found["wer"].low, found["wer"].high) == (0, 0, 0)
+    assert found["wer"].verdict == "no clear difference"
+    many = {str(n): 5.0 + n % 3 / 10 for n in range(12)}
+    better = Scores("t", "a/2", {"mcd": many, "mos": many}, {})
+    worse = Scores(
+        "t", "a/1", {name: {k: v + 1 + int(k) % 2 / 10 for k, v in many.items()} for name in ("mcd", "mos")}, {}
+    )
+    assert {each.metric: each.verdict for each in differences([better, worse])} == {"mcd": "better", "mos": "worse"}
+
+
+@pytest.mark.slow
+def test_nothing_that_a_text_holds_breaks_the_page(store: Store, tmp_path: Path) -> None:
+    """Hostile words, a sentence that nobody could say, speech longer than what is embedded."""
+    plan = plan_of(store, 2, 1, testset=TestSetSettings(sentences=2, texts=(HOSTILE,)), listened=3)
+    sentences = plans.testset_of(plan)
+    judge = Judge(sentences, Judges(Autocorrelation(), missing={"mos": HOSTILE}), {})
+    rng = np.random.default_rng(1)
+    said, found = {}, {}
+    for entry in plan.entries:
+        folder = tmp_path / f"{entry.number}"
+        folder.mkdir()
+        sayings = {}
+        for number, sentence in enumerate(sentences.sentences):
+            seconds = 14 if number == 0 else 2
+            write_speech(folder / f"{sentence.id}.flac", rng.normal(0, 0.05, seconds * RATE).astype(np.float32), RATE)
+            sayings[sentence.id] = Saying(seconds, 1.0, error=HOSTILE if number == 1 else "")
+        said[entry.name] = Speech(folder, sayings)
+        found[entry.name] = evaluation_scores.scores(plan, entry, judge, said[entry.name])
+    html = evaluation_page.render(plan, judge, found, said)
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 4
+    assert html.count("<audio") == 2 + 2 * 2  # two recordings; of each entry all but one
+    assert "14.0 s, the first 12 s" in html
+    path = evaluation_page.write(plan, judge, found, said)
+    assert path.parent == judged.folder(store, 1)
+    assert path.read_text(encoding="utf-8") == html

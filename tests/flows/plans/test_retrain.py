@@ -1,0 +1,160 @@
+"""What a retrain is asked for: refused before anything starts, or the same folders for the same trainings."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import factories as f
+
+from voicemill.flows.cli.settings_text import as_toml
+from voicemill.flows.plans.retrain import RetrainOptions, digest_of, make_plan
+from voicemill.model.settings import training as settings_
+from voicemill.model.settings.training import CONFIGS
+from voicemill.storage.errors import ConfigError, NothingYet, Retired, StoreError, VoicemillError
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+
+CONFIG = """
+[s1.sizes]
+layers = 2
+[phases.finetune]
+steps = 5
+rate = 1e-3
+mix = {target = 1.0}
+[phases.reinforce]
+steps = 5
+rate = 1e-3
+mix = {target = 0.5, others = 0.5}
+[phases.codes]
+steps = 5
+rate = 1e-3
+networks = ["s1"]
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with ann and bob."""
+    root = tmp_path_factory.mktemp("plan")
+    store = Store.open(root / "store", create=True)
+    f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
+    (root / "config.toml").write_text(CONFIG)
+    (root / "base.safetensors").write_bytes(b"weights")
+    return root
+
+
+def options(root: Path, **changes: Any) -> RetrainOptions:
+    given = {"store": str(root / "store"), "config": str(root / "config.toml"), "speakers": ["ann"]}
+    return RetrainOptions(**given | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"store": "nowhere"}, StoreError, "not a voicemill store"),
+        ({"version": 7}, StoreError, "has no corpus version 7; it has versions 1 to 1"),
+        ({"config": "huge"}, ConfigError, r"neither a file nor a shipped one \(default, few-shot, tiny\)"),
+        ({"speakers": ["zoe"]}, NothingYet, "no utterance of speaker 'zoe'; it has ann, bob"),
+        ({"phases": ["polish"]}, ConfigError, "has no phase 'polish'; it has finetune, reinforce, codes"),
+        ({"speakers": [], "phases": ["finetune"]}, ConfigError, "draws on target speakers, and none is named"),
+        ({"voice": "../x"}, ConfigError, "a name is 1 to 64"),
+        ({"start_s2": "nowhere.pth"}, ConfigError, "s2 is to start from nowhere.pth, where no file is"),
+        ({"phases": ["codes"]}, ConfigError, "learns the codes of an s2, and there is none"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(root: Path, changes: dict[str, Any], error: type, words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        make_plan(options(root, **changes))
+    assert isinstance(caught.value, VoicemillError)
+
+
+def test_a_version_with_somebody_forgotten_is_refused(tmp_path: Path, root: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
+    forget(store, "bob", created=f.WHEN)
+    with pytest.raises(NothingYet, match="held somebody who was forgotten") as caught:
+        make_plan(options(root, store=str(store.root)))
+    assert caught.value.state == "Waits for a refresh"
+
+
+def test_what_will_be_there_later_has_a_name(tmp_path: Path, root: Path) -> None:
+    with pytest.raises(NothingYet) as caught:
+        make_plan(options(root, speakers=["ann", "zoe"]))
+    assert caught.value.state == "Nothing of zoe yet"
+    store = Store.open(tmp_path / "store", create=True)
+    with pytest.raises(NothingYet, match="run `voicemill refresh`") as caught:
+        make_plan(options(root, store=str(store.root)))
+    assert caught.value.state == "No corpus version yet"
+    with pytest.raises(StoreError, match="no corpus version 7"):
+        make_plan(options(root, store=str(store.root), version=7))
+
+
+def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    card = voices.Card("base", 1, "", (), (), "", {}, "mfcc", "", f.WHEN, weights={"s2": "s2.safetensors"})
+    entry = voices.add(store, card, {"s2": root / "base.safetensors"})
+    start = options(root, start_s2=str(entry.path("s2")))
+    assert make_plan(start).base == {"s2": str(entry.path("s2"))}
+    stages.retire(entry.folder.parent, 1, "trained", who="eve", when=f.WHEN, why="forgotten")
+    with pytest.raises(Retired, match="entry 1 of base was retired"):
+        make_plan(start)
+
+
+def test_the_phases_follow_each_other(root: Path) -> None:
+    """Each starts from what the one before it left, and s1 learns the codes of the newest s2."""
+    base = str(root / "base.safetensors")
+    plan = make_plan(options(root, phases=["finetune", "reinforce"], start_s2=base, start_discriminator=base))
+    assert list(plan.trainings()) == [(p, n) for p in ("finetune", "reinforce") for n in ("s2", "s1")]
+    assert plan.base == {"s2": base, "s2_discriminator": base}
+    first = plan.spec("finetune", "s2", plan.base)
+    assert (first.start, first.settings.start_discriminator, first.quantizer, first.version) == (base, base, "", 1)
+    made = plan.base | {"s2": "new-s2", "s2_discriminator": "new-d"}
+    assert plan.spec("finetune", "s1", made).quantizer == "new-s2"
+    assert plan.spec("finetune", "s1", made).start == ""
+    second = plan.spec("reinforce", "s2", made | {"s1": "new-s1"})
+    assert (second.start, second.settings.start_discriminator) == ("new-s2", "new-d")
+    assert second.speakers == ("ann",)
+
+
+def test_whose_new_speech_counts(root: Path) -> None:
+    assert make_plan(options(root, phases=["finetune"])).heard == ("ann",)
+    assert make_plan(options(root, phases=["finetune", "reinforce"])).heard == ()
+    assert make_plan(options(root, speakers=[], phases=[], config="tiny")).heard == ()
+
+
+def test_a_run_can_ask_for_more_or_less_than_the_config(root: Path) -> None:
+    limits = make_plan(options(root, new_minutes=0.5)).settings.retrain
+    assert (limits.new_minutes, limits.new_speakers) == (0.5, 3)
+
+
+def test_the_same_training_has_the_same_folder_and_another_one_another(root: Path, tmp_path: Path) -> None:
+    """What changes nothing of what is learned changes no digest: a training goes on where it was."""
+
+    def digest(text: str = CONFIG, network: Any = "s2", so_far: dict[str, str] | None = None, **changes: Any) -> str:
+        (tmp_path / "config.toml").write_text(text)
+        plan = make_plan(options(root, config=str(tmp_path / "config.toml"), **changes))
+        return digest_of(plan.spec("finetune", network, plan.base if so_far is None else so_far))
+
+    same = digest()
+    copied = tmp_path / "copy.safetensors"
+    copied.write_bytes(b"weights")
+    base, other = str(root / "base.safetensors"), tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    logistics = "[loop]\nkeep = 9\ndevices = 2\ncheckpoint_every = 7\n[retrain]\nnew_minutes = 1\n[gate]\nsamples = 3\n"
+    assert digest(CONFIG + logistics) == digest(CONFIG.replace("0.5, others = 0.5", "0.2, others = 0.8")) == same
+    assert digest(new_minutes=3.0, force=True) == same
+    assert digest(start_s2=base) == digest(start_s2=str(copied))  # the same bytes elsewhere
+    different = [same, digest(start_s2=base), digest(start_s2=str(other)), digest(speakers=["ann", "bob"])]
+    different += [digest(CONFIG.replace("steps = 5", "steps = 6")), digest(CONFIG + "[loop]\nseed = 5\n")]
+    different += [digest(network="s1", so_far={"s2": base}), digest(network="s1", so_far={"s2": str(other)})]
+    assert len(set(different)) == len(different)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.toml")))
+def test_shown_settings_are_the_same_settings(name: str, tmp_path: Path) -> None:
+    shown = as_toml(settings_.load(name))
+    (tmp_path / "shown.toml").write_text(shown)
+    assert settings_.load(str(tmp_path / "shown.toml")) == settings_.load(name)
+    assert "# Optimiser steps.\nsteps = " in shown

@@ -1,0 +1,104 @@
+"""The model card says what an entry is, from what, for what, and what became of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import factories as f
+
+from voicemill.flows.report.model_card import model_card
+from voicemill.model.judging.scores import Scores
+from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.registry import Card, Entry, File, Training
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store.open(tmp_path / "store", create=True)
+    f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
+    return store
+
+
+def card(**more: object) -> Card:
+    trained = Training("s2", "finetune", "lora", "early", "patience", 90, 50, 1.25, {}, 12.5, "run-1")
+    base = {"s2": File("s2G2333k.pth", "ab" * 32)}
+    weights = {"s2": "s2.safetensors", "s1": "/elsewhere/s1.ckpt"}
+    first = Card(
+        "ann", 1, "r" * 64, ("ann",), (trained,), "c" * 64, base, "mfcc", "0.1+x", f.WHEN, "new | speech", weights
+    )
+    return replace(first, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def entry(store: Store, tmp_path: Path) -> Entry:
+    (tmp_path / "s2").write_bytes(b"weights")
+    return voices.add(store, card(heard=("ann",)), {"s2": tmp_path / "s2"})
+
+
+def cells(text: str, first: str) -> Iterator[list[str]]:
+    """Rows of its tables that begin with this cell."""
+    for line in text.splitlines():
+        row = [cell.strip() for cell in line.strip("|").split("|")]
+        if row[0] == first:
+            yield row
+
+
+def test_a_candidate(store: Store, entry: Entry) -> None:
+    text = model_card(store, entry)
+    assert text.startswith(f"# ann/0001\n\nA trained voice, candidate, of {f.WHEN}. New | speech.\n")
+    assert list(cells(text, "corpus version")) == [["corpus version", "1"]]
+    assert list(cells(text, "trained on the speech of")) == [["trained on the speech of", "ann"]]
+    assert list(cells(text, "base of s2")) == [["base of s2", "`s2G2333k.pth`, sha256 `abababababababab`"]]
+    assert list(cells(text, "s2")) == [["s2", "finetune", "lora", "early", "90", "50", "1.25"]]
+    assert list(cells(text, "`s2.safetensors`")) == [
+        ["`s2.safetensors`", "7", f"`{entry.card.files['s2.safetensors']}`"]
+    ]
+    assert list(cells(text, "`/elsewhere/s1.ckpt` (s1)")) == [
+        ["`/elsewhere/s1.ckpt` (s1)", "gone", "outside of the entry"]
+    ]
+    assert "- consent of ann: " in text
+    assert "consent of bob" not in text
+    assert "`voicemill evaluate` makes them" in text
+    assert "`voicemill watermark check`" in text
+    assert "A candidate, never changed." in text
+
+
+def test_what_was_found_of_it_and_became_of_it(store: Store, entry: Entry) -> None:
+    found = Scores("ab" * 32, "ann/0001", {"cer": {"a": 0.25}}, {"cer": 0.25, "bytes": 7}, {"mos": "nobody is asked"})
+    voices.add_scores(entry, replace(found, totals={"cer": 0.5}).as_json())
+    voices.add_scores(entry, found.as_json())
+    by = {"who": "eve", "when": "2026-01-01"}
+    stages.promote(entry.folder.parent, 1, "trained", instead_of=0, why="heard it", forced=True, **by)
+    text = model_card(store, entry)
+    assert "A trained voice, champion" in text
+    assert list(cells(text, "cer")) == [
+        ["cer", "0.25", "share", "1", "Character error rate of what a recogniser hears"]
+    ]  # of the newest on this test set
+    assert "- missing: mos: nobody is asked" in text
+    assert list(cells(text, "2026-01-01")) == [["2026-01-01", "champion (forced)", "eve", "heard it"]]
+
+
+def test_a_line_of_descent(store: Store, entry: Entry, tmp_path: Path) -> None:
+    small = {"weights": {"onnx": "onnx"}, "kind": "compressed", "parent": "ann/0002", "base": {}}
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "s2.onnx").write_bytes(b"graph")
+    voices.add(store, card(kind="student", parent=entry.name), {"s2": tmp_path / "s2"})
+    last = voices.add(store, card(account="| network | bytes |", **small), {"onnx": tmp_path / "onnx"})
+    text = model_card(store, last)
+    assert [row[1] for row in cells(text, "made of")] == ["ann/0002 (student)", "ann/0001 (trained)"]
+    assert "## Compression\n\n| network | bytes |" in text
+    assert list(cells(text, "`onnx/s2.onnx`"))
+    lost = voices.add(store, card(kind="light", parent="gone/0001"), {"s2": tmp_path / "s2"})
+    assert [row[1] for row in cells(model_card(store, lost), "made of")] == ["gone/0001, which is gone"]
+
+
+def test_after_forgetting(store: Store, entry: Entry) -> None:
+    forget(store, "ann", created=f.WHEN)
+    text = model_card(store, entry)
+    assert "A trained voice, retired" in text
+    assert "**somebody of this corpus version was forgotten since**" in text
+    assert [row[1:3] for row in cells(text, f.WHEN)] == [["retired", "forget"]]

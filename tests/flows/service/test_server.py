@@ -1,0 +1,146 @@
+"""The Prefect server behind a refresh: what stands in its history, what the dashboard shows, and that schedules run."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.served import CHROMIUM, ask, page
+from support.standing import NAMES, Standing
+
+from voicemill.flows.service.server import PrivateServer
+from voicemill.storage.store import Store
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def served(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Standing, str]]:
+    """The store after its first refresh, and the address of the server that was started on it again."""
+    standing = first.copied(tmp_path_factory.mktemp("served"))
+    server = PrivateServer(Store.open(standing.store))
+    try:
+        server.wait()
+        yield standing, server.url
+    finally:
+        server.stop()
+
+
+def flow_runs(api: str) -> dict[str, dict[str, Any]]:
+    """Flow -> its one run."""
+    names = {flow["id"]: flow["name"] for flow in ask(api, "flows/filter")}
+    runs = ask(api, "flow_runs/filter")
+    assert Counter(names[run["flow_id"]] for run in runs) == {"refresh": 1, "prepare-lot": 1}
+    return {names[run["flow_id"]]: run for run in runs}
+
+
+def test_every_task_run_is_in_the_history(served: tuple[Standing, str]) -> None:
+    """The server that the refresh started for itself is gone; what it recorded is whole."""
+    standing, url = served
+    runs = flow_runs(f"{url}/api")
+    assert {run["state_type"] for run in runs.values()} == {"COMPLETED"}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for flow, run in runs.items():
+        of = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+        found[flow] = ask(f"{url}/api", "task_runs/filter", limit=200, **of)
+        assert ask(f"{url}/api", "task_runs/count", **of) == len(found[flow])
+        assert {task["state_type"] for task in found[flow]} == {"COMPLETED"}
+        assert all(task["start_time"] and task["end_time"] for task in found[flow])
+    counts = {name: count["run"] + count["skipped"] for name, count in standing.summary["stages"].items()}
+    worked = found["prepare-lot"]
+    assert Counter(task["task_key"].partition("-")[0] for task in worked) == counts
+    assert {task["name"] for task in worked} == {f"{stage} · batch {n}" for stage in NAMES for n in range(1, 5)}
+    of_refresh = [task["name"] for task in found["refresh"]]
+    assert sorted(name for name in of_refresh if "lot" not in name) == ["publish", "report", "scan"]
+    assert len(of_refresh) == 4  # the last one stands for the subflow
+
+
+def test_the_run_says_what_it_was(served: tuple[Standing, str]) -> None:
+    _, url = served
+    run = flow_runs(f"{url}/api")["refresh"]
+    assert run["name"] == "refresh · 3 speakers · v1"
+    assert {"version:1"} < set(run["tags"])
+    assert [tag for tag in run["tags"] if tag.startswith("recipe:")]
+    assert run["parameters"]["options"]["inbox"].endswith("inbox")
+    logs = ask(f"{url}/api", "logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}})
+    said = "\n".join(line["message"] for line in logs)
+    assert "6 uploads of 3 speakers" in said
+    assert "corpus version 1" in said
+
+
+def test_the_artifacts_of_the_run(served: tuple[Standing, str]) -> None:
+    standing, url = served
+    run = flow_runs(f"{url}/api")["refresh"]
+    artifacts = ask(f"{url}/api", "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    by_key = {artifact["key"]: artifact for artifact in artifacts}
+    assert set(by_key) == {"refresh-progress", "refresh-outcomes", "refresh-speakers", "refresh-summary"}
+    assert by_key["refresh-progress"]["data"] == 100
+    outcomes = json.loads(by_key["refresh-outcomes"]["data"])
+    assert {(row["outcome"], row["reason"]) for row in outcomes} == {("kept", ""), ("silence", "no_speech")}
+    assert sum(row["seconds"] for row in outcomes) == pytest.approx(sum(standing.summary["seconds"].values()), abs=0.2)
+    assert all(row["meaning"] for row in outcomes if row["reason"])
+    speakers = json.loads(by_key["refresh-speakers"]["data"])
+    assert {row["speaker"] for row in speakers} == {"ann", "bob", "cem"}
+    assert sum(row["kept s"] for row in speakers) == pytest.approx(standing.summary["seconds"]["kept"], abs=0.3)
+    text = by_key["refresh-summary"]["data"]
+    assert "# Corpus version 1" in text
+    assert f"/v2/runs/flow-run/{run['id']}" in text
+    assert standing.summary["report"] in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_dashboard_shows_the_run(served: tuple[Standing, str], tmp_path: Path) -> None:
+    """The page of the run, with its artifacts, as a browser without a network renders it."""
+    _, url = served
+    run = flow_runs(f"{url}/api")["refresh"]
+    wanted = ("refresh · 3 speakers · v1", "version:1", "refresh-outcomes", "refresh-speakers")
+    shown = page(f"{url}/v2/runs/flow-run/{run['id']}?tab=Artifacts", wanted, tmp_path)
+    assert [words for words in wanted if words not in shown] == []
+
+
+DEPLOYMENT = """
+name: schedules
+pull: []
+deployments:
+  - name: monthly
+    entrypoint: flows/refresh.py:refresh
+    work_pool: {name: schedules}
+    parameters: {options: {inbox: in, store: st}}
+    schedules: [{cron: "0 3 1 * *", timezone: Europe/Berlin}]
+    concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
+"""
+
+
+def test_a_cron_schedules_runs(cli, tmp_path: Path) -> None:
+    """The pins hold: a scheduler that raises, or filters that answer 422, look healthy until a run is missed."""
+    api = cli.environment["PREFECT_API_URL"]
+    ask(api, "work_pools/", name="schedules", type="process")
+    file = tmp_path / "prefect.yaml"
+    file.write_text(DEPLOYMENT)
+    for words in (["--no-prompt", "deploy", "--all", "--prefect-file", str(file)], ["deployment", "ls"]):
+        command = [sys.executable, "-m", "prefect", *words]
+        done = subprocess.run(command, cwd=ROOT, env=cli.environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "refresh/monthly" in done.stdout
+    end = time.monotonic() + 180
+    while not (runs := scheduled(api)) and time.monotonic() < end:
+        time.sleep(1)
+    assert runs
+    times = sorted(run["next_scheduled_start_time"] for run in runs)
+    assert all(time[8:10] in ("01", "31", "30", "29", "28") for time in times)  # 3 o'clock in Berlin, in UTC
+
+
+def scheduled(api: str) -> list[dict[str, Any]]:
+    """Runs of the deployment that the server has scheduled."""
+    wanted = {"name": {"any_": ["monthly"]}}
+    runs: list[dict[str, Any]] = ask(
+        api, "flow_runs/filter", deployments=wanted, flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}}
+    )
+    return runs

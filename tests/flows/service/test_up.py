@@ -1,0 +1,369 @@
+"""`voicemill up` on a real server: from recordings to a voice that speaks, with no hand touching it; and what dies."""
+
+import itertools
+import json
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.served import CHROMIUM, ask, page
+
+from voicemill.flows.service import processes, up
+from voicemill.flows.service.server import running
+from voicemill.storage.store import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+TRAINING = """
+[data]
+batch = 4
+loaders = 0
+lanes = 2
+shortest_s = 0.3
+
+[s1.sizes]
+dim = 64
+heads = 4
+layers = 2
+
+[s2.sizes]
+hidden = 32
+filter = 64
+layers = 2
+style = 32
+mrte_dim = 32
+reference_dim = 16
+codebook = 64
+posterior_layers = 2
+flow_layers = 2
+couplings = 2
+upsample_channels = 64
+resblock_kernels = [3]
+resblock_dilations = [1, 3]
+periods = [2, 3]
+
+[loop]
+evaluate_every = 4
+checkpoint_every = 4
+log_every = 1
+sample_every = 1000
+
+[phases.finetune]
+steps = {steps}
+rate = 1e-3
+mix = {{ target = 1.0 }}
+"""
+DEPLOYMENTS = [
+    "compress/on-promotion",
+    "distill/on-promotion",
+    "promote/on-model",
+    "refresh/monthly",
+    "refresh/on-upload",
+    "retrain/on-corpus",
+    "retrain/quarterly",
+]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What `up` has started."""
+
+    cli: Any
+    folder: Path
+
+    @property
+    def inbox(self) -> Path:
+        return self.folder / "inbox"
+
+    @property
+    def store(self) -> Store:
+        return Store.open(self.folder / "store", create=True)
+
+    @property
+    def options(self) -> list[str]:
+        """Of `up`."""
+        words = ["--store", self.store.root, "--inbox", self.inbox, "--training-config", self.folder / "training.toml"]
+        return [*map(str, words), "--speaker", "ann"]
+
+    def start(self) -> up.State:
+        """Start it, or look at it."""
+        self.cli("up", *self.options, "--json")
+        state = up.read(self.store)
+        assert state is not None
+        return state
+
+    @property
+    def state(self) -> up.State:
+        state = up.read(self.store)
+        assert state is not None
+        return state
+
+    @property
+    def api(self) -> str:
+        return f"{self.state.url}/api"
+
+    def upload(self, *files: Path, speaker: str = "ann", status: int = 0) -> Any:
+        where = ["--speaker", speaker, "--inbox", self.inbox, "--store", self.store.root]
+        return self.cli("upload", *files, *where, "--json", status=status).json
+
+    def runs(self, deployment: str, *states: str) -> list[dict[str, Any]]:
+        """Flow runs of a deployment, oldest first."""
+        flow, _, name = deployment.partition("/")
+        body: dict[str, Any] = {
+            "flows": {"name": {"any_": [flow]}},
+            "deployments": {"name": {"any_": [name]}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
+        if states:
+            body["flow_runs"] = {"state": {"type": {"any_": list(states)}}}
+        found: list[dict[str, Any]] = ask(self.api, "flow_runs/filter", **body)
+        return found
+
+    def versions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.cli("versions", "--store", self.store.root, "--json").json
+        return found
+
+    def processes(self) -> list[int]:
+        with processes.found(self.store) as there:
+            return [process.pid for process in there]
+
+
+def until(what: Callable[[], Any], limit: float = 900.0) -> Any:
+    """Wait for something to be true; what it was."""
+    end = time.monotonic() + limit
+    while not (found := what()) and time.monotonic() < end:
+        time.sleep(0.25)
+    assert found, "it did not become true"
+    return found
+
+
+@pytest.fixture(scope="module")
+def standing(alone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """An empty inbox with ann's consent in it, an empty store, and all that keeps it fresh."""
+    folder = tmp_path_factory.mktemp("up")
+    (folder / "inbox").mkdir()
+    (folder / "inbox" / "consents.csv").write_text("speaker,consent,note\nann,yes,signed\n")
+    (folder / "training.toml").write_text(TRAINING.format(steps=8))
+    # the lock of the processor is the machine's: other trainings on it are none of this test's business
+    standing = Standing(replace(alone, environment=alone.environment | {"VOICEMILL_LOCKS": str(folder)}), folder)
+    try:
+        standing.start()
+        yield standing
+    finally:
+        alone("down", "--store", standing.store.root)
+        assert standing.processes() == []
+
+
+def test_up_starts_everything_once(standing: Standing) -> None:
+    state = standing.state
+    assert state.ready
+    assert sorted(state.children) == ["cpu", "gpu", "watcher"]
+    assert [row["name"] for row in state.deployments] == DEPLOYMENTS
+    assert state.url.startswith("http://127.0.0.1:")
+    shown = standing.cli("up", *standing.options).out
+    assert standing.state == state  # it was found, not started
+    for words in (*DEPLOYMENTS, f"{state.url}/v2/runs", "up-cpu.log", "voicemill upload", "voicemill down"):
+        assert words in shown
+    refused = standing.cli("up", *standing.options[:-1], "bob", status=2)
+    assert "voicemill down" in refused.err
+    assert "'bob'" in refused.err
+
+
+def test_the_crons_have_scheduled_runs(standing: Standing) -> None:
+    for name, months in (("refresh/monthly", range(1, 13)), ("retrain/quarterly", (1, 4, 7, 10))):
+        runs = until(lambda name=name: standing.runs(name, "SCHEDULED"))
+        times = [datetime.fromisoformat(run["next_scheduled_start_time"]) for run in runs]
+        assert all(time > datetime.now(time.tzinfo) for time in times)
+        assert {time.month for time in times if time.day < 3} <= set(months)
+    automations = ask(standing.api, "automations/filter")
+    names = sorted(automation["name"] for automation in automations)
+    assert names == [
+        "corpus published",
+        "crash zombie flows",
+        "student promoted",
+        "uploads arrived",
+        "voice promoted",
+        "voice trained",
+    ]
+
+
+@pytest.fixture(scope="module")
+def chained(standing: Standing, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The first upload, and the retrain run that it led to, with its page as it was shown meanwhile."""
+    files = sorted((synthesised / "ann").glob("*.wav"))
+    noise = tmp_path_factory.mktemp("no") / "noise.wav"
+    noise.write_bytes(b"no sound at all")
+    told = standing.upload(*files, noise, status=1)
+    assert [file["outcome"] for file in told["files"]] == ["new"] * len(files) + ["refused"]
+    assert told["told"] == standing.state.url
+    run = until(lambda: standing.runs("retrain/on-corpus", "RUNNING", "COMPLETED", "FAILED", "CRASHED"))[0]
+    of_it = {"flow_run_id": {"any_": [run["id"]]}}
+    shown = ""
+
+    def training() -> bool:
+        keys = {artifact["key"] for artifact in ask(standing.api, "artifacts/filter", artifacts=of_it)}
+        return any("progress" in str(key) for key in keys) or not standing.runs("retrain/on-corpus", "RUNNING")
+
+    until(training)
+    if CHROMIUM:
+        address = f"{standing.state.url}/v2/runs/flow-run/{run['id']}?tab=Artifacts"
+        shown = page(address, ("progress", "losses"), tmp_path_factory.mktemp("browser"), 8)
+    until(lambda: standing.runs("retrain/on-corpus", "COMPLETED", "FAILED", "CRASHED"))
+    return {"run": standing.runs("retrain/on-corpus")[0], "page": shown}
+
+
+def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
+    standing: Standing, chained: dict[str, Any], synthesised: Path, tmp_path: Path
+) -> None:
+    assert len(standing.versions()) == 1
+    assert standing.versions()[0]["counts"]["speakers"] == 1
+    logs = ask(standing.api, "logs/filter", logs={"flow_run_id": {"any_": [chained["run"]["id"]]}}, limit=200)
+    assert chained["run"]["state_type"] == "COMPLETED", "\n".join(line["message"] for line in logs)
+    assert "first training of this voice" in "\n".join(line["message"] for line in logs)
+    assert chained["run"]["work_pool_name"] == "gpu"
+    (card,) = (standing.store.models / "ann").glob("*/card.json")
+    weights = json.loads(card.read_text())["weights"]
+    out, reference = tmp_path / "said.wav", synthesised / "ann" / "0.wav"
+    standing.cli(
+        *("speak", "--s1", card.parent / weights["s1"], "--s2", card.parent / weights["s2"], "--content", "mfcc"),
+        *("--reference", reference, "--language", "en", "--text", "Good morning.", "--out", out),
+    )
+    assert out.stat().st_size > 10_000
+
+
+def test_the_new_voice_is_judged_and_kept_out(standing: Standing, chained: dict[str, Any]) -> None:
+    """By the shipped gate: of three recordings too few sentences are held back."""
+    (run, *_) = until(lambda: standing.runs("promote/on-model", "COMPLETED", "FAILED", "CRASHED"))
+    assert (run["name"], run["state_name"]) == ("promote · ann/0001 · not promoted", "Not promoted")
+    assert "fewer than 10" in run["state"]["message"]
+    assert standing.runs("distill/on-promotion") == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_page_of_the_run_shows_progress_and_loss(chained: dict[str, Any]) -> None:
+    for words in ("retrain · ann", "progress", "loss", "finetune"):
+        assert words in chained["page"]
+
+
+def test_two_hundred_files_that_others_drop_make_one_refresh(standing: Standing, chained: dict[str, Any]) -> None:
+    """They are bob's, who has not consented: held, so that nothing else follows."""
+    before = len(standing.runs("refresh/on-upload"))
+    recording = next((standing.inbox / "ann").glob("*.wav")).read_bytes()
+    (standing.inbox / "bob").mkdir()
+    for number in range(200):
+        (standing.inbox / "bob" / f"{number}.wav").write_bytes(recording + bytes(number))
+        time.sleep(0.04)
+    until(lambda: len(standing.runs("refresh/on-upload", "COMPLETED")) == before + 1)
+    time.sleep(25)  # two polls of the watcher, and twice the time in which the trigger looks
+    assert len(standing.runs("refresh/on-upload")) == before + 1
+    held = standing.cli("ledger", "--store", standing.store.root, "--json").json
+    assert isinstance(held, list)
+
+
+def test_uploads_close_together_are_refreshed_one_after_another(
+    standing: Standing, chained: dict[str, Any], synthesised: Path
+) -> None:
+    before, versions = len(standing.runs("refresh/on-upload")), len(standing.versions())
+    spare = synthesised.parent / "spare.wav"
+    standing.upload(spare)
+    until(lambda: standing.runs("refresh/on-upload", "RUNNING"))
+    standing.upload(next((synthesised / "bob").glob("0.wav")), speaker="ann")
+    until(lambda: len(standing.runs("refresh/on-upload", "COMPLETED")) >= before + 2)
+    until(lambda: not standing.runs("refresh/on-upload", "RUNNING", "PENDING", "SCHEDULED"))
+    spans = sorted((run["start_time"], run["end_time"]) for run in standing.runs("refresh/on-upload"))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
+    assert len(standing.versions()) > versions
+    rows = standing.cli("ledger", "--store", standing.store.root, "--by", "path", "--json").json
+    assert {"ann/spare.wav", "ann/0-2.wav"} <= {row["name"] for row in rows}
+
+
+def test_what_is_killed_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
+    url, found = standing.state.url, running(standing.store)
+    assert found is not None
+    worker = standing.state.children["cpu"]
+    os.kill(worker, signal.SIGKILL)
+    os.kill(found[0], signal.SIGKILL)
+    until(lambda: standing.state.children.get("cpu", worker) != worker)
+    until(lambda: (now := running(standing.store)) and now[0] != found[0] and now[1] == found[1])
+    until(lambda: not standing.runs("refresh/on-upload", "RUNNING"))
+    assert standing.state.restarts["cpu"] == 1
+    assert standing.state.url == url
+    before = len(standing.runs("refresh/on-upload", "COMPLETED"))
+    copy = Path(shutil.copy(standing.inbox / "ann" / "0.wav", standing.folder / "after.wav"))
+    with copy.open("ab") as file:
+        file.write(bytes(2))
+    assert standing.upload(copy)["files"][0]["outcome"] == "new"
+    until(lambda: len(standing.runs("refresh/on-upload", "COMPLETED")) > before)
+
+
+def long_training(standing: Standing) -> dict[str, Any]:
+    """A retrain run on the gpu pool that would take an hour, with its ranks running."""
+    (standing.folder / "training.toml").write_text(TRAINING.format(steps=100_000))
+    deployment = ask(standing.api, "deployments/filter", deployments={"name": {"any_": ["on-corpus"]}})[0]
+    options = deployment["parameters"]["options"] | {"force": True}
+    run: dict[str, Any] = ask(
+        standing.api, f"deployments/{deployment['id']}/create_flow_run", parameters={"options": options}
+    )
+    until(lambda: any("voicemill.model.training.main" in command(pid) for pid in standing.processes()))
+    return run
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def of_run(standing: Standing, run: dict[str, Any]) -> list[int]:
+    with processes.found(standing.store) as there:
+        return [process.pid for process in there if process.run == run["id"]]
+
+
+def test_a_cancelled_training_leaves_no_process(standing: Standing, chained: dict[str, Any]) -> None:
+    run = long_training(standing)
+    assert len(of_run(standing, run)) >= 2
+    ask(standing.api, f"flow_runs/{run['id']}/set_state", state={"type": "CANCELLING"})
+    until(lambda: not of_run(standing, run), 300)
+    until(lambda: [r for r in standing.runs("retrain/on-corpus", "CANCELLED") if r["id"] == run["id"]], 300)
+    assert sorted(standing.state.children) == ["cpu", "gpu", "watcher"]
+    assert standing.state.children["gpu"] in standing.processes()
+
+
+def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing, chained: dict[str, Any]) -> None:
+    run = long_training(standing)
+    descriptor = os.pidfd_open(up.supervisor(standing.store))  # to be read from when the process has ended
+    assert "ended" in standing.cli("down", "--store", standing.store.root).out
+    assert standing.processes() == []
+    assert select.select([descriptor], [], [], 0)[0]
+    os.close(descriptor)
+    assert running(standing.store) is None
+    assert "nothing" in standing.cli("down", "--store", standing.store.root).out
+    url = standing.state.last
+    standing.start()
+    assert standing.state.url == url
+    assert [r["state_type"] for r in standing.runs("retrain/on-corpus") if r["id"] == run["id"]] == ["CANCELLED"]
+
+
+def test_a_killed_supervisor_leaves_nothing_that_down_or_up_does_not_end(standing: Standing) -> None:
+    run = long_training(standing)
+    before = standing.processes()
+    os.kill(up.supervisor(standing.store), signal.SIGKILL)
+    until(lambda: up.supervisor(standing.store) == 0)
+    standing.start()
+    after = standing.processes()
+    assert set(before) & set(after) == set()
+    states = [r["state_type"] for r in standing.runs("retrain/on-corpus") if r["id"] == run["id"]]
+    assert states in (["CRASHED"], ["CANCELLED"])
+    os.kill(up.supervisor(standing.store), signal.SIGKILL)
+    standing.cli("down", "--store", standing.store.root)
+    assert standing.processes() == []
+    until(lambda: running(standing.store) is None, 30)

@@ -1,0 +1,137 @@
+"""pocketsphinx: right texts are placed, wrong ones refused, and nothing is remembered from one text to the next."""
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
+from voicemill.flows.demo.voice import Line, speak
+from voicemill.model.speech.pocketsphinx_aligner import Pocket, letters_to_phones, pronunciations
+from voicemill.model.speech.words import Span, Unalignable, split
+from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.units import RATE
+from voicemill.tasks.stages.align import Settings
+from voicemill.tasks.stages.word_placement import quality
+
+SPEECH = Path(__file__).parents[3] / "../shared/speech/recordings"
+PHONES = set(
+    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()  # noqa: SIM905
+)
+SENTENCES = (
+    "The old lighthouse stood above the harbour.",
+    "Nobody had answered the letter for 3 weeks.",
+    "Yesterday Trandorf walked through Zandoria.",
+)
+LEAST = Settings().min_score
+
+
+@cache
+def said() -> tuple[Wave, ...]:
+    lines = speak([Line(text, "en-us") for text in SENTENCES])
+    return tuple(np.asarray(soxr.resample(wave, ESPEAK_RATE, RATE), np.float32) for wave in lines)
+
+
+def score(spans: list[Span | None]) -> float:
+    return quality([span.score for span in spans if span])
+
+
+@given(st.from_regex(r"[a-z']*[a-z][a-z']*", fullmatch=True))
+def test_every_word_has_a_pronunciation(word: str) -> None:
+    found = pronunciations(word)
+    assert found[0] == letters_to_phones(word)
+    assert all(phones and set(phones.split()) <= PHONES for phones in found)
+    assert len(set(found)) == len(found) <= 12
+
+
+@pytest.mark.parametrize(
+    ("word", "phones"),
+    [
+        ("zarate", "Z AA R EY T"),
+        ("quill", "K W IH L"),
+        ("bright", "B R AY T"),
+        ("phone", "F OW N"),
+        ("tching", "CH IH NG"),
+    ],
+)
+def test_letters_to_phones(word: str, phones: str) -> None:
+    assert letters_to_phones(word) == phones
+
+
+def test_a_sentence_and_a_pause_before_it() -> None:
+    words = split(SENTENCES[0], "en")
+    silence = np.zeros(RATE, np.float32)
+    pocket = Pocket()
+    plain, late = (pocket.align(wave, words) for wave in (said()[0], np.concatenate([silence, said()[0]])))
+    assert all(span is not None for span in plain)
+    times = [edge for span in plain if span for edge in (span.start, span.stop)]
+    assert times == sorted(times)
+    assert 0 <= times[0] < times[-1] <= len(said()[0])
+    assert score(plain) > LEAST
+    # a second later everywhere, within 60 ms
+    assert [b.start - a.start for a, b in zip(plain, late, strict=True) if a and b] == pytest.approx(
+        [RATE] * 7, abs=1920
+    )
+
+
+def test_numbers_unknown_names_and_signs() -> None:
+    spans = Pocket().align(said()[1], ["Nobody", "had", "answered", "—", "the", "letter", "for", "3", "weeks."])
+    assert [span is None for span in spans] == [False, False, False, True, *[False] * 5]
+    pocket = Pocket()
+    assert score(pocket.align(said()[2], split(SENTENCES[2], "en"))) > LEAST
+
+
+def test_the_text_of_another_sentence_is_refused() -> None:
+    pocket = Pocket()
+    for wave, text in ((said()[0], SENTENCES[1]), (said()[1], SENTENCES[0])):
+        try:
+            found = score(pocket.align(wave, split(text, "en")))
+        except Unalignable:
+            continue
+        assert found < LEAST
+
+
+def test_no_words_no_alignment() -> None:
+    with pytest.raises(Unalignable, match="no word"):
+        Pocket().align(said()[0], ["...", "[noise]"])
+    with pytest.raises(Unalignable):
+        Pocket().align(np.zeros(3200, np.float32), split(SENTENCES[0], "en"))
+
+
+def test_the_order_of_work_changes_nothing() -> None:
+    pocket, fresh = Pocket(), Pocket()
+    words = [split(text, "en") for text in SENTENCES]
+    first = [pocket.align(wave, text) for wave, text in zip(said(), words, strict=True)]
+    with pytest.raises(Unalignable):
+        fresh.align(said()[0][:6400], ["xylographical", *words[1]])
+    second = [fresh.align(wave, text) for wave, text in reversed(list(zip(said(), words, strict=True)))]
+    assert first == second[::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.skipif(not SPEECH.is_dir(), reason="../shared/speech is not here")
+def test_real_speech_right_and_exchanged_texts() -> None:
+    with (SPEECH / "metadata.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["speaker"] in ("ljspeech", "libri_367", "vctk_p226") and r["text"]]
+    chosen = rows[::3]
+    pocket, right, wrong = Pocket(), list[float](), list[float]()
+    for row, other in zip(chosen, chosen[7:] + chosen[:7], strict=True):
+        wave, rate = soundfile.read(SPEECH / row["file"], dtype="float32")
+        wave = np.asarray(soxr.resample(wave, rate, RATE), np.float32)
+        for text, scores in ((row["text"], right), (other["text"], wrong)):
+            try:
+                scores.append(score(pocket.align(wave, split(text, "en"))))
+            except Unalignable:
+                scores.append(0.0)
+    assert np.mean(np.array(right) > LEAST) >= 0.95
+    assert np.mean(np.array(wrong) > LEAST) <= 0.2
+    # the default has to let synthetic voices through too; people's speech leaves room for a stricter one
+    assert np.mean(np.array(right) > 0.5) >= 0.95
+    assert np.mean(np.array(wrong) > 0.5) <= 0.06

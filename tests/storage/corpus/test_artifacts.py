@@ -1,0 +1,72 @@
+"""Artifacts: what goes in comes out, and an unfinished one does not exist."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from voicemill.storage.corpus.artifacts import BLOCK, Artifact, ArtifactWriter, Meta, audio_path
+from voicemill.storage.records import Aligned, Failure, Reason, Word
+
+ROW = Aligned("u", 0, "héllo 你好", "en", (Word("héllo", 0, 5, 0.5), Word("你好", 5, 9, 1.0)), "aligned")
+
+
+def write(path: Path, pieces: list[np.ndarray]) -> Artifact:
+    with ArtifactWriter(path) as writer:
+        for piece in pieces:
+            writer.audio("u", -1, piece)
+        writer.audio("u", 0, np.ones(3, np.float32))
+        failure = Failure("v", "broke", reason=Reason.WORKER_DIED)
+        return writer.finish([ROW], Aligned, Meta("align", "k", (failure,), ("v",), ("v",)))
+
+
+def test_rows_and_meta_come_back(tmp_path: Path) -> None:
+    write(tmp_path / "k.arrow", [])
+    found = Artifact(tmp_path / "k.arrow")
+    assert found.rows(Aligned) == [ROW]
+    assert found.meta.failures == (Failure("v", "broke", reason=Reason.WORKER_DIED),)
+    assert (found.meta.pending, found.meta.lost) == (("v",), ("v",))
+
+
+@given(
+    st.lists(st.integers(0, 700), min_size=1, max_size=5),
+    st.tuples(st.integers(0, 3000), st.integers(0, 3000)).map(sorted),
+)
+def test_audio_is_the_same_however_it_was_cut(tmp_path_factory: pytest.TempPathFactory, sizes, span) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path_factory.mktemp("artifact") / "k.arrow"
+    wave = np.random.default_rng(0).standard_normal(sum(sizes)).astype(np.float32)
+    artifact = write(path, np.split(wave, np.cumsum(sizes)[:-1]))
+    with artifact.waves() as waves:
+        assert waves.samples("u") == len(wave)
+        np.testing.assert_array_equal(waves.read("u", -1, *span), wave[slice(*span)])
+        np.testing.assert_array_equal(np.concatenate([np.empty(0, np.float32), *waves.stream("u")]), wave)
+        np.testing.assert_array_equal(waves.read("u", 0), np.ones(3))
+        assert waves.read("nobody").size == 0
+
+
+def test_long_audio_is_held_in_blocks(tmp_path: Path) -> None:
+    wave = np.arange(2 * BLOCK + 5, dtype=np.float32)
+    artifact = write(tmp_path / "k.arrow", [wave])
+    assert max(block.samples for block in artifact.meta.blocks) == BLOCK
+    with artifact.waves() as waves:
+        np.testing.assert_array_equal(waves.read("u", -1, BLOCK - 2, BLOCK + 2), wave[BLOCK - 2 : BLOCK + 2])
+
+
+@given(arrays(np.float32, 50, elements=st.floats(width=32, allow_nan=False)))
+def test_samples_are_kept_to_the_bit(tmp_path_factory: pytest.TempPathFactory, wave: np.ndarray) -> None:
+    artifact = write(tmp_path_factory.mktemp("artifact") / "k.arrow", [wave])
+    with artifact.waves() as waves:
+        assert waves.read("u").tobytes() == wave.tobytes()
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "stage" / "k.arrow"
+    with pytest.raises(RuntimeError), ArtifactWriter(path) as writer:
+        writer.audio("u", -1, np.zeros(10, np.float32))
+        raise RuntimeError
+    assert not path.exists()
+    assert not audio_path(path).exists()
+    assert list(path.parent.iterdir()) == []

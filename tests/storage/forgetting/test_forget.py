@@ -1,0 +1,301 @@
+"""forget: no byte of the speaker is left, everybody else is whole, and a kill at any moment is mended."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support import factories as f
+from support import killing
+
+from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.errors import StoreBusy, StoreError
+from voicemill.storage.files import write_atomic
+from voicemill.storage.forgetting import erase, tombstones
+from voicemill.storage.forgetting import forget as forget_
+from voicemill.storage.forgetting.forget import forget, gather, receipts
+from voicemill.storage.forgetting.tombstones import Tombstones
+from voicemill.storage.keys import digest
+from voicemill.storage.records import Batch
+from voicemill.storage.store import Store
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import votes
+from voicemill.storage.voices.votes import Vote
+from voicemill.tasks.stages import shards as stage
+
+WHO = "Zoë Forgotten"
+TEXT = "xylophone quartz zephyr"
+MINE = (f.upload(WHO, 0, 6, TEXT), f.upload(WHO, 1, 3, TEXT))
+BATCHES = [
+    f.make_batch(1, f.upload("ann"), MINE[0]),
+    f.make_batch(2, f.upload("bob"), f.upload("zoe forgotten")),
+    f.make_batch(3, MINE[1], f.upload("cid")),
+]
+PHONES = {WHO: "phones that only Zoë said", "ann": "phones of ann"}
+COLUMNS = ["id", "speaker", "text", "audio"]
+
+
+def fill(root: Path) -> Store:
+    """Three versions, two of them with the speaker, and everything else in which a store may hold them."""
+    store = Store.open(root, create=True)
+    f.corpus(store, BATCHES[1:2])
+    f.corpus(store, BATCHES[:2])
+    f.corpus(store, BATCHES, recipe="another recipe")
+    for batch in BATCHES:
+        registry(store, batch)
+    write_atomic(store.reports / "report.html", f"<h1>{WHO}</h1>".encode())
+    write_atomic(store.root / "quarantine" / f"{MINE[0].sha256}.wav", b"sound")
+    for who in (WHO, "ann"):
+        phones = erase.phones_folder(store, who) / "0123.parquet"
+        phones.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"phones": [list(who.encode())], "text": [PHONES[who]]}), phones)
+    write_atomic(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
+    write_atomic(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
+    write_atomic(store.models / "zoe" / "0002" / "card.json", json.dumps({"corpus_version": 2}).encode())
+    for number in (0, 1, 2, 3):
+        lineage = {"corpus_version": number, "notes": [WHO] * (number != 1)} if number else [WHO]
+        told = {"lineage": lineage, "missing": {"mos": TEXT if number != 1 else "nobody"}}
+        write_atomic(store.models / "zoe" / "0002" / "evaluations" / f"{number}.json", json.dumps(told).encode())
+    for number in (1, 2, 3):
+        run = store.training / f"voice-v{number}"
+        write_atomic(run / "run.json", json.dumps({"version": number, "speakers": [WHO] * (number > 1)}).encode())
+        write_atomic(
+            run / "tensorboard" / "events", f.noise(MINE[0].sha256, -1, 192_000)[:2000].tobytes() * (number > 1)
+        )
+    for upload in MINE:
+        vote = Vote(f.WHEN, "lis", "zoe", 1, 2, digest([TEXT]), f"{upload.sha256[:16]}-0000", "a", "a", 0)
+        votes.append(store, vote)
+    (store.stages / "mel" / ".x.arrow.77.abcd.tmp").write_bytes(f.matrix("mel", MINE[0].sha256, 0, 9999).data)
+    return store
+
+
+def registry(store: Store, batch: Batch) -> None:
+    uploads = [{"sha256": u.sha256, "speaker": u.speaker, "text": u.text, "size": u.size} for u in batch.uploads]
+    raw = {"id": batch.id, "number": batch.number, "uploads": uploads}
+    write_atomic(store.stages / "batches" / f"{batch.number}-{batch.id}.json", json.dumps(raw).encode())
+    rows = {"path": [u.path for u in batch.uploads], "sha256": [u.sha256 for u in batch.uploads]}
+    (store.stages / "scan").mkdir(exist_ok=True)
+    pq.write_table(pa.table(rows), store.stages / "scan" / f"{batch.number}.parquet")
+
+
+def secrets_of_speaker() -> Iterator[tuple[str, bytes]]:
+    """What must not be in any file: text, stored and decoded audio, features, names of content."""
+    yield "text", TEXT.encode()
+    yield "name", WHO.encode()
+    yield "phones", PHONES[WHO].encode()
+    for upload in MINE:
+        made = f.make_rows(f.make_batch(1, upload))
+        for segment in (s for s in made.rows["slice"] if s.index >= 0):
+            wave = f.noise(upload.sha256, segment.index, segment.stop - segment.start)
+            yield "denoised float32", wave[1000:1016].tobytes()
+            gained = wave * np.float32(10 ** (7 / 20))
+            yield "FLAC", stage.flac(gained)[2000:2032]
+            for name in f.DIMS:
+                yield name, f.matrix(name, upload.sha256, segment.index, len(wave)).data[200:232]
+        yield "decoded float32", f.noise(upload.sha256, -1, 192_000)[1000:1016].tobytes()
+
+
+@cache
+def needles() -> list[tuple[str, bytes]]:
+    return list(secrets_of_speaker())
+
+
+def found(store: Store) -> set[str]:
+    """Kinds of secrets that some file of the store holds; Parquet text is compressed, so it is read as well."""
+    kinds = set()
+    for path in store.root.rglob("*"):
+        if path.is_file():
+            raw = path.read_bytes()
+            kinds |= {kind for kind, needle in needles() if needle in raw}
+        if path.is_file() and path.suffix == ".parquet":
+            text = repr(pq.read_table(path, use_threads=False, partitioning=None).to_pylist()).encode()
+            kinds |= {kind for kind, needle in needles() if kind in ("text", "name", "phones") and needle in text}
+    return kinds
+
+
+def others(store: Store, number: int) -> list[dict[str, object]]:
+    corpus = CorpusVersion.open(store, number)
+    return [row for row in corpus.utterances(COLUMNS).to_pylist() if row["speaker"] != WHO]
+
+
+def check_forgotten(store: Store, before: dict[int, list[dict[str, object]]]) -> None:
+    assert found(store) == set()
+    for number, rows in before.items():
+        corpus = CorpusVersion.open(store, number)
+        assert corpus.utterances(COLUMNS).to_pylist() == rows
+        for name in ("content", "f0", "mel"):
+            assert corpus.features(name, ["id"])["id"].to_pylist() == [row["id"] for row in rows]
+        assert WHO not in corpus.ledger(["speaker"])["speaker"].to_pylist()
+        assert WHO not in corpus.uploads(["speaker"])["speaker"].to_pylist()
+    want = Tombstones(frozenset(u.sha256 for u in MINE), frozenset(digest(["pcm", u.sha256]) for u in MINE))
+    assert tombstones.read(store) == want
+
+
+def test_no_byte_is_left(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    kinds = {kind for kind, _ in needles()}
+    assert found(store) == kinds  # the scan finds every kind where it is there
+    before = {number: others(store, number) for number in (1, 2, 3)}
+    assert [len(rows) for rows in before.values()] == [4, 6, 8]
+    receipt = forget(store, WHO, created=f.WHEN)
+    check_forgotten(store, before)
+    assert (receipt.uploads, receipt.versions, receipt.models) == (2, (2, 3), ("s2-7", "zoe/0002"))
+    assert receipt.retrain == ("zoe/trained",)
+    assert stages.standing(store.models / "zoe").of(2) == "retired"
+    assert [path.name for path in store.training.iterdir()] == ["voice-v1"]
+    assert [path.name for path in (store.models / "zoe" / "0002" / "evaluations").iterdir()] == ["1.json"]
+    assert receipt.rows["utterances"] == 4
+    assert receipt.mentions == ()
+    assert receipts(store) == [receipt]
+    assert receipt.matches(WHO)
+    assert not receipt.matches("zoe forgotten")
+    assert WHO not in next(store.receipts.glob("*.json")).read_text()
+    assert forget_.pending(store) == []
+    assert len(votes.history(store, "zoe", 1, 2)) == 2  # they tell no name and no words
+    kept = erase.phones_folder(store, "ann") / "0123.parquet"
+    assert pq.read_table(kept, partitioning=None)["text"].to_pylist() == [PHONES["ann"]]
+    assert (store.stages / "batches" / f"3-{BATCHES[2].id}.json").exists()  # cid's batch keeps its number
+    with pytest.raises(StoreError, match="nothing is known"):
+        forget(store, WHO, created=f.WHEN)
+
+
+@pytest.mark.parametrize("where", ["reports", "tables"])
+def test_what_cannot_be_erased_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """The forgetting stays begun, and the same again completes it."""
+    store = fill(tmp_path / "store")
+    before = {number: others(store, number) for number in (1, 2, 3)}
+    folder = store.reports if where == "reports" else store.tables / "utterances" / tables.folder_of(WHO)
+    rmtree = shutil.rmtree
+
+    def refused(path: Path, ignore_errors: bool = False) -> None:
+        if folder.name in Path(path).name and Path(path).parent == folder.parent:
+            if not ignore_errors:
+                raise PermissionError(13, "Permission denied", str(path))
+        else:
+            rmtree(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with pytest.raises(StoreError, match=r"cannot be erased, and some of it is left.*Permission denied"):
+        forget(store, WHO, created=f.WHEN)
+    assert forget_.pending(store) == [WHO]
+    monkeypatch.undo()
+    forget(store, WHO, created="later")
+    check_forgotten(store, before)
+    assert not list(store.root.rglob(".gone-*"))
+
+
+def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    forget(store, WHO, created=f.WHEN)
+    rest = [Batch(b.id, b.number, tuple(u for u in b.uploads if u.speaker != WHO)) for b in BATCHES]
+    version = f.corpus(store, rest, recipe="another recipe")
+    assert version is not None
+    assert version.number == 4
+    assert others(store, 4) == CorpusVersion.open(store, 4).utterances(COLUMNS).to_pylist()
+    assert CorpusVersion.open(store, 4).utterances(["id"]).num_rows == 8
+
+
+def test_versions_that_held_somebody_are_known(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    assert forget_.forgotten(store) == frozenset()
+    forget(store, WHO, created=f.WHEN)
+    assert forget_.forgotten(store) == {2, 3}
+    with pytest.raises(StoreError):
+        forget(store, WHO, created=f.WHEN)
+    assert forget_.forgotten(store) == {2, 3}
+
+
+def test_forgetting_somebody_makes_the_next_version(tmp_path: Path) -> None:
+    """Also where the tables already are what would be published: the version before is not trained on any more."""
+    store = Store.open(tmp_path / "store", create=True)
+    batches = [f.make_batch(1, f.upload("ann")), f.make_batch(2, *MINE)]
+    f.corpus(store, batches)
+    assert f.corpus(store, batches) is None
+    forget(store, WHO, created=f.WHEN)
+    rest = f.corpus(store, batches[:1])
+    assert rest is not None
+    assert (rest.number, forget_.forgotten(store)) == (2, {1})
+    assert others(store, 1) == others(store, 2)
+    assert f.corpus(store, batches[:1]) is None
+
+
+def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    store = fill(tmp_path / "store")
+    pin = versions.get(store, 2).pins["utterances"]
+    forget(store, WHO, created=f.WHEN)
+    old = DeltaTable(store.tables / "utterances", version=pin)
+    assert all(Path(uri).exists() for uri in old.file_uris())
+    assert len(old.file_uris()) == 3
+
+
+def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
+    """As other files are that hold it."""
+    store = Store.open(tmp_path / "store", create=True)
+    f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("zoe"))])
+    for voice in ("ann", "zoe"):
+        votes.append(store, Vote(f.WHEN, "lis", voice, 1, 2, "f" * 64, "0123-0000", "a", "a", 0))
+    assert forget(store, "zoe", created=f.WHEN).mentions == ("votes/zoe/0001-0002.jsonl",)
+
+
+def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    inbox = tmp_path / "inbox" / "elsewhere"
+    inbox.mkdir(parents=True)
+    content = b"R" * 100
+    sha256 = hashlib.sha256(content).hexdigest()
+    uploads = [{"sha256": sha256, "speaker": WHO, "size": 100}]
+    write_atomic(store.stages / "batches" / "9-x.json", json.dumps({"uploads": uploads}).encode())
+    for name, raw in (("renamed.wav", content), ("renamed.txt", TEXT.encode()), ("other.wav", b"S" * 100)):
+        (inbox / name).write_bytes(raw)
+    (tmp_path / "inbox" / "metadata.csv").write_text(f"speaker,file\n{WHO},renamed.wav\n")
+    receipt = forget(store, WHO, created=f.WHEN, inbox=tmp_path / "inbox")
+    assert sorted(path.name for path in inbox.iterdir()) == ["other.wav"]
+    assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt")
+    assert receipt.mentions == ("inbox:metadata.csv",)
+    assert sha256 in tombstones.read(store).content
+
+
+def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    with store.locked("somebody"), pytest.raises(StoreBusy, match="somebody"):
+        forget(store, WHO, created=f.WHEN)
+    assert gather(store, WHO).content == {u.sha256 for u in MINE}
+
+
+def again(root: str) -> None:
+    """What is killed."""
+    forget(Store.open(root), WHO, created=f.WHEN)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    full = fill(tmp_path / "full")
+    before = {number: others(full, number) for number in (1, 2, 3)}
+    shutil.copytree(full.root, tmp_path / "calm")
+    events = killing.run(again, str(tmp_path / "calm"), root=tmp_path)
+    check_forgotten(Store.open(tmp_path / "calm"), before)
+    interrupted = 0
+    for at in range(events, 0, -max(events // 12, 1)):
+        copy = tmp_path / f"copy{at}"
+        shutil.copytree(full.root, copy)
+        store = Store.open(copy)
+        killing.run(again, str(copy), root=tmp_path, at=at)
+        for number, rows in before.items():
+            assert others(store, number) == rows  # half forgotten, the others still read
+        interrupted += forget_.pending(store) == [WHO]
+        forget(store, WHO, created="later")
+        check_forgotten(store, before)
+        (receipt,) = receipts(store)
+        assert receipt.matches(WHO)
+        assert (receipt.uploads, receipt.versions) == (2, (2, 3))
+        shutil.rmtree(copy)
+    assert interrupted >= 10

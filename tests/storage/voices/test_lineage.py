@@ -1,0 +1,62 @@
+"""Which entry was made of which, and which of them still speak."""
+
+from pathlib import Path
+
+import pytest
+
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import status as stages
+from voicemill.storage.voices.cards import Card, Entry, Kind, Training
+from voicemill.storage.voices.lineage import ancestors, champions_of
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+def added(store: Store, kind: Kind, parent: str = "") -> Entry:
+    """The next entry of ann."""
+    run = f"run-{len(voices.entries(store, 'ann'))}"
+    training = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, run)
+    card = Card("ann", 1, "r", ("ann",), (training,), "c", {}, "mfcc", "", "2026-01-01", kind=kind, parent=parent)
+    return voices.add(store, card, {})
+
+
+def champion(entry: Entry) -> None:
+    before = stages.standing(entry.folder.parent).champions.get(entry.card.kind, 0)
+    given = {"who": "eve", "when": "2026-01-01", "why": "better"}
+    stages.promote(entry.folder.parent, entry.number, entry.card.kind, instead_of=before, **given)
+
+
+def test_the_line_ends_where_an_entry_is_gone(store: Store) -> None:
+    first = added(store, "trained", "eve/0007")
+    student = added(store, "student", first.name)
+    graphs = added(store, "compressed", student.name)
+    assert [up.name for up in ancestors(store, graphs)] == ["ann/0002", "ann/0001"]
+    assert list(ancestors(store, first)) == []
+
+
+def test_entries_that_name_each_other_end_too(store: Store) -> None:
+    added(store, "student", "ann/0002")
+    second = added(store, "student", "ann/0001")
+    assert [up.name for up in ancestors(store, second)] == ["ann/0001"]
+
+
+def test_champions_of_an_entry_are_those_of_other_lanes_that_come_of_it(store: Store) -> None:
+    old, new = added(store, "trained"), added(store, "trained")
+    theirs = added(store, "student", old.name)
+    student = added(store, "student", new.name)
+    graphs = added(store, "compressed", student.name)
+    beside = added(store, "light", new.name)
+    for entry in (old, theirs, new, graphs):
+        champion(entry)
+    assert [entry.name for entry in champions_of(store, new)] == [graphs.name]  # though its parent is none
+    for entry in (student, beside):
+        champion(entry)
+    assert [entry.name for entry in champions_of(store, new)] == [student.name, graphs.name, beside.name]
+    assert champions_of(store, old) == []
+    assert [entry.name for entry in champions_of(store, student)] == [graphs.name]
+    stages.retire(store.models / "ann", graphs.number, "compressed", who="eve", when="2026-01-02", why="hisses")
+    assert [entry.name for entry in champions_of(store, new)] == [student.name, beside.name]

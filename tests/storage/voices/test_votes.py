@@ -1,0 +1,85 @@
+"""Votes: only ever added to, whole or not there, and the same whichever entry is named first."""
+
+import multiprocessing
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from voicemill.storage.errors import ConfigError
+from voicemill.storage.store import Store
+from voicemill.storage.voices import votes
+from voicemill.storage.voices.votes import Vote
+
+ONE = Vote("2025-01-01T00:00:00+00:00", "lis", "anna", 1, 2, "f" * 64, "s1", "a", "a", 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+def test_votes_come_back_in_their_order_from_either_side(store: Store) -> None:
+    given = [ONE, replace(ONE, sentence="s2", choice="same"), replace(ONE, a=2, b=1, sentence="s3")]
+    for vote in given:
+        votes.append(store, vote)
+    assert votes.history(store, "anna", 1, 2) == [*given[:2], replace(ONE, sentence="s3", choice="b", left="b")]
+    assert votes.history(store, "anna", 2, 1) == [votes.turned(vote) for vote in votes.history(store, "anna", 1, 2)]
+    assert [votes.turned(votes.turned(vote)) for vote in given] == given
+    assert votes.history(store, "anna", 1, 3) == []
+
+
+def test_a_vote_that_a_crash_cut_off_spoils_no_other(store: Store) -> None:
+    votes.append(store, ONE)
+    path = votes.path_of(store, "anna", 1, 2)
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole + whole[:cut])
+        assert votes.history(store, "anna", 1, 2)[:1] == [ONE]
+        votes.append(store, replace(ONE, sentence="s2"))
+        found = votes.history(store, "anna", 1, 2)
+        assert found[0] == ONE
+        assert found[-1] == replace(ONE, sentence="s2")
+        assert len(found) == (3 if cut == len(whole) - 1 else 2)  # all but the end of the line was there
+
+
+def test_the_last_vote_of_a_listener_on_a_sentence_counts(store: Store) -> None:
+    changed, other = replace(ONE, choice="b"), replace(ONE, listener="max")
+    assert votes.counted([ONE, other, changed]) == [changed, other]
+
+
+def test_a_listener_is_forgotten_as_the_readme_says(store: Store) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    told = re.search(r"`(sed -i .*?listener.*?)`", readme)
+    assert told
+    for name in ("Lisbeth", "Lisbeth B", "max"):
+        votes.append(store, replace(ONE, listener=name))
+    command = told[1].replace("S/votes/anna", str(store.root / "votes" / "anna"))
+    subprocess.run(command, shell=True, check=True)
+    assert [vote.listener for vote in votes.history(store, "anna", 1, 2)] == ["Lisbeth B", "max"]
+
+
+def test_what_is_no_vote_is_refused(store: Store) -> None:
+    for wrong in ({"choice": "c"}, {"left": "x"}, {"b": 1}, {"voice": "../x"}):
+        with pytest.raises(ConfigError):
+            votes.append(store, replace(ONE, **wrong))  # type: ignore[arg-type]
+    assert not list(store.root.rglob("*.jsonl"))
+
+
+def many(root: str, who: int) -> None:
+    store = Store.open(root)
+    for number in range(25):
+        votes.append(store, replace(ONE, listener=f"l{who}", sentence=f"s{number}", voice="anna"))
+
+
+def test_votes_of_several_processes_are_all_there(store: Store) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=many, args=(str(store.root), who)) for who in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = votes.history(store, "anna", 1, 2)
+    assert len(found) == len(votes.counted(found)) == 100

@@ -1,0 +1,1 @@
+"""What several tests share: factories, small networks, processes, golden arrays."""

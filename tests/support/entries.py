@@ -1,0 +1,35 @@
+"""Entries of a voice with random weights, as a training would leave them."""
+
+from pathlib import Path
+
+from support.own_voice import S1, S2, write_s1, write_s2
+from voicemill.storage.keys import digest
+from voicemill.storage.store import Store
+from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices.registry import Card, Entry, Kind, Training
+
+WHEN = "2025-01-01T00:00:00+00:00"
+
+
+def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = "trained", parent: str = "") -> Entry:
+    """s1 and s2 that read MFCC; the weights of s1 are functions of their names with `prefix` before them."""
+    weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", S1, prefix)}
+    weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", S2, {"content": "mfcc"})
+    names = {stem: f"{stem}.safetensors" for stem in weights}
+    trained = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, prefix)
+    card = Card(
+        voice,
+        1,
+        digest("recipe"),
+        (voice,),
+        (trained,),
+        prefix,
+        {},
+        "mfcc",
+        "",
+        WHEN,
+        weights=names,
+        kind=kind,
+        parent=parent,
+    )
+    return voices.add(store, card, weights)

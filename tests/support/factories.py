@@ -1,0 +1,232 @@
+"""Test data: batches whose stage outputs are made up, but whole, so that shards and versions need no audio stage.
+
+    batch = make_batch(1, upload("ann"), upload("bob", text="..."))
+    make = outputs(store, batch)                 # artifacts of all stages before shards
+    key, files = shards(store, batch)            # runs the real stage `shards` on them
+    version = corpus(store, [batch])             # and publishes
+
+Everything follows from names and numbers: two calls give the same bytes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from voicemill.storage.corpus import ledger
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.tables import File, read_all
+from voicemill.storage.corpus.tensors import encode
+from voicemill.storage.corpus.versions import Version
+from voicemill.storage.keys import digest
+from voicemill.storage.records import (
+    Aligned,
+    Batch,
+    Decoded,
+    Denoised,
+    Failure,
+    Feature,
+    Interval,
+    LedgerRow,
+    Levelled,
+    Outcome,
+    Screened,
+    Segment,
+    ShardFile,
+    Transcript,
+    Upload,
+    UploadRow,
+    Word,
+)
+from voicemill.storage.store import Store
+from voicemill.storage.units import RATE
+from voicemill.tasks.contract.stage import Inputs
+from voicemill.tasks.publishing.publish import Settings, publish
+from voicemill.tasks.stages import shards as stage
+
+FEATURE_TABLES = {"content": "features/mfcc-00000001", "f0": "features/f0-00000002", "mel": "features/mel-00000003"}
+DIMS = {"content": (39, 50), "f0": (1, 100), "mel": (128, 50)}
+"""Stage -> dimensions, frames per second."""
+RECIPE = digest("test recipe")
+WHEN = "2025-01-01T00:00:00+00:00"
+
+
+def upload(speaker: str, number: int = 0, seconds: float = 6.0, text: str = "", salt: str = "") -> Upload:
+    """An upload of this speaker; its sha256 follows from the arguments."""
+    sha256 = digest([speaker, number, seconds, text, salt])
+    path = f"{speaker}/{number}.wav"
+    size = round(seconds * RATE) * 2 + 44
+    return Upload(sha256, speaker, path, size, "en", text, "granted", "pcm_s16", RATE, 1, seconds)
+
+
+def make_batch(number: int, *uploads: Upload) -> Batch:
+    return Batch(digest(sorted(u.sha256 for u in uploads))[:16], number, uploads)
+
+
+def noise(upload: str, index: int, samples: int) -> Wave:
+    """float32 [samples] of an upload's segment: noise that no other segment has."""
+    seed = int(hashlib.sha256(f"{upload}{index}".encode()).hexdigest()[:16], 16)
+    return (np.random.default_rng(seed).standard_normal(samples) * 0.05).astype(np.float32)
+
+
+def matrix(name: str, upload: str, index: int, samples: int) -> Feature:
+    """A feature matrix that no other segment has."""
+    dims, rate = DIMS[name]
+    frames = max(1, samples * rate // RATE)
+    seed = int(hashlib.sha256(f"{name}{upload}{index}".encode()).hexdigest()[:16], 16)
+    values = np.random.default_rng(seed).random((frames, dims)) * 100 + 80
+    return Feature(upload, index, frames, dims, encode(values))
+
+
+@dataclass
+class Made:
+    """The rows of every stage, to be changed by a test before they are written."""
+
+    rows: dict[str, list[Any]] = field(default_factory=dict)
+    failures: dict[str, list[Failure]] = field(default_factory=dict)
+
+    def drop(self, name: str, upload: str, index: int | None = None) -> None:
+        """Remove a stage's rows of an upload, or of one segment."""
+        self.rows[name] = [
+            row for row in self.rows[name] if row.upload != upload or (index is not None and row.index != index)
+        ]
+
+    def change(self, name: str, upload: str, index: int, **values: Any) -> None:
+        """Change a stage's row of one segment."""
+        self.rows[name] = [
+            replace(row, **values) if (row.upload, row.index) == (upload, index) else row for row in self.rows[name]
+        ]
+
+
+def make_rows(batch: Batch, pieces: int = 2) -> Made:
+    """Each upload: half a second of silence, then `pieces` segments of equal length, a tenth of a second between."""
+    made = Made({name: [] for name in stage.ORDER}, {name: [] for name in stage.ORDER})
+    rows = made.rows
+    for u in batch.uploads:
+        samples = round(u.seconds * RATE)
+        pcm = digest(["pcm", u.sha256])
+        rows["decode"].append(Decoded(u.sha256, samples, pcm, u.codec, u.rate, u.channels))
+        at, gap = min(RATE // 2, samples), RATE // 10
+        length = (samples - at - gap * pieces) // pieces
+        cut = [Segment(u.sha256, -1, 0, at, Outcome.SILENCE, "no_speech")]
+        for index in range(pieces):
+            cut.append(Segment(u.sha256, index, at, at + length, Outcome.KEPT))
+            end = samples if index == pieces - 1 else at + length + gap
+            cut.append(Segment(u.sha256, -1, at + length, end, Outcome.SILENCE, "no_speech"))
+            at = end
+        rows["slice"] += cut
+        for s in (s for s in cut if s.index >= 0):
+            name, words = (u.sha256, s.index), tuple((u.text or f"words of {u.path}").split())
+            step = length // max(len(words), 1)
+            times = tuple(Word(w, s.start + n * step, s.start + (n + 1) * step, 0.9) for n, w in enumerate(words))
+            rows["denoise"].append(Denoised(*name, 25.0, True))
+            rows["loudness"].append(Levelled(*name, -30.0, -23.0, 7.0, -3.0, "", "upload"))
+            rows["screen"].append(Screened(*name, 3.5, 25.0, 0.0, 12_000.0, Outcome.KEPT))
+            rows["transcribe"].append(Transcript(*name, " ".join(words), "en", "given"))
+            rows["align"].append(Aligned(*name, " ".join(words), "en", times, "aligned"))
+            for feature in DIMS:
+                rows[feature].append(matrix(feature, *name, length))
+    return made
+
+
+def outputs(store: Store, batch: Batch, change: Callable[[Made], None] | None = None) -> dict[str, Artifact]:
+    """Write the artifacts of every stage before `shards`."""
+    made = make_rows(batch)
+    if change:
+        change(made)
+    lengths = {(s.upload, s.index): s.stop - s.start for s in made.rows["slice"]}
+    artifacts = {}
+    for name, rows in made.rows.items():
+        key = digest([name, batch.id, len(rows), [repr(row) for row in rows], repr(made.failures[name])])
+        path = store.stages / name / f"{key}.arrow"
+        failures = tuple(made.failures[name])
+        pending = tuple(sorted({failure.upload for failure in failures}))
+        with ArtifactWriter(path) as writer:
+            for row in rows if name == "denoise" else ():
+                writer.audio(row.upload, row.index, noise(row.upload, row.index, lengths[row.upload, row.index]))
+            for row in rows if name == "decode" else ():
+                writer.audio(row.upload, -1, noise(row.upload, -1, row.samples))
+            record = _RECORDS[name]
+            artifacts[name] = writer.finish(rows, record, Meta(name, key, failures, pending))
+    return artifacts
+
+
+_RECORDS: Mapping[str, type] = {
+    "decode": Decoded,
+    "slice": Segment,
+    "denoise": Denoised,
+    "loudness": Levelled,
+    "screen": Screened,
+    "transcribe": Transcript,
+    "align": Aligned,
+    "content": Feature,
+    "f0": Feature,
+    "mel": Feature,
+}
+
+
+def inputs_of(store: Store, batch: Batch, change: Callable[[Made], None] | None = None, recipe: str = RECIPE) -> Inputs:
+    """What the stage `shards` reads of a batch."""
+    artifacts = outputs(store, batch, change)
+    key = digest([recipe, sorted(artifact.meta.key for artifact in artifacts.values())])
+    return Inputs(batch, artifacts, key=key, store=store, recipe=recipe, feature_tables=FEATURE_TABLES)
+
+
+def shards(
+    store: Store,
+    batch: Batch,
+    change: Callable[[Made], None] | None = None,
+    recipe: str = RECIPE,
+    settings: stage.Settings | None = None,
+) -> tuple[str, list[ShardFile]]:
+    """The key and files of a batch, written by the real stage; its own artifact too."""
+    inputs = inputs_of(store, batch, change, recipe)
+    files = [row for row in stage.run(inputs, settings or stage.Settings()) if isinstance(row, ShardFile)]
+    inputs.close()
+    with ArtifactWriter(store.stages / "shards" / f"{inputs.key}.arrow") as writer:
+        writer.finish(files, ShardFile, Meta("shards", inputs.key))
+    return inputs.key, files
+
+
+def upload_rows(store: Store, batch: Batch, files: Iterable[ShardFile]) -> list[UploadRow]:
+    """The rows of `uploads`, with the states that the ledger gives."""
+    mine = [File(f.path, f.speaker, f.size, f.rows) for f in files if f.table == "ledger"]
+    found: dict[str, list[Interval]] = {}
+    for row in from_table(read_all(store, "ledger", mine), LedgerRow):
+        interval = Interval(row.upload, row.start, row.stop, row.outcome, row.reason, row.stage, detail=row.detail)
+        found.setdefault(row.upload, []).append(interval)
+    rows = []
+    for u in batch.uploads:
+        samples = found[u.sha256][-1].stop
+        state, reason, detail = ledger.state_of(found[u.sha256])
+        where = (u.sha256, u.speaker, u.path, u.size, u.codec, u.rate, u.channels, samples, samples / RATE)
+        about = (u.language, u.consent, state, reason, detail, batch.id, batch.number, digest(["pcm", u.sha256]))
+        rows.append(UploadRow(*where, *about))
+    return rows
+
+
+def corpus(
+    store: Store,
+    batches: Sequence[Batch],
+    change: Callable[[Made], None] | None = None,
+    recipe: str = RECIPE,
+    settings: Settings | None = None,
+    force: bool = False,
+) -> Version | None:
+    """Make the shards of all batches and publish them."""
+    made = {batch.id: shards(store, batch, change, recipe) for batch in batches}
+    uploads = [row for batch in batches for row in upload_rows(store, batch, made[batch.id][1])]
+    return publish(
+        store,
+        uploads=uploads,
+        shards=made,
+        recipe=recipe,
+        config={"test": True},
+        feature_tables=FEATURE_TABLES,
+        created=WHEN,
+        settings=settings or Settings(),
+        force=force,
+    )

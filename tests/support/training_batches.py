@@ -1,0 +1,76 @@
+"""Networks of a thousandth of the size, and batches for them."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from support.golden import inp
+from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.s1.config import S1Config
+from voicemill.model.s2.config import S2Config
+
+S2 = S2Config(
+    phones=20, ssl_dim=6, codebook=12, reference_dim=8, style=16, hidden=8, filter=12, layers=2, mrte_dim=16,
+    posterior_layers=2, flow_layers=2, couplings=2, upsample_channels=32, segment=6, dropout=0.0, reference_dropout=0.0,
+    resblock_kernels=(3,), resblock_dilations=(1,), periods=(2,), discriminator_width=32,
+)  # fmt: skip
+S1 = S1Config(phonemes=20, codes=12, dim=32, heads=4, layers=2, bert=8, dropout=0.0)
+
+
+def totals_of(lengths: Tensor, parts: int = 1) -> Totals:
+    return Totals(parts, len(lengths), int(lengths.sum()), int((lengths // 2).sum()))
+
+
+def batch_of(frames: list[int], dims: int = 6, phones: int = 20, seed: int = 0) -> Batch:
+    """Utterances of so many frames, of tones with a little noise, as a loader would pad them."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths, longest = torch.tensor(frames), 2 * (max(frames) // 2 + 1)
+    real = torch.arange(longest) < lengths[:, None]
+    pitch = 100 + 200 * torch.rand(len(frames), 1, generator=generator)
+    time = torch.arange(longest * 640) / 32000
+    tones = sum(torch.sin(2 * torch.pi * pitch * harmonic * time) / harmonic for harmonic in range(1, 9))
+    wave = (0.1 * tones + 0.01 * torch.randn(len(frames), longest * 640, generator=generator)).float()
+    counts = torch.tensor([max(1, n // 4) for n in frames])
+    text = torch.randint(0, phones, (len(frames), int(counts.max())), generator=generator)
+    return Batch(
+        ids=tuple(f"u{row}" for row in range(len(frames))),
+        speakers=tuple("ann" for _ in frames),
+        phones=text * (torch.arange(text.shape[1]) < counts[:, None]),
+        phone_lengths=counts,
+        content=torch.randn(len(frames), dims, longest, generator=generator) * real[:, None],
+        lengths=lengths,
+        seeds=torch.arange(len(frames)) + 7,
+        totals=totals_of(lengths),
+        wave=wave * real.repeat_interleave(640, 1),
+        f0=pitch * real,
+    )
+
+
+def part_of(batch: Batch, rows: list[int], parts: int) -> Batch:
+    """Some examples of a batch, padded as if they stood alone."""
+    lengths, counts = batch.lengths[rows], batch.phone_lengths[rows]
+    frames, phones = 2 * (int(lengths.max()) // 2 + 1), int(counts.max())
+    assert batch.wave is not None
+    assert batch.f0 is not None
+    return replace(
+        batch,
+        ids=tuple(batch.ids[row] for row in rows),
+        speakers=tuple(batch.speakers[row] for row in rows),
+        phones=batch.phones[rows, :phones],
+        phone_lengths=counts,
+        content=batch.content[rows, :, :frames],
+        lengths=lengths,
+        seeds=batch.seeds[rows],
+        totals=replace(batch.totals, parts=parts),
+        wave=batch.wave[rows, : frames * 640],
+        f0=batch.f0[rows, :frames],
+    )
+
+
+def golden_batch(lengths: Tensor, text: Tensor, text_lengths: Tensor) -> Batch:
+    """That of the golden training step of s2."""
+    content, wave = inp("tr.ssl", (2, 768, 44)), inp("tr.wav", (2, 1, 28160), 0.1)[:, 0]
+    content[1, :, 38:], wave[1, 38 * 640 :] = 0, 0
+    seeds = torch.zeros(2, dtype=torch.int64)
+    return Batch(("a", "b"), ("x", "x"), text, text_lengths, content, lengths, seeds, totals_of(lengths), wave=wave)

@@ -1,0 +1,88 @@
+"""Batches: formed once, never formed again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voicemill.storage.records import Batch, Upload, UploadRow, UploadState
+from voicemill.storage.store import Store
+from voicemill.tasks.intake.batches import Settings, form
+
+
+def upload(name: int, seconds: float = 300.0, speaker: str = "anna") -> Upload:
+    return Upload(f"{name:064x}", speaker, f"{speaker}/{name:04}.wav", 1, seconds=seconds)
+
+
+def rows_of(batches: list[Batch]) -> list[UploadRow]:
+    return [
+        UploadRow(
+            u.sha256, u.speaker, u.path, 1, "", 0, 0, 0, 0.0, "", "", UploadState.PREPARED, "", "", b.id, b.number, ""
+        )
+        for b in batches
+        for u in b.uploads
+    ]
+
+
+def shape(batches: list[Batch]) -> list[tuple[int, str, list[str]]]:
+    return [(batch.number, batch.id, [u.sha256 for u in batch.uploads]) for batch in batches]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+def test_up_to_twenty_minutes_and_a_longer_upload_alone(store: Store) -> None:
+    uploads = [upload(1), upload(2), upload(3), upload(4), upload(5), upload(6, 4000.0), upload(7)]
+    batches = form(store, uploads, (), Settings())
+    assert [[int(u.sha256, 16) for u in batch.uploads] for batch in batches] == [[1, 2, 3, 4], [5], [6], [7]]
+    assert [batch.number for batch in batches] == [1, 2, 3, 4]
+
+
+def test_new_uploads_leave_old_batches_alone(store: Store) -> None:
+    first = form(store, [upload(2), upload(4)], (), Settings())
+    second = form(store, [upload(n) for n in (1, 2, 3, 4)], rows_of(first), Settings(minutes=100))
+    assert shape(second)[:1] == shape(first)
+    assert [int(u.sha256, 16) for u in second[1].uploads] == [1, 3]
+
+
+def test_an_upload_that_is_gone_leaves_and_comes_back(store: Store) -> None:
+    whole = form(store, [upload(1), upload(2)], (), Settings())
+    (less,) = form(store, [upload(2)], rows_of(whole), Settings())
+    assert (less.id, less.number, len(less.uploads)) == (whole[0].id, 1, 1)
+    assert form(store, [], rows_of(whole), Settings()) == []
+    assert [batch.number for batch in form(store, [upload(9)], (), Settings())] == [2]
+    assert shape(form(store, [upload(1), upload(2)], (), Settings())) == shape(whole)
+
+
+def test_what_is_known_of_an_upload_is_what_the_inbox_says_now(store: Store) -> None:
+    form(store, [upload(1)], (), Settings())
+    moved = replace(upload(1), speaker="bob", path="bob/x.wav", text="hello")
+    assert form(store, [moved], (), Settings())[0].uploads == (moved,)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 60), st.floats(0, 2000), st.sampled_from(["anna", "bob"])), unique_by=lambda t: t[0]
+    ),
+    st.floats(0, 1),
+    st.data(),
+)
+def test_every_upload_is_in_one_batch_whatever_comes_in_which_order(
+    tmp_path_factory: pytest.TempPathFactory, items: list[tuple[int, float, str]], share: float, data: st.DataObject
+) -> None:
+    store = Store.open(tmp_path_factory.mktemp("batches"), create=True)
+    other = Store.open(tmp_path_factory.mktemp("rebuilt"), create=True)
+    uploads = [upload(*item) for item in items]
+    early = uploads[: round(share * len(uploads))]
+    before = form(store, early, (), Settings())
+    after = form(store, data.draw(st.permutations(uploads)), rows_of(before), Settings())
+    assert sorted(u.sha256 for batch in after for u in batch.uploads) == sorted(u.sha256 for u in uploads)
+    assert shape(after)[: len(before)] == shape(before)
+    assert all(batch.seconds <= 1200 or len(batch.uploads) == 1 for batch in after)
+    assert len({batch.id for batch in after}) == len({batch.number for batch in after}) == len(after)
+    assert shape(form(other, uploads, rows_of(after), Settings())) == shape(after)

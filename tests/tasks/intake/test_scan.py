@@ -1,0 +1,318 @@
+"""scan: every file of an inbox gets one state, and a quiet inbox is not read again."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from pydantic import ValidationError
+
+from voicemill.storage.errors import InboxError
+from voicemill.storage.forgetting import tombstones
+from voicemill.storage.inbox import consent
+from voicemill.storage.keys import file_digest
+from voicemill.storage.records import Upload, UploadRow, UploadState
+from voicemill.storage.store import Store
+from voicemill.tasks.intake.scan import ScanResult, Settings, fetch, scan
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "speech"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def put(path: Path, seed: int = 0, seconds: float = 0.1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * 8000))
+    soundfile.write(path, wave, 8000, format="WAV")
+    return path
+
+
+def look(inbox: Path | str, store: Store, assume: str | None = "test", **more: Any) -> ScanResult:
+    return scan(inbox, store, Settings(), assume_consent=assume, **more)
+
+
+def states(result: ScanResult) -> dict[str, str]:
+    return {row.path: row.state.value for row in result.others} | {upload.path: "" for upload in result.uploads}
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/speech")
+def test_the_recordings_are_read_right(store: Store) -> None:
+    result = look(SHARED / "recordings", store)
+    assert (len(result.uploads), len({u.speaker for u in result.uploads})) == (566, 138)
+    assert (result.others, result.problems, result.ignored) == ((), (), 1)
+    assert sum(u.seconds for u in result.uploads) / 60 == pytest.approx(83.16, abs=0.01)
+    assert {u.rate for u in result.uploads} <= set(range(8000, 48_001))
+    assert sum(bool(u.text) for u in result.uploads) == 466
+    by_path = {u.path: u for u in result.uploads}
+    first = by_path["libri_1688/1688-142285-0000.flac"]
+    assert first.language == "en"
+    assert first.text.startswith("there's iron they say in all our blood")
+    assert sum(u.language == "zh" for u in result.uploads) == 164
+    assert look(SHARED / "recordings", store).hashed == 0
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/speech")
+def test_a_flat_inbox_has_the_default_speaker(store: Store) -> None:
+    result = look(SHARED / "formats", store)
+    assert (len(result.uploads), {u.speaker for u in result.uploads}) == (45, {"default"})
+
+
+def test_a_header_is_described_and_a_file_that_is_no_audio_is_still_an_upload(inbox: Path, store: Store) -> None:
+    put(inbox / "anna" / "a.WAV", seconds=2)
+    (inbox / "anna" / "b.mp3").write_text("no audio")
+    a, b = look(inbox, store).uploads
+    assert (a.codec, a.rate, a.channels, a.seconds, a.consent) == ("wav/pcm_16", 8000, 1, 2.0, "assumed: test")
+    assert a.sha256 == file_digest(inbox / "anna" / "a.WAV")
+    assert (b.codec, b.seconds, b.size) == ("", 0.0, 8)
+
+
+def test_a_quiet_inbox_is_not_read_again(inbox: Path, store: Store) -> None:
+    for number in range(5):
+        put(inbox / "anna" / f"{number}.wav", number)
+    (inbox / "anna" / "0.txt").write_text("Eins  zwei\n")
+    first = look(inbox, store)
+    assert first.hashed == 5
+    memory = next((store.stages / "scan").iterdir())
+    written = memory.stat().st_mtime_ns
+    second = look(inbox, store)
+    assert (second.hashed, second.uploads, memory.stat().st_mtime_ns) == (0, first.uploads, written)
+    assert second.uploads[0].text == "Eins zwei"
+
+
+def test_other_content_under_the_same_path_size_and_time_is_seen(inbox: Path, store: Store) -> None:
+    path = put(inbox / "anna" / "a.wav", 1)
+    old, (before,) = path.stat(), look(inbox, store).uploads
+    put(path, 2)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert path.stat().st_size == old.st_size
+    (after,) = look(inbox, store).uploads
+    assert after.sha256 == file_digest(path) != before.sha256
+
+
+def test_a_damaged_memory_costs_one_reading(inbox: Path, store: Store) -> None:
+    put(inbox / "anna" / "a.wav")
+    first = look(inbox, store)
+    next((store.stages / "scan").iterdir()).write_bytes(b"PAR1 not really")
+    again = look(inbox, store)
+    assert (again.hashed, again.uploads) == (1, first.uploads)
+
+
+def test_hidden_temporary_and_other_files_are_no_uploads(inbox: Path, store: Store) -> None:
+    for name in (".a.wav", "a.wav.part", "b.tmp", "c.wav~", ".cache/d.wav", "notes.pdf", "README.md"):
+        put(inbox / "anna" / name)
+    put(inbox / "anna" / "e.wav")
+    result = look(inbox, store)
+    assert [u.path for u in result.uploads] == ["anna/e.wav"]
+    assert result.ignored == 2
+
+
+def test_links_that_leave_and_bad_names_are_refused(tmp_path: Path, inbox: Path, store: Store) -> None:
+    outside = put(tmp_path / "outside" / "secret.wav", 3)
+    put(inbox / "anna" / "a.wav", 1)
+    (inbox / "anna" / "link.wav").symlink_to(outside)
+    (inbox / "bob").symlink_to(outside.parent)
+    (inbox / "anna" / "gone.wav").symlink_to(inbox / "nowhere")
+    (inbox / "anna" / "same.wav").symlink_to("a.wav")
+    (inbox / "carl").symlink_to(inbox / "anna")
+    put(inbox / "anna" / "..\\..\\x.wav", 4)
+    Path(os.fsdecode(os.fsencode(inbox / "anna") + b"/\xff.wav")).write_bytes(b"RIFF")
+    result = look(inbox, store)
+    assert states(result) == {
+        "anna/a.wav": "",
+        "anna/same.wav": "duplicate",
+        "anna/link.wav": "refused",
+        "anna/gone.wav": "refused",
+        "anna/..\\..\\x.wav": "refused",
+        "anna/\\xff.wav": "refused",
+        "bob": "refused",
+    }
+    assert file_digest(outside) not in {u.sha256 for u in result.uploads} | {r.sha256 for r in result.others}
+
+
+def test_a_file_that_becomes_a_link_is_not_fetched(tmp_path: Path, inbox: Path, store: Store) -> None:
+    path = put(inbox / "anna" / "a.wav")
+    (upload,) = look(inbox, store).uploads
+    assert fetch(str(inbox), upload, store) == path
+    path.unlink()
+    path.symlink_to(put(tmp_path / "secret.wav"))
+    with pytest.raises(PermissionError, match="leaves the inbox"):
+        fetch(str(inbox), upload, store)
+
+
+def test_paths_in_metadata_that_leave_the_inbox_are_refused(tmp_path: Path, inbox: Path, store: Store) -> None:
+    secret = put(tmp_path / "secret.wav", 5)
+    put(inbox / "sub" / "a.wav")
+    rows = ["../secret.wav", str(secret), "sub\\a.wav", "..\\secret.wav", "C:\\secret.wav", "sub/../../secret.wav"]
+    lines = "\n".join(f"anna,{row},en,hello" for row in rows)
+    (inbox / "metadata.csv").write_text(f"speaker,file,language,text\n{lines}\neve/../x,sub/a.wav,en,hi\n")
+    result = look(inbox, store)
+    assert {path for path, state in states(result).items() if state == "refused"} == {*rows, "sub/a.wav"} - {
+        "sub\\a.wav"
+    }
+    assert result.uploads == ()
+    assert [problem.line for problem in result.problems] == [2, 3, 5, 6, 7, 8]
+
+
+def test_the_same_bytes_stay_once(inbox: Path, store: Store) -> None:
+    for name in ("b", "a", "c"):
+        put(inbox / "anna" / f"{name}.wav", 7)
+    result = look(inbox, store)
+    assert states(result) == {"anna/a.wav": "", "anna/b.wav": "duplicate", "anna/c.wav": "duplicate"}
+    assert result.others[0].detail == "same bytes as anna/a.wav"
+    known = row_of(replace(result.uploads[0], path="anna/c.wav"))
+    assert [u.path for u in look(inbox, store, known=[known]).uploads] == ["anna/c.wav"]
+    assert [u.path for u in look(inbox, store, known=[replace(known, path="gone.wav")]).uploads] == ["anna/a.wav"]
+
+
+def row_of(upload: Upload) -> UploadRow:
+    facts = (upload.sha256, upload.speaker, upload.path, upload.size, "", 0, 0, 0, 0.0, "", "")
+    return UploadRow(*facts, UploadState.PREPARED, "", "", "0" * 16, 1, "")
+
+
+def test_the_same_bytes_under_two_speakers_need_both_consents(inbox: Path, store: Store) -> None:
+    put(inbox / "anna" / "a.wav", 7)
+    put(inbox / "bob" / "a.wav", 7)
+    consent.append(store, "bob", "grant", time="2026-01-01T00:00:00+00:00")
+    result = look(inbox, store, None)
+    assert states(result) == {"anna/a.wav": "held", "bob/a.wav": "held"}
+    consent.append(store, "anna", "grant", time="2026-01-02T00:00:00+00:00")
+    result = look(inbox, store, None)
+    assert states(result) == {"anna/a.wav": "", "bob/a.wav": "duplicate"}
+    assert "several speakers (anna, bob): taken as anna" in str(result.problems[0])
+
+
+def test_empty_files_of_two_speakers_are_no_conflict(inbox: Path, store: Store) -> None:
+    for speaker in ("anna", "bob"):
+        put(inbox / speaker / "a.wav").write_bytes(b"")
+    (inbox / "consents.csv").write_text("speaker,consent\nbob,yes\n")
+    result = look(inbox, store, None)
+    assert states(result) == {"anna/a.wav": "held", "bob/a.wav": ""}
+    assert result.problems == ()
+
+
+def test_without_consent_an_upload_is_held(inbox: Path, store: Store) -> None:
+    for number, speaker in enumerate(("anna", "bob", "carl", "dora")):
+        put(inbox / speaker / "a.wav", number)
+    (inbox / "consents.csv").write_text("speaker,consent,note\nanna,yes,by mail\nbob,no,\ndora,perhaps,\n")
+    result = look(inbox, store, None)
+    assert [(u.speaker, u.consent) for u in result.uploads] == [("anna", "consents.csv: yes (by mail)")]
+    assert {row.speaker: row.detail for row in result.others} == {
+        "bob": "consents.csv: no",
+        "carl": "no consent on record",
+        "dora": "consents.csv: no",
+    }
+    assert result.held == {"bob": 1, "carl": 1, "dora": 1}
+    assert [str(problem) for problem in result.problems] == [
+        "consents.csv:4: consent of 'dora' is 'perhaps', not yes or no: taken as no"
+    ]
+    assumed = look(inbox, store, "our own voices")
+    assert [(u.speaker, u.consent) for u in assumed.uploads[1:]] == [("carl", "assumed: our own voices")]
+
+
+def test_what_was_forgotten_does_not_come_back(inbox: Path, store: Store) -> None:
+    path = put(inbox / "anna" / "a.wav")
+    tombstones.bury(store, [file_digest(path)], [])
+    put(inbox / "bob" / "under another name.wav").write_bytes(path.read_bytes())
+    result = look(inbox, store)
+    assert {(row.state, row.detail) for row in result.others} == {(UploadState.REFUSED, "forgotten")}
+    assert (len(result.others), result.uploads) == (2, ())
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+import av, soundfile, soxr
+from voicemill.storage.store import Store
+from voicemill.tasks.intake.scan import Settings, scan
+if os.geteuid() == 0:
+    os.seteuid(65534)  # root may read everything
+result = scan(sys.argv[1], Store(Path(sys.argv[2])), Settings(), assume_consent="test")
+for upload in result.uploads:
+    print(upload.path, "ready")
+for row in result.others:
+    print(row.path, row.state, row.reason)
+for problem in result.problems:
+    print(problem.path, "problem")
+"""
+
+
+def as_nobody(inbox: Path, store: Path) -> list[str]:
+    command = [sys.executable, "-c", UNREADABLE, str(inbox), str(store)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_file_that_cannot_be_read_is_failed_and_tried_again() -> None:
+    with tempfile.TemporaryDirectory() as name:  # where everybody may look
+        inbox, store = Path(name, "inbox"), Path(name, "store")
+        put(inbox / "anna" / "a.wav", 1)
+        blocked = put(inbox / "anna" / "b.wav", 2)
+        blocked.chmod(0)
+        store.mkdir()
+        store.chmod(0o777)
+        Path(name).chmod(0o755)
+        assert as_nobody(inbox, store) == ["anna/a.wav ready", "anna/b.wav failed unreadable"]
+        blocked.chmod(0o644)
+        assert as_nobody(inbox, store) == ["anna/a.wav ready", "anna/b.wav ready"]
+        blocked.chmod(0)
+        assert as_nobody(inbox, store) == ["anna/a.wav ready", "anna/b.wav ready", "anna/b.wav problem"]
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[str]:
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/box/anna/a.wav", put(tmp_path / "a.wav", 1).read_bytes())
+    fs.pipe("/box/bob/b.wav", put(tmp_path / "b.wav", 2).read_bytes())
+    fs.pipe("/box/anna/a.txt", "Grüße".encode())
+    fs.pipe("/box/consents.csv", b"speaker,consent\nanna,yes\n")
+    yield "memory://box"
+    fs.rm("/box", recursive=True)
+
+
+def test_an_inbox_on_another_file_system(remote: str, tmp_path: Path, store: Store) -> None:
+    result = look(remote, store, None)
+    (upload,) = result.uploads
+    assert (upload.path, upload.text, upload.sha256) == ("anna/a.wav", "Grüße", file_digest(tmp_path / "a.wav"))
+    assert states(result) == {"anna/a.wav": "", "bob/b.wav": "held"}
+    downloads = store.stages / "inbox"
+    assert [path.name for path in downloads.iterdir()] == [upload.sha256]
+    assert look(remote, store, None).hashed == 0
+    (downloads / upload.sha256).unlink()
+    assert file_digest(fetch(remote, upload, store)) == upload.sha256
+
+
+def test_file_urls_are_folders(inbox: Path, store: Store) -> None:
+    put(inbox / "anna" / "a.wav")
+    assert look(f"file://{inbox}", store).uploads == look(inbox, store).uploads
+
+
+@pytest.mark.parametrize("url", ["/no/such/folder", "memory://nowhere", "nosuchprotocol://x"])
+def test_an_inbox_that_is_not_there_is_one_clear_error(url: str, store: Store) -> None:
+    with pytest.raises(InboxError, match=r"inbox|nosuchprotocol"):
+        look(url, store)
+
+
+def test_a_wrong_default_language_is_refused_by_name() -> None:
+    assert Settings(default_language="zh-CN").default_language == "zh"
+    with pytest.raises(ValidationError, match=r"scan\.default_language"):
+        Settings(default_language="klingonish")

@@ -1,0 +1,150 @@
+"""Each rule, on a signal that breaks it alone; the scores of what passes; who is scored at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from pydantic import ValidationError
+
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.records import (
+    Batch,
+    Decoded,
+    Denoised,
+    Failure,
+    Levelled,
+    Outcome,
+    Reason,
+    Screened,
+    Segment,
+    Upload,
+)
+from voicemill.storage.units import RATE
+from voicemill.tasks.contract.stage import Inputs
+from voicemill.tasks.stages.screen import Settings, clipped, run, screened
+
+SPEECH = Path(__file__).resolve().parents[3] / "../shared/speech"
+
+
+def voice(seconds: float = 2.0) -> Wave:
+    """A buzz at 130 Hz that falls by 8 dB per octave, under a syllable envelope, with a breath up to 16 kHz."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    rng = np.random.default_rng(0)
+    buzz = sum(np.sin(2 * np.pi * 130 * k * t) / k**1.3 for k in range(1, 40))
+    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * t)
+    return (0.3 * envelope * (buzz + 0.01 * rng.normal(size=len(t)))).astype(np.float32)
+
+
+def score(wave: Wave, snr_db: float = 40.0, rate: int = 48_000, **settings: float) -> Screened:
+    return screened(wave.astype(np.float32), Denoised("u", 0, snr_db, False), rate, Settings(**settings))
+
+
+def test_a_clean_voice_passes_and_its_scores_are_kept() -> None:
+    row = score(voice())
+    assert (row.outcome, row.reason, row.score, row.threshold) == (Outcome.KEPT, "", None, None)
+    assert 2.6 <= row.entropy <= 4.5
+    assert row.snr_db == 40.0
+    assert row.clipped == 0.0
+    assert row.bandwidth_hz > 14_000
+
+
+def broken() -> dict[Reason, Screened]:
+    t = np.arange(2 * RATE) / RATE
+    clip = np.clip(voice() * 20, -1, 1)
+    narrow = soxr.resample(soxr.resample(voice(), RATE, 8000), 8000, RATE)
+    return {
+        Reason.ENTROPY_LOW: score(0.2 * np.sin(2 * np.pi * 1000 * t)),
+        Reason.ENTROPY_HIGH: score(0.1 * np.random.default_rng(0).normal(size=len(t))),
+        Reason.CLIPPED: score(clip),
+        Reason.NOISY: score(voice(), snr_db=4.9),
+        Reason.NARROWBAND: score(narrow),
+    }
+
+
+def test_each_reason_can_happen_and_says_its_score_and_threshold() -> None:
+    settings = Settings()
+    thresholds = {
+        Reason.ENTROPY_LOW: settings.min_entropy, Reason.ENTROPY_HIGH: settings.max_entropy,
+        Reason.CLIPPED: settings.max_clipped, Reason.NOISY: settings.min_snr_db,
+        Reason.NARROWBAND: settings.min_bandwidth_hz,
+    }  # fmt: skip
+    for reason, row in broken().items():
+        assert (row.outcome, row.reason, row.threshold) == (Outcome.FILTERED, reason, thresholds[reason])
+        below = reason not in (Reason.ENTROPY_HIGH, Reason.CLIPPED)
+        assert row.score is not None
+        assert (row.score < row.threshold) == below
+
+
+def test_a_file_has_no_more_band_than_half_its_rate() -> None:
+    assert score(voice(), rate=8000).bandwidth_hz == 4000.0
+    assert score(voice(), rate=8000).reason == Reason.NARROWBAND
+    assert score(voice(), rate=8000, min_bandwidth_hz=0.0).outcome is Outcome.KEPT
+
+
+def test_clipped_is_a_share() -> None:
+    wave = np.zeros(1000, np.float32)
+    wave[[3, 5, 8]] = [1.0, -1.0, 0.98]
+    assert clipped(wave) == 0.002
+    assert clipped(np.zeros(0, np.float32)) == 0.0
+
+
+def test_a_band_upside_down_is_refused_by_name() -> None:
+    with pytest.raises(ValidationError, match=r"screen\.min_entropy"):
+        Settings(min_entropy=5.0)
+
+
+def write(folder: Path, stage: str, rows: list[object], record: type, waves: dict[tuple[str, int], Wave]) -> Artifact:
+    with ArtifactWriter(folder / f"{stage}.arrow") as writer:
+        for (upload, index), wave in waves.items():
+            writer.audio(upload, index, wave)
+        return writer.finish(rows, record, Meta(stage, "k"))
+
+
+def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wave = np.concatenate([np.zeros(RATE, np.float32), voice(), 0.1 * rng.normal(size=2 * RATE), np.zeros(2 * RATE)])
+    bad = voice()
+    bad[:] = np.nan
+    spans = [
+        ("u", 0, RATE, 3 * RATE),
+        ("u", 1, 3 * RATE, 5 * RATE),
+        ("u", 2, 5 * RATE, 7 * RATE),
+        ("v", 0, 0, 2 * RATE),
+    ]
+    kept = [Segment(upload, index, start, stop, Outcome.KEPT) for upload, index, start, stop in spans]
+    quiet = {("u", 2)}
+    levels = [
+        Levelled(u, i, -30.0, -23.0, 7.0, -3.0, "", "upload", Outcome.FILTERED if (u, i) in quiet else Outcome.KEPT)
+        for u, i, _, _ in spans
+    ]
+    artifacts = {
+        "decode": write(
+            tmp_path, "decode",
+            [Decoded("u", len(wave), "x", "FLAC", 48_000, 1), Decoded("v", len(bad), "y", "FLAC", 48_000, 1)],
+            Decoded, {("u", -1): wave.astype(np.float32), ("v", -1): bad},
+        ),
+        "slice": write(tmp_path, "slice", [Segment("u", -1, 0, RATE, Outcome.SILENCE), *kept], Segment, {}),
+        "denoise": write(tmp_path, "denoise", [Denoised(u, i, 33.0, False) for u, i, _, _ in spans], Denoised, {}),
+        "loudness": write(tmp_path, "loudness", levels, Levelled, {}),
+    }  # fmt: skip
+    inputs = Inputs(Batch("b", 1, (Upload("u", "s", "p", 1), Upload("v", "s", "q", 1))), artifacts)
+    out = list(run(inputs, Settings()))
+    inputs.close()
+    rows = [row for row in out if isinstance(row, Screened)]
+    assert [(row.upload, row.index, row.reason) for row in rows] == [("u", 0, ""), ("u", 1, Reason.ENTROPY_HIGH)]
+    assert rows[0] == Screened("u", 0, score(voice()).entropy, 33.0, 0.0, score(voice()).bandwidth_hz, Outcome.KEPT)
+    assert [(row.upload, row.index) for row in out if isinstance(row, Failure)] == [("v", 0)]
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not SPEECH.exists(), reason="../shared/speech is not there")
+def test_clean_near_field_speech_passes_and_telephone_does_not() -> None:
+    for name in ("vctk_p225", "libri_1688", "aishell_S0150", "kerstin", "ljspeech"):
+        path = sorted((SPEECH / "recordings" / name).glob("*.flac"))[0]
+        wave, rate = soundfile.read(path, dtype="float32")
+        row = score(soxr.resample(wave, rate, RATE), rate=rate)
+        assert row.outcome is Outcome.KEPT, (name, row)
+    wave, rate = soundfile.read(SPEECH / "recordings/watson_zh-CN_1_8k/zh-CN_sample1_for_8k.flac", dtype="float32")
+    assert score(soxr.resample(wave, rate, RATE), rate=0).reason == Reason.NARROWBAND

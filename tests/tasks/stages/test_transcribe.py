@@ -1,0 +1,138 @@
+"""transcribe: given text goes to the segments, whisper hears each segment once, and nothing else runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from support.tiny_models import tiny_whisper
+
+from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
+from voicemill.storage.errors import ModelMissing
+from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Segment, Transcript, Upload
+from voicemill.storage.units import RATE
+from voicemill.tasks.contract.stage import Inputs
+from voicemill.tasks.stages.transcribe import STAGE, Settings, facts, models, run
+
+
+def upload(name: str, text: str = "", language: str = "") -> Upload:
+    return Upload(name, "s", f"s/{name}.wav", 1, language, text)
+
+
+def noise(seconds: float, seed: int) -> Wave:
+    rng = np.random.default_rng(seed)
+    tone = np.sin(np.arange(round(seconds * RATE)) * (0.01 + 0.05 * seed))
+    return ((tone + 0.3 * rng.standard_normal(len(tone))) * 0.1).astype(np.float32)
+
+
+def made(folder: Path, uploads: list[Upload], pieces: Mapping[str, list[float]], absent: str = "") -> Inputs:
+    """Uploads that are segments of these lengths (s), with 0.5 s between them."""
+    gap = np.zeros(RATE // 2, np.float32)
+    decoded, segments = [], []
+    with ArtifactWriter(folder / "decode.arrow") as writer:
+        for name, lengths in pieces.items():
+            at, parts = 0, []
+            for index, seconds in enumerate(lengths):
+                wave = noise(seconds, index + len(name))
+                segments.append(Segment(name, index, at, at + len(wave), Outcome.KEPT))
+                parts += [wave, gap]
+                at += len(wave) + len(gap)
+            whole = np.concatenate([*parts, gap])
+            segments.append(Segment(name, -1, at, at + len(gap), Outcome.SILENCE, "no_speech"))
+            if name != absent:
+                writer.audio(name, -1, whole)
+            decoded.append(Decoded(name, len(whole), "", "wav", RATE, 1))
+        artifacts = {"decode": writer.finish(decoded, Decoded, Meta("decode", "k"))}
+    with ArtifactWriter(folder / "slice.arrow") as writer:
+        artifacts["slice"] = writer.finish(segments, Segment, Meta("slice", "k"))
+    return Inputs(Batch("b", 1, tuple(uploads)), artifacts)
+
+
+def test_given_text(tmp_path: Path) -> None:
+    uploads = [upload("a", "  one  two ", "en"), upload("b", "all of it", "de"), upload("c"), upload("d", "unheard")]
+    inputs = made(tmp_path, uploads, {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": []})
+    assert list(run(inputs, Settings(language="fr"))) == [
+        Transcript("a", 0, "one two", "en", "given"),
+        Transcript("b", -1, "all of it", "de", "given"),
+    ]
+    assert STAGE.inputs_of(Settings()) == ("slice",)
+    assert models(Settings()) == {}
+
+
+def test_what_changes_the_key() -> None:
+    plain = facts(Batch("b", 1, (upload("a", "one", "en"),)))
+    assert plain == facts(Batch("c", 2, (upload("a", "one", "en"),)))
+    assert plain != facts(Batch("b", 1, (upload("a", "two", "en"),)))
+    assert plain != facts(Batch("b", 1, (upload("a", "one", "de"),)))
+
+
+def test_settings() -> None:
+    with pytest.raises(ValidationError, match="batch_size"):
+        Settings(batch_size=0)
+    assert STAGE.inputs_of(Settings(engine="whisperx")) == ("decode", "slice")
+    assert STAGE.inputs_of(Settings(engine="whisperx", listen_to="prepared")) == (
+        "decode",
+        "slice",
+        "denoise",
+        "loudness",
+    )
+
+
+def test_a_missing_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEMILL_MODELS", str(tmp_path))
+    with pytest.raises(ModelMissing, match=r"transcribe\.model.*voicemill models fetch"):
+        models(Settings(engine="whisperx"))
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_whisper(tmp_path_factory.mktemp("whisper"))
+
+
+PIECES = {"a": [1.0, 2.5], "b": [1.5], "c": [1.0, 1.2, 31.0], "d": []}
+
+
+@pytest.mark.slow
+def test_whisper_hears_every_segment_once(tmp_path: Path, whisper: Path) -> None:
+    settings = Settings(engine="whisperx", model=str(whisper), beam_size=1)
+    uploads = [upload("a", "given", "en"), upload("b", language="de"), upload("c"), upload("d")]
+    heard = list(run(made(tmp_path / "all", uploads, PIECES), settings))
+    assert [(r.upload, r.index, r.engine) for r in heard if isinstance(r, Transcript)] == [
+        ("a", -1, "given"),
+        ("b", 0, "whisperx"),
+        ("c", 0, "whisperx"),
+        ("c", 1, "whisperx"),
+        ("c", 2, "whisperx"),
+    ]
+    rows = [row for row in heard if isinstance(row, Transcript) and row.engine == "whisperx"]
+    assert all(row.text and row.score is not None and row.score < 0 for row in rows)
+    assert len({row.text for row in rows}) > 1
+    assert rows[0].language == "de"
+    assert len(rows[1].language) == 2  # detected
+
+    alone = [row for u in uploads for row in run(made(tmp_path / u.sha256, [u], PIECES), settings)]
+    small = list(run(made(tmp_path / "small", uploads, PIECES), settings.model_copy(update={"batch_size": 2})))
+    assert [(row.text, row.language) for row in alone if isinstance(row, Transcript)] == [
+        (row.text, row.language) for row in heard if isinstance(row, Transcript)
+    ]
+    assert [row.text for row in small if isinstance(row, Transcript)] == [
+        row.text for row in heard if isinstance(row, Transcript)
+    ]
+    assert set(models(settings)) == {"model"}
+
+
+@pytest.mark.slow
+def test_what_wins_and_what_breaks(tmp_path: Path, whisper: Path) -> None:
+    settings = Settings(engine="whisperx", prefer="whisperx", model=str(whisper), beam_size=1, language="en")
+    uploads = [upload("a", "given"), upload("b", "given"), upload("c")]
+    rows = list(run(made(tmp_path, uploads, PIECES, absent="b"), settings))
+    assert [(type(row), row.upload, row.index) for row in rows] == [
+        (Transcript, "a", 0),
+        (Transcript, "a", 1),
+        (Failure, "b", -1),
+        (Transcript, "c", 0),
+        (Transcript, "c", 1),
+        (Transcript, "c", 2),
+    ]
+    assert all(row.engine == "whisperx" and row.language == "en" for row in rows if isinstance(row, Transcript))

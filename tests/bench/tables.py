@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support import factories as f
 

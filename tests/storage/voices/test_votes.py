@@ -50,9 +50,9 @@ def test_the_last_vote_of_a_listener_on_a_sentence_counts(store: Store) -> None:
     assert votes.counted([ONE, other, changed]) == [changed, other]
 
 
-def test_a_listener_is_forgotten_as_the_readme_says(store: Store) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    told = re.search(r"`(sed -i .*?listener.*?)`", readme)
+def test_a_listener_is_forgotten_as_the_manual_says(store: Store) -> None:
+    manual = (Path(__file__).parents[3] / "storage" / "README.md").read_text(encoding="utf-8")
+    told = re.search(r"`(sed -i .*?listener.*?)`", manual)
     assert told
     for name in ("Lisbeth", "Lisbeth B", "max"):
         votes.append(store, replace(ONE, listener=name))

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from voicemill.flows import events
 from voicemill.flows.display import dashboard
-from voicemill.flows.plans.compress import STEM, CompressOptions, Plan, make_plan
+from voicemill.flows.plans.compress import STEM, CompressionPlan, CompressOptions, plan_compression
 from voicemill.model.export.exporting import export_voice
 from voicemill.model.export.folder import GraphFolder
 from voicemill.model.judging.compression import Part, Spoken, parts, spoken, table
@@ -59,7 +59,7 @@ class Compressed:
 def compress(options: CompressOptions) -> Compressed:
     """Export an entry, compare what its graphs say with what it says, and write them as the next entry."""
     began = time.perf_counter()
-    plan = make_plan(options)
+    plan = plan_compression(options)
     announce(plan)
     result = Compressed(plan.voice, plan.entry.name, plan.precision, run=dashboard.run_address())
     with tempfile.TemporaryDirectory(prefix="voicemill-") as work:
@@ -77,7 +77,7 @@ def compress(options: CompressOptions) -> Compressed:
     return result
 
 
-def announce(plan: Plan) -> None:
+def announce(plan: CompressionPlan) -> None:
     """Name the run by what it does, and say it in the log."""
     tags = [f"voice:{plan.voice}", f"version:{plan.corpus.version.number}", f"entry:{plan.entry.name}"]
     dashboard.name_run(f"compress · {plan.voice} · {plan.precision} · entry {plan.entry.number}", tags)
@@ -85,13 +85,13 @@ def announce(plan: Plan) -> None:
 
 
 @task(name="export", task_run_name="export · {plan.precision}", cache_policy=NO_CACHE, persist_result=False)
-def export(plan: Plan, work: Path) -> GraphFolder:
+def export(plan: CompressionPlan, work: Path) -> GraphFolder:
     """The graphs of the entry, under `work`."""
     return export_voice(plan.entry.weights, work / STEM, plan.precision, plan.entry.card.content)
 
 
 @task(name="compare", task_run_name="compare · {plan.precision}", cache_policy=NO_CACHE, persist_result=False)
-def compare(plan: Plan, folder: GraphFolder) -> tuple[list[Spoken], str]:
+def compare(plan: CompressionPlan, folder: GraphFolder) -> tuple[list[Spoken], str]:
     """What the entry and its graphs say of held-back sentences; or why nothing could be said."""
     ways: dict[str, Callable[[], Speaking]] = {
         "torch, float32": lambda: open_voice(
@@ -110,7 +110,7 @@ def compare(plan: Plan, folder: GraphFolder) -> tuple[list[Spoken], str]:
         return [], f"Nothing was said to compare: {error}"
 
 
-def show(plan: Plan, result: Compressed, entry: Entry) -> None:
+def show(plan: CompressionPlan, result: Compressed, entry: Entry) -> None:
     """The table on the run's page."""
     command = f"voicemill speak --store {plan.store.root} --voice {plan.voice} --number {entry.number}"
     text = f"""# {plan.voice}, entry {entry.number}: compressed

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from voicemill.flows import events
 from voicemill.flows.display import dashboard
-from voicemill.flows.plans.distill import DistillOptions, Plan, make_plan
+from voicemill.flows.plans.distill import DistillOptions, DistillPlan, plan_distill
 from voicemill.flows.plans.retrain import folder_of
 from voicemill.flows.retrain import train, training_rows
 from voicemill.storage.forgetting import forget
@@ -58,7 +58,7 @@ class Distilled:
 def distill(options: DistillOptions) -> Distilled:
     """Train the students of an entry, network by network, phase by phase; write an entry for each."""
     began = time.perf_counter()
-    plan = make_plan(options)
+    plan = plan_distill(options)
     announce(plan)
     result = Distilled(plan.voice, plan.corpus.version.number, plan.teacher.name, run=dashboard.run_address())
     for kind in plan.kinds:
@@ -70,7 +70,7 @@ def distill(options: DistillOptions) -> Distilled:
     return result
 
 
-def teach(plan: Plan, kind: Kind) -> tuple[Student, Entry]:
+def teach(plan: DistillPlan, kind: Kind) -> tuple[Student, Entry]:
     """All trainings of one student, and its entry; what was trained already is taken as it is."""
     so_far = plan.start(kind)
     trainings: list[Training] = []
@@ -88,7 +88,7 @@ def teach(plan: Plan, kind: Kind) -> tuple[Student, Entry]:
     return Student(kind, str(entry.folder), entry.number, trainings, *sizes), entry
 
 
-def announce(plan: Plan) -> None:
+def announce(plan: DistillPlan) -> None:
     """Name the run by what it does, and say it in the log and on its page."""
     what, version = " + ".join(plan.kinds), plan.corpus.version.number
     dashboard.name_run(
@@ -100,7 +100,7 @@ def announce(plan: Plan) -> None:
     dashboard.say(words)
 
 
-def show(plan: Plan, student: Student, entry: Entry) -> None:
+def show(plan: DistillPlan, student: Student, entry: Entry) -> None:
     """The student on the run's page."""
     files = "\n".join(f"- {stem}: `{entry.path(stem)}`" for stem in entry.card.weights)
     share = student.bytes / max(student.teacher_bytes, 1)

@@ -13,8 +13,8 @@ from voicemill.flows.display import dashboard
 from voicemill.flows.evaluation import comparison, scoring
 from voicemill.flows.evaluation import page as evaluation_page
 from voicemill.flows.evaluation.keeping import kept
-from voicemill.flows.plans import evaluation as plans
-from voicemill.flows.plans.evaluation import EvaluateOptions, Plan
+from voicemill.flows.plans import evaluate as plans
+from voicemill.flows.plans.evaluate import EvaluateOptions, EvaluationPlan
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.scores import Scores, shown
 from voicemill.model.judging.testset.speech import Saying, Speech
@@ -70,7 +70,7 @@ class Evaluated:
 def evaluate(options: EvaluateOptions) -> Evaluated:
     """Let each entry say every sentence once; judge what they said; write the evaluations and a page to listen to."""
     began = time.perf_counter()
-    plan = plans.make_plan(options)
+    plan = plans.plan_evaluation(options)
     announce(plan)
     sentences = choose(plan)
     with kept(plan, sentences):
@@ -80,7 +80,7 @@ def evaluate(options: EvaluateOptions) -> Evaluated:
     return result
 
 
-def heard(plan: Plan, sentences: TestSet) -> Evaluated:
+def heard(plan: EvaluationPlan, sentences: TestSet) -> Evaluated:
     """Speech, figures and the page."""
     judge = scoring.judge_of(plan, sentences)
     found: dict[str, Scores] = {}
@@ -95,14 +95,14 @@ def heard(plan: Plan, sentences: TestSet) -> Evaluated:
     return result
 
 
-def announce(plan: Plan) -> None:
+def announce(plan: EvaluationPlan) -> None:
     """Name the run by whom it hears."""
     numbers = comparison.versus(entry.number for entry in plan.entries)
     tags = [f"voice:{plan.voice}", *(f"entry:{entry.name}" for entry in plan.entries)]
     dashboard.name_run(f"evaluate · {plan.voice} · {numbers}", tags)
 
 
-def choose(plan: Plan) -> TestSet:
+def choose(plan: EvaluationPlan) -> TestSet:
     """The test set; what a small corpus could not give is said in the log."""
     sentences = plans.testset_of(plan)
     dashboard.say(
@@ -115,7 +115,7 @@ def choose(plan: Plan) -> TestSet:
 
 
 @task(name="speak", task_run_name="speak · {name}", cache_policy=NO_CACHE, persist_result=False)
-def speak(plan: Plan, name: str, sentences: TestSet) -> Speech:
+def speak(plan: EvaluationPlan, name: str, sentences: TestSet) -> Speech:
     """One entry says what it has not said of the test set yet."""
     entry, fresh = plans.find_entry(plan, name), 0
 
@@ -133,7 +133,7 @@ def speak(plan: Plan, name: str, sentences: TestSet) -> Speech:
 
 
 @task(name="judge", task_run_name="judge · {name}", cache_policy=NO_CACHE, persist_result=False)
-def judge_entry(plan: Plan, name: str, judge: Judge, speech: Speech) -> tuple[Scores, Path]:
+def judge_entry(plan: EvaluationPlan, name: str, judge: Judge, speech: Speech) -> tuple[Scores, Path]:
     """Figures of one entry, written to it."""
     entry = plans.find_entry(plan, name)
     found = scoring.scores(plan, entry, judge, speech, scoring.agreement(plan, entry, judge.testset))

@@ -8,7 +8,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from voicemill.flows.display.progress import active
-from voicemill.flows.plans.refresh import Plan, find_duplicates, read_plan
+from voicemill.flows.plans.refresh import RefreshPlan, find_duplicates, read_plan
 from voicemill.storage.corpus.artifacts import Artifact
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.records import Batch, Decoded
@@ -45,7 +45,7 @@ def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
         return _prepare(read_plan(plan_file), number)
 
 
-def _prepare(plan: Plan, number: int) -> LotResult:
+def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     batches, recipe = plan.lots[number - 1], Recipe(plan.settings)
     result = LotResult(samples_of=dict(plan.samples_of))
     decoding = {batch.id: _submit(plan, recipe, batch, "decode", (), {}) for batch in batches}
@@ -69,7 +69,7 @@ def _prepare(plan: Plan, number: int) -> LotResult:
 
 
 def _submit(
-    plan: Plan,
+    plan: RefreshPlan,
     recipe: Recipe,
     batch: Batch,
     stage: str,

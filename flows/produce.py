@@ -20,7 +20,7 @@ from voicemill.flows.compress import CompressOptions, compress
 from voicemill.flows.display import dashboard
 from voicemill.flows.distill import DistillOptions, distill
 from voicemill.flows.evaluation.keeping import kept
-from voicemill.flows.plans.evaluation import SPEECH, EvaluateOptions, make_plan, testset_of
+from voicemill.flows.plans.evaluate import SPEECH, EvaluateOptions, plan_evaluation, testset_of
 from voicemill.flows.promote import Promoted, PromoteOptions, promote
 from voicemill.flows.refresh import RefreshOptions, refresh
 from voicemill.flows.retrain import Retrained, RetrainOptions, retrain
@@ -155,7 +155,7 @@ def engines(entry: Entry) -> tuple[Engine, ...]:
 @task(name="say", task_run_name="{entry.name} · {engine}", cache_policy=NO_CACHE, persist_result=False)
 def say(root: Path, entry: Entry, engine: Engine, text: str) -> Said:
     """Let an entry say a text after a held-back recording of its speaker; a FLAC file among the reports."""
-    plan = make_plan(EvaluateOptions(store=str(root), voice=entry.card.voice, numbers=[entry.number]))
+    plan = plan_evaluation(EvaluateOptions(store=str(root), voice=entry.card.voice, numbers=[entry.number]))
     sentences = testset_of(plan)
     like = sentences.sentences[0].reference
     voice = open_voice(entry.weights, content=entry.card.content, engine=engine)

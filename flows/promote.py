@@ -15,7 +15,7 @@ from prefect.states import Completed
 from voicemill.flows import actor, events
 from voicemill.flows.display import dashboard
 from voicemill.flows.evaluate import Evaluated, evaluate
-from voicemill.flows.plans.promotion import Plan, PromoteOptions, make_plan
+from voicemill.flows.plans.promote import PromoteOptions, PromotionPlan, plan_promotion
 from voicemill.model.judging.promotion import Row, Verdict, decide
 from voicemill.model.judging.scores import Scores, shown
 from voicemill.model.settings.promotion import METRICS
@@ -63,7 +63,7 @@ def promote(options: PromoteOptions) -> Promoted:
     """Judge an entry beside its champion; let the gate decide; make it champion, or say why the champion stays."""
     began = time.perf_counter()
     try:
-        plan = make_plan(options)
+        plan = plan_promotion(options)
     except Retired as error:  # meanwhile; nothing is wrong with the run
         name = f"{options.voice}/{options.number:04d}"
         return ended(Promoted(name, "", False, "Retired", str(error), ""), began)
@@ -99,14 +99,14 @@ def promote(options: PromoteOptions) -> Promoted:
     raise AssertionError("the last attempt returns or raises")
 
 
-def scores_of(plan: Plan, heard: Evaluated, against: int) -> tuple[Scores, Scores | None]:
+def scores_of(plan: PromotionPlan, heard: Evaluated, against: int) -> tuple[Scores, Scores | None]:
     """The evaluations of challenger and champion."""
     found = {each.entry: Scores.from_json(read_json(Path(each.scores))) for each in heard.entries}
     champion = f"{plan.entry.card.voice}/{against:04d}"
     return found[plan.entry.name], found[champion] if against else None
 
 
-def make_champion(plan: Plan, against: int, why: str, *, forced: bool = False) -> Change:
+def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False) -> Change:
     """Write it down; raises StageConflict where the champion is no longer the one that it was compared with."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     kind = plan.entry.card.kind
@@ -120,7 +120,7 @@ def who() -> str:
     return f"deployment promote/{deployment.name}" if deployment.id else actor.user()
 
 
-def account(plan: Plan, verdict: Verdict, heard: Evaluated, against: int) -> Promoted:
+def account(plan: PromotionPlan, verdict: Verdict, heard: Evaluated, against: int) -> Promoted:
     """What the result says of a verdict."""
     stays = "Champion stays" if against else "Not promoted"
     entry = plan.entry
@@ -142,7 +142,7 @@ def _plain(value: Any) -> Any:
     return voices.finite(value) if isinstance(value, float) else value
 
 
-def won(plan: Plan, result: Promoted, began: float) -> Promoted:
+def won(plan: PromotionPlan, result: Promoted, began: float) -> Promoted:
     """Tell those who make something of champions."""
     events.voice_promoted(plan.store, plan.entry)
     return ended(result, began)

@@ -18,7 +18,7 @@ from voicemill.flows.display import dashboard
 from voicemill.flows.display.progress import active
 from voicemill.flows.display.summary import Summary, stage_counts
 from voicemill.flows.lot import LotResult, prepare_lot, task_runner
-from voicemill.flows.plans.refresh import Plan, drop_plans, make_plan, write_plan
+from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
 from voicemill.flows.report import page as report
 from voicemill.flows.upload_rows import shards_of, upload_rows
 from voicemill.storage.corpus import ledger, versions
@@ -68,7 +68,7 @@ def refresh(options: RefreshOptions) -> Summary:
         while again:
             found = scan_inbox(options, store, recipe, before)
             batches = batches_.form(store, found.uploads, before, recipe.config.batches)
-            plan = make_plan(options.inbox, store, recipe, batches, last, before)
+            plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
             announce(plan, found, last)
             lots = run_lots(plan, recipe, store)
             again = bury_forgotten(store, lots)
@@ -100,7 +100,7 @@ def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: li
     )
 
 
-def announce(plan: Plan, found: scan_.ScanResult, last: Version | None) -> None:
+def announce(plan: RefreshPlan, found: scan_.ScanResult, last: Version | None) -> None:
     """Name the run by what it works on, and say how much there is to do."""
     speakers = {upload.speaker for upload in found.uploads}
     number = (last.number if last else 0) + bool(plan.lots)
@@ -112,7 +112,7 @@ def announce(plan: Plan, found: scan_.ScanResult, last: Version | None) -> None:
     active().expect((stage.name for stage in STAGES), len(plan.batches))
 
 
-def run_lots(plan: Plan, recipe: Recipe, store: Store) -> list[LotResult]:
+def run_lots(plan: RefreshPlan, recipe: Recipe, store: Store) -> list[LotResult]:
     """Run the lots one after another: of equal uploads the one in the earlier lot stays."""
     if not plan.lots:
         return []
@@ -169,7 +169,13 @@ def publish_version(
 
 
 def summarise(
-    store: Store, plan: Plan, lots: list[LotResult], rows: list[UploadRow], found: scan_.ScanResult, *, published: bool
+    store: Store,
+    plan: RefreshPlan,
+    lots: list[LotResult],
+    rows: list[UploadRow],
+    found: scan_.ScanResult,
+    *,
+    published: bool,
 ) -> Summary:
     """Counts of the version that now stands, and of what this refresh did."""
     version = versions.latest(store)

@@ -17,8 +17,15 @@ from prefect.states import Completed
 from voicemill.flows import events
 from voicemill.flows.display import dashboard
 from voicemill.flows.display.training import RunLog, TrainingBoard
-from voicemill.flows.plans.retired import RETIRED, why_unusable
-from voicemill.flows.plans.retrain import Plan, RetrainOptions, code_version, folder_of, make_plan
+from voicemill.flows.plans.retrain import (
+    RETIRED,
+    RetrainOptions,
+    RetrainPlan,
+    code_version,
+    folder_of,
+    plan_retrain,
+    why_unusable,
+)
 from voicemill.model.training.engine import run
 from voicemill.model.training.engine.run import Result, RunSpec
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -67,7 +74,7 @@ def retrain(options: RetrainOptions) -> Retrained:
     """Decide whether there is enough new speech; train network by network, phase by phase; write the voice's entry."""
     began = time.perf_counter()
     try:
-        plan = make_plan(options)
+        plan = plan_retrain(options)
     except NothingYet as error:  # a schedule, or the event of a version with others in it: nobody did anything wrong
         return wait(options, error)
     before = voices.latest(plan.store, plan.voice, "trained")
@@ -107,7 +114,7 @@ def wait(options: RetrainOptions, why: NothingYet) -> Retrained:
     return cast(Retrained, Completed(name=why.state, message=str(why), data=result))
 
 
-def unusable(plan: Plan, entry: Entry, change: Change, trainings: list[Training]) -> Retrained:
+def unusable(plan: RetrainPlan, entry: Entry, change: Change, trainings: list[Training]) -> Retrained:
     """End well where the entry that came of it is retired: it was made before by the same trainings, or learned from
     somebody who was forgotten. Nobody is told of it, so nothing judges it."""
     words = why_unusable(entry, change)
@@ -119,14 +126,14 @@ def unusable(plan: Plan, entry: Entry, change: Change, trainings: list[Training]
     return cast(Retrained, Completed(name=RETIRED, message=words, data=result))
 
 
-def decide(plan: Plan, before: Entry | None, *, force: bool) -> Decision:
+def decide(plan: RetrainPlan, before: Entry | None, *, force: bool) -> Decision:
     """Compare the version with the one that the voice was trained on last."""
     old = CorpusVersion.open(plan.store, before.card.corpus_version) if before else None
     new = new_speech.find(plan.corpus, old, plan.heard)
     return new_speech.decide(new, plan.number, plan.settings.retrain, force=force)
 
 
-def announce(plan: Plan, decision: Decision) -> None:
+def announce(plan: RetrainPlan, decision: Decision) -> None:
     """Name the run by what it does, and say why, in the log and on its page."""
     what = " + ".join(plan.phases) if decision.train else decision.verdict.lower()
     tags = [f"voice:{plan.voice}", f"version:{plan.number}"]
@@ -225,12 +232,12 @@ def exports_of(folder: Path, network: str, result: Result) -> dict[str, str]:
     return {f"{network}_adapter" if stem == "adapter" else stem: str(path) for stem, path in found.items()}
 
 
-def files_of(plan: Plan, so_far: Mapping[str, str]) -> dict[str, Path]:
+def files_of(plan: RetrainPlan, so_far: Mapping[str, str]) -> dict[str, Path]:
     """What goes into the entry: all that was trained."""
     return {stem: Path(path) for stem, path in so_far.items() if plan.base.get(stem) != path}
 
 
-def card_of(plan: Plan, decision: Decision, trainings: list[Training], so_far: dict[str, str]) -> Card:
+def card_of(plan: RetrainPlan, decision: Decision, trainings: list[Training], so_far: dict[str, str]) -> Card:
     """The card of the entry."""
     files = files_of(plan, so_far)
     weights = so_far | {stem: f"{stem}{path.suffix}" for stem, path in files.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from voicemill.flows.lot import LotResult
-from voicemill.flows.plans.refresh import Plan
+from voicemill.flows.plans.refresh import RefreshPlan
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.artifacts import Artifact
 from voicemill.storage.corpus.ledger import Verdict, state_of
@@ -19,7 +19,7 @@ from voicemill.tasks.publishing.publish import Shards
 from voicemill.tasks.stages.shards import write_broken
 
 
-def shards_of(store: Store, plan: Plan, lots: Iterable[LotResult]) -> Shards:
+def shards_of(store: Store, plan: RefreshPlan, lots: Iterable[LotResult]) -> Shards:
     """What a version shall hold: the shards of the batches that ran, and of those that stand.
 
     A batch that broke as a whole (its worker died again and again, the disk was full) gets a ledger that says so.
@@ -36,7 +36,7 @@ def shards_of(store: Store, plan: Plan, lots: Iterable[LotResult]) -> Shards:
 
 def upload_rows(
     store: Store,
-    plan: Plan,
+    plan: RefreshPlan,
     batches: Iterable[Batch],
     lots: Sequence[LotResult],
     shards: Shards,

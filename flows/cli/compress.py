@@ -29,7 +29,7 @@ def compress(
     as_json: JsonOption = False,
 ) -> None:
     """Make ONNX graphs of a voice, in 8 or 16 bits, as an entry of its own; print what that does to it."""
-    from voicemill.flows.plans.compress import CompressOptions, make_plan
+    from voicemill.flows.plans.compress import CompressOptions, plan_compression
 
     options = CompressOptions(
         store=store,
@@ -40,7 +40,7 @@ def compress(
         sentences=sentences,
         allow_retired=allow_retired,
     )
-    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    plan = plan_compression(options)  # what is missing or wrong is said before anything starts
     run_here(plan.store, _flow, options, _show, as_json=as_json)
 
 

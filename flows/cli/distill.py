@@ -26,7 +26,7 @@ def distill(
     as_json: JsonOption = False,
 ) -> None:
     """Make small fast students of a trained voice. Repeated, it goes on where it was killed, or finds all done."""
-    from voicemill.flows.plans.distill import DistillOptions, make_plan
+    from voicemill.flows.plans.distill import DistillOptions, plan_distill
 
     options = DistillOptions(
         store=store,
@@ -37,7 +37,7 @@ def distill(
         version=version,
         allow_retired=allow_retired,
     )
-    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    plan = plan_distill(options)  # what is missing or wrong is said before anything starts
     bars = training_bars(shown=watched(as_json=as_json))
     run_here(plan.store, _flow, options, _show, as_json=as_json, bar=bars)
 

@@ -22,7 +22,7 @@ from voicemill.flows.cli.running import run_here
 
 if TYPE_CHECKING:
     from voicemill.flows.evaluate import Evaluated
-    from voicemill.flows.plans.evaluation import EvaluateOptions
+    from voicemill.flows.plans.evaluate import EvaluateOptions
 
 Chosen = TypeVar("Chosen")
 RetiredOption = Annotated[bool, typer.Option("--allow-retired", help="Hear retired entries too.")]
@@ -51,7 +51,7 @@ def evaluate(
 ) -> None:
     """Let entries of a voice say held-back sentences; write their figures and a page to listen to side by side."""
     from voicemill.flows.evaluation.scoring import judges_of
-    from voicemill.flows.plans.evaluation import EvaluateOptions, make_plan
+    from voicemill.flows.plans.evaluate import EvaluateOptions, plan_evaluation
     from voicemill.model.judging.judges import JudgeSettings
     from voicemill.model.judging.testset.testset import TestSetSettings
 
@@ -69,7 +69,7 @@ def evaluate(
         listened=listened,
         allow_retired=allow_retired,
     )
-    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    plan = plan_evaluation(options)  # what is missing or wrong is said before anything starts
     judges_of(plan)
     run_here(plan.store, _flow, options, _show, as_json=as_json)
 
@@ -137,7 +137,7 @@ def ab(
     as_json: JsonOption = False,
 ) -> None:
     """Serve a blind listening page for two entries until interrupted, and count the votes."""
-    from voicemill.flows.plans.evaluation import EvaluateOptions
+    from voicemill.flows.plans.evaluate import EvaluateOptions
     from voicemill.model.judging.testset.testset import TestSetSettings
     from voicemill.storage.store import Store
     from voicemill.storage.voices import registry as voices

@@ -73,7 +73,7 @@ def speak(
     as_json: JsonOption = False,
 ) -> None:
     """Say a text in the voice of a recording. The file is marked as AI-generated: by metadata and a quiet watermark."""
-    from voicemill.flows.plans.speaking import Asked, source_of
+    from voicemill.flows.plans.speak import Asked, source_of
     from voicemill.model.s1.sampling import Sampling
     from voicemill.model.speaking.loading import load_voice
     from voicemill.model.speaking.options import SpeakOptions

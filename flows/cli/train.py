@@ -39,8 +39,7 @@ def train(
 ) -> None:
     """Train a voice on a corpus version. Repeated, it goes on where it was killed, or finds all done; exit 1: what it
     makes is retired."""
-    from voicemill.flows.plans.retired import RETIRED
-    from voicemill.flows.plans.retrain import RetrainOptions, make_plan
+    from voicemill.flows.plans.retrain import RETIRED, RetrainOptions, plan_retrain
 
     options = RetrainOptions(
         store=store,
@@ -54,7 +53,7 @@ def train(
         start_discriminator=start_discriminator,
         force=not if_new,
     )
-    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    plan = plan_retrain(options)  # what is missing or wrong is said before anything starts
     bars = training_bars(shown=watched(as_json=as_json))
     result = run_here(plan.store, _flow, options, _show, as_json=as_json, bar=bars)
     sys.exit(1 if result.verdict == RETIRED else 0)
@@ -68,7 +67,7 @@ def _flow() -> "Callable[[RetrainOptions], Retrained]":
 
 def _show(result: "Retrained") -> None:
     from voicemill.flows.display.terminal import say
-    from voicemill.flows.plans.retired import RETIRED
+    from voicemill.flows.plans.retrain import RETIRED
 
     if result.verdict == RETIRED:
         say(f": {result.reason}", f"{result.voice}: nothing to speak with", "bold")

@@ -24,7 +24,7 @@ from voicemill.flows.cli.options import (
 from voicemill.flows.cli.running import run_here
 
 if TYPE_CHECKING:
-    from voicemill.flows.plans.promotion import PromoteOptions
+    from voicemill.flows.plans.promote import PromoteOptions
     from voicemill.flows.promote import Promoted
     from voicemill.storage.store import Store
     from voicemill.storage.voices.registry import Entry
@@ -128,7 +128,7 @@ def promote_voice(
 ) -> None:
     """Judge an entry beside the champion of its lane; it takes its place if the gate lets it. Exit 1: it does not."""
     from voicemill.flows.cli.evaluate import checked
-    from voicemill.flows.plans.promotion import PromoteOptions, make_plan
+    from voicemill.flows.plans.promote import PromoteOptions, plan_promotion
     from voicemill.model.judging.judges import JudgeSettings
     from voicemill.model.judging.testset.testset import TestSetSettings
 
@@ -144,7 +144,7 @@ def promote_voice(
         threads=threads,
         force=force,
     )
-    plan = make_plan(options)  # what is missing or wrong is said before anything starts
+    plan = plan_promotion(options)  # what is missing or wrong is said before anything starts
     result = run_here(plan.store, _flow, options, _show, as_json=as_json)
     sys.exit(0 if result.promoted or result.verdict == "Champion already" else 1)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from voicemill.flows.plans.evaluation import Plan
+from voicemill.flows.plans.evaluate import EvaluationPlan
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.storage.errors import StoreError
 from voicemill.storage.forgetting import evaluations as judged
@@ -11,7 +11,7 @@ from voicemill.storage.forgetting.forget import forgotten
 
 
 @contextmanager
-def kept(plan: Plan, sentences: TestSet) -> Iterator[None]:
+def kept(plan: EvaluationPlan, sentences: TestSet) -> Iterator[None]:
     """All speech, figures and pages of an evaluation are written within this. A forgetting leaves its mark before it
     erases anything: either it erases what was written here, or it is seen at the end. What others could not delete,
     because they were killed, goes first.

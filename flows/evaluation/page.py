@@ -11,8 +11,8 @@ from io import BytesIO
 from pathlib import Path
 
 from voicemill.flows.evaluation import comparison
-from voicemill.flows.plans import evaluation as plans
-from voicemill.flows.plans.evaluation import Plan
+from voicemill.flows.plans import evaluate as plans
+from voicemill.flows.plans.evaluate import EvaluationPlan
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.scores import Scores
 from voicemill.model.judging.testset.speech import Speech
@@ -63,7 +63,7 @@ class Figure:
     samples: int
 
 
-def path_of(plan: Plan, testset: str) -> Path:
+def path_of(plan: EvaluationPlan, testset: str) -> Path:
     """Where the page of these entries on this test set is."""
     numbers = "-".join(str(entry.number) for entry in plan.entries)
     return (
@@ -71,14 +71,14 @@ def path_of(plan: Plan, testset: str) -> Path:
     )
 
 
-def write(plan: Plan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> Path:
+def write(plan: EvaluationPlan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> Path:
     """Write the page and return its path. `found`, `said`: by entry, in the order of the plan."""
     path = path_of(plan, judge.testset.sha256)
     write_atomic(path, render(plan, judge, found, said).encode())
     return path
 
 
-def render(plan: Plan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> str:
+def render(plan: EvaluationPlan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> str:
     """The HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -125,7 +125,7 @@ def figures(judge: Judge, found: Mapping[str, Scores]) -> list[Figure]:
     ]
 
 
-def rows(plan: Plan, judge: Judge, said: Mapping[str, Speech]) -> list[Row]:
+def rows(plan: EvaluationPlan, judge: Judge, said: Mapping[str, Speech]) -> list[Row]:
     """What there is to listen to."""
     found = []
     for sentence in judge.testset.sentences[: plan.options.listened]:

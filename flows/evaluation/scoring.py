@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
-from voicemill.flows.plans.evaluation import Plan, engine_of, opened, speak_options, speech_folder
+from voicemill.flows.plans.evaluate import EvaluationPlan, engine_of, opened, speak_options, speech_folder
 from voicemill.flows.plans.retrain import code_version
 from voicemill.model.judging.judge import Figures, Judge
 from voicemill.model.judging.judges import LIGHT, Judges, JudgeSettings, judges
@@ -23,7 +23,7 @@ from voicemill.storage.voices.registry import Entry
 TEACHER = ("token_agreement", "log_mel_distance")
 
 
-def judges_of(plan: Plan) -> Judges:
+def judges_of(plan: EvaluationPlan) -> Judges:
     """Those of the options; raises as `voicemill.model.judging.judges.judges`."""
     return judges(settings_of(plan.store, plan.options.judges, plan.entries), plan.corpus.version.config)
 
@@ -46,14 +46,14 @@ def _living(store: Store, voice: str) -> list[Entry]:
     return [entry for entry in voices.entries(store, voice) if entry.number not in retired]
 
 
-def judge_of(plan: Plan, sentences: TestSet) -> Judge:
+def judge_of(plan: EvaluationPlan, sentences: TestSet) -> Judge:
     """The judges, and the speakers among whom a voice is recognised."""
     found = judges_of(plan)
     among = gallery.gallery(plan.corpus, sentences, plan.options.judges.gallery, plan.held) if found.speaker else {}
     return Judge(sentences, found, among)
 
 
-def agreement(plan: Plan, entry: Entry, sentences: TestSet) -> Figures | None:
+def agreement(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Figures | None:
     """How far an entry is from the one that it was made from; None where it was made from none. Kept beside what it
     said, so that it is worked out once."""
     import json
@@ -72,7 +72,7 @@ def agreement(plan: Plan, entry: Entry, sentences: TestSet) -> Figures | None:
     return found
 
 
-def scores(plan: Plan, entry: Entry, judge: Judge, speech: Speech, teacher: Figures | None = None) -> Scores:
+def scores(plan: EvaluationPlan, entry: Entry, judge: Judge, speech: Speech, teacher: Figures | None = None) -> Scores:
     """All that was found of an entry; `teacher`: `agreement` with it."""
     import torch
 
@@ -108,7 +108,7 @@ def scores(plan: Plan, entry: Entry, judge: Judge, speech: Speech, teacher: Figu
     return Scores(judge.testset.sha256, entry.name, items, totals, missing, lineage)
 
 
-def notes(plan: Plan, judge: Judge) -> list[str]:
+def notes(plan: EvaluationPlan, judge: Judge) -> list[str]:
     """What a reader of the figures has to know."""
     name = settings_of(plan.store, plan.options.judges, plan.entries).speaker_encoder
     own = [entry.name for entry in plan.entries if Path(name) in entry.weights.values()]
@@ -116,7 +116,7 @@ def notes(plan: Plan, judge: Judge) -> list[str]:
     return [*judge.testset.notes, *plan.notes, *flattered]
 
 
-def parameters(plan: Plan, entry: Entry) -> tuple[int | None, str]:
+def parameters(plan: EvaluationPlan, entry: Entry) -> tuple[int | None, str]:
     """Weights that speak, and the entry in which they were counted: compressing keeps their number."""
     at: Entry | None = entry
     while at is not None:
@@ -126,6 +126,6 @@ def parameters(plan: Plan, entry: Entry) -> tuple[int | None, str]:
     return None, ""
 
 
-def known(plan: Plan, name: str) -> Entry | None:
+def known(plan: EvaluationPlan, name: str) -> Entry | None:
     """An entry of the voice by its name, "anna/0003"."""
     return next((entry for entry in voices.entries(plan.store, plan.voice) if entry.name == name), None)

@@ -9,8 +9,8 @@ import numpy as np
 
 from voicemill.flows.evaluation.keeping import kept
 from voicemill.flows.listening.ballot import Ballot, Pair, pair_of
-from voicemill.flows.plans import evaluation as plans
-from voicemill.flows.plans.evaluation import EvaluateOptions
+from voicemill.flows.plans import evaluate as plans
+from voicemill.flows.plans.evaluate import EvaluateOptions
 from voicemill.model.judging.preference import Preference, preference
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.store import Store
@@ -55,10 +55,10 @@ def prepare(options: EvaluateOptions, told: Callable[[str], None]) -> Ballot:
     """Let both entries (`options.numbers`) say what they have not said yet, and make the ballot.
 
     Raises:
-        ConfigError: not two entries, or no sentence that both can say; else as `evaluation_plan.make_plan`.
+        ConfigError: not two entries, or no sentence that both can say; else as `evaluation_plan.plan_evaluation`.
         StoreError: somebody of the test set was forgotten meanwhile.
     """
-    plan = plans.make_plan(options)
+    plan = plans.plan_evaluation(options)
     if len(plan.entries) != 2:
         raise ConfigError(f"--a and --b name {len(plan.entries)} entry: two are compared")
     sentences = plans.testset_of(plan)

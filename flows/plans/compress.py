@@ -37,7 +37,7 @@ class CompressOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompressionPlan:
     """One compression."""
 
     options: CompressOptions
@@ -71,7 +71,7 @@ class Plan:
         )
 
 
-def make_plan(options: CompressOptions) -> Plan:
+def plan_compression(options: CompressOptions) -> CompressionPlan:
     """Check what can be checked before anything is started.
 
     Raises:
@@ -86,7 +86,7 @@ def make_plan(options: CompressOptions) -> Plan:
             f"entry {entry.name} is {entry.card.kind}: give one that is {', '.join(MADE_OF)}, such as "
             f"{entry.card.parent or 'its parent'}"
         )
-    return Plan(options, store, CorpusVersion.open(store, entry.card.corpus_version), entry)
+    return CompressionPlan(options, store, CorpusVersion.open(store, entry.card.corpus_version), entry)
 
 
 def _entry(store: Store, voice: str, options: CompressOptions) -> Entry:

@@ -44,7 +44,7 @@ class DistillOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DistillPlan:
     """The trainings of one distillation."""
 
     store: Store
@@ -127,7 +127,7 @@ class Plan:
         return self.teacher.card.heard if phases == {1.0} else ()
 
 
-def make_plan(options: DistillOptions) -> Plan:
+def plan_distill(options: DistillOptions) -> DistillPlan:
     """Check everything that can be checked before anything is started.
 
     Raises:
@@ -150,13 +150,13 @@ def make_plan(options: DistillOptions) -> Plan:
     kinds = KINDS[options.which]
     if options.which == "both":
         kinds = tuple(kind for kind in kinds if PHASES[kind][0] in settings.phases) or kinds
-    plan = Plan(store, CorpusVersion.open(store, number), settings, teacher, kinds)
+    plan = DistillPlan(store, CorpusVersion.open(store, number), settings, teacher, kinds)
     for kind in plan.kinds:
         _check(plan, kind, options.config)
     return plan
 
 
-def _check(plan: Plan, kind: Kind, config: str) -> None:
+def _check(plan: DistillPlan, kind: Kind, config: str) -> None:
     first = PHASES[kind][0]
     known = plan.settings.phases
     if first not in known:

@@ -16,7 +16,7 @@ from voicemill.tasks.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Plan:
+class RefreshPlan:
     """The batches that must run, cut into lots, and those that stand as they are."""
 
     inbox: str
@@ -41,9 +41,9 @@ class Plan:
         return tuple(batch for lot in self.lots for batch in lot)
 
 
-def make_plan(
+def plan_refresh(
     inbox: str, store: Store, recipe: Recipe, batches: Iterable[Batch], last: Version | None, rows: Iterable[UploadRow]
-) -> Plan:
+) -> RefreshPlan:
     """Compare the key that the shards of each batch must have with the one the last version pins.
 
     `rows` are the uploads of the last version: they hold the digests of the decoded samples, by which duplicates of
@@ -62,7 +62,7 @@ def make_plan(
     todo = [batch for batch in batches if batch.id not in unchanged]
     size = recipe.config.run.lot_batches
     lots = tuple(tuple(todo[at : at + size]) for at in range(0, len(todo), size))
-    return Plan(inbox, str(store.root), recipe.config.model_dump_json(), lots, unchanged, samples_of, order)
+    return RefreshPlan(inbox, str(store.root), recipe.config.model_dump_json(), lots, unchanged, samples_of, order)
 
 
 def find_duplicates(samples_of: Mapping[str, str], order: Mapping[str, tuple[int, int]]) -> set[str]:
@@ -74,17 +74,17 @@ def find_duplicates(samples_of: Mapping[str, str], order: Mapping[str, tuple[int
     return {upload for upload, pcm in samples_of.items() if pcm and first[pcm] != upload}
 
 
-_ADAPTER = TypeAdapter(Plan)
+_ADAPTER = TypeAdapter(RefreshPlan)
 
 
-def write_plan(store: Store, plan: Plan, name: str) -> Path:
+def write_plan(store: Store, plan: RefreshPlan, name: str) -> Path:
     """Keep the plan where every subflow can read it: flow parameters are limited to 512 KiB."""
     path = store.stages / "plans" / f"{name}.json"
     write_atomic(path, _ADAPTER.dump_json(plan))
     return path
 
 
-def read_plan(path: str | Path) -> Plan:
+def read_plan(path: str | Path) -> RefreshPlan:
     """The inverse of `write_plan`."""
     return _ADAPTER.validate_json(Path(path).read_bytes())
 

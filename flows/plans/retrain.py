@@ -18,9 +18,15 @@ from voicemill.storage.forgetting.forget import forgotten
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices.learned import WHY
+from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices.status import Change
 
 _LOGISTICS = {"devices", "accumulate", "checkpoint_every", "keep", "log_every", "sample_every"}
 """Settings of the loop that change nothing of what is learned: a training goes on after they changed."""
+
+RETIRED = "Retired"
+"""Verdict of a retrain whose trainings make a retired entry, and name of the state in which its run ends."""
 
 
 class RetrainOptions(BaseModel):
@@ -47,7 +53,7 @@ class RetrainOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetrainPlan:
     """The trainings of one retrain."""
 
     store: Store
@@ -112,7 +118,7 @@ class Plan:
         )
 
 
-def make_plan(options: RetrainOptions) -> Plan:
+def plan_retrain(options: RetrainOptions) -> RetrainPlan:
     """Check everything that can be checked before anything is started.
 
     Raises:
@@ -151,7 +157,7 @@ def make_plan(options: RetrainOptions) -> Plan:
     retrain = RetrainSettings(**settings.retrain.model_dump() | {k: v for k, v in limits.items() if v is not None})
     settings = settings.model_copy(update={k: v for k, v in given.items() if v} | {"retrain": retrain})
     voice = voices.check_name(options.voice or voices.name_of(speakers))
-    plan = Plan(store, corpus, settings, voice, speakers, phases)
+    plan = RetrainPlan(store, corpus, settings, voice, speakers, phases)
     for stem, path in plan.base.items():
         if not Path(path).is_file():
             raise ConfigError(f"{stem} is to start from {path}, where no file is: give a .pth, .ckpt or .safetensors")
@@ -161,6 +167,20 @@ def make_plan(options: RetrainOptions) -> Plan:
         plan.spec(phase, network, so_far)
         so_far[network] = "trained"
     return plan
+
+
+def why_unusable(entry: Entry, change: Change) -> str:
+    """Why the entry that these trainings make is retired, and what makes another one."""
+    remedy = (
+        "`voicemill train` makes another one with another config, such as another seed in its section [loop], or on a "
+        "later corpus version"
+    )
+    if change.why == WHY:
+        remedy = (
+            "`voicemill refresh` makes a corpus version without them; where the training started from weights trained "
+            "on their speech, name others (--start-s1, --start-s2)"
+        )
+    return f"its trainings make {entry.name}, which was retired on {change.when} ({change.why}), for good: {remedy}"
 
 
 def folder_of(store: Store, voice: str, spec: RunSpec) -> Path:

@@ -13,7 +13,7 @@ from support.entries import add_entry
 from support.served import CHROMIUM, ask, driven
 from support.standing import Standing
 
-from voicemill.flows.plans.evaluation import EvaluateOptions, make_plan
+from voicemill.flows.plans.evaluate import EvaluateOptions, plan_evaluation
 from voicemill.model.judging.scores import Scores
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.errors import StoreError
@@ -90,7 +90,7 @@ def test_a_student_stands_beside_its_teacher(evaluated: dict[str, Any]) -> None:
 def test_the_newest_is_heard_with_its_champion_and_its_teacher(store: Store) -> None:
     def heard(*numbers: int) -> list[int]:
         options = EvaluateOptions(store=str(store.root), numbers=list(numbers))
-        return [entry.number for entry in make_plan(options).entries]
+        return [entry.number for entry in plan_evaluation(options).entries]
 
     assert heard() == [3, 1]
     assert heard(2, 2, 1) == [2, 1]

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from support import factories as f
 
-from voicemill.flows.plans.distill import DistillOptions, make_plan
-from voicemill.flows.plans.retrain import RetrainOptions, digest_of
-from voicemill.flows.plans.retrain import make_plan as make_training_plan
+from voicemill.flows.plans.distill import DistillOptions, plan_distill
+from voicemill.flows.plans.retrain import RetrainOptions, digest_of, plan_retrain
 from voicemill.model.settings.training import LIGHT
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.errors import ConfigError, Retired, StoreError, VoicemillError
@@ -49,7 +48,7 @@ def options(root: Path, **changes: Any) -> DistillOptions:
 
 
 def test_the_newest_entry_teaches_and_its_students_follow_each_other(root: Path) -> None:
-    plan = make_plan(options(root))
+    plan = plan_distill(options(root))
     assert (plan.voice, plan.teacher.name, plan.kinds) == ("ann", "ann/0002", ("student",))
     assert list(plan.trainings("student")) == [("distill", "s2"), ("distill", "s1"), ("joint", "s2")]
     first = plan.spec("distill", "s2", {})
@@ -62,7 +61,7 @@ def test_the_newest_entry_teaches_and_its_students_follow_each_other(root: Path)
         "student-s1",
         "judges",
     )
-    assert make_plan(options(root, number=1)).teacher.name == "ann/0001"
+    assert plan_distill(options(root, number=1)).teacher.name == "ann/0001"
 
 
 def test_a_champion_teaches_rather_than_the_newest(root: Path, tmp_path: Path) -> None:
@@ -73,15 +72,15 @@ def test_a_champion_teaches_rather_than_the_newest(root: Path, tmp_path: Path) -
     for number in (b"one", b"two"):
         add(store, tmp_path, "ann", number)
     stages.promote(store.models / "ann", 1, "trained", instead_of=0, who="me", when="now", why="better")
-    assert make_plan(options(tmp_path)).teacher.name == "ann/0001"
+    assert plan_distill(options(tmp_path)).teacher.name == "ann/0001"
     stages.retire(store.models / "ann", 1, "trained", who="me", when="now", why="forgotten")
-    assert make_plan(options(tmp_path)).teacher.name == "ann/0002"
+    assert plan_distill(options(tmp_path)).teacher.name == "ann/0002"
     with pytest.raises(StoreError, match="was retired"):
-        make_plan(options(tmp_path, number=1))
+        plan_distill(options(tmp_path, number=1))
 
 
 def test_the_light_system_learns_from_the_corpus(root: Path) -> None:
-    plan = make_plan(options(root, which="both"))
+    plan = plan_distill(options(root, which="both"))
     assert plan.kinds == ("student", "light")
     assert list(plan.trainings("light")) == [("light", network) for network in LIGHT]
     spec = plan.spec("light", "light_vocoder", {"light": "so-far", "s2": "x"})
@@ -91,26 +90,26 @@ def test_the_light_system_learns_from_the_corpus(root: Path) -> None:
 def test_both_is_what_the_config_has_phases_for(root: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.toml"
     few.write_text('[phases.distill]\nsteps = 1\nrate = 1e-4\nteach = "alone"\n')
-    assert make_plan(options(root, which="both", config=str(few))).kinds == ("student",)
-    assert make_plan(options(root, which="both", config="few-shot")).kinds == ("student", "light")
+    assert plan_distill(options(root, which="both", config=str(few))).kinds == ("student",)
+    assert plan_distill(options(root, which="both", config="few-shot")).kinds == ("student", "light")
     with pytest.raises(ConfigError, match="has no phase 'light'"):
-        make_plan(options(root, which="light", config=str(few)))
+        plan_distill(options(root, which="light", config=str(few)))
     few.write_text('[phases.distill]\nsteps = 1\nrate = 1e-4\nteach = "alone"\nnetworks = ["s1"]\n')
     with pytest.raises(ConfigError, match=r"phases.distill.networks lacks s2"):
-        make_plan(options(root, config=str(few)))
+        plan_distill(options(root, config=str(few)))
 
 
 def test_a_run_is_known_again_by_its_teachers(root: Path, tmp_path: Path) -> None:
     """Another teacher, student or weight of a loss is another training; where the files lie is not."""
-    first = make_plan(options(root)).spec("distill", "s1", {})
-    different = [digest_of(first), digest_of(make_plan(options(root, number=1)).spec("distill", "s1", {}))]
+    first = plan_distill(options(root)).spec("distill", "s1", {})
+    different = [digest_of(first), digest_of(plan_distill(options(root, number=1)).spec("distill", "s1", {}))]
     settings = first.settings.distill.model_copy(update={"alpha": 0.5})
     different.append(digest_of(replace(first, settings=first.settings.model_copy(update={"distill": settings}))))
     copied = {stem: tmp_path / f"{stem}.x" for stem in first.teachers}
     for stem, path in copied.items():
         path.write_bytes(Path(first.teachers[stem]).read_bytes())
     assert digest_of(replace(first, teachers={stem: str(path) for stem, path in copied.items()})) == different[0]
-    joint = make_plan(options(root)).spec("joint", "s2", {"s1": str(copied["s1"]), "s2": str(copied["s2"])})
+    joint = plan_distill(options(root)).spec("joint", "s2", {"s1": str(copied["s1"]), "s2": str(copied["s2"])})
     different.append(digest_of(joint))
     other = joint.settings.model_copy(update={"start_s1": str(copied["s2"])})
     different.append(digest_of(replace(joint, settings=other)))
@@ -119,9 +118,7 @@ def test_a_run_is_known_again_by_its_teachers(root: Path, tmp_path: Path) -> Non
 
 def test_plain_trainings_do_not_depend_on_how_students_are_made(root: Path) -> None:
     base = str(root / "s2.safetensors")
-    plain = make_training_plan(
-        RetrainOptions(store=str(root / "store"), config="tiny", speakers=["ann"], start_s2=base)
-    )
+    plain = plan_retrain(RetrainOptions(store=str(root / "store"), config="tiny", speakers=["ann"], start_s2=base))
     spec = plan_of(plain.spec("finetune", "s2", plain.base))
     settings = spec.settings.distill.model_copy(update={"alpha": 0.1})
     changed = replace(spec, settings=spec.settings.model_copy(update={"distill": settings}))
@@ -134,7 +131,7 @@ def plan_of(spec: RunSpec) -> RunSpec:
 
 
 def test_cards(root: Path) -> None:
-    plan = make_plan(options(root, which="both"))
+    plan = plan_distill(options(root, which="both"))
     made = {"s1": str(root / "s1.safetensors"), "s2": str(root / "s2.safetensors"), "s2_discriminator": "judges"}
     card = plan.card("student", [], made)
     assert (card.kind, card.parent, card.weights) == (
@@ -161,7 +158,7 @@ def test_a_light_system_names_the_one_that_it_began_with(root: Path, tmp_path: P
     config = tmp_path / "config.toml"
     text = '[phases.light]\nsteps = 1\nrate = 1e-3\nnetworks = ["light"]\n'
     config.write_text(f"start_light = '{start}'\n{text}")
-    plan = make_plan(options(tmp_path, voice="ann", which="light", config=str(config)))
+    plan = plan_distill(options(tmp_path, voice="ann", which="light", config=str(config)))
     card = plan.card("light", [], {"light": str(start)})
     assert card.base == {"light": File.of(start)}
     entry = voices.add(store, card, {"light": start})
@@ -169,7 +166,7 @@ def test_a_light_system_names_the_one_that_it_began_with(root: Path, tmp_path: P
     config.write_text(f"start_light = '{base.path('light')}'\n{text}")
     stages.retire(base.folder.parent, base.number, "trained", who="eve", when="2026", why="forgotten")
     with pytest.raises(Retired, match="forgotten"):
-        make_plan(options(tmp_path, voice="ann", which="light", config=str(config)))
+        plan_distill(options(tmp_path, voice="ann", which="light", config=str(config)))
 
 
 STUDENTS = """
@@ -197,7 +194,7 @@ teach = "alone"
 def test_configs_that_make_no_student(root: Path, tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "config.toml").write_text(text)
     with pytest.raises(ConfigError, match=words):
-        make_plan(options(root, config=str(tmp_path / "config.toml")))
+        plan_distill(options(root, config=str(tmp_path / "config.toml")))
 
 
 @pytest.mark.parametrize(
@@ -211,21 +208,21 @@ def test_configs_that_make_no_student(root: Path, tmp_path: Path, text: str, wor
 )
 def test_what_is_not_there(root: Path, changes: dict[str, Any], error: type[VoicemillError], words: str) -> None:
     with pytest.raises(error, match=words):
-        make_plan(options(root, **changes))
+        plan_distill(options(root, **changes))
 
 
 def test_two_voices_and_none_named(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"))])
     with pytest.raises(ConfigError, match=r"name a voice by --voice: .* has none yet"):
-        make_plan(options(tmp_path))
+        plan_distill(options(tmp_path))
     for voice in ("ann", "bea"):
         add(store, tmp_path, voice, voice.encode())
     with pytest.raises(ConfigError, match="has 2: ann, bea"):
-        make_plan(options(tmp_path))
+        plan_distill(options(tmp_path))
 
 
 @pytest.mark.parametrize("phase", ["distill", "joint", "light"])
 def test_training_does_not_make_students(root: Path, phase: str) -> None:
     with pytest.raises(ConfigError, match=f"phase '{phase}' makes a student of a trained voice: `voicemill distill`"):
-        make_training_plan(RetrainOptions(store=str(root / "store"), config="tiny", phases=[phase]))
+        plan_retrain(RetrainOptions(store=str(root / "store"), config="tiny", phases=[phase]))

@@ -17,8 +17,8 @@ from voicemill.flows.evaluation import page as evaluation_page
 from voicemill.flows.evaluation import scoring as evaluation_scores
 from voicemill.flows.evaluation.comparison import differences
 from voicemill.flows.evaluation.keeping import kept
-from voicemill.flows.plans import evaluation as plans
-from voicemill.flows.plans.evaluation import EvaluateOptions, Plan, make_plan, speech_folder
+from voicemill.flows.plans import evaluate as plans
+from voicemill.flows.plans.evaluate import EvaluateOptions, EvaluationPlan, plan_evaluation, speech_folder
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.judges import Judges, JudgeSettings
 from voicemill.model.judging.scores import Scores
@@ -73,11 +73,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def plan_of(store: Store, *numbers: int, **more: object) -> Plan:
-    return make_plan(EvaluateOptions(store=str(store.root), numbers=list(numbers), **more))  # type: ignore[arg-type]
+def plan_of(store: Store, *numbers: int, **more: object) -> EvaluationPlan:
+    return plan_evaluation(EvaluateOptions(store=str(store.root), numbers=list(numbers), **more))  # type: ignore[arg-type]
 
 
-def entry_of(plan: Plan, number: int) -> Entry:
+def entry_of(plan: EvaluationPlan, number: int) -> Entry:
     return next(entry for entry in plan.entries if entry.number == number)
 
 
@@ -307,7 +307,7 @@ def written(store: Store) -> list[Path]:
     return [path for top in (store.reports, *store.models.glob("*/*/evaluations")) for path in top.rglob("*.*")]
 
 
-def judged_while_bob_is_forgotten(plan: Plan) -> None:
+def judged_while_bob_is_forgotten(plan: EvaluationPlan) -> None:
     """What is killed: everything that an evaluation writes, written twice, and in between he is forgotten."""
     sentences = plans.testset_of(plan)
     with kept(plan, sentences):
@@ -321,7 +321,7 @@ def judged_while_bob_is_forgotten(plan: Plan) -> None:
                 (plan.store.root / "turn-2").touch()
 
 
-def judged_to_its_end(plan: Plan) -> None:
+def judged_to_its_end(plan: EvaluationPlan) -> None:
     with pytest.raises(StoreError, match="forgotten meanwhile"):
         judged_while_bob_is_forgotten(plan)
 

@@ -7,7 +7,7 @@ import pytest
 from support import factories as f
 
 from voicemill.flows.cli.settings_text import as_toml
-from voicemill.flows.plans.retrain import RetrainOptions, digest_of, make_plan
+from voicemill.flows.plans.retrain import RetrainOptions, digest_of, plan_retrain
 from voicemill.model.settings import training as settings_
 from voicemill.model.settings.training import CONFIGS
 from voicemill.storage.errors import ConfigError, NothingYet, Retired, StoreError, VoicemillError
@@ -66,7 +66,7 @@ def options(root: Path, **changes: Any) -> RetrainOptions:
 )
 def test_what_cannot_be_is_refused_by_name(root: Path, changes: dict[str, Any], error: type, words: str) -> None:
     with pytest.raises(error, match=words) as caught:
-        make_plan(options(root, **changes))
+        plan_retrain(options(root, **changes))
     assert isinstance(caught.value, VoicemillError)
 
 
@@ -75,20 +75,20 @@ def test_a_version_with_somebody_forgotten_is_refused(tmp_path: Path, root: Path
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
     forget(store, "bob", created=f.WHEN)
     with pytest.raises(NothingYet, match="held somebody who was forgotten") as caught:
-        make_plan(options(root, store=str(store.root)))
+        plan_retrain(options(root, store=str(store.root)))
     assert caught.value.state == "Waits for a refresh"
 
 
 def test_what_will_be_there_later_has_a_name(tmp_path: Path, root: Path) -> None:
     with pytest.raises(NothingYet) as caught:
-        make_plan(options(root, speakers=["ann", "zoe"]))
+        plan_retrain(options(root, speakers=["ann", "zoe"]))
     assert caught.value.state == "Nothing of zoe yet"
     store = Store.open(tmp_path / "store", create=True)
     with pytest.raises(NothingYet, match="run `voicemill refresh`") as caught:
-        make_plan(options(root, store=str(store.root)))
+        plan_retrain(options(root, store=str(store.root)))
     assert caught.value.state == "No corpus version yet"
     with pytest.raises(StoreError, match="no corpus version 7"):
-        make_plan(options(root, store=str(store.root), version=7))
+        plan_retrain(options(root, store=str(store.root), version=7))
 
 
 def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None:
@@ -96,16 +96,16 @@ def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None
     card = voices.Card("base", 1, "", (), (), "", {}, "mfcc", "", f.WHEN, weights={"s2": "s2.safetensors"})
     entry = voices.add(store, card, {"s2": root / "base.safetensors"})
     start = options(root, start_s2=str(entry.path("s2")))
-    assert make_plan(start).base == {"s2": str(entry.path("s2"))}
+    assert plan_retrain(start).base == {"s2": str(entry.path("s2"))}
     stages.retire(entry.folder.parent, 1, "trained", who="eve", when=f.WHEN, why="forgotten")
     with pytest.raises(Retired, match="entry 1 of base was retired"):
-        make_plan(start)
+        plan_retrain(start)
 
 
 def test_the_phases_follow_each_other(root: Path) -> None:
     """Each starts from what the one before it left, and s1 learns the codes of the newest s2."""
     base = str(root / "base.safetensors")
-    plan = make_plan(options(root, phases=["finetune", "reinforce"], start_s2=base, start_discriminator=base))
+    plan = plan_retrain(options(root, phases=["finetune", "reinforce"], start_s2=base, start_discriminator=base))
     assert list(plan.trainings()) == [(p, n) for p in ("finetune", "reinforce") for n in ("s2", "s1")]
     assert plan.base == {"s2": base, "s2_discriminator": base}
     first = plan.spec("finetune", "s2", plan.base)
@@ -119,13 +119,13 @@ def test_the_phases_follow_each_other(root: Path) -> None:
 
 
 def test_whose_new_speech_counts(root: Path) -> None:
-    assert make_plan(options(root, phases=["finetune"])).heard == ("ann",)
-    assert make_plan(options(root, phases=["finetune", "reinforce"])).heard == ()
-    assert make_plan(options(root, speakers=[], phases=[], config="tiny")).heard == ()
+    assert plan_retrain(options(root, phases=["finetune"])).heard == ("ann",)
+    assert plan_retrain(options(root, phases=["finetune", "reinforce"])).heard == ()
+    assert plan_retrain(options(root, speakers=[], phases=[], config="tiny")).heard == ()
 
 
 def test_a_run_can_ask_for_more_or_less_than_the_config(root: Path) -> None:
-    limits = make_plan(options(root, new_minutes=0.5)).settings.retrain
+    limits = plan_retrain(options(root, new_minutes=0.5)).settings.retrain
     assert (limits.new_minutes, limits.new_speakers) == (0.5, 3)
 
 
@@ -134,7 +134,7 @@ def test_the_same_training_has_the_same_folder_and_another_one_another(root: Pat
 
     def digest(text: str = CONFIG, network: Any = "s2", so_far: dict[str, str] | None = None, **changes: Any) -> str:
         (tmp_path / "config.toml").write_text(text)
-        plan = make_plan(options(root, config=str(tmp_path / "config.toml"), **changes))
+        plan = plan_retrain(options(root, config=str(tmp_path / "config.toml"), **changes))
         return digest_of(plan.spec("finetune", network, plan.base if so_far is None else so_far))
 
     same = digest()

@@ -55,7 +55,7 @@ class EvaluateOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """What one evaluation works on."""
 
     options: EvaluateOptions
@@ -75,7 +75,7 @@ class Plan:
         return stages.standing(self.store.models / entry.card.voice).of(entry.number)
 
 
-def make_plan(options: EvaluateOptions) -> Plan:
+def plan_evaluation(options: EvaluateOptions) -> EvaluationPlan:
     """Check what can be checked before anything is started.
 
     Raises:
@@ -85,7 +85,7 @@ def make_plan(options: EvaluateOptions) -> Plan:
     store = Store.open(options.store)
     entries = _entries(store, options, options.voice or voices.only(store))
     held, notes = held_back(store, entries)
-    return Plan(options, store, CorpusVersion.open(store, options.version or None), entries, held, notes)
+    return EvaluationPlan(options, store, CorpusVersion.open(store, options.version or None), entries, held, notes)
 
 
 def _entries(store: Store, options: EvaluateOptions, voice: str) -> tuple[Entry, ...]:
@@ -105,12 +105,12 @@ def _usual(store: Store, voice: str) -> list[int]:
     return list(dict.fromkeys([newest.number, champion, *parent]))
 
 
-def testset_of(plan: Plan) -> TestSet:
+def testset_of(plan: EvaluationPlan) -> TestSet:
     """The sentences, by the speakers of the challenger; raises as `voicemill.model.judging.testset.testset.make`."""
     return testset.make(plan.corpus, plan.entries[0].card.speakers, plan.options.testset, plan.held)
 
 
-def opened(plan: Plan, entry: Entry) -> Speaking:
+def opened(plan: EvaluationPlan, entry: Entry) -> Speaking:
     """The voice of an entry; raises as `open_voice`."""
     return open_voice(
         entry.weights,
@@ -121,7 +121,7 @@ def opened(plan: Plan, entry: Entry) -> Speaking:
     )
 
 
-def engine_of(plan: Plan, entry: Entry) -> Any:
+def engine_of(plan: EvaluationPlan, entry: Entry) -> Any:
     """torch wherever the entry has weights for it."""
     if plan.options.engine != "auto":
         return plan.options.engine
@@ -129,7 +129,7 @@ def engine_of(plan: Plan, entry: Entry) -> Any:
     return "onnx" if "onnx" in stems and not ({"s1", "s2"} <= stems or "light" in stems) else "torch"
 
 
-def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
+def speech_folder(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Path:
     """Where the sounds are, by all that they depend on: a champion is not heard twice. All are there already where the
     test set of another corpus version was the same; nothing is ever added to what another version has."""
     import torch
@@ -152,12 +152,14 @@ def speech_folder(plan: Plan, entry: Entry, sentences: TestSet) -> Path:
     return next(whole, own)
 
 
-def speak_options(plan: Plan) -> SpeakOptions:
+def speak_options(plan: EvaluationPlan) -> SpeakOptions:
     """As everybody speaks, without the pause behind the last word: what is judged is what is heard."""
     return SpeakOptions(seed=plan.options.seed, pause_s=0.0)
 
 
-def speak(plan: Plan, entry: Entry, sentences: TestSet, after: Callable[[str, Saying], None] | None = None) -> Speech:
+def speak(
+    plan: EvaluationPlan, entry: Entry, sentences: TestSet, after: Callable[[str, Saying], None] | None = None
+) -> Speech:
     """Say what was not said yet."""
     return say(
         sentences,
@@ -169,7 +171,7 @@ def speak(plan: Plan, entry: Entry, sentences: TestSet, after: Callable[[str, Sa
     )
 
 
-def roles(plan: Plan) -> dict[str, str]:
+def roles(plan: EvaluationPlan) -> dict[str, str]:
     """Entry -> what it is in this evaluation, for readers."""
     found = {}
     for entry in plan.entries:
@@ -179,7 +181,7 @@ def roles(plan: Plan) -> dict[str, str]:
     return found
 
 
-def find_entry(plan: Plan, name: str) -> Entry:
+def find_entry(plan: EvaluationPlan, name: str) -> Entry:
     """One of the plan's entries by its name; StoreError where it is none."""
     for entry in plan.entries:
         if entry.name == name:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from voicemill.flows.plans.evaluation import EvaluateOptions
+from voicemill.flows.plans.evaluate import EvaluateOptions
 from voicemill.model.judging.judges import JudgeSettings
 from voicemill.model.judging.testset.testset import TestSetSettings
 from voicemill.model.settings import training
@@ -32,7 +32,7 @@ class PromoteOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class PromotionPlan:
     """What one promotion works on."""
 
     options: PromoteOptions
@@ -72,7 +72,7 @@ class Plan:
         )
 
 
-def make_plan(options: PromoteOptions) -> Plan:
+def plan_promotion(options: PromoteOptions) -> PromotionPlan:
     """Check what can be checked before anything is started.
 
     Raises:
@@ -85,4 +85,4 @@ def make_plan(options: PromoteOptions) -> Plan:
     gate = training.load(options.config).gate
     newest = voices.latest(store, voices.check_name(voice))
     number = options.number or (newest.number if newest else 0)
-    return Plan(options, store, voices.find(store, voice, number=number), gate)
+    return PromotionPlan(options, store, voices.find(store, voice, number=number), gate)

@@ -21,13 +21,13 @@ from voicemill.flows.plans.retrain import (
     RETIRED,
     RetrainOptions,
     RetrainPlan,
-    code_version,
     folder_of,
     plan_retrain,
     why_unusable,
 )
 from voicemill.model.training.engine import run
 from voicemill.model.training.engine.run import Result, RunSpec
+from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NothingYet, TrainingFailed
 from voicemill.storage.forgetting import forget

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from voicemill.flows.plans.evaluate import EvaluationPlan, engine_of, opened, speak_options, speech_folder
-from voicemill.flows.plans.retrain import code_version
 from voicemill.model.judging.judge import Figures, Judge
 from voicemill.model.judging.judges import LIGHT, Judges, JudgeSettings, judges
 from voicemill.model.judging.metrics import size
@@ -14,6 +13,7 @@ from voicemill.model.judging.testset import gallery
 from voicemill.model.judging.testset.speech import Speech, threads_of
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.model.settings.promotion import METRICS
+from voicemill.model.voices.versions import code_version
 from voicemill.storage.files import read_json, write_atomic
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from voicemill.flows.plans.retrain import code_version
 from voicemill.model.export.draft import Precision
+from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, StoreError
 from voicemill.storage.keys import digest

@@ -8,10 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from voicemill.flows.plans.retrain import code_version, stem_of
+from voicemill.flows.plans.retrain import stem_of
 from voicemill.model.settings import training as settings_
 from voicemill.model.settings.training import LIGHT, Network, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
+from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, StoreError
 from voicemill.storage.forgetting.forget import forgotten

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from voicemill.flows.plans.retrain import code_version
 from voicemill.model.device import Wanted, place
 from voicemill.model.judging.judges import JudgeSettings
 from voicemill.model.judging.testset import testset
@@ -17,6 +16,7 @@ from voicemill.model.judging.testset.speech import Saying, Speech, say
 from voicemill.model.judging.testset.testset import HeldBack, TestSet, TestSetSettings
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.voices.opening import Speaking, open_voice
+from voicemill.model.voices.versions import speech_key
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreError
 from voicemill.storage.forgetting import evaluations as judged
@@ -145,7 +145,7 @@ def speech_folder(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Pat
     where = [place(options.device).device.type, platform.node(), options.threads or torch.get_num_threads()]
     how = [engine_of(plan, entry), options.precision, *where]
     said = [asdict(speak_options(plan)), entry.card.content]
-    key = digest([VERSION, entry.digest, outside, sentences.sha256, how, said, code_version()])
+    key = digest([VERSION, entry.digest, outside, sentences.sha256, how, said, speech_key()])
     own = judged.folder(plan.store, sentences.corpus_version) / SPEECH / key[:32]
     others = () if own.exists() else sorted(plan.store.reports.glob(f"version-*/{SPEECH}/{key[:32]}"))
     whole = (other for other in others if all((other / f"{s.id}.json").is_file() for s in sentences.sentences))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -213,10 +212,3 @@ def digest_of(spec: RunSpec) -> str:
 def stem_of(network: Network) -> str:
     """The file that a network starts from and is written to: the light system's three share one."""
     return "light" if network in LIGHT else network
-
-
-def code_version() -> str:
-    """Of voicemill and, exactly, of the code that trains."""
-    root = Path(settings_.__file__).parents[1]
-    sources = {path.relative_to(root).as_posix(): file_digest(path) for path in sorted(root.rglob("*.py"))}
-    return f"{package_version('voicemill')}+{digest(sources)[:12]}"

@@ -33,6 +33,8 @@ from voicemill.storage.units import RATE, Decibels, Samples, Seconds
 Wave = NDArray[np.float32]
 Floats = NDArray[np.float32]
 
+VERSION = 1
+"""Changes when the same samples, payload and settings give other marked samples."""
 FRAME: Samples = 1024
 HOP: Samples = 512
 """Half a frame: each sample lies in two."""

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 
 from voicemill.model.data.batch import CONTENT_RATE
 from voicemill.model.data.bounds import bounds_of
-from voicemill.model.text import frontend
 from voicemill.model.text.frontend import ALIASES, LANGUAGES, Phonemes, guess, phonemes
 from voicemill.model.text.symbols import PAUSES, PUNCTUATION, SYMBOLS, UNKNOWN
+from voicemill.model.text.versions import VERSIONS
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.files import replacing
 from voicemill.storage.forgetting.erase import phones_folder
-from voicemill.storage.keys import digest, file_digest
+from voicemill.storage.keys import digest
 from voicemill.storage.records import Word
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, Samples
@@ -104,6 +104,6 @@ def _speaks(name: str, sample: str) -> bool:
 
 @cache
 def _front_end() -> str:
-    """The digest of what phones come from: the source of the front end, its symbols, the languages installed here."""
-    sources = sorted(Path(frontend.__file__).parent.glob("*.py"))
-    return digest([[(path.name, file_digest(path)) for path in sources], SYMBOLS, sorted(spoken())])
+    """Digest of what phones depend on beside the text: the versions of the front end, its symbols, the languages
+    installed here."""
+    return digest([dict(VERSIONS), SYMBOLS, sorted(spoken())])

@@ -15,7 +15,7 @@ import torch
 from voicemill.model.checkpoints.loading import load_s1
 from voicemill.model.checkpoints.sizes import KEY, header
 from voicemill.model.device import place
-from voicemill.model.export import encoders, light, s1, s2, s2_prior
+from voicemill.model.export import VERSION, encoders, light, s1, s2, s2_prior
 from voicemill.model.export.draft import Precision
 from voicemill.model.export.folder import FORMAT, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
 from voicemill.model.hub import resolve
@@ -34,8 +34,6 @@ from voicemill.storage.voices.cards import CARD, GRAPHS
 
 VOCABULARY = "bert_vocab.txt"
 """Words of BERT by number, one a line."""
-VERSION = 1
-"""Changes when the graphs of the same weights do."""
 ABANDONED: Seconds = 86_400.0
 """A half-written folder that is older than this has nobody who writes it."""
 Weights = Mapping[str, Path | str]

@@ -78,7 +78,7 @@ class Card:
     content: str
     """The content encoder that speaks with it: hub id, folder, or "mfcc"."""
     code: str
-    """Version of voicemill, and 12 hex of the sha256 of its model code."""
+    """Version of voicemill and 12 hex digits of the versions of its speaking code; of its sources in older cards."""
     created: str
     """ISO 8601."""
     reason: str = ""

@@ -1,13 +1,12 @@
 """The phones of every utterance, computed once for a shard and kept beside it: rows in its order, zipped, never joined.
 Beside them the frames of their words, where the utterance was aligned (`voicemill.model.data.bounds`).
 
-`<store>/stages/phones/<speaker folder>/<key>.parquet`, where the key is of the shard's bytes, of everything that
-phones come from and of the version of this module: a changed front end, or a language that was installed since, gives
-another one. Safe to delete; forgetting a speaker deletes the speaker's folder. Cost: 1 to 2 ms a sentence, once.
+`<store>/stages/phones/<speaker folder>/<key>.parquet`, where the key digests the shard's bytes, the version of the
+front end, the languages installed and the version of this module: a changed front end, or a language installed since,
+gives another key. Safe to delete; forgetting a speaker deletes the speaker's folder. Cost: 1 to 2 ms a sentence, once.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +14,12 @@ import pyarrow.parquet as pq
 
 from voicemill.model.data.batch import CONTENT_RATE
 from voicemill.model.data.bounds import bounds_of
-from voicemill.model.text.frontend import ALIASES, LANGUAGES, Phonemes, guess, phonemes
-from voicemill.model.text.symbols import PAUSES, PUNCTUATION, SYMBOLS, UNKNOWN
-from voicemill.model.text.versions import VERSIONS
+from voicemill.model.text.frontend import Phonemes, language_of, phonemes
+from voicemill.model.text.languages import installed_languages
+from voicemill.model.text.symbols import PAUSES, PUNCTUATION, UNKNOWN
+from voicemill.model.text.versions import phones_version
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.tables import File
-from voicemill.storage.errors import ConfigError
 from voicemill.storage.files import replacing
 from voicemill.storage.forgetting.erase import phones_folder
 from voicemill.storage.keys import digest
@@ -52,12 +51,13 @@ def ensure(store: Store, file: File, texts: Sequence[str], languages: Sequence[s
     in turn; none where it is not placed).
     """
     folder = phones_folder(store, file.speaker)
-    path = folder / f"{digest([Path(file.path).stem, _front_end(), VERSION])[:32]}.parquet"
+    installed = installed_languages()
+    path = folder / f"{digest([Path(file.path).stem, phones_version(), sorted(installed), VERSION])[:32]}.parquet"
     if not path.exists():
         ((_, aligned),) = tables.read(store, "utterances", [file], ["start", "stop", "words"])
         rows = []
         for text, language, row in zip(texts, languages, aligned.to_pylist(), strict=True):
-            verdict, found = _said(text, language)
+            verdict, found = _said(text, language, installed)
             ids = found.ids.tolist() if found else []
             words = [Word(**word) for word in row["words"] or ()]
             bounds = _bounds(found, words, row["start"], row["stop"]) if found else []
@@ -74,11 +74,11 @@ def _bounds(found: Phonemes, words: Sequence[Word], start: Samples, stop: Sample
     return [] if bounds is None else bounds.ravel().tolist()
 
 
-def _said(text: str, language: str) -> tuple[str, Phonemes | None]:
+def _said(text: str, language: str, installed: frozenset[str]) -> tuple[str, Phonemes | None]:
     if not text.strip():
         return "no_text", None
-    name = ALIASES.get(language, language) or guess(text)
-    if name not in spoken():
+    name = language_of(text, language)
+    if name not in installed:
         return "language", None
     found = phonemes(text, name)
     if found.unknown:
@@ -86,24 +86,3 @@ def _said(text: str, language: str) -> tuple[str, Phonemes | None]:
     if SILENT.issuperset(found.phones):
         return "no_phones", None
     return "", found
-
-
-@cache
-def spoken() -> frozenset[str]:
-    """The languages whose phones can be had here: some need an extra."""
-    samples = {"zh": "好", "en": "good", "ja": "あ", "ko": "가", "yue": "好"}
-    return frozenset(name for name in LANGUAGES if name in samples and _speaks(name, samples[name]))
-
-
-def _speaks(name: str, sample: str) -> bool:
-    try:
-        return bool(phonemes(sample, name).phones)
-    except ConfigError:
-        return False
-
-
-@cache
-def _front_end() -> str:
-    """Digest of what phones depend on beside the text: the versions of the front end, its symbols, the languages
-    installed here."""
-    return digest([dict(VERSIONS), SYMBOLS, sorted(spoken())])

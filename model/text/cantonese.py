@@ -7,7 +7,7 @@ aa3 = Yaa Ya3, m4 = Ym Ym4).
 
 from functools import cache
 
-from voicemill.model.text.extras import library
+from voicemill.model.text.languages import library
 from voicemill.model.text.symbols import PUNCTUATION, SYMBOLS, UNKNOWN
 
 ONSETS = ("gw", "kw", "ng", *"bcdfghjklmnpstwz")
@@ -19,7 +19,7 @@ def phones(normalised: str) -> tuple[str, ...]:
 
     Raises ConfigError where ToJyutping is missing.
     """
-    reader = library("ToJyutping", "yue", "ToJyutping")
+    reader = library("yue")
     found: list[str] = []
     for character, jyutping in reader.get_jyutping_list(normalised):
         if character in PUNCTUATION:

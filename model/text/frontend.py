@@ -1,38 +1,39 @@
-"""Text in any of the languages to phones: which run of a sentence is in which language, and the phones of each.
+"""Text to phones: split a sentence into runs of one language, then read each run.
 
 A sentence of one language may hold words of another: in `zh`, Latin letters are English; in `en`, Chinese characters
 are Chinese. Digits belong to the language around them: those inside a stretch of Latin words are English (I have 3
 dogs), all others are in the language of the text (iPhone 15 is read 十五 in Chinese). Japanese, Korean and Cantonese
 take their own characters and leave Latin words to English.
 
-    found = phonemes("我在Google上search了一下。", "zh")
-    found.phones, found.ids, [(run.language, run.normalised) for run in found.runs]
+    reading = phonemes("我在Google上search了一下。", "zh")
+    reading.phones, reading.ids, [(run.language, run.normalised) for run in reading.runs]
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from voicemill.model.text.english import front_end as english
+from voicemill.model.text.languages import LANGUAGES
 from voicemill.model.text.symbols import UNKNOWN, ids
 from voicemill.storage.errors import ConfigError
+from voicemill.storage.inbox.languages import normalised as language_code
 
-LANGUAGES = ("zh", "en", "ja", "ko", "yue", "auto")
-ALIASES = {"jp": "ja", "chinese": "zh", "english": "en", "japanese": "ja", "korean": "ko", "cantonese": "yue"}
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 KANA = "぀-ヿｦ-ﾟ"
 HANGUL = "가-힣ᄀ-ᇿㄱ-ㆎ"
 
 LATIN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[A-Za-z0-9 .,!?:;'’@&+#/_=%$-]*(?:[A-Za-z]|\+\+|(?<=[A-Z])#))?")
-"""Latin words with what stands between them, digits too; it starts and ends with a letter, and a letter behind a digit
-(20kg, 5G) does not start it."""
+"""Latin words and everything between them, digits too. A match starts and ends with a letter; a letter behind a digit
+(20kg, 5G) does not start one."""
 
 WORDS = re.compile(r"[A-Za-z](?:[A-Za-z' ,.!?…-]*[A-Za-z'])?")
-"""The same in a normal form."""
+"""Latin words in a normal form, which has no digits and few marks."""
 
 
 @dataclass(frozen=True)
@@ -43,55 +44,66 @@ class Run:
     normalised: str
     phones: tuple[str, ...]
     word2ph: tuple[int, ...] | None
-    """Phones of each character of `normalised`, where the language is zh; None for others."""
+    """Number of phones of each character of `normalised` in zh; None in other languages."""
     parts: tuple[tuple[str, int], ...] | None = None
-    """Each word (en) or character (zh), marks among them, and how many phones it has; None for others."""
+    """Each word (en) or character (zh), punctuation included, with its number of phones; None in other languages."""
 
 
 @dataclass(frozen=True)
 class Phonemes:
-    """The phones of a text and how they came about."""
+    """The phones of a text and their derivation."""
 
     phones: tuple[str, ...]
-    ids: NDArray[np.int64]
+    ids: "NDArray[np.int64]"
     """int64 [phones], 0..731: rows of the embedding of version 2."""
     word2ph: tuple[int, ...] | None
-    """Phones of each character of `normalised`, where all of it is zh; None else."""
+    """Number of phones of each character of `normalised` where all of it is zh, else None."""
     normalised: str
     runs: tuple[Run, ...]
-    """In order; their texts joined are `normalised`, their phones joined are `phones` (a leading `,` aside)."""
+    """Runs in order; their texts joined are `normalised`, their phones joined are `phones` (a leading `,` aside)."""
     unknown: tuple[str, ...]
-    """Phones that the symbol table lacks, and `UNK` for characters without a reading, each time they came."""
+    """Phones that the symbol table lacks, and `UNK` for characters without a reading, with repetitions."""
 
 
 def phonemes(text: str, language: str = "auto") -> Phonemes:
     """Text -> phones, ids and runs. Text without anything to read gives no phones.
 
     Args:
-        language: `zh`, `en` (each with words of the other), `ja`, `ko`, `yue` (with English words), or `auto`: ja where
-            there are kana, ko where there is Hangul, else zh where Chinese characters outnumber Latin words, else en.
+        language: `zh`, `en` (each with words of the other), `ja`, `ko`, `yue` (each with English words) or another
+            spelling of these (`zh-CN`, `English`); `auto`: see `guess`.
 
     Raises:
-        ConfigError: another language; or the library of ja, ko or yue is missing: the message names the extra.
-        ModelMissing: the wheel with the English dictionary is missing.
+        ConfigError: another language, or the library of ja or yue is not installed; the message names the extra.
+        ModelMissing: the wheel with the English dictionary is not installed.
     """
-    name = ALIASES.get(language.lower(), language.lower())
+    name = language_of(text, language)
     if name not in LANGUAGES:
-        raise ConfigError(f"language = {language!r}: no such language; the languages are {', '.join(LANGUAGES)}")
-    name = guess(text) if name == "auto" else name
+        raise ConfigError(f"language = {language!r}: no such language; the languages are {', '.join(LANGUAGES)}, auto")
     runs = tuple(run for run in _RUNS[name](text) if run.normalised)
     phones = tuple(phone for run in runs for phone in run.phones)
     if 0 < len(phones) < english.FEWEST and {run.language for run in runs} == {"en"}:
         phones = (",", *phones)
     table = ids(phones)
     only = runs[0].word2ph if len(runs) == 1 else None
-    # in Japanese UNK is the border of a phrase
+    # in Japanese UNK marks the border of a phrase
     unread = tuple(phone for run in runs if run.language != "ja" for phone in run.phones if phone == UNKNOWN)
     return Phonemes(phones, table.ids, only, "".join(run.normalised for run in runs), runs, unread + table.unknown)
 
 
+def language_of(text: str, language: str = "auto") -> str:
+    """Code of the language that `text` is read in: the stated one, else (`auto`, "", several) `guess` of the text.
+
+    The code need not be one of `LANGUAGES`.
+    """
+    try:
+        return language_code(language) or guess(text)
+    except ValueError:  # not a code of ISO 639
+        return language
+
+
 def guess(text: str) -> str:
-    """The language of a text by its characters: ja, ko, zh or en. yue is written like zh and never guessed."""
+    """Language of a text by its characters: ja with any kana, ko with any Hangul, zh where Chinese characters outnumber
+    Latin words, else en. yue is written like zh and never guessed."""
     if re.search(f"[{KANA}]", text):
         return "ja"
     if re.search(f"[{HANGUL}]", text):
@@ -122,33 +134,33 @@ def _en(text: str) -> list[Run]:
 
 
 def _with_english(text: str) -> str:
-    """Every stretch of Latin words in its English normal form, so that only digits of the other language are left."""
+    """Replace every stretch of Latin words by its English normal form; the digits left belong to the other language."""
     return LATIN.sub(lambda m: english.normalise(m[0]), text)
 
 
 def _mixed(normalised: str, other: Callable[[str], Run]) -> list[Run]:
-    """A normal form -> runs: Latin words are English, the rest is for `other`."""
-    runs, done = [], 0
+    """Normal form -> runs: Latin words are English, `other` reads the rest."""
+    runs, end = [], 0
     for match in WORDS.finditer(normalised):
-        runs += [other(normalised[done : match.start()])] if match.start() > done else []
+        runs += [other(normalised[end : match.start()])] if match.start() > end else []
         runs.append(_english_run(match[0], normal=True))
-        done = match.end()
-    return [*runs, other(normalised[done:])] if done < len(normalised) else runs
+        end = match.end()
+    return [*runs, other(normalised[end:])] if end < len(normalised) else runs
 
 
 def _english_run(text: str, normal: bool = False) -> Run:
     normalised = text if normal else english.normalise(text)
-    spoken = english.phones(normalised).words
-    parts = tuple((text, len(sounds)) for text, sounds in spoken)
-    return Run("en", normalised, tuple(phone for _, sounds in spoken for phone in sounds), None, parts)
+    words = english.phones(normalised).words
+    parts = tuple((word, len(phones)) for word, phones in words)
+    return Run("en", normalised, tuple(phone for _, phones in words for phone in phones), None, parts)
 
 
 def _chinese_run(normalised: str) -> Run:
     from voicemill.model.text.chinese import front_end as chinese
 
-    found = chinese.phones(normalised)
-    parts = tuple(zip(normalised, found.word2ph, strict=True))
-    return Run("zh", normalised, tuple(found.phones), tuple(found.word2ph), parts)
+    reading = chinese.phones(normalised)
+    parts = tuple(zip(normalised, reading.word2ph, strict=True))
+    return Run("zh", normalised, tuple(reading.phones), tuple(reading.word2ph), parts)
 
 
 def _yue(text: str) -> list[Run]:

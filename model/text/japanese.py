@@ -8,7 +8,7 @@ as voiced ones. The table has no mark for the border of accent phrases: GPT-SoVI
 import re
 import unicodedata
 
-from voicemill.model.text.extras import library
+from voicemill.model.text.languages import library
 from voicemill.model.text.symbols import PUNCTUATION, UNKNOWN
 
 MARKS = str.maketrans(
@@ -39,7 +39,7 @@ def phones(normalised: str) -> tuple[str, ...]:
         if part in PUNCTUATION:
             found.append(part)
         elif part.strip():
-            found += marked(library("pyopenjtalk", "ja", "pyopenjtalk-plus").extract_fullcontext(part))
+            found += marked(library("ja").extract_fullcontext(part))
     return tuple(found)
 
 

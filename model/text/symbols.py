@@ -2,14 +2,16 @@
 
 Version 1 is the sorted set of the pad, Mandarin initials and finals with tones 1-5, Japanese phones, punctuation and
 ARPAbet; version 2 appends the marks of Japanese pitch, Korean letters and sorted Cantonese (initials, finals with tones
-1-6, each behind a `Y`). The order is part of every checkpoint: the id is the row of an embedding.
+1-6, each behind a `Y`). The order is part of every checkpoint: an id is a row of its embedding.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PAD = "_"
 UNKNOWN = "UNK"
@@ -34,7 +36,7 @@ _CANTONESE_TONED = (
 
 
 def toned(stems: str, tones: str) -> set[str]:
-    """Every stem with every tone or stress behind it."""
+    """Every stem followed by every tone or stress."""
     return {stem + tone for stem in stems.split() for tone in tones}
 
 
@@ -62,14 +64,16 @@ _ID = {symbol: i for i, symbol in enumerate(SYMBOLS)}
 class Ids:
     """Phones as rows of the embedding."""
 
-    ids: NDArray[np.int64]
+    ids: "NDArray[np.int64]"
     """int64 [phones], 0..731."""
     unknown: tuple[str, ...]
-    """Phones that the table lacks, in order, each time they came; their id is that of `UNK`."""
+    """Phones that the table lacks, in order, with repetitions; their id is that of `UNK`."""
 
 
 def ids(phones: Iterable[str]) -> Ids:
     """Phones -> ids of version 2 (below 322 those of version 1). What the table lacks becomes `UNK` and is listed."""
+    import numpy as np
+
     phones = list(phones)
     numbers = np.array([_ID.get(phone, _ID[UNKNOWN]) for phone in phones], dtype=np.int64)
     return Ids(numbers, tuple(phone for phone in phones if phone not in _ID))

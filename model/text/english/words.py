@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from voicemill.model.text.english.letter_to_sound import letter_to_sound
 from voicemill.model.text.english.lexicon import Pronunciation, lexicon
 from voicemill.model.text.english.numbers import listed
 
@@ -63,6 +62,8 @@ def word(spelling: str) -> Word:
         base, tail = word(found[1]), {"d": "D", "ll": "L", "ve": "V", "re": "R", "m": "M"}[found[2]]
         vowel = ("AH0",) if base.phones and base.phones[-1][-1] not in "012" else ()
         return Word((*base.phones, *vowel, tail), base.guessed)
+    from voicemill.model.text.english.letter_to_sound import letter_to_sound  # numpy, for unknown words alone
+
     letters = re.sub("[^a-z]", "", spelling.lower())
     return Word(letter_to_sound().phones(letters), True)
 

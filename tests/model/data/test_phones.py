@@ -11,6 +11,7 @@ from support import factories as f
 from voicemill.model.data import phones
 from voicemill.model.data.index import LeftOut, index
 from voicemill.model.settings.training import DataSettings
+from voicemill.model.text import versions
 from voicemill.model.text.frontend import phonemes
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.forgetting.erase import phones_folder
@@ -97,17 +98,17 @@ def test_they_are_computed_once(corpus: CorpusVersion, monkeypatch: pytest.Monke
 def test_a_changed_front_end_gives_others(corpus: CorpusVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     index(corpus, DataSettings())
     before = kept(corpus.store)
-    monkeypatch.setattr(phones, "spoken", lambda: frozenset({"en"}))
-    phones._front_end.cache_clear()
-    try:
-        assert index(corpus, DataSettings()).left_out == {LeftOut.LANGUAGE: 2}
-    finally:
-        phones._front_end.cache_clear()
+    monkeypatch.setattr(versions, "VERSIONS", {**versions.VERSIONS, "zh": versions.VERSIONS["zh"] + 1})
+    index(corpus, DataSettings())
     assert len(kept(corpus.store)) == 2 * len(before) == 4
 
 
-def test_what_is_not_installed_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {"zh", "en", "ko"} <= phones.spoken() <= {"zh", "en", "ko", "ja", "yue"}
+def test_languages_that_are_not_installed_are_left_out(corpus: CorpusVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(corpus, DataSettings())
+    before = kept(corpus.store)
+    monkeypatch.setattr(phones, "installed_languages", lambda: frozenset({"en"}))
+    assert index(corpus, DataSettings()).left_out == {LeftOut.LANGUAGE: 2}
+    assert len(kept(corpus.store)) == 2 * len(before) == 4
 
 
 def test_a_language_that_nobody_stated_is_guessed(store: Store) -> None:

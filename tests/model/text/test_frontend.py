@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from voicemill.model.text.frontend import LANGUAGES, guess, phonemes
+from voicemill.model.text.frontend import guess, language_of, phonemes
 from voicemill.model.text.symbols import SYMBOLS, ids
 from voicemill.storage.errors import ConfigError
 
@@ -75,7 +75,16 @@ def test_auto_is_what_it_guesses() -> None:
 def test_an_unknown_language_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="'fr': no such language; the languages are zh, en, ja, ko, yue, auto"):
         phonemes("bonjour", "fr")
-    assert set(LANGUAGES) == {"zh", "en", "ja", "ko", "yue", "auto"}
+    with pytest.raises(ConfigError, match="'---': no such language"):
+        phonemes("bonjour", "---")
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [("zh-CN", "zh"), ("English", "en"), ("jp", "ja"), ("auto", "zh"), ("", "zh"), ("en+zh", "zh"), ("fr", "fr")],
+)
+def test_a_stated_language_is_read_as_its_code(language: str, code: str) -> None:
+    assert language_of("我用iPhone", language) == code
 
 
 def test_what_nobody_can_read_is_counted() -> None:

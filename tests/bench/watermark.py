@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support.sounds import through_mp3  # noqa: E402
+from support.signals import through_mp3  # noqa: E402
 
 from voicemill.model.audio.watermark import BITS, PERIOD, STEPS, Detection, Settings, Wave, detect, embed  # noqa: E402
 from voicemill.storage.units import RATE  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.standing import Standing
+from support.refreshed_store import Standing
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.served import ask
+from support.prefect_server import ask
 
 from voicemill.flows.service.up import UpSettings
 from voicemill.storage.store import Store

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from support.entries import add_entry
-from support.standing import Standing
+from support.refreshed_store import Standing
+from support.voice_entries import add_entry
 
 from voicemill.model.export.folder import read_folder
 from voicemill.storage.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.standing import Standing
+from support.refreshed_store import Standing
 
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.store import Store

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.entries import add_entry
-from support.served import CHROMIUM, ask, driven
-from support.standing import Standing
+from support.prefect_server import CHROMIUM, ask, driven
+from support.refreshed_store import Standing
+from support.voice_entries import add_entry
 
 from voicemill.flows.plans.evaluate import EvaluateOptions, plan_evaluation
 from voicemill.model.judging.scores import Scores

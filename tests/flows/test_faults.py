@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.contents import contents, differences, numbers, processes, strays
-from support.faulty import FAULTS, environment, fault, limited, until
+from support.stage_faults import FAULTS, environment, fault, limited, until
+from support.store_contents import contents, differences, numbers, processes, strays
 
 from voicemill.storage.store import Store
 from voicemill.tasks.config import STAGES

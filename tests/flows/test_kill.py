@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.contents import Rows, contents, differences, numbers, processes, strays
+from support.store_contents import Rows, contents, differences, numbers, processes, strays
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

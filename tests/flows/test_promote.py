@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.entries import add_entry
-from support.served import ask
-from support.standing import Standing
+from support.prefect_server import ask
+from support.refreshed_store import Standing
+from support.voice_entries import add_entry
 
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from support.standing import Standing, ran
+from support.refreshed_store import Standing, ran
 
 from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.rows import from_table

@@ -12,7 +12,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from support.standing import NAMES, Standing, each, files, ran
+from support.refreshed_store import NAMES, Standing, each, files, ran
 
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.standing import Standing
+from support.refreshed_store import Standing
 
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices

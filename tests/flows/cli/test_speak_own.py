@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from support.own_voice import write_adapter, write_s1, write_s2
+from support.tiny_voice import write_adapter, write_s1, write_s2
 
 from voicemill.model.checkpoints.loading import load_s1, load_s2
 

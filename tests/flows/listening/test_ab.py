@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.entries import add_entry
-from support.served import CHROMIUM, driven
-from support.standing import Standing
+from support.prefect_server import CHROMIUM, driven
+from support.refreshed_store import Standing
+from support.voice_entries import add_entry
 
 from voicemill.storage.store import Store
 from voicemill.storage.voices import votes

@@ -19,7 +19,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sounds import speechlike
+from support.signals import speechlike
 
 from voicemill.flows.listening import byte_ranges
 from voicemill.flows.listening.ballot import Ballot, pair_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import factories as f
-from support import killing
-from support.entries import add_entry
+from support import kill_points
+from support.voice_entries import add_entry
 
 from voicemill.flows.cli.evaluate import evaluate
 from voicemill.flows.cli.voices import promote_voice
@@ -330,11 +330,11 @@ def judged_to_its_end(plan: EvaluationPlan) -> None:
 def test_what_was_killed_after_somebody_was_forgotten_is_swept(store: Store, tmp_path: Path) -> None:
     """Killed shortly before its end, it cannot delete what it wrote; whoever comes next does."""
     calm = Store(Path(shutil.copytree(store.root, tmp_path / "calm")))
-    events = killing.run(judged_to_its_end, plan_of(calm, 2, 1), root=calm.root)
+    events = kill_points.run(judged_to_its_end, plan_of(calm, 2, 1), root=calm.root)
     assert written(calm) == []
     for before_end, mended_by in ((12, "evaluation"), (16, "forgetting"), (20, "refresh")):
         copy = Store(Path(shutil.copytree(store.root, tmp_path / mended_by)))
-        killing.run(judged_while_bob_is_forgotten, plan_of(copy, 2, 1), root=copy.root, at=events - before_end)
+        kill_points.run(judged_while_bob_is_forgotten, plan_of(copy, 2, 1), root=copy.root, at=events - before_end)
         assert (copy.root / "turn-2").exists()
         assert written(copy)
         if mended_by == "forgetting":

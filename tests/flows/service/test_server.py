@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.served import CHROMIUM, ask, page
-from support.standing import NAMES, Standing
+from support.prefect_server import CHROMIUM, ask, page
+from support.refreshed_store import NAMES, Standing
 
 from voicemill.flows.service.server import PrivateServer
 from voicemill.storage.store import Store

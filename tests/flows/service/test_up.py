@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.served import CHROMIUM, ask, page
+from support.prefect_server import CHROMIUM, ask, page
 
 from voicemill.flows.service import processes, up
 from voicemill.flows.service.server import running

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.adapted import base, said, same
+from support.adapter_bases import assert_same, base, output
 from torch import nn
 
 from voicemill.model.adapters.adapting import S2_TARGETS, adapt, found, trainable
@@ -68,7 +68,7 @@ def test_a_new_adapter_changes_nothing_yet_and_its_seed_is_its_own(network: Any)
     adapt(module, network, LORA, seed=5)
     assert torch.equal(torch.rand(3), expected)
     adapt(again, network, LORA, seed=5)
-    same(said(module), said(plain))
+    assert_same(output(module), output(plain))
     state, other = module.state_dict(), again.state_dict()
     assert state.keys() == other.keys()
     assert all(torch.equal(state[key], other[key]) for key in state)

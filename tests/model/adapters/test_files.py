@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.adapted import base, moved, said, same
+from support.adapter_bases import assert_same, base, output
+from support.tiny_voice import with_random_factors
 
 from voicemill.model.adapters.adapting import adapt
 from voicemill.model.adapters.files import ABOUT, CONFIG, PREFIX, WEIGHTS, base_digest, load, read, save
@@ -25,16 +26,16 @@ def saved(network: Any, folder: Path, seed: int = 1) -> torch.Tensor:
     """What the voice says that is in the folder now."""
     module = base(network)
     adapt(module, network, LORA)
-    moved(module, "default", seed)
+    with_random_factors(module, "default", seed)
     save(module, folder, LINEAGE)
-    return said(module)
+    return output(module)
 
 
 def test_a_saved_adapter_speaks_as_before(network: Any, tmp_path: Path) -> None:
     expected = saved(network, tmp_path / "anna")
     module = base(network)
     adapter = load(module, tmp_path / "anna", "anna")
-    same(said(module), expected)
+    assert_same(output(module), expected)
     assert (adapter.network, adapter.rank, adapter.alpha, adapter.lineage) == (network, 3, 6.0, LINEAGE)
     assert not any(parameter.requires_grad for parameter in module.parameters())
     assert {path.name for path in tmp_path.iterdir()} == {"anna"}, "nothing half written stays"
@@ -48,7 +49,7 @@ def test_a_switched_adapter_is_a_freshly_loaded_one(network: Any, tmp_path: Path
     assert active(module) == "otto"
     for name in ("anna", "otto", "anna"):
         switch(module, name)
-        same(said(module), expected[name])
+        assert_same(output(module), expected[name])
 
 
 def test_what_is_loaded_can_be_saved_again(network: Any, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     expected = saved("s1", tmp_path / "voice", 2)
     module = base("s1")
     load(module, tmp_path / "voice", "anna")
-    same(said(module), expected)
+    assert_same(output(module), expected)
     assert {path.name for path in (tmp_path / "voice").iterdir()} == {WEIGHTS, CONFIG, ABOUT, "README.md"} & {
         path.name for path in (tmp_path / "voice").iterdir()
     }
@@ -82,14 +83,14 @@ def test_peft_itself_reads_what_was_saved(tmp_path: Path) -> None:
 
     expected = saved("s1", tmp_path / "anna")
     model = PeftModel.from_pretrained(base("s1"), str(tmp_path / "anna"))
-    torch.testing.assert_close(said(model.base_model.model), expected)
+    torch.testing.assert_close(output(model.base_model.model), expected)
 
 
 def test_the_digest_is_that_of_the_base_whatever_lies_beside_it(network: Any) -> None:
     module = base(network)
     before = base_digest(module)
     adapt(module, network, LORA)
-    moved(module, "default", 1)
+    with_random_factors(module, "default", 1)
     assert base_digest(module) == before
     other = base(network)
     with torch.no_grad():
@@ -102,7 +103,7 @@ def test_a_base_without_what_only_training_uses_is_the_same_base(tmp_path: Path)
     module = base("s2")
     del module.enc_q
     load(module, tmp_path / "anna", "anna")
-    same(said(module), expected)
+    assert_same(output(module), expected)
 
 
 def test_an_adapter_of_another_base_or_network_is_refused(network: Any, tmp_path: Path) -> None:
@@ -110,10 +111,10 @@ def test_an_adapter_of_another_base_or_network_is_refused(network: Any, tmp_path
     module = base(network)
     with torch.no_grad():
         list(module.parameters())[-1].add_(0.01)
-    before = said(module)
+    before = output(module)
     with pytest.raises(CheckpointError, match=f"made for another base of {network} .* speak with s1.ckpt"):
         load(module, tmp_path / "anna", "anna")
-    same(said(module), before)
+    assert_same(output(module), before)
     assert names(module) == []
     other = "s2" if network == "s1" else "s1"
     with pytest.raises(CheckpointError, match=f"an adapter of {network}, where one of {other} is needed"):
@@ -186,7 +187,7 @@ def test_a_folder_that_is_damaged_or_hostile_is_refused(case: str, good: Path, t
     folder = tmp_path / "anna"
     shutil.copytree(good, folder)
     module = base("s1")
-    before = said(module)
+    before = output(module)
     load(module, folder, "first")
     switch(module, "")
     change, words = HOSTILE[case]
@@ -197,7 +198,7 @@ def test_a_folder_that_is_damaged_or_hostile_is_refused(case: str, good: Path, t
     assert str(tmp_path) in str(error.value)
     assert len(str(error.value)) < 600
     assert names(module) == ["first"]
-    same(said(module), before)
+    assert_same(output(module), before)
 
 
 def test_what_cannot_be_saved(tmp_path: Path) -> None:

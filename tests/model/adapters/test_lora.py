@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.adapted import base, moved, said, same
+from support.adapter_bases import assert_same, base, output
+from support.tiny_voice import with_random_factors
 from torch import nn
 
 from voicemill.model.adapters.adapting import adapt, found
@@ -23,26 +24,26 @@ def with_two(network: Any) -> nn.Module:
     inject(module, "anna", found(module, FEW[network]), 2, 4.0)
     every = LORA.targets_s1 if network == "s1" else ("flow", "conv_o", "dec.conv_pre")
     inject(module, "otto", found(module, every), 5, 3.0)
-    return moved(moved(module, "anna", 1), "otto", 2)
+    return with_random_factors(with_random_factors(module, "anna", 1), "otto", 2)
 
 
 def test_merged_is_unmerged(network: Any) -> None:
     module = base(network)
-    plain = said(module)
+    plain = output(module)
     adapt(module, network, LORA)
-    moved(module, "default", 1)
-    adapted = said(module)
+    with_random_factors(module, "default", 1)
+    adapted = output(module)
     assert (adapted - plain).abs().max() > 1e-2
     keys = base(network).state_dict().keys()
     state = merged_state(module)
     assert state.keys() == keys
     fresh = base(network)
     fresh.load_state_dict(state)
-    same(said(fresh), adapted, 1e-5)
-    same(said(module), adapted)
+    assert_same(output(fresh), adapted, 1e-5)
+    assert_same(output(module), adapted)
     merged = merge(module)
     assert merged.state_dict().keys() == keys
-    same(said(merged), adapted, 1e-5)
+    assert_same(output(merged), adapted, 1e-5)
     assert names(merged) == []
     assert not hasattr(merged, "peft_config")
 
@@ -63,17 +64,17 @@ def test_voices_on_one_base_do_not_leak_into_each_other(network: Any) -> None:
         remove(single, other)
         assert names(single) == [name]
         switch(single, name)
-        alone[name] = said(single)
-    alone[""] = said(base(network))
+        alone[name] = output(single)
+    alone[""] = output(base(network))
     assert (alone["anna"] - alone["otto"]).abs().max() > 1e-2
     for name in ("anna", "", "otto", "anna", "otto", ""):
         switch(module, name)
         assert active(module) == name
-        same(said(module), alone[name])
+        assert_same(output(module), alone[name])
     for name, expected in alone.items():  # whichever is in use
         fresh = base(network)
         fresh.load_state_dict(merged_state(module, name))
-        same(said(fresh), expected, 1e-5)
+        assert_same(output(fresh), expected, 1e-5)
 
 
 def test_the_last_one_taken_out_leaves_the_base(network: Any) -> None:
@@ -86,7 +87,7 @@ def test_the_last_one_taken_out_leaves_the_base(network: Any) -> None:
     assert [(name, type(layer)) for name, layer in module.named_modules()] == [
         (name, type(layer)) for name, layer in plain.named_modules()
     ]
-    same(said(module), said(plain))
+    assert_same(output(module), output(plain))
     inject(module, "anna", found(module, FEW[network]), 2, 4.0)
     assert active(module) == "anna"
 
@@ -96,9 +97,9 @@ def test_the_one_in_use_taken_out_leaves_the_base_speaking(network: Any) -> None
     assert active(module) == "otto"
     remove(module, "otto")
     assert active(module) == ""
-    same(said(module), said(base(network)))
+    assert_same(output(module), output(base(network)))
     switch(module, "anna")
-    assert (said(module) - said(base(network))).abs().max() > 1e-2
+    assert (output(module) - output(base(network))).abs().max() > 1e-2
 
 
 def test_only_the_adapter_in_use_gets_gradients_and_only_when_asked(network: Any) -> None:

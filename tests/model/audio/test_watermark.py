@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.sounds import Wave, resampled, speechlike, through_mp3
+from support.signals import Wave, resampled, speechlike, through_mp3
 
 from voicemill.model.audio import watermark
 from voicemill.model.audio.watermark import Embedder, Settings, detect, embed

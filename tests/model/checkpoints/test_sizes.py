@@ -1,7 +1,7 @@
 """Sizes in the header of our own files: any size comes back, and what is no size is refused by name."""
 
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tiny_voice
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.layout import Kind
@@ -22,23 +23,8 @@ from voicemill.model.s2.discriminators import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.storage.errors import CheckpointError
 
-S1 = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24, dropout=0.3)
-S2 = S2Config(
-    ssl_dim=39,
-    codebook=16,
-    reference_dim=8,
-    style=16,
-    mrte_dim=16,
-    hidden=8,
-    filter=12,
-    layers=2,
-    posterior_layers=1,
-    flow_layers=1,
-    couplings=2,
-    upsample_channels=32,
-    resblock_kernels=(3,),
-    periods=(2, 3),
-)
+S1 = replace(tiny_voice.S1, dropout=0.3)
+S2 = tiny_voice.TRAINED_S2
 
 
 @given(st.integers(1, 8), st.sampled_from([1, 2, 4]), st.integers(1, 300), st.floats(0, 0.9))
@@ -118,10 +104,10 @@ def test_without_the_posterior_encoder(tmp_path: Path) -> None:
 
 def test_sizes_that_are_not_those_of_the_tensors_build_nothing() -> None:
     """Two terabytes, if they were built."""
-    large = dataclasses.replace(S1, dim=1 << 18, layers=8)
+    large = replace(S1, dim=1 << 18, layers=8)
     with pytest.raises(CheckpointError, match="does not fit Text2Semantic: 72 missing"):
         load_s1(own("s1", Text2Semantic(S1), large))
-    wide = dataclasses.replace(S2, hidden=1 << 18)
+    wide = replace(S2, hidden=1 << 18)
     with pytest.raises(CheckpointError, match="does not fit Synthesizer"):
         load_s2(own("s2", Synthesizer(S2), wide))
     with pytest.raises(CheckpointError, match="a checkpoint of v2Pro whose sizes are of v2"):
@@ -132,4 +118,4 @@ def test_an_official_file_is_not_asked_for_sizes() -> None:
     """What its makers write under that name is theirs."""
     ours = own("s2", Synthesizer(S2), S2)
     assert s2_sizes(ours) == S2
-    assert s2_sizes(dataclasses.replace(ours, form="small")) is None
+    assert s2_sizes(replace(ours, form="small")) is None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import contents
+from support import store_contents
 
 from voicemill.model.data.batch import Batch
 from voicemill.model.data.loader import Loader
@@ -251,7 +251,7 @@ def test_no_process_is_left(corpus: CorpusVersion, tmp_path: Path, how: str) -> 
             left = gone(corpus.store.root, but=process.pid)
             process.kill()
         else:
-            assert len(contents.processes(corpus.store.root, but=process.pid)) >= 2
+            assert len(store_contents.processes(corpus.store.root, but=process.pid)) >= 2
             os.kill(process.pid, signal.SIGKILL)
             left = gone(corpus.store.root, but=process.pid)
     assert left == []
@@ -260,7 +260,7 @@ def test_no_process_is_left(corpus: CorpusVersion, tmp_path: Path, how: str) -> 
 def gone(store: Path, but: int) -> list[str]:
     """Processes told of the store that are left after up to a minute; Python's own goes with its parent."""
     until = time.monotonic() + 60
-    while left := [line for line in contents.processes(store, but=but) if "resource_tracker" not in line]:
+    while left := [line for line in store_contents.processes(store, but=but) if "resource_tracker" not in line]:
         if time.monotonic() > until:
             break
         time.sleep(0.2)

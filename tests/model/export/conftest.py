@@ -1,18 +1,7 @@
-"""One thread for all tests of graphs."""
-
-from collections.abc import Iterator
+"""Graphs are compared on the same random numbers at every run."""
 
 import pytest
 import torch
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other after every small layer: on a busy machine that is fifty times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

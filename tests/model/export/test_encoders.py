@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.graphs import LOOSE, session
-from support.own_voice import write_s1, write_s2
+from support.tiny_graphs import LOOSE, session
+from support.tiny_voice import write_s1, write_s2
 
 from voicemill.model.device import place
 from voicemill.model.export import encoders
@@ -87,11 +87,11 @@ def test_a_voice_takes_its_content_and_its_bert_with_it(tmp_path: Path, monkeypa
     """What the original's export leaves out; the folder needs no other model afterwards."""
     from dataclasses import replace
 
-    from support.own_voice import S2
+    from support.tiny_voice import SPEAKING_S2
 
     hubert, roberta = saved(tmp_path / "hubert", "Hubert"), bert(tmp_path / "bert")
     weights = {"s1": write_s1(tmp_path / "s1.safetensors")}
-    weights["s2"] = write_s2(tmp_path / "s2.safetensors", replace(S2, ssl_dim=32), {"content": str(hubert)})
+    weights["s2"] = write_s2(tmp_path / "s2.safetensors", replace(SPEAKING_S2, ssl_dim=32), {"content": str(hubert)})
     folder = export_voice(weights, tmp_path / "onnx", bert=str(roberta))
     plain = open_voice(weights, precision="float32", bert=str(roberta))
     recording = np.random.default_rng(0).normal(0, 0.1, 4 * RATE).astype(np.float32)

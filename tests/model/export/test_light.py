@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.graphs import LOOSE, off, session
+from support.tiny_graphs import LOOSE, relative_error, session
 
 from voicemill.model.checkpoints.writing import write
 from voicemill.model.export import light, s2
@@ -56,18 +56,18 @@ def test_networks(system: LightSystem, tmp_path: Path, precision: Precision) -> 
         mel = torch.randn(rows, 128, length) * 2 - 5
         cosine = (torch.from_numpy(speaker(mel=mel)[0]) * system.speaker.embed(mel)).sum(-1)
         assert float(1 - cosine.min()) < tight / 10
-        assert off(vocoder(z=mel)[0], system.vocoder(mel)[:, 0]) < tight
+        assert relative_error(vocoder(z=mel)[0], system.vocoder(mel)[:, 0]) < tight
         phones, voice = torch.randint(700, (rows, length)), torch.randn(rows, 24)
         expected = acoustic.encode(phones, voice, torch.ones(rows, 1, length))
         for found, wanted in zip(encode(phones=phones, voice=voice),
                                  (expected.states, expected.means, expected.log_durations), strict=True):  # fmt: skip
-            assert off(found, wanted) < tight
+            assert relative_error(found, wanted) < tight
         into = torch.rand(rows, length)
         state = torch.randn(2, 2, rows, 48).tanh()
         said, after = acoustic.decode(expected.states, expected.means, into, (state[0], state[1]))
         found = decode(states=expected.states, means=expected.means, into=into, hidden=state[0], cell=state[1])
         for one, wanted in zip(found, (said * 2.5 - 5, *after), strict=True):
-            assert off(one, wanted) < tight
+            assert relative_error(one, wanted) < tight
 
 
 def test_a_light_voice_as_graphs_says_the_same(system: LightSystem, tmp_path: Path) -> None:

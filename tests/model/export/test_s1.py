@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.graphs import LOOSE, TINY, small_s1, write
+from support.tiny_graphs import LOOSE, write
+from support.tiny_voice import S1, tiny_s1
 from torch import Tensor
 
 from voicemill.model.checkpoints.sizes import KEY, header
@@ -34,7 +35,7 @@ def engine_of(folder: Path, model: Text2Semantic, precision: Precision = "float3
 
 @pytest.fixture(scope="module")
 def model() -> Text2Semantic:
-    return small_s1()
+    return tiny_s1()
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,10 @@ def test_the_same_seeds_say_the_same_codes_as_torch(
 
 
 def test_eleven_codes_at_least(tmp_path: Path) -> None:
-    eager = small_s1()
+    eager = tiny_s1()
     with torch.no_grad():  # EOS is the likeliest from the first step on
-        eager.ar_predict_layer.weight[TINY.eos] = 0
-        eager.ar_predict_layer.weight[TINY.eos, 0] = eager.h.layers[-1].norm2.bias[0] = 10
+        eager.ar_predict_layer.weight[S1.eos] = 0
+        eager.ar_predict_layer.weight[S1.eos, 0] = eager.h.layers[-1].norm2.bias[0] = 10
     made = generate(engine_of(tmp_path, eager), [prefix_of(1, 5, 4)], Sampling(), [0], 50)
     assert len(made[0].codes) == MIN_CODES
 
@@ -133,7 +134,7 @@ def test_sizes_that_graphs_cannot_have_are_refused(sizes: dict[str, int], precis
 def test_first_and_next_share_their_weights_and_8_bits_are_small(
     tmp_path: Path, engines: dict[Precision, OnnxEngine]
 ) -> None:
-    wide = Text2Semantic(replace(TINY, dim=256, layers=4, bert=256))
+    wide = Text2Semantic(replace(S1, dim=256, layers=4, bert=256))
     weights = 4 * sum(parameter.numel() for parameter in wide.parameters())
     sizes = {}
     for precision in ("float32", "int8"):

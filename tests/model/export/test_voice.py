@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.own_voice import S1, S2, write_s1, write_s2
+from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, write_s1, write_s2
 
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.export.exporting import cached_export, export_voice, home_of
@@ -69,7 +69,7 @@ def test_the_stream_is_the_whole_and_one_seed_is_one_speech(folder: Path, record
 def test_rows_of_different_lengths_are_rendered_as_by_torch(weights: dict[str, Path], folder: Path) -> None:
     graphs, plain = load_onnx_voice(folder).s2, open_voice(weights, precision="float32")
     assert isinstance(plain, Voice)
-    z, ge, lengths = torch.randn(2, S2.hidden, 20), torch.randn(1, S2.style, 1), torch.tensor([20, 8])
+    z, ge, lengths = torch.randn(2, SPEAKING_S2.hidden, 20), torch.randn(1, SPEAKING_S2.style, 1), torch.tensor([20, 8])
     with torch.inference_mode():
         expected = plain.s2.waveform(z, ge, lengths)  # type: ignore[call-arg]  # the module takes lengths too
         torch.testing.assert_close(graphs.waveform(z, ge, lengths), expected, atol=1e-4, rtol=0)  # type: ignore[call-arg]
@@ -103,7 +103,7 @@ def test_a_compressed_voice_is_near_the_whole_one(
     sizes = {"float32": read_folder(folder).bytes}
     exact = load_onnx_voice(folder)
     ge = exact.reference([recording]).ge
-    codes, phones = torch.randint(S1.codes, (1, 30)), torch.randint(700, (1, 20))
+    codes, phones = torch.randint(SPEAKING_S1.codes, (1, 30)), torch.randint(700, (1, 20))
     expected = exact.s2.waveform(exact.s2.prior(codes, phones, ge).mean, ge)
     for precision in ("float16", "int8"):
         made = export_voice(weights, tmp_path / precision, precision)
@@ -221,7 +221,7 @@ def test_what_does_not_speak_makes_no_other_graphs(weights: dict[str, Path], tmp
 
 
 def test_an_export_that_fails_leaves_nothing(weights: dict[str, Path], tmp_path: Path) -> None:
-    stranger = write_s1(tmp_path / "s1.safetensors", replace(S1, codes=32))
+    stranger = write_s1(tmp_path / "s1.safetensors", replace(SPEAKING_S1, codes=32))
     for given, precision, words in (
         ({"s1": stranger, "s2": weights["s2"]}, "float32", "speaks 32 codes"),
         ({"s1": weights["s1"]}, "float32", "no weights of s2"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sounds import speechlike
+from support.signals import speechlike
 
 from voicemill.model.audio.mel import BANDS
 from voicemill.model.judging.metrics.alignment import cepstra, distances, log_mel, seconds_of, speech_of, warp

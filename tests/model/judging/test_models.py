@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.own_voice import S1, write_s1, write_s2
-from support.sounds import speechlike
+from support.signals import speechlike
+from support.tiny_voice import SPEAKING_S1, write_s1, write_s2
 from torch import nn
 
 from voicemill.model.checkpoints.loading import load_s1, load_s2
@@ -148,7 +148,7 @@ def test_sizes_are_of_what_speaks(tmp_path: Path) -> None:
     count = sum(p.numel() for net in networks for name, p in net.state_dict().items() if not name.startswith("enc_q."))
     assert parameters(weights) == count
     assert size(weights) == sum(path.stat().st_size for path in weights.values())
-    beside = weights | {"s2_discriminator": write_s1(tmp_path / "d.safetensors", replace(S1, layers=1))}
+    beside = weights | {"s2_discriminator": write_s1(tmp_path / "d.safetensors", replace(SPEAKING_S1, layers=1))}
     assert (parameters(beside), size(beside)) == (parameters(weights), size(weights))
     graphs = tmp_path / "graphs"
     graphs.mkdir()

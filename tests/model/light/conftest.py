@@ -1,7 +1,5 @@
 """A light system of a hundredth of the size, and batches of its kind."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -11,15 +9,6 @@ from voicemill.model.light.system import PARTS, LightSystem
 ECAPA = EcapaConfig(channels=16, scale=4, bottleneck=8)
 ACOUSTIC = AcousticConfig(width=16, layers=2, units=16)
 VOCODER = VocoderConfig(upsample_channels=32, resblock_kernels=(3,), resblock_dilations=(1, 3))
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other after every small layer."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

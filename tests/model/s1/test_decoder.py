@@ -7,31 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import golden
+from support.tiny_voice import S1, random_prefix, tiny_s1
 
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic, plain_mask, positions, prefix_mask
-from voicemill.model.s1.prefix import Prefix
 from voicemill.storage.errors import ConfigError
-
-TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 
 
 @pytest.fixture(scope="module")
 def model() -> Text2Semantic:
-    module = Text2Semantic(TINY)
-    module.load_state_dict(golden.fill(module.state_dict(), "tiny.model."))
-    return module.eval()
-
-
-def random_prefix(seed: int, phones: int, prompt: int) -> Prefix:
-    generator = torch.Generator().manual_seed(seed)
-    return Prefix(
-        torch.randint(40, (phones,), generator=generator),
-        torch.randint(16, (prompt,), generator=generator),
-        torch.randn(24, phones, generator=generator),
-    )
+    return tiny_s1()
 
 
 def test_the_real_size() -> None:
@@ -57,7 +43,7 @@ def test_positions_literally() -> None:
 
 
 def test_positions_grow_on_demand(model: Text2Semantic) -> None:
-    module = Text2Semantic(TINY)
+    module = Text2Semantic(S1)
     assert torch.equal(module.ar_audio_position.rows(3000), positions(3000, 64))
     assert "ar_audio_position.table" not in module.state_dict()
 
@@ -127,7 +113,7 @@ def test_save_and_load(model: Text2Semantic, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     save_file(model.state_dict(), tmp_path / "s1.safetensors")
-    other = Text2Semantic(TINY)
+    other = Text2Semantic(S1)
     other.load_state_dict(load_file(tmp_path / "s1.safetensors"))
     row = random_prefix(1, 4, 3)
     assert torch.equal(*(m.eval()(row.phones[None], None, row.prompt[None]) for m in (model, other)))
@@ -167,7 +153,7 @@ def test_settings_of_an_official_checkpoint() -> None:
     official = {"vocab_size": 1025, "phoneme_vocab_size": 732, "embedding_dim": 512, "hidden_dim": 512, "head": 16}
     official |= {"linear_units": 2048, "n_layer": 24, "dropout": 0, "EOS": 1024}
     assert S1Config.of({"model": official}) == S1Config()
-    assert S1Config.of(json.loads(json.dumps(TINY.official()))) == S1Config(40, 16, 64, 4, 2)
+    assert S1Config.of(json.loads(json.dumps(S1.official()))) == S1Config(40, 16, 64, 4, 2)
     with pytest.raises(ConfigError, match="lack head, EOS"):
         S1Config.of({"model": {key: value for key, value in official.items() if key not in ("head", "EOS")}})
     with pytest.raises(ConfigError, match="lack model"):

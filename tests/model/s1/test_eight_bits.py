@@ -5,36 +5,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import golden
+from support.tiny_voice import random_prefix, tiny_s1
 
 from voicemill.model.s1 import cache_scales as scales_module
 from voicemill.model.s1 import eight_bit_reader
 from voicemill.model.s1.cache_scales import cache_scales
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
-from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.eight_bit_reader import EightBitLinear, EightBitReader, product, scales_of
 from voicemill.model.s1.graph import Bits
 from voicemill.model.s1.graph_engine import GraphEngine
 from voicemill.model.s1.prefix import Prefix
 from voicemill.storage.errors import ConfigError
-
-TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
-
-
-def tiny(config: S1Config = TINY) -> Text2Semantic:
-    module = Text2Semantic(config)
-    module.load_state_dict(golden.fill(module.state_dict(), "tiny.model."))
-    return module.eval()
-
-
-def random_prefix(seed: int, phones: int, prompt: int) -> Prefix:
-    generator = torch.Generator().manual_seed(seed)
-    return Prefix(
-        torch.randint(40, (phones,), generator=generator),
-        torch.randint(16, (prompt,), generator=generator),
-        torch.randn(24, phones, generator=generator),
-    )
 
 
 def random_levels(seed: int, *shape: int) -> torch.Tensor:
@@ -80,7 +62,7 @@ def test_a_linear_layer_is_off_by_what_its_scales_allow(rows: int, seed: int) ->
 @settings(max_examples=8)
 @given(st.integers(1, 12), st.integers(0, 12), st.integers(0, 99))
 def test_reading_is_the_forward_pass(phones: int, codes: int, seed: int) -> None:
-    model, prefix = tiny(), random_prefix(seed, phones, codes)
+    model, prefix = tiny_s1(), random_prefix(seed, phones, codes)
     kept = torch.zeros(2, 2, 4, phones + codes, 16)
     assert prefix.bert is not None
     with torch.inference_mode():
@@ -95,7 +77,7 @@ def test_reading_is_the_forward_pass(phones: int, codes: int, seed: int) -> None
 
 
 def test_the_scales_repeat_and_leave_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny()
+    model = tiny_s1()
     reader = EightBitReader(model)
     scales = cache_scales(reader, model)
     assert scales.shape == (2, 2, 4, 16)
@@ -108,7 +90,7 @@ def test_the_scales_repeat_and_leave_room(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(("dim", "heads"), [(64, 4), (64, 1), (64, 8), (48, 2), (16, 2)])
 def test_heads_of_any_size(dim: int, heads: int) -> None:
-    model = tiny(S1Config(phonemes=40, codes=16, dim=dim, heads=heads, layers=2, bert=24))
+    model = tiny_s1(S1Config(phonemes=40, codes=16, dim=dim, heads=heads, layers=2, bert=24))
     made, exact = GraphEngine(model, 8, 1), CachedEngine(model)
     prefixes = [random_prefix(1, 5, 4), random_prefix(2, 2, 0)]
     first, second = made.begin(prefixes, 6), exact.begin(prefixes, 6)
@@ -122,11 +104,11 @@ def test_heads_of_any_size(dim: int, heads: int) -> None:
 @pytest.mark.parametrize("bits", [32, 8])
 def test_heads_that_the_graph_does_not_take_are_refused(bits: Bits) -> None:
     with pytest.raises(ConfigError, match=r"heads of 4: .* multiples of 8; set precision = 'reference'"):
-        GraphEngine(tiny(S1Config(phonemes=40, codes=16, dim=16, heads=4, layers=1, bert=24)), bits, 1)
+        GraphEngine(tiny_s1(S1Config(phonemes=40, codes=16, dim=16, heads=4, layers=1, bert=24)), bits, 1)
 
 
 def test_what_is_stepped_lies_in_the_cache_as_what_is_read() -> None:
-    made = GraphEngine(tiny(), 8, 1)
+    made = GraphEngine(tiny_s1(), 8, 1)
     whole = random_prefix(3, 6, 9)
     stepped = made.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)
     for code in whole.prompt:
@@ -142,7 +124,7 @@ def test_what_is_stepped_lies_in_the_cache_as_what_is_read() -> None:
 def test_what_does_not_fit_the_scales_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """And does not come out with the other sign, neither where a prefix is read nor in a step."""
     monkeypatch.setattr(scales_module, "HEADROOM", 0.3)
-    made = GraphEngine(tiny(), 8, 1)
+    made = GraphEngine(tiny_s1(), 8, 1)
     whole = random_prefix(3, 6, 9)
     stepped = made.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)
     for code in whole.prompt:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import golden
+from support.tiny_voice import S1, random_prefix, tiny_s1
 
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
@@ -18,18 +18,10 @@ from voicemill.model.s1.prefix import Engine, Prefix
 from voicemill.model.s1.sampling import Sampling
 from voicemill.storage.errors import ConfigError
 
-TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
-
-
-def tiny(config: S1Config = TINY) -> Text2Semantic:
-    module = Text2Semantic(config)
-    module.load_state_dict(golden.fill(module.state_dict(), "tiny.model."))
-    return module.eval()
-
 
 @pytest.fixture(scope="module")
 def model() -> Text2Semantic:
-    return tiny()
+    return tiny_s1()
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +32,6 @@ def exact(model: Text2Semantic) -> GraphEngine:
 @pytest.fixture(scope="module")
 def fast(model: Text2Semantic) -> GraphEngine:
     return GraphEngine(model, 8, 1)
-
-
-def random_prefix(seed: int, phones: int, prompt: int) -> Prefix:
-    generator = torch.Generator().manual_seed(seed)
-    return Prefix(
-        torch.randint(40, (phones,), generator=generator),
-        torch.randint(16, (prompt,), generator=generator),
-        torch.randn(24, phones, generator=generator),
-    )
 
 
 def followed(engine: Engine, prefixes: list[Prefix], codes: torch.Tensor) -> torch.Tensor:
@@ -137,8 +120,8 @@ def test_two_decodings_of_one_engine_do_not_disturb_each_other(fast: GraphEngine
 
 
 def test_the_model_can_be_dropped() -> None:
-    config = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
-    model = tiny(config)
+    config = S1
+    model = tiny_s1(config)
     made = GraphEngine(model, 8, 1)
     prefix = random_prefix(1, 5, 4)
     before = made.begin([prefix], 1).logits.clone()
@@ -210,7 +193,7 @@ def test_on_a_gpu(model: Text2Semantic, precision: Precision) -> None:
     prefixes = [random_prefix(seed, 3 + seed, 2 * seed) for seed in range(4)]
     codes = torch.randint(16, (4, 20), generator=torch.Generator().manual_seed(1))
     expected = followed(CachedEngine(model), prefixes, codes)
-    made = engine(tiny().cuda(), precision)
+    made = engine(tiny_s1().cuda(), precision)
     tolerance = 1e-3 if precision == "reference" else 0.15
     torch.testing.assert_close(followed(made, prefixes, codes.cuda()).cpu(), expected, atol=tolerance, rtol=0)
     results = generate(made, prefixes, Sampling(), [1] * 4, 30)

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import golden
+from support.tiny_voice import S1, random_prefix
 from torch import Tensor
 
 from voicemill.model.s1.cached import CachedEngine
@@ -17,25 +18,14 @@ from voicemill.model.s1.prefix import Prefix
 from voicemill.model.s1.sampling import Sampling
 from voicemill.storage.errors import ConfigError
 
-TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
-
 
 @pytest.fixture(scope="module")
 def engine() -> CachedEngine:
-    module = Text2Semantic(TINY)
+    module = Text2Semantic(S1)
     weights = golden.fill(module.state_dict(), "tiny.model.")
     weights["ar_predict_layer.weight"][16] *= 1.5
     module.load_state_dict(weights)
     return CachedEngine(module)
-
-
-def random_prefix(seed: int, phones: int, prompt: int) -> Prefix:
-    generator = torch.Generator().manual_seed(seed)
-    return Prefix(
-        torch.randint(40, (phones,), generator=generator),
-        torch.randint(16, (prompt,), generator=generator),
-        torch.randn(24, phones, generator=generator),
-    )
 
 
 class Scripted:

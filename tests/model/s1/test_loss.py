@@ -1,25 +1,18 @@
 """The training loss: which positions count, smoothing, accuracy, and that it trains."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from support import golden
+from support.tiny_voice import S1, tiny_s1
 from torch.nn.functional import log_softmax
 
-from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.loss import IGNORED, loss, targets
 
-TINY = S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24)
 PHONES = torch.randint(40, (3, 7), generator=torch.Generator().manual_seed(1))
 CODES = torch.randint(16, (3, 5), generator=torch.Generator().manual_seed(2))
-
-
-def tiny() -> Text2Semantic:
-    module = Text2Semantic(TINY)
-    module.load_state_dict(golden.fill(module.state_dict(), "tiny.model."))
-    return module.eval()
 
 
 def test_targets_literally() -> None:
@@ -31,7 +24,7 @@ def test_targets_literally() -> None:
 
 @torch.inference_mode()
 def test_the_sum_by_hand() -> None:
-    model = tiny()
+    model = tiny_s1()
     logs = log_softmax(model(PHONES, None, CODES), -1)
     by_hand = -sum(float(logs[0, i, code]) for i, code in enumerate([*CODES[0].tolist(), 16]))
     result = loss(model, PHONES[:1], None, CODES[:1])
@@ -41,7 +34,7 @@ def test_the_sum_by_hand() -> None:
 
 @torch.inference_mode()
 def test_padding_has_no_part() -> None:
-    model = tiny()
+    model = tiny_s1()
     sizes = [(7, 5), (4, 2), (1, 0)]
     together = loss(model, PHONES, None, CODES, *map(list, zip(*sizes, strict=True)))
     rows = [loss(model, PHONES[i : i + 1, :p], None, CODES[i : i + 1, :c]) for i, (p, c) in enumerate(sizes)]
@@ -53,7 +46,7 @@ def test_padding_has_no_part() -> None:
 
 @torch.inference_mode()
 def test_smoothing_mixes_in_the_mean_over_all_codes() -> None:
-    model = tiny()
+    model = tiny_s1()
     logs = log_softmax(model(PHONES[:1], None, CODES[:1]), -1)
     uniform = -float(logs.mean(-1).sum())
     plain, smooth = (float(loss(model, PHONES[:1], None, CODES[:1], smoothing=s).total) for s in (0.0, 0.1))
@@ -63,7 +56,7 @@ def test_smoothing_mixes_in_the_mean_over_all_codes() -> None:
 def test_it_trains() -> None:
     """Three rows of different lengths are learned by heart."""
     torch.manual_seed(0)
-    model = Text2Semantic(S1Config(phonemes=40, codes=16, dim=64, heads=4, layers=2, bert=24, dropout=0.0)).train()
+    model = Text2Semantic(replace(S1, dropout=0.0)).train()
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(60):
         result = loss(model, PHONES, None, CODES, [7, 4, 6], [5, 2, 4])

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from support.golden import fill, inp
+from support.tiny_voice import TRAINED_S2
 from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.discriminators import Discriminators, Verdict
 from voicemill.model.s2.losses import (
     GeneratorLosses,
@@ -22,12 +22,6 @@ from voicemill.model.s2.losses import (
 from voicemill.model.s2.posterior import Posterior
 from voicemill.model.s2.prior import Prior
 from voicemill.model.s2.synthesizer import Rendering, Synthesizer, pieces
-
-CONFIG = S2Config(
-    phones=20, ssl_dim=16, codebook=12, reference_dim=8, style=16, hidden=8, filter=12, layers=2, mrte_dim=16,
-    posterior_layers=2, flow_layers=2, upsample_channels=32, segment=6, dropout=0.0, reference_dropout=0.0,
-    periods=(2,),
-)  # fmt: skip
 
 
 def verdict(score: list[float], feature: list[float]) -> Verdict:
@@ -80,14 +74,14 @@ def test_pieces() -> None:
 def test_a_training_step() -> None:
     """Each side steps once; on the same draws both losses are then lower, and all but the frozen codebook moved."""
     torch.manual_seed(0)
-    model, judges, mel = Synthesizer(CONFIG).train(), Discriminators(CONFIG).train(), LogMel()
+    model, judges, mel = Synthesizer(TRAINED_S2).train(), Discriminators(TRAINED_S2).train(), LogMel()
     model.load_state_dict(fill(model.state_dict()))
     lengths, phone_lengths = torch.tensor([12, 9]), torch.tensor([5, 3])
     wave = inp("wave", (2, 12 * 640), 0.1)
     wave[1, 9 * 640 :] = 0
     spectrogram = mel.spectrogram(wave)
-    ssl, phones = inp("ssl", (2, CONFIG.ssl_dim, 13)), torch.randint(0, 20, (2, 5))
-    noise, uniform = inp("noise", (2, CONFIG.hidden, 12)), torch.tensor([0.99, 0.99])
+    ssl, phones = inp("ssl", (2, TRAINED_S2.ssl_dim, 13)), torch.randint(0, 20, (2, 5))
+    noise, uniform = inp("noise", (2, TRAINED_S2.hidden, 12)), torch.tensor([0.99, 0.99])
 
     def rendered() -> tuple[Rendering, Pair]:
         out = model(ssl, spectrogram, lengths, phones, phone_lengths, noise=noise, uniform=uniform)
@@ -102,7 +96,7 @@ def test_a_training_step() -> None:
         torch.optim.AdamW(side.parameters(), 1e-5).step()
 
     out, both = rendered()
-    assert out.wave.shape == (2, CONFIG.segment * 640)
+    assert out.wave.shape == (2, TRAINED_S2.segment * 640)
     assert out.starts.tolist() == [6, 3]
     first = judged(both)
     step(judges, first)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.adapted import moved
-from support.own_voice import S1, S2, write_adapter, write_s1, write_s2
+from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, with_random_factors, write_adapter, write_s1, write_s2
 
 from voicemill.model.adapters.adapting import adapt
 from voicemill.model.adapters.files import load
@@ -158,10 +157,10 @@ def test_the_content_encoder_is_the_one_that_s2_names(
     monkeypatch.setenv("VOICEMILL_MODELS", str(tmp_path))
     assert isinstance(loaded(files).content, Mfcc)
     assert isinstance(loaded(files, content="mfcc").content, Mfcc)
-    named = write_s2(tmp_path / "named.safetensors", replace(S2, ssl_dim=32), {"content": str(hubert)})
+    named = write_s2(tmp_path / "named.safetensors", replace(SPEAKING_S2, ssl_dim=32), {"content": str(hubert)})
     assert load_voice(files.s1, named).content.dims == 32
     assert isinstance(load_voice(files.s1, named, content="mfcc").content, Mfcc)
-    unnamed = write_s2(tmp_path / "unnamed.safetensors", replace(S2, ssl_dim=32))
+    unnamed = write_s2(tmp_path / "unnamed.safetensors", replace(SPEAKING_S2, ssl_dim=32))
     with pytest.raises(ModelMissing, match="voicemill models fetch TencentGameMate/chinese-hubert-base"):
         load_voice(files.s1, unnamed)
 
@@ -169,15 +168,15 @@ def test_the_content_encoder_is_the_one_that_s2_names(
 @pytest.mark.parametrize("codes", [3, 77, 1500])
 @pytest.mark.parametrize("precision", ["auto", "reference"])
 def test_any_number_of_codes_is_spoken(codes: int, precision: str, recording: Wave, tmp_path: Path) -> None:
-    s1 = write_s1(tmp_path / "s1.safetensors", replace(S1, codes=codes))
-    s2 = write_s2(tmp_path / "s2.safetensors", replace(S2, codebook=codes))
+    s1 = write_s1(tmp_path / "s1.safetensors", replace(SPEAKING_S1, codes=codes))
+    s2 = write_s2(tmp_path / "s2.safetensors", replace(SPEAKING_S2, codebook=codes))
     wave = speech(load_voice(s1, s2, precision=precision), recording)
     assert np.isfinite(wave).all()
     assert len(wave) >= 11 * 1280
 
 
 def test_an_s1_of_another_s2_is_refused(files: Files, tmp_path: Path) -> None:
-    other = write_s2(tmp_path / "s2.safetensors", replace(S2, codebook=5))
+    other = write_s2(tmp_path / "s2.safetensors", replace(SPEAKING_S2, codebook=5))
     with pytest.raises(ConfigError, match=r"speaks 64 codes, .* has 5: give an s1 that was trained with this s2"):
         load_voice(files.s1, other)
 
@@ -187,7 +186,7 @@ def test_training_makes_what_speaking_reads(files: Files, recording: Wave, tmp_p
     module = load_s2(files.s2)
     assert hasattr(module, "enc_q")
     adapt(module, "s2", Adaptation(kind="lora", rank=2))
-    moved(module, "default", 4)
+    with_random_factors(module, "default", 4)
     checkpoint = replace(read(files.s2), weights=merged_state(module))
     write(tmp_path / "s2.safetensors", checkpoint)
     folder = write_adapter(load_s2(files.s2), tmp_path / "adapter", 4, rank=2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tiny_models import LETTERS, tiny_ctc
+from support.tiny_speech_models import LETTERS, tiny_ctc
 
 from voicemill.model.device import Placement
 from voicemill.model.speech.ctc import TAIL, CtcModel, Emission, bundle_file, place_words, tokens_of, viterbi

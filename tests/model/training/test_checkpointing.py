@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.killing import run
+from support.kill_points import run
 
 from voicemill.model.training.engine.checkpointing import Checkpoints, State
 

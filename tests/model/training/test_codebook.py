@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.training_batches import S2, batch_of
+from support.minibatches import batch_of
+from support.tiny_voice import TRAINED_S2
 
 from voicemill.model.data.batch import Batch
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -79,7 +80,7 @@ def test_a_learnt_codebook_is_used_evenly_whatever_the_scale() -> None:
     batch = batch_of([200, 150, 180])
     scale = torch.tensor([1000.0, 1.0, 0.01, 1.0, 50.0, 1.0])[:, None]
     batch.content.mul_(scale).add_(7 * scale)
-    network = Synthesizer(S2, posterior=False)
+    network = Synthesizer(TRAINED_S2, posterior=False)
     found = learn_codebook(network, endless([batch]), 3)
     codes = torch.cat([network.codes(batch.content[row : row + 1, :, :n])[0] for row, n in enumerate([200, 150, 180])])
     assert torch.equal(codes.bincount(minlength=12), found.sizes)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from support import golden
-from support.training_batches import S1, S2, batch_of, part_of
+from support.minibatches import batch_of, part_of
+from support.tiny_voice import TRAINED_S1, TRAINED_S2
 from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
@@ -36,13 +37,13 @@ def one_thread() -> Iterator[None]:
 
 
 def teacher_s1() -> Text2Semantic:
-    network = Text2Semantic(S1)
+    network = Text2Semantic(TRAINED_S1)
     network.load_state_dict(golden.fill(network.state_dict(), "tiny.model."))
     return network.eval()
 
 
 def teacher_s2() -> Synthesizer:
-    network = Synthesizer(S2)
+    network = Synthesizer(TRAINED_S2)
     network.load_state_dict(golden.fill(network.state_dict()))
     return network.eval()
 
@@ -57,7 +58,7 @@ def of_s1(settings: DistillSettings = SETTINGS, student: Text2Semantic | None = 
 def of_s2(settings: DistillSettings = SETTINGS, *, judged: bool = False, whole: bool = False) -> S2Distillation:
     torch.manual_seed(3)
     teacher = teacher_s2()
-    judges = Discriminators(S2) if judged else None
+    judges = Discriminators(TRAINED_S2) if judged else None
     coder = Coder(teacher)
     return S2Distillation(
         small_s2(teacher, settings),
@@ -173,7 +174,7 @@ def test_it_learns_and_its_checkpoint_is_the_student_alone(kind: str) -> None:
 def test_attention_rows_are_those_of_the_layer() -> None:
     """Weights x values, projected, is what the layer's own attention gives at those places."""
     layer, generator = teacher_s1().h.layers[0], torch.Generator().manual_seed(5)
-    x = torch.randn(2, 7, S1.dim, generator=generator)
+    x = torch.randn(2, 7, TRAINED_S1.dim, generator=generator)
     mask = torch.ones(7, 7, dtype=torch.bool).tril()
     places = torch.tensor([[0, 3, 6], [6, 5, 1]])
     result, logs = attended(layer, x, mask, places)
@@ -223,11 +224,11 @@ def test_codes_are_drawn_from_what_the_student_says() -> None:
 
 
 def test_students_that_do_not_fit() -> None:
-    other = Text2Semantic(replace(S1, dim=16, layers=1))
+    other = Text2Semantic(replace(TRAINED_S1, dim=16, layers=1))
     with pytest.raises(ConfigError, match="12 codes, 16 channels and 4 heads, its teacher 12, 32 and 4"):
         of_s1(student=other)
     teacher = teacher_s2()
-    student = Synthesizer(replace(S2, codebook=9), posterior=False)
+    student = Synthesizer(replace(TRAINED_S2, codebook=9), posterior=False)
     with pytest.raises(ConfigError, match="differs from its teacher in codebook"):
         S2Distillation(student, teacher, None, lambda batch: (batch.phones, []), S2Settings(), SETTINGS)
 
@@ -254,7 +255,7 @@ def test_a_student_of_the_teacher_s_size_reaches_its_outputs() -> None:
     the codes of this corpus are noise, and the teacher, which never saw them, does not say them."""
     settings = DistillSettings(layers=2, student_layers=(1, 2), alpha=1.0, hidden_weight=1.0, attention_weight=1.0)
     torch.manual_seed(1)
-    objective = of_s1(settings, Text2Semantic(S1))
+    objective = of_s1(settings, Text2Semantic(TRAINED_S1))
     batch = batch_of([40, 26, 33])
     first = objective.validate(batch)
     for rate in (3e-3, 1e-3, 3e-4, 1e-4):

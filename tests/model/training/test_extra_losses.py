@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from support.golden import fill
-from support.training_batches import S2
+from support.tiny_voice import TRAINED_S2
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -90,7 +90,7 @@ def test_silence_is_no_nan(pitch: PitchLoss, wave: Tensor) -> None:
 
 def test_voices(pitch: PitchLoss) -> None:
     """The same voice is 0 whatever was said before it; another is not; only the rendered side gets a gradient."""
-    network = Synthesizer(S2, posterior=False)
+    network = Synthesizer(TRAINED_S2, posterior=False)
     network.load_state_dict(fill(network.state_dict()))
     voice = ReferenceVoice(network.ref_enc)
     network.ref_enc.fc.fc.weight.data.zero_()  # a copy: the network may move on

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.training_batches import batch_of, part_of
+from support.minibatches import batch_of, part_of
 from torch import Tensor
 
 from voicemill.model.checkpoints.writing import write

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.regression import Built, Circumstances, spec, trained
+from support.toy_objective import Built, Circumstances, spec, trained
 
 from voicemill.model.training.engine.run import Progress, RunSpec, finish, progress, result
 from voicemill.model.training.main import train

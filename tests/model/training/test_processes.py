@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import regression
-from support.killing import run as killed_at
+from support import toy_objective
+from support.kill_points import run as killed_at
 
 from voicemill.model.training.engine.run import Result, RunSpec, progress, result
 
-PROGRAM = Path(regression.__file__)
+PROGRAM = Path(toy_objective.__file__)
 ROOT = PROGRAM.parents[1]
 pytestmark = pytest.mark.slow
 
@@ -67,12 +67,12 @@ def gone(group: int) -> bool:
 
 
 def test_two_ranks_learn_what_one_does_with_the_same_global_batch(tmp_path: Path) -> None:
-    what = regression.spec(steps=15)
+    what = toy_objective.spec(steps=15)
     said = ran(tmp_path / "two", what, ranks=2)
     assert "2 x cpu" in said
     assert said.count("step 15/15") == 1
-    ran(tmp_path / "both", regression.spec(steps=15, accumulate=2), ranks=2)
-    assert regression.trained(ran_here(tmp_path / "one", what)) == 0
+    ran(tmp_path / "both", toy_objective.spec(steps=15, accumulate=2), ranks=2)
+    assert toy_objective.trained(ran_here(tmp_path / "one", what)) == 0
     one = losses(tmp_path / "one")
     for name in ("two", "both"):
         found = losses(tmp_path / name)
@@ -87,17 +87,19 @@ def ran_here(folder: Path, what: RunSpec) -> Path:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_memory_of_one_rank_halves_the_batch_of_all(tmp_path: Path, rank: int) -> None:
-    said = ran(tmp_path / "tight", regression.spec(steps=4), 2, megabytes=600, limit_megabytes=1900, limited_rank=rank)
+    said = ran(
+        tmp_path / "tight", toy_objective.spec(steps=4), 2, megabytes=600, limit_megabytes=1900, limited_rank=rank
+    )
     assert said.count("out of memory") == 1
     assert "out of memory with 4 examples at a time: halved to 2, accumulate = 2" in said
-    assert regression.trained(ran_here(tmp_path / "roomy", regression.spec(steps=4))) == 0
+    assert toy_objective.trained(ran_here(tmp_path / "roomy", toy_objective.spec(steps=4))) == 0
     roomy, tight = losses(tmp_path / "roomy"), losses(tmp_path / "tight")
     for step, terms in roomy.items():
         assert tight[step] == pytest.approx(terms, rel=2e-5), step
 
 
 def test_what_is_not_finite_on_one_rank_stops_all_with_its_utterances(tmp_path: Path) -> None:
-    regression.spec(steps=40, accumulate=2).write(tmp_path)
+    toy_objective.spec(steps=40, accumulate=2).write(tmp_path)
     with started(tmp_path, 2, spoiled="utterance-12") as process:
         said, _ = process.communicate(timeout=300)
     assert process.returncode != 0, said
@@ -109,7 +111,7 @@ def test_what_is_not_finite_on_one_rank_stops_all_with_its_utterances(tmp_path: 
 
 
 def test_sigterm_to_two_ranks_keeps_the_last_step(tmp_path: Path) -> None:
-    what = regression.spec(steps=60, checkpoint_every=60, evaluate_every=60)
+    what = toy_objective.spec(steps=60, checkpoint_every=60, evaluate_every=60)
     what.write(tmp_path)
     process = started(tmp_path, 2, dropout=0.3, pause_s=0.02)
     with process:
@@ -129,7 +131,7 @@ def test_sigterm_to_two_ranks_keeps_the_last_step(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_a_training_within_seconds_of_its_step(tmp_path: Path) -> None:
-    what = regression.spec(steps=10_000, checkpoint_every=10_000, evaluate_every=10_000)
+    what = toy_objective.spec(steps=10_000, checkpoint_every=10_000, evaluate_every=10_000)
     what.write(tmp_path)
     with started(tmp_path) as process:
         _until_step(tmp_path, 3, process)
@@ -143,7 +145,7 @@ def test_sigterm_ends_a_training_within_seconds_of_its_step(tmp_path: Path) -> N
 
 def test_killed_at_random_moments_it_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     """By the clock: a moment within a second after some step was logged."""
-    what = regression.spec(steps=60, evaluate_every=7, checkpoint_every=5, log_every=2)
+    what = toy_objective.spec(steps=60, evaluate_every=7, checkpoint_every=5, log_every=2)
     ran(tmp_path / "undisturbed", what, dropout=0.3)
     folder, dice = tmp_path / "killed", random.Random(4)
     what.write(folder)
@@ -161,17 +163,17 @@ def test_killed_at_random_moments_it_goes_on_with_the_same_losses(tmp_path: Path
 
 def test_killed_within_any_write_it_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     """By the file: at a touch of the file system within the folder of the run; some are inside a checkpoint."""
-    what = regression.spec(steps=8, evaluate_every=3, checkpoint_every=1, log_every=2, keep=1)
+    what = toy_objective.spec(steps=8, evaluate_every=3, checkpoint_every=1, log_every=2, keep=1)
     whole, folder = tmp_path / "undisturbed", tmp_path / "killed"
     what.write(whole)
     what.write(folder)
-    events = killed_at(regression.trained, whole, root=whole)
+    events = killed_at(toy_objective.trained, whole, root=whole)
     assert events > 40
     dice = random.Random(9)
     for _ in range(4):
-        killed_at(regression.trained, folder, root=folder, at=dice.randrange(8, 28))
+        killed_at(toy_objective.trained, folder, root=folder, at=dice.randrange(8, 28))
         assert result(folder) is None
-    assert killed_at(regression.trained, folder, root=folder) > 0
+    assert killed_at(toy_objective.trained, folder, root=folder) > 0
     assert losses(folder) == losses(whole)
     assert outcome(folder).losses == outcome(whole).losses
     assert not list((folder / "checkpoints").glob(".*"))

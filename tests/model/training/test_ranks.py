@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.regression import Circumstances, Examples, Regression, spec
+from support.toy_objective import Circumstances, Examples, Regression, spec
 from torch import Tensor, nn
 
 from voicemill.model.settings.training import LoopSettings

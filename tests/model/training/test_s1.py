@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from support import golden
-from support.training_batches import S1, S2, batch_of, part_of, totals_of
+from support.minibatches import batch_of, part_of, totals_of
+from support.tiny_voice import TRAINED_S1, TRAINED_S2
 from torch import Tensor
 
 from voicemill.model.adapters.adapting import adapt
@@ -32,13 +33,13 @@ def one_thread() -> Iterator[None]:
 
 
 def teacher() -> Synthesizer:
-    network = Synthesizer(S2, posterior=False)
+    network = Synthesizer(TRAINED_S2, posterior=False)
     network.load_state_dict(golden.fill(network.state_dict()))
     return network.eval()
 
 
 def made(settings: S1Settings | None = None) -> S1Objective:
-    network = Text2Semantic(S1)
+    network = Text2Semantic(TRAINED_S1)
     network.load_state_dict(golden.fill(network.state_dict(), "tiny.model."))
     return S1Objective(network, Coder(teacher()), settings or S1Settings())
 
@@ -181,4 +182,4 @@ def test_checkpoints_are_what_was_trained(tmp_path: Path) -> None:
 
 def test_another_number_of_codes_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"s1 speaks 11 codes, the quantizer of s2 has 12"):
-        S1Objective(Text2Semantic(replace(S1, codes=11)), Coder(teacher()), S1Settings())
+        S1Objective(Text2Semantic(replace(TRAINED_S1, codes=11)), Coder(teacher()), S1Settings())

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from support.golden import FOLDER, fill, inp
-from support.training_batches import S2, batch_of, golden_batch, part_of
+from support.minibatches import batch_of, golden_batch, part_of
+from support.tiny_voice import TRAINED_S2
 from torch import Tensor, nn
 
 from voicemill.model.adapters.adapting import adapt
@@ -39,7 +40,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def made(settings: S2Settings = ALL, config: S2Config = S2) -> S2Objective:
+def made(settings: S2Settings = ALL, config: S2Config = TRAINED_S2) -> S2Objective:
     network, judges = Synthesizer(config), Discriminators(config)
     network.load_state_dict(fill(network.state_dict()))
     judges.load_state_dict(fill(judges.state_dict(), "D."))
@@ -266,9 +267,9 @@ def test_checkpoints_are_what_was_trained(tmp_path: Path) -> None:
 
 def test_what_cannot_be_trained_is_refused() -> None:
     with pytest.raises(ConfigError, match="no posterior encoder"):
-        S2Objective(Synthesizer(S2, posterior=False), None, S2Settings())
+        S2Objective(Synthesizer(TRAINED_S2, posterior=False), None, S2Settings())
     with pytest.raises(ConfigError, match=r"speaker_weight = 0\.8 needs a speaker encoder"):
-        S2Objective(Synthesizer(S2), None, S2Settings(speaker_weight=0.8))
+        S2Objective(Synthesizer(TRAINED_S2), None, S2Settings(speaker_weight=0.8))
     small = S2Config(upsample_rates=(5, 4, 2), upsample_kernels=(9, 8, 2))
     with torch.device("meta"), pytest.raises(ConfigError, match="40 samples for each frame: expected 640"):
         S2Objective(Synthesizer(small), None, S2Settings())

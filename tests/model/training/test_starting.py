@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from support.golden import fill
-from support.training_batches import S1, S2, batch_of
+from support.minibatches import batch_of
+from support.tiny_voice import TRAINED_S1, TRAINED_S2
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
@@ -25,7 +26,7 @@ from voicemill.model.training.objectives.s2 import S2Objective
 from voicemill.model.training.starting import objective_of
 from voicemill.storage.errors import CheckpointError, ConfigError
 
-SIZES = {name: value for name, value in asdict(S2).items() if name not in ("version", "phones", "ssl_dim")}
+SIZES = {name: value for name, value in asdict(TRAINED_S2).items() if name not in ("version", "phones", "ssl_dim")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -58,15 +59,15 @@ def never() -> Iterator[Batch]:
 @pytest.fixture(scope="module")
 def s2_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("s2") / "s2.safetensors"
-    network = Synthesizer(S2)
-    write(path, Checkpoint("s2", "v2", fill(network.state_dict()), header(S2)))
+    network = Synthesizer(TRAINED_S2)
+    write(path, Checkpoint("s2", "v2", fill(network.state_dict()), header(TRAINED_S2)))
     return path
 
 
 @pytest.fixture(scope="module")
 def s1_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("s1") / "s1.safetensors"
-    config = replace(S1, phonemes=732)
+    config = replace(TRAINED_S1, phonemes=732)
     write(path, Checkpoint("s1", "v2", Text2Semantic(config).state_dict(), header(config)))
     return path
 
@@ -94,7 +95,7 @@ def test_from_our_own_checkpoint(s2_file: Path) -> None:
     for key, value in objective.modules["s2"].state_dict().items():
         assert torch.equal(value, expected[key])
     assert objective.notes[0] == f"s2 from {s2_file}"
-    assert objective.modules["s2"].config == S2
+    assert objective.modules["s2"].config == TRAINED_S2
 
 
 def test_a_start_of_the_run_goes_before_that_of_the_settings(s2_file: Path) -> None:
@@ -128,9 +129,9 @@ def test_adapters_and_what_moves_is_said(s2_file: Path) -> None:
 
 def test_discriminators_come_along(s2_file: Path, tmp_path: Path) -> None:
     """Beside our s2, beside the official file, and from the settings where there are none."""
-    judges = Discriminators(replace(S2, periods=(3,)))
+    judges = Discriminators(replace(TRAINED_S2, periods=(3,)))
     weights = fill(judges.state_dict(), "D.")
-    about = Checkpoint("s2_discriminator", "v2", weights, header(replace(S2, periods=(3,))))
+    about = Checkpoint("s2_discriminator", "v2", weights, header(replace(TRAINED_S2, periods=(3,))))
     (tmp_path / "a").mkdir()
     write(tmp_path / "a" / "s2_discriminator.safetensors", about)
     write(tmp_path / "named.safetensors", about)
@@ -203,7 +204,7 @@ def test_another_corpus_or_codebook_is_refused(s2_file: Path, s1_file: Path, tmp
         objective_of(spec(start=str(s2_file)), 9, never)
     with pytest.raises(ConfigError, match="6 dimensions, the corpus has 9"):
         objective_of(spec("s1", quantizer=str(s2_file)), 9, never)
-    other = Synthesizer(replace(S2, codebook=13))
+    other = Synthesizer(replace(TRAINED_S2, codebook=13))
     path = tmp_path / "s2.safetensors"
     write(path, Checkpoint("s2", "v2", other.state_dict(), header(other.config)))
     with pytest.raises(ConfigError, match="s1 speaks 12 codes, the quantizer of s2 has 13"):

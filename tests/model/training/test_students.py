@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import golden
-from support.training_batches import S1, S2
+from support.tiny_voice import TRAINED_S1, TRAINED_S2
 
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
@@ -59,7 +59,7 @@ def test_more_layers_than_the_teacher_has() -> None:
 
 
 def test_a_student_of_s1_is_made_of_its_teacher_s_layers() -> None:
-    teacher = Text2Semantic(replace(S1, layers=4))
+    teacher = Text2Semantic(replace(TRAINED_S1, layers=4))
     teacher.load_state_dict(golden.fill(teacher.state_dict(), "tiny.model."))
     student = small_s1(teacher, matches(4, 2, (2,)), 0.2)
     assert (student.config.layers, student.config.dropout) == (2, 0.2)
@@ -73,7 +73,7 @@ def test_a_student_of_s1_is_made_of_its_teacher_s_layers() -> None:
 
 
 def test_a_student_of_s2_has_its_own_generator_and_reference_encoder() -> None:
-    teacher = Synthesizer(S2)
+    teacher = Synthesizer(TRAINED_S2)
     teacher.load_state_dict(golden.fill(teacher.state_dict()))
     student = small_s2(teacher, DistillSettings(s2_sizes={"upsample_channels": 64}))
     theirs = teacher.state_dict()
@@ -99,9 +99,9 @@ def test_full_size() -> None:
 
 def test_sizes_that_no_student_has() -> None:
     with pytest.raises(ConfigError, match=r"distill.s2_sizes.hidden: a student differs from its teacher in upsample"):
-        small_config(S2, DistillSettings(s2_sizes={"hidden": 16}))
+        small_config(TRAINED_S2, DistillSettings(s2_sizes={"hidden": 16}))
     with pytest.raises(ConfigError, match="upsample_channels"):
-        small_config(S2, DistillSettings(s2_sizes={"upsample_channels": 33}))
-    assert reference_dim(S2, 1.0) == S2.reference_dim
+        small_config(TRAINED_S2, DistillSettings(s2_sizes={"upsample_channels": 33}))
+    assert reference_dim(TRAINED_S2, 1.0) == TRAINED_S2.reference_dim
     with pytest.raises(ConfigError, match="no reference encoder is so small"):
-        reference_dim(S2, 0.001)
+        reference_dim(TRAINED_S2, 0.001)

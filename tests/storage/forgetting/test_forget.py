@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import factories as f
-from support import killing
+from support import kill_points
 
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -281,14 +281,14 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     full = fill(tmp_path / "full")
     before = {number: others(full, number) for number in (1, 2, 3)}
     shutil.copytree(full.root, tmp_path / "calm")
-    events = killing.run(again, str(tmp_path / "calm"), root=tmp_path)
+    events = kill_points.run(again, str(tmp_path / "calm"), root=tmp_path)
     check_forgotten(Store.open(tmp_path / "calm"), before)
     interrupted = 0
     for at in range(events, 0, -max(events // 12, 1)):
         copy = tmp_path / f"copy{at}"
         shutil.copytree(full.root, copy)
         store = Store.open(copy)
-        killing.run(again, str(copy), root=tmp_path, at=at)
+        kill_points.run(again, str(copy), root=tmp_path, at=at)
         for number, rows in before.items():
             assert others(store, number) == rows  # half forgotten, the others still read
         interrupted += forget_.pending(store) == [WHO]

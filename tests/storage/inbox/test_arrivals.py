@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from support import killing
+from support import kill_points
 
 from voicemill.storage.errors import ConfigError, InboxError
 from voicemill.storage.inbox.arrivals import Arrival, bring
@@ -135,12 +135,12 @@ def test_killed_anywhere_no_scan_sees_half_a_file(tmp_path: Path) -> None:
     """And doing it again brings what is missing, under the same names."""
     sources = [recording(tmp_path / "from" / f"{n}.wav", n, f"text {n}") for n in range(2)]
     (tmp_path / "whole").mkdir()
-    steps = killing.run(work, tmp_path / "whole", sources, root=tmp_path / "whole")
+    steps = kill_points.run(work, tmp_path / "whole", sources, root=tmp_path / "whole")
     assert steps > 6
     for at in range(1, steps + 1):
         root = tmp_path / f"killed-{at}"
         root.mkdir()
-        killing.run(work, root, sources, root=root, at=at)
+        kill_points.run(work, root, sources, root=root, at=at)
         listing = Inbox(root).listing()
         for entry in listing.audio:
             original = tmp_path / "from" / Path(entry.path).name

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from support.sounds import speechlike
+from support.signals import speechlike
 
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.voices.notice import SOURCE_TYPE, Notice, read_notice, write_speech

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import killing
+from support import kill_points
 
 from voicemill.storage.errors import ConfigError, Retired, StoreError
 from voicemill.storage.store import Store
@@ -84,11 +84,11 @@ def _add(root: Path, files: dict[str, Path]) -> None:
 def test_a_kill_leaves_no_half_entry(files: dict[str, Path], tmp_path: Path) -> None:
     """Wherever it falls; the next attempt makes up for it, and what was left is removed when it is a day old."""
     root = Store.open(tmp_path / "undisturbed", create=True).root
-    events = killing.run(_add, root, files, root=root)
+    events = kill_points.run(_add, root, files, root=root)
     assert events > 5
     for at in range(1, events + 1):
         store = Store.open(tmp_path / f"killed-{at}", create=True)
-        killing.run(_add, store.root, files, root=store.root, at=at)
+        kill_points.run(_add, store.root, files, root=store.root, at=at)
         for entry in voices.entries(store, "ann"):
             assert entry.path("s2").read_bytes() == b"weights"
         for path in (store.models / "ann").glob(".*"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import killing
+from support import kill_points
 
 from voicemill.storage.errors import StageConflict, StoreError
 from voicemill.storage.voices import status as stages
@@ -166,14 +166,14 @@ def test_changes_of_different_lanes_at_once_all_happen(tmp_path: Path) -> None:
 def test_killed_at_any_step_the_old_champion_stands_or_the_new_one(tmp_path: Path) -> None:
     calm = tmp_path / "calm"
     promote(calm, 1, 0)
-    events = killing.run(promote, calm, 2, 1, root=tmp_path)
+    events = kill_points.run(promote, calm, 2, 1, root=tmp_path)
     assert events >= 4
     assert stages.standing(calm).champions == {"trained": 2}
     outcomes = []
     for at in range(1, events + 1):
         voice = tmp_path / str(at)
         promote(voice, 1, 0)
-        killing.run(promote, voice, 2, 1, root=tmp_path, at=at)
+        kill_points.run(promote, voice, 2, 1, root=tmp_path, at=at)
         champion = stages.standing(voice).champions["trained"]
         outcomes.append(champion)
         if champion == 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import factories as f
-from support import killing
+from support import kill_points
 
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.versions import CorpusVersion, Version
@@ -207,11 +207,11 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     rows = [row for batch in SECOND for row in f.upload_rows(full, batch, made[batch.id][1])]
     (full.root / "second.pickle").write_bytes(pickle.dumps((made, rows)))
     calm = Store.open(shutil.copytree(full.root, tmp_path / "calm"))
-    events = killing.run(make_second, str(calm.root), root=tmp_path)
+    events = kill_points.run(make_second, str(calm.root), root=tmp_path)
     want, shards, published = read(calm, 2), parquets(calm), 0
     for at in range(events, 0, -max(events // 12, 1)):
         store = Store.open(shutil.copytree(full.root, tmp_path / f"copy{at}"))
-        killing.run(make_second, str(store.root), root=tmp_path, at=at)
+        kill_points.run(make_second, str(store.root), root=tmp_path, at=at)
         found = versions.history(store)
         assert [v.number for v in found] in ([1], [1, 2])
         assert read(store, 1) == read(calm, 1)

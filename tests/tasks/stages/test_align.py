@@ -11,7 +11,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from support.tiny_models import tiny_ctc
+from support.tiny_speech_models import tiny_ctc
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak

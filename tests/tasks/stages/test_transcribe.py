@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from support.tiny_models import tiny_whisper
+from support.tiny_speech_models import tiny_whisper
 
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
 from voicemill.storage.errors import ModelMissing

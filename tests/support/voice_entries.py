@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.own_voice import S1, S2, write_s1, write_s2
+from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, write_s1, write_s2
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices
@@ -13,8 +13,8 @@ WHEN = "2025-01-01T00:00:00+00:00"
 
 def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = "trained", parent: str = "") -> Entry:
     """s1 and s2 that read MFCC; the weights of s1 are functions of their names with `prefix` before them."""
-    weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", S1, prefix)}
-    weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", S2, {"content": "mfcc"})
+    weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", SPEAKING_S1, prefix)}
+    weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", SPEAKING_S2, {"content": "mfcc"})
     names = {stem: f"{stem}.safetensors" for stem in weights}
     trained = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, prefix)
     card = Card(

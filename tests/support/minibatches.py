@@ -1,4 +1,4 @@
-"""Networks of a thousandth of the size, and batches for them."""
+"""Minibatches of made-up utterances, as the loader would give them to a training step."""
 
 from dataclasses import replace
 
@@ -7,15 +7,6 @@ from torch import Tensor
 
 from support.golden import inp
 from voicemill.model.data.batch import Batch, Totals
-from voicemill.model.s1.config import S1Config
-from voicemill.model.s2.config import S2Config
-
-S2 = S2Config(
-    phones=20, ssl_dim=6, codebook=12, reference_dim=8, style=16, hidden=8, filter=12, layers=2, mrte_dim=16,
-    posterior_layers=2, flow_layers=2, couplings=2, upsample_channels=32, segment=6, dropout=0.0, reference_dropout=0.0,
-    resblock_kernels=(3,), resblock_dilations=(1,), periods=(2,), discriminator_width=32,
-)  # fmt: skip
-S1 = S1Config(phonemes=20, codes=12, dim=32, heads=4, layers=2, bert=8, dropout=0.0)
 
 
 def totals_of(lengths: Tensor, parts: int = 1) -> Totals:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -172,10 +172,10 @@ def configured(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def first(alone: Cli, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+def refreshed(alone: Cli, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> RefreshedStore:
     """The small inbox, in four batches, after a first refresh with a server of its own. To be copied, not changed."""
-    folder = tmp_path_factory.mktemp("first")
+    folder = tmp_path_factory.mktemp("refreshed")
     inbox = Path(shutil.copytree(synthesised, folder / "inbox"))
     config = folder / "config.toml"
     config.write_text("[batches]\nminutes = 0.2\n")
-    return Standing(inbox, folder / "store", config, alone.refresh(inbox, folder / "store", "--config", config))
+    return RefreshedStore(inbox, folder / "store", config, alone.refresh(inbox, folder / "store", "--config", config))

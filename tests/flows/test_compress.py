@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 from support.voice_entries import add_entry
 
 from voicemill.model.export.folder import read_folder
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def store(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A refreshed store with an entry and a student of it."""
     folder = tmp_path_factory.mktemp("compressed")
-    store = Store.open(first.copied(folder).store)
+    store = Store.open(refreshed.copy_to(folder).store)
     add_entry(store, folder, "ann", "tiny.model.")
     add_entry(store, folder, "ann", "student.model.", "student", "ann/0001")
     rng = np.random.default_rng(1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.store import Store
@@ -85,20 +85,20 @@ networks = ["light_speaker", "light", "light_vocoder"]
 
 
 @pytest.fixture
-def trained(first: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> Standing:
+def trained(refreshed: RefreshedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> RefreshedStore:
     """A store with a voice, and devices of its own: other tests train, too."""
     monkeypatch.setitem(cli.environment, "VOICEMILL_LOCKS", str(tmp_path / "locks"))
     (tmp_path / "training.toml").write_text(CONFIG)
-    standing = first.copied(tmp_path)
-    cli("train", "--store", standing.store, "--config", tmp_path / "training.toml", "--speaker", "ann")
-    return standing
+    copied = refreshed.copy_to(tmp_path)
+    cli("train", "--store", copied.store, "--config", tmp_path / "training.toml", "--speaker", "ann")
+    return copied
 
 
-def words(standing: Standing, *more: object) -> tuple[object, ...]:
-    return ("distill", "--store", standing.store, "--config", standing.store.parent / "training.toml", *more, "--json")
+def words(copied: RefreshedStore, *more: object) -> tuple[object, ...]:
+    return ("distill", "--store", copied.store, "--config", copied.store.parent / "training.toml", *more, "--json")
 
 
-def test_an_entry_teaches_students_that_speak(cli: Any, trained: Standing) -> None:
+def test_an_entry_teaches_students_that_speak(cli: Any, trained: RefreshedStore) -> None:
     ran = cli(*words(trained, "--which", "both"))
     assert ran.err == ""
     done = ran.json
@@ -135,7 +135,7 @@ def test_an_entry_teaches_students_that_speak(cli: Any, trained: Standing) -> No
     assert len(voices.entries(store, "ann")) == 3
 
 
-def test_what_is_killed_is_gone_on_with(cli: Any, trained: Standing) -> None:
+def test_what_is_killed_is_gone_on_with(cli: Any, trained: RefreshedStore) -> None:
     """The joint phase, killed after a checkpoint: the students are those of a run that nothing happened to."""
     config = trained.store.parent / "training.toml"
     config.write_text(CONFIG.replace("[phases.joint]\nsteps = 4", "[phases.joint]\nsteps = 30"))
@@ -158,7 +158,7 @@ def test_what_is_killed_is_gone_on_with(cli: Any, trained: Standing) -> None:
     assert again["entry"] == whole["entry"]
 
 
-def test_what_is_missing_is_said_before_a_server_starts(alone: Any, first: Standing) -> None:
-    ran = alone("distill", "--store", first.store, "--config", "tiny", status=2)
+def test_what_is_missing_is_said_before_a_server_starts(alone: Any, refreshed: RefreshedStore) -> None:
+    ran = alone("distill", "--store", refreshed.store, "--config", "tiny", status=2)
     assert "name a voice by --voice" in ran.err
     assert ran.err.count("\n") == 1

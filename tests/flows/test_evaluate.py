@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.prefect_server import CHROMIUM, ask, driven
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 from support.voice_entries import add_entry
 
 from voicemill.flows.plans.evaluate import EvaluateOptions, plan_evaluation
@@ -31,10 +31,10 @@ UNHEARD = {"similarity", "identified", "cer", "wer", "mos"} | TEACHER
 
 
 @pytest.fixture(scope="module")
-def store(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A refreshed store with two entries of one voice, the first of them champion, and a student of that one."""
     folder = tmp_path_factory.mktemp("judged")
-    store = Store.open(first.copied(folder).store)
+    store = Store.open(refreshed.copy_to(folder).store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, folder, "ann", prefix)
     add_entry(store, folder, "ann", "student.model.", "student", "ann/0001")
@@ -151,8 +151,10 @@ DECODED = """
 """How many sounds the browser can decode."""
 
 
-def test_forgetting_somebody_while_they_are_judged_leaves_nothing(cli: Any, first: Standing, tmp_path: Path) -> None:
-    copied = first.copied(tmp_path)
+def test_forgetting_somebody_while_they_are_judged_leaves_nothing(
+    cli: Any, refreshed: RefreshedStore, tmp_path: Path
+) -> None:
+    copied = refreshed.copy_to(tmp_path)
     store = Store.open(copied.store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, tmp_path, "ann", prefix)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.prefect_server import ask
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 from support.voice_entries import add_entry
 
 from voicemill.storage.store import Store
@@ -30,10 +30,10 @@ TEXTS = ("--text", "One sentence more.", "--text", "And another one.")
 
 
 @pytest.fixture
-def store(first: Standing, tmp_path: Path) -> Store:
+def store(refreshed: RefreshedStore, tmp_path: Path) -> Store:
     """A refreshed store with two entries of a voice, and a student of the first."""
     (tmp_path / "gate.toml").write_text(GATE)
-    store = Store.open(first.copied(tmp_path).store)
+    store = Store.open(refreshed.copy_to(tmp_path).store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, tmp_path, "ann", prefix)
     add_entry(store, tmp_path, "ann", "student.model.", "student", "ann/0001")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from support.refreshed_store import Standing, ran
+from support.refreshed_store import RefreshedStore, stages_run
 
 from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.rows import from_table
@@ -38,7 +38,7 @@ def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def recordings(alone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Standing, str]:
+def recordings(alone, tmp_path_factory: pytest.TempPathFactory) -> tuple[RefreshedStore, str]:
     """The recordings after their first refresh as a person runs it, the JSON of the second, and what was printed."""
     folder = tmp_path_factory.mktemp("recordings")
     words = ("refresh", "--inbox", SPEECH / "recordings", "--assume-consent", "test", "--store", folder / "store")
@@ -47,14 +47,14 @@ def recordings(alone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Standin
     (folder / "summary.txt").write_text(told.out, encoding="utf-8")
     again = alone(*words, "--json")
     assert again.err == ""
-    return Standing(SPEECH / "recordings", folder / "store", folder, again.json), told.out
+    return RefreshedStore(SPEECH / "recordings", folder / "store", folder, again.json), told.out
 
 
-def test_all_recordings_become_a_corpus(recordings: tuple[Standing, str]) -> None:
-    standing, told = recordings
+def test_all_recordings_become_a_corpus(recordings: tuple[RefreshedStore, str]) -> None:
+    refreshed, told = recordings
     assert told.startswith("corpus version 1 published")
     assert all(len(line) <= 100 for line in told.splitlines())
-    rows = standing.version().uploads(["speaker", "rate", "language", "state", "consent"]).to_pylist()
+    rows = refreshed.version().uploads(["speaker", "rate", "language", "state", "consent"]).to_pylist()
     assert len(rows) == 566
     assert len({row["speaker"] for row in rows}) == 138
     assert {row["state"] for row in rows} == {"prepared"}
@@ -64,23 +64,23 @@ def test_all_recordings_become_a_corpus(recordings: tuple[Standing, str]) -> Non
     assert {"en", "zh", "de", "es"} <= {row["language"] for row in rows}
 
 
-def test_a_second_refresh_of_the_recordings_runs_nothing(recordings: tuple[Standing, str]) -> None:
-    standing, _ = recordings
-    assert ran(standing.summary) == {}
-    assert (standing.summary["version"], standing.summary["published"]) == (1, False)
-    assert standing.summary["uploads"] == {"prepared": 566}
+def test_a_second_refresh_of_the_recordings_runs_nothing(recordings: tuple[RefreshedStore, str]) -> None:
+    refreshed, _ = recordings
+    assert stages_run(refreshed.summary) == {}
+    assert (refreshed.summary["version"], refreshed.summary["published"]) == (1, False)
+    assert refreshed.summary["uploads"] == {"prepared": 566}
 
 
-def test_every_second_of_the_recordings_is_accounted_for(recordings: tuple[Standing, str]) -> None:
-    standing, _ = recordings
-    sums = check_ledger(standing.version())
-    told = standing.summary["seconds"]
+def test_every_second_of_the_recordings_is_accounted_for(recordings: tuple[RefreshedStore, str]) -> None:
+    refreshed, _ = recordings
+    sums = check_ledger(refreshed.version())
+    told = refreshed.summary["seconds"]
     assert {name: sums[name] / 32_000 for name in told} == pytest.approx(told, abs=1e-6)
     assert sums["failed"] == sums["corrupt"] == 0
     assert sums["kept"] / sum(sums.values()) > 0.7
 
 
-def test_the_recordings_kept_are_whole(recordings: tuple[Standing, str]) -> None:
+def test_the_recordings_kept_are_whole(recordings: tuple[RefreshedStore, str]) -> None:
     """Text stands where there was any, words lie in their utterance, features in the order of the utterances."""
     corpus = recordings[0].version()
     rows = corpus.utterances(["id", "start", "stop", "text", "words", "alignment", "seconds"]).to_pylist()
@@ -115,12 +115,12 @@ def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
     """45 files, some of them broken on purpose: each has a state, and what was decoded is accounted for."""
     folder = SPEECH / "formats"
     done = cli.refresh(folder, tmp_path / "store", "--assume-consent", "test")
-    standing = Standing(folder, tmp_path / "store", tmp_path, done)
-    states = {row["path"]: row["state"] for row in standing.version().uploads(["path", "state"]).to_pylist()}
+    refreshed = RefreshedStore(folder, tmp_path / "store", tmp_path, done)
+    states = {row["path"]: row["state"] for row in refreshed.version().uploads(["path", "state"]).to_pylist()}
     assert states == {
         path.name: "corrupt" if path.name in CORRUPT else "duplicate" if path.name in SAME else "prepared"
         for path in folder.iterdir()
         if path.name != "metadata.csv"
     }
     assert done["uploads"] == {"corrupt": 8, "duplicate": 2, "prepared": 35}
-    check_ledger(standing.version())
+    check_ledger(refreshed.version())

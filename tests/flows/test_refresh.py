@@ -12,7 +12,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from support.refreshed_store import NAMES, Standing, each, files, ran
+from support.refreshed_store import STAGE_NAMES, RefreshedStore, file_bytes, stages_run
 
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
@@ -21,29 +21,29 @@ pytestmark = pytest.mark.slow
 
 BATCHES = 4
 """Of the small inbox, at 0.2 min each: two of ann, one of bob, one of cem."""
-FOLLOW_SLICE = tuple(name for name in NAMES if name not in ("decode", "slice"))
+FOLLOW_SLICE = tuple(name for name in STAGE_NAMES if name not in ("decode", "slice"))
 FOLLOW_DENOISE = ("loudness", "screen", "content", "f0", "mel", "shards")
 
 
 @pytest.fixture
-def standing(first: Standing, tmp_path: Path) -> Standing:
-    return first.copied(tmp_path)
+def copied(refreshed: RefreshedStore, tmp_path: Path) -> RefreshedStore:
+    return refreshed.copy_to(tmp_path)
 
 
-def settings(standing: Standing, text: str) -> Path:
+def settings(copied: RefreshedStore, text: str) -> Path:
     """The config of the first refresh, and more."""
-    path = standing.config.with_name("other.toml")
-    path.write_text(standing.config.read_text() + text)
+    path = copied.config.with_name("other.toml")
+    path.write_text(copied.config.read_text() + text)
     return path
 
 
-def test_the_json_says_what_was_done(first: Standing) -> None:
-    summary, corpus = first.summary, first.version()
+def test_the_json_says_what_was_done(refreshed: RefreshedStore) -> None:
+    summary, corpus = refreshed.summary, refreshed.version()
     assert (summary["version"], summary["published"], summary["speakers"]) == (1, True, 3)
     assert summary["uploads"] == {"prepared": 6}
-    assert ran(summary) == each(NAMES, BATCHES)
+    assert stages_run(summary) == dict.fromkeys(STAGE_NAMES, BATCHES)
     assert all(count["skipped"] == count["failed"] == 0 for count in summary["stages"].values())
-    audio = sum(soundfile.info(path).duration for path in first.inbox.rglob("*.wav"))
+    audio = sum(soundfile.info(path).duration for path in refreshed.inbox.rglob("*.wav"))
     assert all(count["seconds"] == pytest.approx(audio, abs=0.01) for count in summary["stages"].values())
     assert set(summary["seconds"]) == {"kept", "silence", "filtered", "failed", "corrupt"}
     samples = sum(corpus.uploads(["samples"])["samples"].to_pylist())
@@ -55,12 +55,12 @@ def test_the_json_says_what_was_done(first: Standing) -> None:
     assert Path(summary["report"]).stat().st_size > 100_000
 
 
-def test_every_utterance_has_its_text_words_audio_and_features(first: Standing) -> None:
-    corpus = first.version()
+def test_every_utterance_has_its_text_words_audio_and_features(refreshed: RefreshedStore) -> None:
+    corpus = refreshed.version()
     rows = corpus.utterances().to_pylist()
     assert {row["path"]: row["text"] for row in rows} == {
-        path.relative_to(first.inbox).with_suffix(".wav").as_posix(): path.read_text("utf-8")
-        for path in first.inbox.rglob("*.txt")
+        path.relative_to(refreshed.inbox).with_suffix(".wav").as_posix(): path.read_text("utf-8")
+        for path in refreshed.inbox.rglob("*.txt")
     }
     english = [row for row in rows if row["language"] == "en"]
     assert len(english) == 5
@@ -71,37 +71,37 @@ def test_every_utterance_has_its_text_words_audio_and_features(first: Standing) 
         assert corpus.features(name, ["id"])["id"].to_pylist() == [row["id"] for row in rows]
 
 
-def test_nothing_new_runs_no_stage_and_publishes_nothing(alone, standing: Standing, record_property) -> None:
-    before = files(standing.store / "tables")
+def test_nothing_new_runs_no_stage_and_publishes_nothing(alone, copied: RefreshedStore, record_property) -> None:
+    before = file_bytes(copied.store / "tables")
     began = time.monotonic()
-    summary = alone.refresh(standing.inbox, standing.store, "--config", standing.config)
+    summary = alone.refresh(copied.inbox, copied.store, "--config", copied.config)
     record_property("wall_s", round(time.monotonic() - began, 1))
-    assert ran(summary) == {}
+    assert stages_run(summary) == {}
     assert all(count["skipped"] == BATCHES for count in summary["stages"].values())
     assert (summary["version"], summary["published"]) == (1, False)
-    assert files(standing.store / "tables") == before
+    assert file_bytes(copied.store / "tables") == before
     kept = ("uploads", "seconds", "reasons", "speakers", "utterances", "report")
     assert {name: Path(summary[name]).name if name == "report" else summary[name] for name in kept} == {
-        name: Path(standing.summary[name]).name if name == "report" else standing.summary[name] for name in kept
+        name: Path(copied.summary[name]).name if name == "report" else copied.summary[name] for name in kept
     }
 
 
-def test_one_new_upload_runs_its_batch_alone(cli, standing: Standing, synthesised: Path) -> None:
-    spare = Path(shutil.copy(synthesised.parent / "spare.wav", standing.inbox / "ann" / "spare.wav"))
-    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
-    assert ran(summary) == each(NAMES, 1)
+def test_one_new_upload_runs_its_batch_alone(cli, copied: RefreshedStore, synthesised: Path) -> None:
+    spare = Path(shutil.copy(synthesised.parent / "spare.wav", copied.inbox / "ann" / "spare.wav"))
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
+    assert stages_run(summary) == dict.fromkeys(STAGE_NAMES, 1)
     assert all(count["skipped"] == BATCHES for count in summary["stages"].values())
     seconds = soundfile.info(spare).duration
     assert all(count["seconds"] == pytest.approx(seconds, abs=0.01) for count in summary["stages"].values())
     assert (summary["version"], summary["published"]) == (2, True)
-    assert standing.heard(2) - standing.heard(1) == {"ann/spare.wav"}
+    assert copied.paths_with_utterances(2) - copied.paths_with_utterances(1) == {"ann/spare.wav"}
 
 
-def test_another_f0_engine_runs_f0_and_shards(cli, standing: Standing) -> None:
-    config = settings(standing, '[f0]\nengine = "autocorrelation"\n')
-    summary = cli.refresh(standing.inbox, standing.store, "--config", config)
-    assert ran(summary) == each(("f0", "shards"), BATCHES)
-    old, new = standing.version(1), standing.version(2)
+def test_another_f0_engine_runs_f0_and_shards(cli, copied: RefreshedStore) -> None:
+    config = settings(copied, '[f0]\nengine = "autocorrelation"\n')
+    summary = cli.refresh(copied.inbox, copied.store, "--config", config)
+    assert stages_run(summary) == dict.fromkeys(("f0", "shards"), BATCHES)
+    old, new = copied.version(1), copied.version(2)
     assert old.version.features["f0"] != new.version.features["f0"]
     assert {name: old.version.features[name] for name in ("content", "mel")} == {
         name: new.version.features[name] for name in ("content", "mel")
@@ -112,85 +112,87 @@ def test_another_f0_engine_runs_f0_and_shards(cli, standing: Standing) -> None:
     assert f0[0]["data"] != f0[1]["data"]
 
 
-def test_another_loudness_runs_loudness_and_what_follows(cli, standing: Standing) -> None:
-    config = settings(standing, "[loudness]\ntarget_lufs = -27.0\n")
-    summary = cli.refresh(standing.inbox, standing.store, "--config", config)
-    assert ran(summary) == each(FOLLOW_DENOISE, BATCHES)
+def test_another_loudness_runs_loudness_and_what_follows(cli, copied: RefreshedStore) -> None:
+    config = settings(copied, "[loudness]\ntarget_lufs = -27.0\n")
+    summary = cli.refresh(copied.inbox, copied.store, "--config", config)
+    assert stages_run(summary) == dict.fromkeys(FOLLOW_DENOISE, BATCHES)
     columns = ["id", "loudness_after", "bound"]
-    before, after = (standing.version(n).utterances(columns).sort_by("id") for n in (1, 2))
+    before, after = (copied.version(n).utterances(columns).sort_by("id") for n in (1, 2))
     assert before["id"] == after["id"]
     reached = pc.equal(after["bound"], "")
     assert pc.sum(reached).as_py() > 0
     assert np.allclose(after.filter(reached)["loudness_after"].to_numpy(), -27.0, atol=0.5)
 
 
-def test_other_content_under_an_old_name_is_seen(cli, standing: Standing, synthesised: Path) -> None:
-    path = standing.inbox / "bob" / "1.wav"
+def test_other_content_under_an_old_name_is_seen(cli, copied: RefreshedStore, synthesised: Path) -> None:
+    path = copied.inbox / "bob" / "1.wav"
     old = hashlib.sha256(path.read_bytes()).hexdigest()
     shutil.copy(synthesised.parent / "spare.wav", path)
     path.with_suffix(".txt").unlink()
     new = hashlib.sha256(path.read_bytes()).hexdigest()
-    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     assert summary["stages"]["decode"]["run"] == 2  # the new batch, and the one that lost an upload
     assert summary["stages"]["decode"]["skipped"] == BATCHES - 1
     for table in ("uploads", "ledger", "utterances"):
         name = "sha256" if table == "uploads" else "upload"
-        before, after = (set(standing.version(n)._read(table, [name], None)[name].to_pylist()) for n in (1, 2))
+        before, after = (set(copied.version(n)._read(table, [name], None)[name].to_pylist()) for n in (1, 2))
         assert (before - after, after - before) == ({old}, {new}), table
 
 
-def test_deleted_uploads_leave_the_next_version(cli, standing: Standing) -> None:
+def test_deleted_uploads_leave_the_next_version(cli, copied: RefreshedStore) -> None:
     gone = {"bob/0.wav", "cem/0.wav"}
     for path in gone:
-        (standing.inbox / path).unlink()
-        (standing.inbox / path).with_suffix(".txt").unlink()
-    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+        (copied.inbox / path).unlink()
+        (copied.inbox / path).with_suffix(".txt").unlink()
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     assert summary["uploads"] == {"prepared": 4}
     assert summary["speakers"] == 2
-    assert standing.heard(1) - standing.heard(2) == standing.paths(1) - standing.paths(2) == gone
-    assert not gone & set(standing.version().ledger(["path"])["path"].to_pylist())
+    assert (
+        copied.paths_with_utterances(1) - copied.paths_with_utterances(2) == copied.paths(1) - copied.paths(2) == gone
+    )
+    assert not gone & set(copied.version().ledger(["path"])["path"].to_pylist())
 
 
-def test_a_transcript_that_changes_runs_the_text_stages(cli, standing: Standing) -> None:
+def test_a_transcript_that_changes_runs_the_text_stages(cli, copied: RefreshedStore) -> None:
     """And one that goes runs the slicer too: it cuts an upload whose text is known into longer stretches."""
     text = "We walked about the harbour for an hour."
-    (standing.inbox / "bob" / "1.txt").write_text(text)
-    (standing.inbox / "cem" / "0.txt").unlink()
-    summary = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    (copied.inbox / "bob" / "1.txt").write_text(text)
+    (copied.inbox / "cem" / "0.txt").unlink()
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     told = dict.fromkeys(("transcribe", "align", "shards"), 2)
-    assert ran(summary) == dict.fromkeys((name for name in NAMES if name != "decode"), 1) | told
-    rows = {row["path"]: row for row in standing.version(2).utterances(["path", "text", "words"]).to_pylist()}
+    assert stages_run(summary) == dict.fromkeys((name for name in STAGE_NAMES if name != "decode"), 1) | told
+    rows = {row["path"]: row for row in copied.version(2).utterances(["path", "text", "words"]).to_pylist()}
     assert (rows["cem/0.wav"]["text"], rows["cem/0.wav"]["words"]) == ("", [])
     other = rows.get("bob/1.wav", {"text": text})  # its words may fit too badly to be kept
     assert other["text"] == text
 
 
-def test_consent_withdrawn_leaves_and_granted_comes_in_again(cli, standing: Standing) -> None:
-    cli("consent", "withdraw", "--speaker", "cem", "--store", standing.store, "--note", "by letter")
-    without = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+def test_consent_withdrawn_leaves_and_granted_comes_in_again(cli, copied: RefreshedStore) -> None:
+    cli("consent", "withdraw", "--speaker", "cem", "--store", copied.store, "--note", "by letter")
+    without = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     assert without["uploads"] == {"held": 1, "prepared": 5}
     assert without["held"] == {"cem": 1}
-    assert ran(without) == {}
-    assert standing.heard(1) - standing.heard(2) == {"cem/0.wav"}
-    assert standing.paths(2, "held") == {"cem/0.wav"}
-    cli("consent", "grant", "--speaker", "cem", "--store", standing.store)
-    again = cli.refresh(standing.inbox, standing.store, "--config", standing.config)
+    assert stages_run(without) == {}
+    assert copied.paths_with_utterances(1) - copied.paths_with_utterances(2) == {"cem/0.wav"}
+    assert copied.paths(2, "held") == {"cem/0.wav"}
+    cli("consent", "grant", "--speaker", "cem", "--store", copied.store)
+    again = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     assert (again["version"], again["uploads"]) == (3, {"prepared": 6})
-    assert ran(again) == {}  # the stage cache still has it all
-    assert standing.heard(3) == standing.heard(1)
+    assert stages_run(again) == {}  # the stage cache still has it all
+    assert copied.paths_with_utterances(3) == copied.paths_with_utterances(1)
 
 
-def test_one_worker_or_two_write_the_same_bytes(cli, first: Standing, tmp_path: Path) -> None:
+def test_one_worker_or_two_write_the_same_bytes(cli, refreshed: RefreshedStore, tmp_path: Path) -> None:
     """Every Parquet file of every table but `versions`, which holds the time of the publish."""
     config = tmp_path / "one.toml"
-    config.write_text(first.config.read_text() + "[run]\nworkers = 1\n")
-    cli.refresh(first.inbox, tmp_path / "store", "--config", config)
+    config.write_text(refreshed.config.read_text() + "[run]\nworkers = 1\n")
+    cli.refresh(refreshed.inbox, tmp_path / "store", "--config", config)
 
     def shards(store: Path) -> dict[str, bytes]:
-        found = files(store / "tables")
+        found = file_bytes(store / "tables")
         return {name: raw for name, raw in found.items() if name.endswith(".parquet") and "versions/" not in name}
 
-    one, two = shards(tmp_path / "store"), shards(first.store)
+    one, two = shards(tmp_path / "store"), shards(refreshed.store)
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
     tables = {name.split("/")[0] for name in one}
@@ -200,9 +202,9 @@ def test_one_worker_or_two_write_the_same_bytes(cli, first: Standing, tmp_path: 
 # -- forgetting
 
 
-def needles(standing: Standing, speaker: str) -> dict[str, bytes]:
+def needles(copied: RefreshedStore, speaker: str) -> dict[str, bytes]:
     """Bytes of a speaker's uploads, utterances, features and stage outputs that nobody else has."""
-    corpus, found = standing.version(), {}
+    corpus, found = copied.version(), {}
     for row in corpus.utterances(speaker=speaker).to_pylist():
         at = len(row["audio"]) // 2
         found[f"FLAC of {row['path']}"] = row["audio"][at : at + 32]
@@ -215,12 +217,12 @@ def needles(standing: Standing, speaker: str) -> dict[str, bytes]:
             found[f"{name} of {row['path']}"] = values[at : at + 16].tobytes()
     uploads = {row["sha256"]: row["path"] for row in corpus.uploads(["sha256", "path"], speaker).to_pylist()}
     for stage in ("decode", "denoise"):
-        for path in (standing.store / "stages" / stage).glob("*.audio.arrow"):
+        for path in (copied.store / "stages" / stage).glob("*.audio.arrow"):
             rows = pyarrow.ipc.open_file(path.with_name(path.name.replace(".audio", ""))).read_all()
             if set(rows["upload"].to_pylist()) <= uploads.keys():
                 raw = path.read_bytes()
                 found[f"{stage} of {path.name[:8]}"] = raw[len(raw) // 2 : len(raw) // 2 + 32]
-    for path in (standing.inbox / speaker).glob("*.wav"):
+    for path in (copied.inbox / speaker).glob("*.wav"):
         raw = path.read_bytes()
         found[f"bytes of {path.name}"] = raw[len(raw) // 2 : len(raw) // 2 + 32]
     return found
@@ -247,41 +249,44 @@ def traces(store: Path, wanted: dict[str, bytes]) -> dict[str, list[str]]:
     return found
 
 
-def test_forgotten_is_forgotten_in_every_byte_and_stays_so(alone, standing: Standing) -> None:
+def test_forgotten_is_forgotten_in_every_byte_and_stays_so(alone, copied: RefreshedStore) -> None:
     """The history of runs included: the store has a private server."""
-    wanted = needles(standing, "ann")
+    wanted = needles(copied, "ann")
     kinds = {"FLAC", "text", "words", "content", "f0", "mel", "bytes", "decode", "denoise"}
     assert {name.split(" of ")[0] for name in wanted} == kinds
     inbox = {name for name in wanted if name.startswith("bytes")}
-    assert traces(standing.store, wanted).keys() == wanted.keys() - inbox  # the scan finds what is there
-    others = standing.version(1).utterances()
+    assert traces(copied.store, wanted).keys() == wanted.keys() - inbox  # the scan finds what is there
+    others = copied.version(1).utterances()
     others = others.filter(pc.not_equal(others["speaker"], "ann"))
 
-    receipt = alone("forget", "--speaker", "ann", "--store", standing.store, "--yes", "--json").json
+    receipt = alone("forget", "--speaker", "ann", "--store", copied.store, "--yes", "--json").json
     assert (receipt["uploads"], receipt["versions"]) == (3, [1])
-    assert traces(standing.store, wanted) == {}
-    assert standing.version(1).utterances() == others
+    assert traces(copied.store, wanted) == {}
+    assert copied.version(1).utterances() == others
 
-    copies = standing.inbox / "cem"
-    shutil.copy(standing.inbox / "ann" / "0.wav", copies / "renamed.wav")
-    shutil.copy(standing.inbox / "ann" / "0.txt", copies / "renamed.txt")
-    wave, rate = soundfile.read(standing.inbox / "ann" / "1.wav", dtype="int16")
+    copies = copied.inbox / "cem"
+    shutil.copy(copied.inbox / "ann" / "0.wav", copies / "renamed.wav")
+    shutil.copy(copied.inbox / "ann" / "0.txt", copies / "renamed.txt")
+    wave, rate = soundfile.read(copied.inbox / "ann" / "1.wav", dtype="int16")
     soundfile.write(copies / "lossless.flac", wave, rate, subtype="PCM_16")
-    shutil.copy(standing.inbox / "ann" / "1.txt", copies / "lossless.txt")
-    summary = alone.refresh(standing.inbox, standing.store, "--config", standing.config)
+    shutil.copy(copied.inbox / "ann" / "1.txt", copies / "lossless.txt")
+    summary = alone.refresh(copied.inbox, copied.store, "--config", copied.config)
     refused = {"ann/0.wav", "ann/1.wav", "ann/both.wav", "cem/renamed.wav", "cem/lossless.flac"}
-    assert standing.paths(state="refused") == refused
+    assert copied.paths(state="refused") == refused
     assert summary["speakers"] == 2
-    assert standing.version().utterances() == others
-    assert traces(standing.store, wanted) == {}
-    again = alone.refresh(standing.inbox, standing.store, "--config", standing.config)
-    assert ran(again) == {}
+    assert copied.version().utterances() == others
+    assert traces(copied.store, wanted) == {}
+    again = alone.refresh(copied.inbox, copied.store, "--config", copied.config)
+    assert stages_run(again) == {}
     assert (again["published"], again["version"]) == (False, summary["version"])
-    assert traces(standing.store, wanted) == {}
+    assert traces(copied.store, wanted) == {}
 
 
-def test_the_store_opens_where_it_was_moved_to(first: Standing, tmp_path: Path) -> None:
+def test_the_store_opens_where_it_was_moved_to(refreshed: RefreshedStore, tmp_path: Path) -> None:
     """Nothing in a store is an absolute path that reading needs."""
-    moved = Path(shutil.copytree(first.store, tmp_path / "moved"))
+    moved = Path(shutil.copytree(refreshed.store, tmp_path / "moved"))
     assert Store.open(moved).root == moved
-    assert first.version().utterances() == Standing(first.inbox, moved, first.config, {}).version().utterances()
+    assert (
+        refreshed.version().utterances()
+        == RefreshedStore(refreshed.inbox, moved, refreshed.config, {}).version().utterances()
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices
@@ -66,16 +66,16 @@ networks = ["s2"]
 
 
 @pytest.fixture
-def standing(first: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> Standing:
+def copied(refreshed: RefreshedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> RefreshedStore:
     """A refreshed store to train on, and devices of its own: other tests train, too."""
     monkeypatch.setitem(cli.environment, "VOICEMILL_LOCKS", str(tmp_path / "locks"))
     (tmp_path / "training.toml").write_text(CONFIG)
-    return first.copied(tmp_path)
+    return refreshed.copy_to(tmp_path)
 
 
-def words(standing: Standing, *more: object) -> tuple[object, ...]:
-    config = standing.store.parent / "training.toml"
-    return ("train", "--store", standing.store, "--config", config, "--speaker", "ann", *more)
+def words(copied: RefreshedStore, *more: object) -> tuple[object, ...]:
+    config = copied.store.parent / "training.toml"
+    return ("train", "--store", copied.store, "--config", config, "--speaker", "ann", *more)
 
 
 def ask(cli: Any, path: str, **body: Any) -> Any:
@@ -95,8 +95,8 @@ def artifacts(cli: Any, run: dict[str, Any]) -> dict[str, Any]:
     return {artifact["key"]: artifact["data"] for artifact in found}
 
 
-def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, standing: Standing, tmp_path: Path) -> None:
-    ran = cli(*words(standing, "--json"))
+def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, copied: RefreshedStore, tmp_path: Path) -> None:
+    ran = cli(*words(copied, "--json"))
     assert ran.err == ""
     done = ran.json
     assert (done["voice"], done["version"], done["trained"], done["verdict"]) == ("ann", 1, True, "Forced")
@@ -104,7 +104,7 @@ def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, standing: Standing, tmp_
         ("s2", "finetune", "finished", 8),
         ("s1", "finetune", "finished", 8),
     ]
-    entry = voices.latest(Store.open(standing.store), "ann")
+    entry = voices.latest(Store.open(copied.store), "ann")
     assert entry is not None
     assert str(entry.folder) == done["entry"]
     assert (entry.number, entry.card.corpus_version, entry.card.content) == (1, 1, "mfcc")
@@ -129,28 +129,28 @@ def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, standing: Standing, tmp_
     assert "training: asked for" in said
     # of lines that come close together the page's log has the last one
     assert "finished: " in said
-    told = [path.read_text("utf-8") for path in standing.store.glob("training/*/log.txt")]
+    told = [path.read_text("utf-8") for path in copied.store.glob("training/*/log.txt")]
     assert ["step 8/8" in text for text in told] == [True, True]
 
-    before = {path: path.stat().st_mtime_ns for path in (standing.store / "training").rglob("*") if path.is_file()}
-    again = cli(*words(standing, "--json")).json
+    before = {path: path.stat().st_mtime_ns for path in (copied.store / "training").rglob("*") if path.is_file()}
+    again = cli(*words(copied, "--json")).json
     assert (again["entry"], again["trainings"]) == (done["entry"], done["trainings"])
-    after = {path: path.stat().st_mtime_ns for path in (standing.store / "training").rglob("*") if path.is_file()}
+    after = {path: path.stat().st_mtime_ns for path in (copied.store / "training").rglob("*") if path.is_file()}
     assert {path.name for path in before if before[path] != after[path]} <= {".lock"}
 
-    values = {"RECORDING": str(standing.inbox / "ann" / "both.wav"), "TEXT": "A small garden.", "speech.wav": "x.wav"}
+    values = {"RECORDING": str(copied.inbox / "ann" / "both.wav"), "TEXT": "A small garden.", "speech.wav": "x.wav"}
     command = [values.get(word, word) for word in shlex.split(done["speak"])[1:]]
     command[-1] = str(tmp_path / "x.wav")
     assert cli(*command, "--json").json["seconds"] > 0.1
 
 
-def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, standing: Standing, synthesised: Path) -> None:
+def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, copied: RefreshedStore, synthesised: Path) -> None:
     """First training, nothing new, too little, enough: the run ends well each time and its name says which it was."""
-    config = standing.store.parent / "training.toml"
+    config = copied.store.parent / "training.toml"
     config.write_text(CONFIG.replace("steps = 8", "steps = 2"))
 
     def verdict() -> tuple[str, bool, str]:
-        done = cli(*words(standing, "--if-new", "--json")).json
+        done = cli(*words(copied, "--if-new", "--json")).json
         run = flow_run(cli, done["run"])
         assert run["state_type"] == "COMPLETED"
         assert done["trained"] or run["state_name"] == done["verdict"]
@@ -159,28 +159,28 @@ def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, standing: Sta
 
     assert verdict() == ("First training", True, "0001")
     assert verdict() == ("Nothing new", False, "0001")
-    (standing.inbox / "ann" / "spare.wav").write_bytes((synthesised.parent / "spare.wav").read_bytes())
-    assert cli.refresh(standing.inbox, standing.store, "--config", standing.config)["version"] == 2
+    (copied.inbox / "ann" / "spare.wav").write_bytes((synthesised.parent / "spare.wav").read_bytes())
+    assert cli.refresh(copied.inbox, copied.store, "--config", copied.config)["version"] == 2
     assert verdict() == ("Too little new", False, "0001")
     config.write_text(config.read_text() + "[retrain]\nnew_minutes = 0.01\n")
     assert verdict() == ("New speech", True, "0002")
-    cards = [entry.card for entry in voices.entries(Store.open(standing.store), "ann")]
+    cards = [entry.card for entry in voices.entries(Store.open(copied.store), "ann")]
     assert [card.corpus_version for card in cards] == [1, 2]
 
 
-def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, standing: Standing) -> None:
+def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, copied: RefreshedStore) -> None:
     """It is retired for good: nobody is told that there was a new voice, and the words say what makes one."""
-    config = standing.store.parent / "training.toml"
+    config = copied.store.parent / "training.toml"
     config.write_text(CONFIG.replace("steps = 8", "steps = 2"))
-    store, folder = Store.open(standing.store), standing.store / "models" / "ann"
+    store, folder = Store.open(copied.store), copied.store / "models" / "ann"
 
     def told() -> list[int]:
         found = ask(cli, "events/filter", filter={"event": {"name": ["voice.trained"]}}, limit=50)["events"]
         return [event["payload"]["number"] for event in found if event["payload"]["store"] == str(store.root)]
 
-    cli(*words(standing, "--json"))
+    cli(*words(copied, "--json"))
     stages.retire(folder, 1, "trained", who="eve", when="2025-01-01", why="it mumbles")
-    again = cli(*words(standing, "--json"), status=1).json
+    again = cli(*words(copied, "--json"), status=1).json
     assert (again["trained"], again["verdict"], again["entry"], again["speak"]) == (False, "Retired", "", "")
     for said in ("ann/0001", "it mumbles", "2025-01-01", "seed", "voicemill train"):
         assert said in again["reason"]
@@ -190,9 +190,9 @@ def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, standin
         "Retired",
         "COMPLETED",
     )
-    assert "it mumbles" in " ".join(cli(*words(standing), status=1).out.split())
+    assert "it mumbles" in " ".join(cli(*words(copied), status=1).out.split())
     config.write_text(config.read_text().replace("[loop]", "[loop]\nseed = 7"))
-    other = cli(*words(standing, "--json")).json
+    other = cli(*words(copied, "--json")).json
     assert (other["trained"], Path(other["entry"]).name) == (True, "0002")
     end = time.monotonic() + 30
     while 2 not in told():  # the server writes them down a little later
@@ -202,24 +202,26 @@ def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, standin
     assert voices.find(store, "ann").number == 2
 
 
-def test_a_bad_end_fails_the_run_and_says_why(cli: Any, standing: Standing, tmp_path: Path) -> None:
-    ran = cli(*words(standing, "--phase", "steep", "--json"), status=2)
+def test_a_bad_end_fails_the_run_and_says_why(cli: Any, copied: RefreshedStore, tmp_path: Path) -> None:
+    ran = cli(*words(copied, "--phase", "steep", "--json"), status=2)
     assert "s2 · steep of version 1 ended: not_finite: " in ran.err
     (tmp_path / "broken.pth").write_bytes(b"no weights")
-    ran = cli(*words(standing, "--start-s2", tmp_path / "broken.pth"), status=2)
+    ran = cli(*words(copied, "--start-s2", tmp_path / "broken.pth"), status=2)
     assert "s2 · finetune of version 1 ended: crashed: exit status 1" in ran.err
     assert "broken.pth" in ran.err.partition("Its folder")[2]  # its last words
     states = {run["name"]: run["state_type"] for run in ask(cli, "flow_runs/filter")}
     assert states["retrain · ann · steep · v1"] == "FAILED"
-    assert voices.latest(Store.open(standing.store), "ann") is None
+    assert voices.latest(Store.open(copied.store), "ann") is None
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_what_is_ended_leaves_nothing_and_is_gone_on_with(cli: Any, standing: Standing, how: signal.Signals) -> None:
-    options = words(standing, "--phase", "long", "--json")
+def test_what_is_ended_leaves_nothing_and_is_gone_on_with(
+    cli: Any, copied: RefreshedStore, how: signal.Signals
+) -> None:
+    options = words(copied, "--phase", "long", "--json")
     with cli.start(*options) as process:
         end = time.monotonic() + 300
-        while not (started := list(standing.store.glob("training/*/checkpoints/step-*"))):
+        while not (started := list(copied.store.glob("training/*/checkpoints/step-*"))):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -258,12 +260,12 @@ print(done.verdict, done.trained, done.entry, done.run, sep="|")
     ],
 )
 def test_a_deployment_waits_for_what_is_not_there_yet(
-    cli: Any, standing: Standing, store: str, more: dict[str, Any], verdict: str
+    cli: Any, copied: RefreshedStore, store: str, more: dict[str, Any], verdict: str
 ) -> None:
     """The run of a schedule, or of the event of a version with others in it, ends well; only a command is an error."""
-    folder = standing.store.parent / store
+    folder = copied.store.parent / store
     Store.open(folder, create=True)
-    config = standing.store.parent / "training.toml"
+    config = copied.store.parent / "training.toml"
     options = json.dumps({"store": str(folder), "config": str(config), **more})
     ran = cli(options, command=[sys.executable, "-c", CALL])
     *said, address = ran.out.strip().split("|")
@@ -283,9 +285,9 @@ def test_a_deployment_waits_for_what_is_not_there_yet(
     ],
 )
 def test_what_is_missing_is_said_before_a_server_starts(
-    alone: Any, standing: Standing, options: tuple[object, ...], said: str
+    alone: Any, copied: RefreshedStore, options: tuple[object, ...], said: str
 ) -> None:
-    ran = alone(*words(standing, *options), status=2)
+    ran = alone(*words(copied, *options), status=2)
     assert said in ran.err
     assert ran.err.count("\n") == 1
-    assert not (standing.store / "training").exists()
+    assert not (copied.store / "training").exists()

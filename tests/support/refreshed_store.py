@@ -1,8 +1,7 @@
-"""A store that was refreshed once, copied for each test that goes on from it."""
+"""A store after a refresh, copied for each test that goes on from it, and what a refresh did."""
 
 import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,49 +10,44 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
 from voicemill.tasks.config import STAGES
 
-NAMES = tuple(stage.name for stage in STAGES)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """An inbox, the store that was refreshed from it, and what that refresh printed."""
+class RefreshedStore:
+    """An inbox, the store that was refreshed from it, its config, and the JSON summary of that refresh."""
 
     inbox: Path
     store: Path
     config: Path
     summary: dict[str, Any]
 
-    def copied(self, folder: Path) -> "Standing":
-        """A copy to go on from; files keep their times."""
+    def copy_to(self, folder: Path) -> "RefreshedStore":
+        """A copy of all three to go on from; files keep their times."""
         inbox, store = (Path(shutil.copytree(path, folder / path.name)) for path in (self.inbox, self.store))
-        return Standing(inbox, store, Path(shutil.copy2(self.config, folder)), self.summary)
+        return RefreshedStore(inbox, store, Path(shutil.copy2(self.config, folder)), self.summary)
 
     def version(self, number: int | None = None) -> CorpusVersion:
-        """The latest version, or one of them."""
+        """A corpus version, the latest by default."""
         return CorpusVersion.open(Store.open(self.store), number)
 
     def paths(self, number: int | None = None, state: str = "prepared") -> set[str]:
-        """Uploads of a state, by path."""
+        """Paths of the uploads in this state."""
         rows = self.version(number).uploads(["path", "state"]).to_pylist()
         return {row["path"] for row in rows if row["state"] == state}
 
-    def heard(self, number: int | None = None) -> set[str]:
-        """Uploads of which a version has utterances, by path."""
+    def paths_with_utterances(self, number: int | None = None) -> set[str]:
+        """Paths of the uploads from which a version has utterances."""
         return set(self.version(number).utterances(["path"])["path"].to_pylist())
 
 
-def ran(summary: dict[str, Any]) -> dict[str, int]:
-    """Stage -> task runs that worked, for those that did."""
+def stages_run(summary: dict[str, Any]) -> dict[str, int]:
+    """Stage -> number of task runs that worked, for the stages that had any."""
     return {name: count["run"] for name, count in summary["stages"].items() if count["run"]}
 
 
-def each(stages: Iterable[str], number: int) -> dict[str, int]:
-    """What `ran` gives when each of these stages worked on so many batches."""
-    return dict.fromkeys(stages, number)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Every file under a folder."""
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Relative path -> content of every file under a folder; links are left out."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.prefect_server import CHROMIUM, driven
-from support.refreshed_store import Standing
+from support.refreshed_store import RefreshedStore
 from support.voice_entries import add_entry
 
 from voicemill.storage.store import Store
@@ -25,8 +25,8 @@ def post(address: str, path: str, **body: str) -> Any:
         return json.load(answer)
 
 
-def test_votes_are_taken_and_counted(cli: Any, first: Standing, tmp_path: Path) -> None:
-    store = Store.open(first.copied(tmp_path).store)
+def test_votes_are_taken_and_counted(cli: Any, refreshed: RefreshedStore, tmp_path: Path) -> None:
+    store = Store.open(refreshed.copy_to(tmp_path).store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, tmp_path, "ann", prefix)
     said = ("--text", "One sentence more.", "--text", "And another one.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.prefect_server import CHROMIUM, ask, page
-from support.refreshed_store import NAMES, Standing
+from support.refreshed_store import STAGE_NAMES, RefreshedStore
 
 from voicemill.flows.service.server import PrivateServer
 from voicemill.storage.store import Store
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def served(first: Standing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Standing, str]]:
+def served(refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RefreshedStore, str]]:
     """The store after its first refresh, and the address of the server that was started on it again."""
-    standing = first.copied(tmp_path_factory.mktemp("served"))
-    server = PrivateServer(Store.open(standing.store))
+    copied = refreshed.copy_to(tmp_path_factory.mktemp("served"))
+    server = PrivateServer(Store.open(copied.store))
     try:
         server.wait()
-        yield standing, server.url
+        yield copied, server.url
     finally:
         server.stop()
 
@@ -41,9 +41,9 @@ def flow_runs(api: str) -> dict[str, dict[str, Any]]:
     return {names[run["flow_id"]]: run for run in runs}
 
 
-def test_every_task_run_is_in_the_history(served: tuple[Standing, str]) -> None:
+def test_every_task_run_is_in_the_history(served: tuple[RefreshedStore, str]) -> None:
     """The server that the refresh started for itself is gone; what it recorded is whole."""
-    standing, url = served
+    copied, url = served
     runs = flow_runs(f"{url}/api")
     assert {run["state_type"] for run in runs.values()} == {"COMPLETED"}
     found: dict[str, list[dict[str, Any]]] = {}
@@ -53,16 +53,16 @@ def test_every_task_run_is_in_the_history(served: tuple[Standing, str]) -> None:
         assert ask(f"{url}/api", "task_runs/count", **of) == len(found[flow])
         assert {task["state_type"] for task in found[flow]} == {"COMPLETED"}
         assert all(task["start_time"] and task["end_time"] for task in found[flow])
-    counts = {name: count["run"] + count["skipped"] for name, count in standing.summary["stages"].items()}
+    counts = {name: count["run"] + count["skipped"] for name, count in copied.summary["stages"].items()}
     worked = found["prepare-lot"]
     assert Counter(task["task_key"].partition("-")[0] for task in worked) == counts
-    assert {task["name"] for task in worked} == {f"{stage} · batch {n}" for stage in NAMES for n in range(1, 5)}
+    assert {task["name"] for task in worked} == {f"{stage} · batch {n}" for stage in STAGE_NAMES for n in range(1, 5)}
     of_refresh = [task["name"] for task in found["refresh"]]
     assert sorted(name for name in of_refresh if "lot" not in name) == ["publish", "report", "scan"]
     assert len(of_refresh) == 4  # the last one stands for the subflow
 
 
-def test_the_run_says_what_it_was(served: tuple[Standing, str]) -> None:
+def test_the_run_says_what_it_was(served: tuple[RefreshedStore, str]) -> None:
     _, url = served
     run = flow_runs(f"{url}/api")["refresh"]
     assert run["name"] == "refresh · 3 speakers · v1"
@@ -75,8 +75,8 @@ def test_the_run_says_what_it_was(served: tuple[Standing, str]) -> None:
     assert "corpus version 1" in said
 
 
-def test_the_artifacts_of_the_run(served: tuple[Standing, str]) -> None:
-    standing, url = served
+def test_the_artifacts_of_the_run(served: tuple[RefreshedStore, str]) -> None:
+    copied, url = served
     run = flow_runs(f"{url}/api")["refresh"]
     artifacts = ask(f"{url}/api", "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
     by_key = {artifact["key"]: artifact for artifact in artifacts}
@@ -84,19 +84,19 @@ def test_the_artifacts_of_the_run(served: tuple[Standing, str]) -> None:
     assert by_key["refresh-progress"]["data"] == 100
     outcomes = json.loads(by_key["refresh-outcomes"]["data"])
     assert {(row["outcome"], row["reason"]) for row in outcomes} == {("kept", ""), ("silence", "no_speech")}
-    assert sum(row["seconds"] for row in outcomes) == pytest.approx(sum(standing.summary["seconds"].values()), abs=0.2)
+    assert sum(row["seconds"] for row in outcomes) == pytest.approx(sum(copied.summary["seconds"].values()), abs=0.2)
     assert all(row["meaning"] for row in outcomes if row["reason"])
     speakers = json.loads(by_key["refresh-speakers"]["data"])
     assert {row["speaker"] for row in speakers} == {"ann", "bob", "cem"}
-    assert sum(row["kept s"] for row in speakers) == pytest.approx(standing.summary["seconds"]["kept"], abs=0.3)
+    assert sum(row["kept s"] for row in speakers) == pytest.approx(copied.summary["seconds"]["kept"], abs=0.3)
     text = by_key["refresh-summary"]["data"]
     assert "# Corpus version 1" in text
     assert f"/v2/runs/flow-run/{run['id']}" in text
-    assert standing.summary["report"] in text
+    assert copied.summary["report"] in text
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_the_dashboard_shows_the_run(served: tuple[Standing, str], tmp_path: Path) -> None:
+def test_the_dashboard_shows_the_run(served: tuple[RefreshedStore, str], tmp_path: Path) -> None:
     """The page of the run, with its artifacts, as a browser without a network renders it."""
     _, url = served
     run = flow_runs(f"{url}/api")["refresh"]

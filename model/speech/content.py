@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, linear
 
-from voicemill.model.device import Placement
+from voicemill.model.device import Placement, is_wrong_on_amx
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError, ModelMissing
 
@@ -225,7 +225,8 @@ def fold_weight_norm(model: nn.Module) -> None:
 
 
 def pack(model: nn.Module) -> None:
-    """Replace the linear layers by `Dense`, with the GELU of the feed-forward blocks fused."""
+    """Replace the linear layers by `Dense`, with the GELU of the feed-forward blocks fused, and end the positional
+    convolution with a tap of weight 0 where oneDNN gets its size wrong (small groups; no published model has them)."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
@@ -233,6 +234,10 @@ def pack(model: nn.Module) -> None:
                 if act:
                     module.intermediate_act_fn = nn.Identity()
                 setattr(module, name, Dense(child.weight, child.bias, act, torch.bfloat16))
+    position = model.encoder.pos_conv_embed
+    weight = position.conv.weight.detach()
+    if is_wrong_on_amx(*weight.shape[1:]):  # an even kernel: one frame too many, which `padding` removes
+        position.conv.weight, position.padding = nn.Parameter(nn.functional.pad(weight, (0, 1))), nn.Identity()
 
 
 def batches(lengths: Sequence[int], longest: int, waste: float = 0.05) -> list[list[int]]:

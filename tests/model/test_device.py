@@ -1,0 +1,38 @@
+"""Devices and precisions; the convolutions that oneDNN gets wrong on CPUs with AMX."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv1d, cosine_similarity
+
+from voicemill.model.device import is_wrong_on_amx, place
+from voicemill.model.light.config import VocoderConfig
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.generator import Generator
+from voicemill.storage.errors import ConfigError
+
+
+def test_float16_needs_a_gpu() -> None:
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        place("cpu", "float16")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7, 8, 12, 16])
+@pytest.mark.parametrize("taps", [3, 8, 11, 16, 41])
+def test_convolutions_outside_the_rule_are_right_in_bfloat16(channels: int, taps: int) -> None:
+    torch.manual_seed(0)
+    wave, weight = torch.randn(1, channels, 100), torch.randn(16, channels, taps)
+    expected = conv1d(wave, weight).flatten()
+    closeness = cosine_similarity(conv1d(wave.bfloat16(), weight.bfloat16()).float().flatten(), expected, 0)
+    assert is_wrong_on_amx(channels, taps) or closeness > 0.999
+
+
+def test_no_network_of_default_size_has_such_a_convolution() -> None:
+    with torch.device("meta"):
+        networks = (Generator(S2Config()), Discriminators(S2Config()), Generator(VocoderConfig()))
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+                channels = module.out_channels if module.transposed else module.in_channels
+                assert not is_wrong_on_amx(channels // module.groups, module.kernel_size[0])

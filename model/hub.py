@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicemill.storage.errors import ModelMissing
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_text
 from voicemill.storage.keys import digest, file_digest
 
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".onnx", ".ckpt", ".th"})
@@ -133,7 +133,7 @@ def _remembered(file: Path, memory: Path) -> str:
     value = file_digest(real)
     if real.stat().st_mtime_ns == state.st_mtime_ns:
         with contextlib.suppress(OSError):
-            write_atomic(note, value.encode())
+            write_text(note, value)
     return value
 
 

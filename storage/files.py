@@ -1,4 +1,9 @@
-"""Files written whole or not at all, read leniently, and folders erased so that a kill leaves nothing behind."""
+"""Files: written whole or not at all, numbered, appended to, and erased so that a kill leaves nothing behind.
+
+One idiom for each. A file or folder is written under a temporary name beside its place (`.<name>.<pid>.<hex>.tmp`) and
+renamed, so a reader sees the old one, the new one, or none. `durable` flushes bytes and names to the disk before a call
+returns; without it a kill loses nothing, and a power cut may lose or tear the newest writes.
+"""
 
 import json
 import os
@@ -11,11 +16,169 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import StoreError
+from voicemill.storage.locks import FileLock
 from voicemill.storage.units import Seconds
+
+# -- whole or not at all
+
+
+def temporary_path(path: Path) -> Path:
+    """Name of a temporary file or folder beside `path`; `abandoned` and `Store.drop_temporaries` know its form."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def whole_file(path: Path, *, durable: bool = False, parents: bool = True) -> Iterator[Path]:
+    """Yield a temporary path to write to; it replaces `path` when the block ends well and is removed when it does not.
+
+    `parents` makes the folders above it.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        put(temporary, path, durable=durable)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def put(temporary: Path, path: Path, *, durable: bool = False) -> None:
+    """Rename a finished file to `path`, in place of what is there."""
+    if durable:
+        sync(temporary)
+    os.replace(temporary, path)
+    if durable:
+        sync(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path, *, replace: bool = False, durable: bool = True, parents: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder to fill; it takes the name `path` when the block ends well.
+
+    A folder that has the name already is deleted before the rename with `replace`, and without it stays as it is.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _scratch_folder(path) as temporary:
+        yield temporary
+        if durable:
+            sync_tree(temporary)
+        if replace and path.exists():
+            shutil.rmtree(path)
+        if not place(temporary, path, durable=durable) and replace:
+            raise FileExistsError(f"{path} was made by another process meanwhile")
+
+
+@contextmanager
+def numbered_folder(root: Path, *, width: int = 4) -> Iterator["Numbered"]:
+    """Yield a temporary folder in `root` that `Numbered.take` gives the next number; removed where nobody takes one."""
+    root.mkdir(parents=True, exist_ok=True)
+    with _scratch_folder(root / "entry") as temporary:
+        yield Numbered(temporary, width)
+
+
+class Numbered:
+    """A folder on its way to a number."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.path, self._width = path, width
+
+    def take(self) -> Path:
+        """Flush it and rename it to the number after the largest one beside it: 0001, 0002, ...; returns the path.
+
+        Writers that take a number at the same time get different ones.
+        """
+        sync_tree(self.path)
+        root = self.path.parent
+        while True:
+            numbers = (int(path.name) for path in root.glob("[0-9]*") if path.name.isdigit())
+            target = root / f"{max(numbers, default=0) + 1:0{self._width}d}"
+            if place(self.path, target, durable=True):
+                return target
+
+
+@contextmanager
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    temporary = temporary_path(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def place(temporary: Path, target: Path, *, durable: bool = False) -> bool:
+    """Give a finished file or folder its name in one step; False where the name is taken, which then stays as it is.
+
+    A file keeps its temporary name too: a link is there whole or not at all and never replaces one, a rename would.
+    """
+    if durable and temporary.is_file():
+        sync(temporary)
+    try:
+        os.rename(temporary, target) if temporary.is_dir() else os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        if target.exists():
+            return False
+        if not temporary.is_file():
+            raise
+        os.replace(temporary, target)  # a file system without links: there the check and the rename are two steps
+    if durable:
+        sync(target.parent)
+    return True
+
+
+def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file whole or not at all."""
+    with whole_file(path, durable=durable) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a file of UTF-8 whole or not at all."""
+    write_bytes(path, text.encode(), durable=durable)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = None, nan: bool = True, durable: bool = False) -> None:
+    """Write a file of JSON (UTF-8, not escaped) whole or not at all.
+
+    Raises:
+        ValueError: `nan` is off, and a number is not finite.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=nan)
+    write_bytes(path, text.encode("utf-8", "surrogatepass"), durable=durable)
+
+
+def create_json(path: Path, value: Any, *, durable: bool = True) -> bool:
+    """Write a new file of JSON whole; False where its name is taken: of several writers one gets it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(path)
+    try:
+        temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+        return place(temporary, path, durable=durable)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Flush to the disk: the bytes of a file, the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder of `folder` to the disk, itself last."""
+    for path in (*(item for item in folder.rglob("*") if not item.is_symlink()), folder):
+        sync(path)
 
 
 def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
-    """Temporaries in `folder` that nobody has written to for so long: their writers were killed."""
+    """Temporary files and folders in `folder` that were not written to for `age` seconds: their writers were killed."""
     for path in folder.glob(".*.tmp"):
         try:
             idle = time.time() - path.stat().st_mtime
@@ -25,33 +188,32 @@ def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
             yield path
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not."""
+# -- appending, reading, erasing
+
+
+def append_line(path: Path, line: str, *, durable: bool = True) -> None:
+    """Append one line under a lock, in one write; a last line that a crash cut off is ended first and stays apart."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the new one, never a part."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    with FileLock(path) as file:
+        file.take(wait=True)
+        size = os.fstat(file.fileno()).st_size
+        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        with open(file.fileno(), "ab", closefd=False) as end:
+            end.write(("\n" if torn else "").encode() + line.encode() + b"\n")
+        if durable:
+            os.fsync(file.fileno())
 
 
 def read_json(path: Path, default: Any = None) -> Any:
     """The JSON in `path`, or `default` where there is no file."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):  # asked for only once: it may go meanwhile
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):  # not asked for before: it may be erased in between
         return default
 
 
 def read_loose(path: Path) -> Any:
+    """The JSON in `path`; None where the file holds none."""
     try:
         return json.loads(path.read_bytes())
     except ValueError:
@@ -59,22 +221,23 @@ def read_loose(path: Path) -> Any:
 
 
 def erase_folder(path: Path) -> None:
-    """A folder with all that is in it, at once out of reach of whoever writes there. May be repeated after a kill, and
-    by several at once.
+    """Delete a folder with all that is in it, out of reach of its writers at once.
+
+    May be repeated after a kill, and run by several processes at the same time.
 
     Raises:
-        StoreError: something of it is left.
+        StoreError: a part of it remains.
     """
-    gone = path.with_name(f".gone-{path.name}")
-    while gone.exists() or path.exists():
+    doomed = path.with_name(f".gone-{path.name}")
+    while doomed.exists() or path.exists():
         try:
-            if not gone.exists():  # else a kill left it
-                path.rename(gone)
-            shutil.rmtree(gone)
-        except FileNotFoundError:  # somebody else erases it too
+            if not doomed.exists():  # a kill may have left it
+                path.rename(doomed)
+            shutil.rmtree(doomed)
+        except FileNotFoundError:  # another process erases it too
             continue
         except OSError as error:
             raise StoreError(
-                f"{path} cannot be erased, and some of it is left ({gone.name}): {error}. Mend that and run the same "
+                f"{path} cannot be erased, and a part of it remains ({doomed.name}): {error}. Fix it and run the same "
                 "command again, or delete both by hand"
             ) from error

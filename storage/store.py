@@ -1,6 +1,5 @@
 """The store's folders, and the lock that lets one refresh at a time work on it."""
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicemill.storage.errors import StoreBusy, StoreError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_json
+from voicemill.storage.locks import FileLock
 
 FORMAT = 1
 """Version of the folder layout, written to `<store>/store.json`."""
@@ -74,7 +74,7 @@ class Store:
         if store.root.exists() and any(store.root.iterdir()):
             raise StoreError(f"{root} is not empty and not a voicemill store: give an empty or a new folder")
         store.root.mkdir(parents=True, exist_ok=True)
-        write_atomic(mark, json.dumps({"format": FORMAT}).encode())
+        write_json(mark, {"format": FORMAT})
         return store
 
     @contextmanager
@@ -84,20 +84,14 @@ class Store:
         Raises:
             StoreBusy: another process holds it and `wait` is off; the message names the holder.
         """
-        with (self.root / ".lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                lock.seek(0)
-                other = lock.read().strip() or "another process"
+        with FileLock(self.root / ".lock") as lock:
+            if not lock.take(holder, wait=wait):
                 raise StoreBusy(
-                    f"{self.root} is held by {other}. Wait for it to end, or run again with --wait to queue behind it."
-                ) from None
-            lock.truncate(0)
-            lock.write(holder)
-            lock.flush()
+                    f"{self.root} is held by {lock.holder()}. Wait for it to end, or run again with --wait to queue "
+                    "behind it."
+                )
             yield
-            lock.truncate(0)
+            lock.note("")
 
     def drop_temporaries(self) -> None:
         """Delete what killed processes left half written in the stage cache. The caller holds the lock."""

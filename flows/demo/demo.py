@@ -12,7 +12,7 @@ from voicemill.flows.display.summary import Summary
 from voicemill.flows.display.terminal import console, progress_bar, say, show_summary
 from voicemill.flows.service.server import prefect_api
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_text
 from voicemill.storage.store import Store
 
 TARGET = -20.0
@@ -32,7 +32,7 @@ def run(folder: Path) -> None:
         synthesise(inbox)
     store = Store.open(folder / "store", create=True)
     louder = folder / "louder.toml"
-    write_atomic(louder, f"[loudness]\ntarget_lufs = {TARGET}\n".encode())
+    write_text(louder, f"[loudness]\ntarget_lufs = {TARGET}\n")
     with prefect_api(store):
         _step("1. everything is new", folder, store)
         added = add_one_upload(inbox)

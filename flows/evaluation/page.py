@@ -20,7 +20,7 @@ from voicemill.model.judging.testset.testset import Sentence
 from voicemill.model.s1.generate import Stop
 from voicemill.model.settings.promotion import METRICS, Metric
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_text
 from voicemill.storage.forgetting import evaluations as judged
 from voicemill.storage.units import RATE, Seconds
 from voicemill.storage.voices.notice import Notice
@@ -74,7 +74,7 @@ def path_of(plan: EvaluationPlan, testset: str) -> Path:
 def write(plan: EvaluationPlan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> Path:
     """Write the page and return its path. `found`, `said`: by entry, in the order of the plan."""
     path = path_of(plan, judge.testset.sha256)
-    write_atomic(path, render(plan, judge, found, said).encode())
+    write_text(path, render(plan, judge, found, said))
     return path
 
 

@@ -14,7 +14,7 @@ from voicemill.model.judging.testset.speech import Speech, threads_of
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.model.settings.promotion import METRICS
 from voicemill.model.voices.versions import code_version
-from voicemill.storage.files import read_json, write_atomic
+from voicemill.storage.files import read_json, write_json
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices
 from voicemill.storage.voices import status as stages
@@ -56,7 +56,6 @@ def judge_of(plan: EvaluationPlan, sentences: TestSet) -> Judge:
 def agreement(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Figures | None:
     """How far an entry is from the one that it was made from; None where it was made from none. Kept beside what it
     said, so that it is worked out once."""
-    import json
 
     from voicemill.model.judging.agreement import agreements
 
@@ -68,7 +67,7 @@ def agreement(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Figures
         return Figures(**raw)
     with threads_of(plan.options.threads):
         found = agreements(opened(plan, teacher), opened(plan, entry), sentences, speak_options(plan))
-    write_atomic(path, json.dumps(asdict(found), ensure_ascii=False, allow_nan=False).encode())
+    write_json(path, asdict(found), nan=False)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from voicemill.storage.corpus.versions import Version
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_bytes
 from voicemill.storage.records import Batch, UploadRow
 from voicemill.storage.store import Store
 from voicemill.tasks.config import Config
@@ -80,7 +80,7 @@ _ADAPTER = TypeAdapter(RefreshPlan)
 def write_plan(store: Store, plan: RefreshPlan, name: str) -> Path:
     """Keep the plan where every subflow can read it: flow parameters are limited to 512 KiB."""
     path = store.stages / "plans" / f"{name}.json"
-    write_atomic(path, _ADAPTER.dump_json(plan))
+    write_bytes(path, _ADAPTER.dump_json(plan))
     return path
 
 

@@ -14,7 +14,7 @@ from voicemill.flows.report.content import Facts, Values
 from voicemill.flows.report.examples import FONT, HEIGHT, ROW, WIDTH, examples
 from voicemill.flows.report.growth import growth
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_text
 from voicemill.storage.records import UploadState
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
@@ -44,7 +44,7 @@ def write(store: Store, number: int | None = None) -> Path:
     """
     corpus = CorpusVersion.open(store, number)
     path = path_of(store, corpus.version.number)
-    write_atomic(path, render(corpus).encode())
+    write_text(path, render(corpus))
     return path
 
 

@@ -5,28 +5,24 @@ the server looks for it, and ends as soon as it can lock `FOLDER/.clients`, whic
 descriptor is that of `FOLDER/.serving`, locked as long as this process lives (flows/service/server.py).
 """
 
-import fcntl
 import os
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO
+
+from voicemill.storage.locks import FileLock
 
 
-def _watch(clients: IO[bytes]) -> None:
-    while True:
-        try:
-            fcntl.flock(clients, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.5)
-        else:
-            os._exit(0)
+def _watch(clients: FileLock) -> None:
+    while not clients.take():
+        time.sleep(0.5)
+    os._exit(0)
 
 
 def main() -> None:
     folder, descriptor, port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    with os.fdopen(descriptor, "wb") as serving, (folder / ".clients").open("ab") as clients:
+    with os.fdopen(descriptor, "wb") as serving, FileLock(folder / ".clients") as clients:
         os.set_inheritable(descriptor, False)
         serving.write(f"{os.getpid()} {port}".encode())
         serving.flush()

@@ -9,7 +9,6 @@ SQLite database in `<store>/prefect`. Locks say who is there, and the operating 
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -21,9 +20,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from voicemill.storage.errors import ServerError
+from voicemill.storage.locks import FileLock, lock_holder
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
@@ -57,10 +56,10 @@ class PrivateServer:
         self.store = store
         self._process: subprocess.Popen[bytes] | None = None
         store.prefect.mkdir(parents=True, exist_ok=True)
-        self._starting = (store.prefect / ".starting").open("ab")
-        fcntl.flock(self._starting, fcntl.LOCK_EX)
-        self._clients = (store.prefect / ".clients").open("ab")
-        fcntl.flock(self._clients, fcntl.LOCK_SH)  # waits for a server that is ending
+        self._starting = FileLock(store.prefect / ".starting")
+        self._starting.take(wait=True)
+        self._clients = FileLock(store.prefect / ".clients")
+        self._clients.take(shared=True, wait=True)  # waits for a server that is ending
         found = running(store)
         self.port: int = found[1] if found else self._start(_free(port))
 
@@ -69,9 +68,10 @@ class PrivateServer:
         return f"http://127.0.0.1:{self.port}"
 
     def _start(self, port: int) -> int:
-        serving, log = (self.store.prefect / ".serving").open("wb"), (self.store.prefect / "server.log").open("ab")
-        with serving, log:
-            fcntl.flock(serving, fcntl.LOCK_EX)  # the server inherits it: from here on `running` knows that it is there
+        folder = self.store.prefect
+        with FileLock(folder / ".serving") as serving, (folder / "server.log").open("ab") as log:
+            serving.note("")  # what a server before it wrote
+            serving.take(wait=True)  # the server inherits it: from here on `running` knows that it is there
             command = [
                 sys.executable,
                 "-m",
@@ -114,8 +114,8 @@ class PrivateServer:
     def stop(self) -> None:
         """Leave the server. The last command to leave ends it, whoever started it."""
         self._starting.close()
-        fcntl.flock(self._clients, fcntl.LOCK_UN)
-        if try_lock(self._clients) and (found := running(self.store)):
+        self._clients.release()
+        if self._clients.take() and (found := running(self.store)):
             # until the lock goes, a new command waits at it, and so meets no server that is about to end
             with contextlib.suppress(ProcessLookupError):
                 os.kill(found[0], signal.SIGTERM)
@@ -142,24 +142,12 @@ def _free(port: int) -> int:
 
 def running(store: Store) -> tuple[int, int] | None:
     """Process and port of the private server that runs for a store."""
-    path = store.prefect / ".serving"
-    while path.exists():
-        with path.open("rb") as file:
-            if try_lock(file, fcntl.LOCK_SH):
-                return None
-            if text := file.read().split():
-                return int(text[0]), int(text[1])
+    while (text := lock_holder(store.prefect / ".serving")) is not None:
+        if text:
+            process, port = text.split()
+            return int(process), int(port)
         time.sleep(0.02)  # it has just begun, and has not written it yet
     return None
-
-
-def try_lock(file: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock a file if that needs no waiting."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager

@@ -7,7 +7,6 @@ has no client left.
 """
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -17,12 +16,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from voicemill.flows.service import processes
-from voicemill.flows.service.server import PrivateServer, private_settings, reachable, running, try_lock
+from voicemill.flows.service.server import PrivateServer, private_settings, reachable, running
 from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read
 from voicemill.storage.errors import ServerError, VoicemillError
+from voicemill.storage.locks import FileLock
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
@@ -224,15 +224,10 @@ def _last_port(store: Store) -> int:
     return int(port) if port.isdigit() else 0
 
 
-def _hold(store: Store, stack: ExitStack) -> IO[bytes] | None:
+def _hold(store: Store, stack: ExitStack) -> FileLock | None:
     """The lock that says that this process supervises the store; None where another one does."""
-    file = stack.enter_context((store.prefect / ".up").open("r+b" if (store.prefect / ".up").exists() else "w+b"))
-    if not try_lock(file, fcntl.LOCK_EX):
-        return None
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
-    return file
+    lock = stack.enter_context(FileLock(store.prefect / ".up"))
+    return lock if lock.take(str(os.getpid())) else None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

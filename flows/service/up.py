@@ -4,8 +4,6 @@ The supervisor (flows/service/supervise.py) is a process of its own. It holds th
 it lives, which is how a second `up` and `down` find it, and writes what it knows to `up.json` beside it.
 """
 
-import fcntl
-import json
 import os
 import select
 import signal
@@ -19,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.flows.service import processes
-from voicemill.flows.service.server import running, try_lock
+from voicemill.flows.service.server import running
 from voicemill.storage.errors import ServerError
-from voicemill.storage.files import read_json, write_atomic
+from voicemill.storage.files import read_json, write_json
+from voicemill.storage.locks import FileLock, lock_holder
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
@@ -86,8 +85,7 @@ class State:
 
     def write(self, store: Store) -> None:
         """To `<store>/prefect/up.json`."""
-        store.prefect.mkdir(parents=True, exist_ok=True)
-        write_atomic(store.prefect / "up.json", json.dumps(asdict(self), indent=1).encode())
+        write_json(store.prefect / "up.json", asdict(self), indent=1)
 
 
 def read(store: Store) -> State | None:
@@ -100,13 +98,7 @@ def read(store: Store) -> State | None:
 
 def supervisor(store: Store) -> int:
     """The process that supervises this store; 0 = none."""
-    path = store.prefect / ".up"
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        if try_lock(file, fcntl.LOCK_SH):
-            return 0
-        return int(file.read() or 0)
+    return int(lock_holder(store.prefect / ".up") or 0)
 
 
 def log_of(store: Store, name: str) -> Path:
@@ -207,5 +199,5 @@ def down(store: Store) -> int:
 
 def _used(store: Store) -> bool:
     """Whether a command is a client of the private server."""
-    with (store.prefect / ".clients").open("ab") as clients:
-        return not try_lock(clients)
+    with FileLock(store.prefect / ".clients") as clients:
+        return not clients.take()

@@ -6,7 +6,6 @@ listing of 20,000 files takes 0.15 s. A file has settled when its size and time 
 own clock. Files are announced together once all new ones have settled, so that a copy of many is one arrival.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voicemill.storage.errors import InboxError, ServerError
-from voicemill.storage.files import read_json, write_atomic
+from voicemill.storage.files import read_json, write_json
 from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.keys import digest
 from voicemill.storage.units import Seconds
@@ -82,8 +81,7 @@ class Watcher:
         if self._seen:  # an empty listing may be a folder that is not mounted
             self.told = {key: stamp for key, stamp in self.told.items() if key in self._seen}
         self._first = None
-        self.memory.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.memory, json.dumps(self.told, separators=(",", ":")).encode())
+        write_json(self.memory, self.told)
 
 
 def memory_of(inbox: Inbox, folder: Path | None) -> Path:

@@ -10,8 +10,6 @@ alpha and layers are taken, while any other that would change the sum is refused
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from voicemill.model.checkpoints.layout import POSTERIOR, Shape
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.settings.training import Network
 from voicemill.storage.errors import CheckpointError, ConfigError
+from voicemill.storage.files import whole_folder
 
 WEIGHTS, CONFIG, ABOUT = "adapter_model.safetensors", "adapter_config.json", "voicemill.json"
 FORMAT = 1
@@ -95,19 +94,10 @@ def save(module: nn.Module, folder: Path | str, lineage: Mapping[str, Any], name
     config.inference_mode = True
     about = {"format": FORMAT, "network": network_of(module), "base": base_digest(module)}
     about["lineage"] = plain(lineage, folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with whole_folder(folder, replace=True, parents=False) as temporary:
         config.save_pretrained(temporary)
         save_file(weights, temporary / WEIGHTS)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        for path in temporary.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load(module: nn.Module, source: Adapter | Path | str, name: str) -> Adapter:

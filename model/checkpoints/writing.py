@@ -4,9 +4,7 @@ Both appear under their name only when they are whole: written beside it, flushe
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from voicemill.model.checkpoints.checkpoint import FORMAT, MARKERS, METADATA, Checkpoint, check, plain
 from voicemill.model.checkpoints.layout import POSTERIOR, VERSIONS, Kind
 from voicemill.storage.errors import CheckpointError
+from voicemill.storage.files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +36,7 @@ def write(path: Path | str, checkpoint: Checkpoint) -> Checkpoint:
     }
     # clones: safetensors refuses tensors that share memory, and views of one storage do
     weights = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in checkpoint.weights.items()}
-    with _whole(path) as temporary:
+    with whole_file(path, durable=True, parents=False) as temporary:
         save_file(weights, temporary, {METADATA: json.dumps(about, ensure_ascii=False)})
     return replace(
         checkpoint, weights=weights, config=about["config"], lineage=about["lineage"], form="own", source=path
@@ -69,7 +68,7 @@ def write_official(path: Path | str, checkpoint: Checkpoint, info: str = "") -> 
         config = official_config(checkpoint.kind, checkpoint.version)
         content |= {"config": _over(config, plain(checkpoint.config, path)), "info": info or checkpoint.info}
     marker = {version: digits for digits, version in MARKERS.items()}.get(checkpoint.version)
-    with _whole(path) as temporary:
+    with whole_file(path, durable=True, parents=False) as temporary:
         torch.save(content, temporary)
         if marker and checkpoint.kind == "s2":
             with temporary.open("r+b") as file:
@@ -118,16 +117,3 @@ def _half(key: str, tensor: "Tensor") -> "Tensor":
         top = tensor.abs().max().item()
         raise CheckpointError(f"{key} reaches {top:g}: float16 holds up to 65504, so the original could not load it")
     return half
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; what is there takes its place at the end, or goes where writing failed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

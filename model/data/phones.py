@@ -20,7 +20,7 @@ from voicemill.model.text.symbols import PAUSES, PUNCTUATION, UNKNOWN
 from voicemill.model.text.versions import phones_version
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.tables import File
-from voicemill.storage.files import replacing
+from voicemill.storage.files import whole_file
 from voicemill.storage.forgetting.erase import phones_folder
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Word
@@ -64,7 +64,7 @@ def ensure(store: Store, file: File, texts: Sequence[str], languages: Sequence[s
             rows.append((verdict, len(ids), bool(bounds), ids, bounds))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _SCHEMA]
         table = pa.table(columns, schema=_SCHEMA)
-        with replacing(path) as temporary:
+        with whole_file(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
     return path
 

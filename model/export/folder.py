@@ -5,10 +5,7 @@ read.
 """
 
 import json
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,6 +16,7 @@ from voicemill.model.checkpoints.sizes import KEY, from_header
 from voicemill.model.export.draft import Draft, Precision
 from voicemill.model.onnx_graph import IR_VERSION, MICROSOFT, OPERATORS, ConstantFile
 from voicemill.storage.errors import CheckpointError
+from voicemill.storage.files import whole_folder
 from voicemill.storage.keys import file_digest
 
 MANIFEST = "manifest.json"
@@ -148,21 +146,10 @@ def new_folder(path: Path, precision: Precision, manifest: Callable[[], Manifest
 
     A folder that is there already is left as it is: it was written by another process meanwhile.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    temporary.mkdir()
-    try:
+    with whole_folder(path) as temporary:
         yield FolderWriter(temporary, precision)
         files = {each.name: {"sha256": file_digest(each), "bytes": each.stat().st_size} for each in temporary.iterdir()}
         text = json.dumps(asdict(manifest()) | {"files": files}, indent=1, ensure_ascii=False)
         (temporary / MANIFEST).write_text(text, encoding="utf-8")
-        for file in temporary.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not (path / MANIFEST).is_file():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    if not (path / MANIFEST).is_file():
+        raise FileExistsError(f"{path} is there already and is no voice: give the name of a new folder")

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from voicemill.storage.corpus.rows import from_table, to_table
-from voicemill.storage.files import replacing
+from voicemill.storage.files import whole_file
 from voicemill.storage.records import Failure, Reason
 from voicemill.storage.units import RATE, Samples
 
@@ -159,7 +159,7 @@ class ArtifactWriter:
     def audio(self, upload: str, index: int, wave: Wave) -> None:
         """Append float32 samples to an upload (index -1) or a segment; calls for one of them may be repeated."""
         if self._audio is None:
-            temporary = self._stack.enter_context(replacing(audio_path(self._path)))
+            temporary = self._stack.enter_context(whole_file(audio_path(self._path)))
             sink = self._stack.enter_context(pa.OSFile(str(temporary), "wb"))
             self._audio = pa.ipc.new_file(sink, _AUDIO)
         last = self._blocks[-1] if self._blocks else None
@@ -182,7 +182,7 @@ class ArtifactWriter:
             self._path.unlink(missing_ok=True)  # never old rows beside new audio: dying here costs the stage anew
         self._stack.close()
         with (
-            replacing(self._path) as temporary,
+            whole_file(self._path) as temporary,
             pa.OSFile(str(temporary), "wb") as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):

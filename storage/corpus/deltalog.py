@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_bytes
 
 _COMMIT = re.compile(r"\d{20}\.json")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint.*\.parquet|_last_checkpoint")
@@ -84,7 +84,7 @@ def erase(root: Path, gone: Callable[[dict[str, Any]], bool]) -> int:
         if any(drop):
             times = path.stat()
             text = "\n".join(line for line, out in zip(lines, drop, strict=True) if not out)
-            write_atomic(path, text.encode())
+            write_bytes(path, text.encode())
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             erased += sum(drop)
     if checkpoints:

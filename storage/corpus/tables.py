@@ -14,9 +14,7 @@ publish left. `sweep` deletes files that no version and no head knows.
 
 import hashlib
 import json
-import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ import pyarrow.parquet as pq
 from voicemill.storage.corpus import deltalog
 from voicemill.storage.corpus.rows import schema_of
 from voicemill.storage.errors import StoreError
+from voicemill.storage.files import put, temporary_path
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import FeatureRow, LedgerRow, ShardFile, UploadRow, Utterance
 from voicemill.storage.store import Store
@@ -98,7 +97,7 @@ class ShardWriter:
         self.table, self.speaker, self._key = table, speaker, key
         self._folder = folder(store, table) / folder_of(speaker)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._temporary = self._folder / f".{key}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        self._temporary = temporary_path(self._folder / key)
         self._schema = _file_schema(table)
         text = [f.name for f in self._schema if not pa.types.is_large_binary(f.type)]
         self._writer = pq.ParquetWriter(
@@ -143,7 +142,7 @@ class ShardWriter:
         self._writer.close()
         digest, size = file_digest(self._temporary), self._temporary.stat().st_size
         name = f"{self._key}-{digest[:16]}.parquet" if self._key else f"{digest}.parquet"
-        os.replace(self._temporary, self._folder / name)
+        put(self._temporary, self._folder / name)
         return File(f"{self._folder.name}/{name}", self.speaker, size, self._rows)
 
 

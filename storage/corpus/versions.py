@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.rows import from_table, schema_of, to_table
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import replacing
+from voicemill.storage.files import whole_file
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
@@ -110,7 +110,7 @@ def append(store: Store, version: Version) -> None:
         raise StoreError(f"version {version.number} cannot follow version {last} of {store.root}")
     row = _row(version)
     path = root / f"{version.number:08}-{digest(asdict(row))[:16]}.parquet"
-    with replacing(path) as temporary:
+    with whole_file(path) as temporary:
         pq.write_table(to_table([row], VersionRow), temporary, compression="zstd")
     action = AddAction(path.name, path.stat().st_size, {}, 0, True, json.dumps({"numRecords": 1}))
     properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction("corpus", version.number)])

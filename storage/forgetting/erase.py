@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.tables import folder_of
-from voicemill.storage.files import erase_folder, read_loose, write_atomic
+from voicemill.storage.files import erase_folder, read_loose, write_bytes
 from voicemill.storage.keys import file_digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices.registry import EVALUATIONS
@@ -93,9 +93,7 @@ def erase_trainings(store: Store, versions: Iterable[int]) -> None:
     gone = set(versions)
     for path in sorted(store.training.glob("*/run.json")):
         if gone & {part.get("version") for part in objects(read_loose(path))}:
-            path.parent.rename(
-                store.training / f".gone-{path.parent.name}"
-            )  # a kill must not leave it without run.json
+            erase_folder(path.parent)  # renamed first: a kill must not leave it without run.json
     for folder in store.training.glob(".gone-*"):
         shutil.rmtree(folder)
 
@@ -152,7 +150,7 @@ def _prune_json(path: Path, traces: Traces) -> None:
     if any(sha256 in text for sha256 in traces.content) or (isinstance(kept, dict) and kept.get("uploads") == []):
         path.unlink()
     elif kept != raw:
-        write_atomic(path, text.encode())
+        write_bytes(path, text.encode())
 
 
 def _is_copy(path: Path, traces: Traces) -> bool:

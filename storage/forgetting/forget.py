@@ -15,7 +15,6 @@ name. Their files stay, and are listed. So are files that still hold the name: c
 """
 
 import hashlib
-import json
 import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog, tables, versions
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import erase_folder, read_json, read_loose, write_atomic
+from voicemill.storage.files import erase_folder, read_json, read_loose, write_json
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.forgetting.erase import (
     Traces,
@@ -146,7 +145,7 @@ def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = Non
                 _note(mark, traces, receipt)
         receipt = replace(receipt, mentions=tuple(mentions(store, traces, inbox)))
         name = f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"
-        write_atomic(store.receipts / name, json.dumps(asdict(receipt), indent=1).encode())
+        write_json(store.receipts / name, asdict(receipt), indent=1)
         mark.unlink()
         return receipt
 
@@ -233,7 +232,7 @@ def _hash(salt: str, speaker: str) -> str:
 
 def _note(mark: Path, traces: Traces, receipt: Receipt) -> None:
     sets = {name: sorted(getattr(traces, name)) for name in ("content", "pcm", "sizes")}
-    write_atomic(mark, json.dumps({"speaker": traces.speaker, "receipt": asdict(receipt), **sets}).encode())
+    write_json(mark, {"speaker": traces.speaker, "receipt": asdict(receipt), **sets})
 
 
 def _receipt(raw: dict[str, Any]) -> Receipt:

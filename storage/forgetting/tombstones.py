@@ -3,11 +3,10 @@
 `<store>/tombstones.json`: {"content": [sha256 of files], "pcm": [sha256 of decoded samples]}, sorted.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voicemill.storage.files import read_json, write_atomic
+from voicemill.storage.files import read_json, write_json
 from voicemill.storage.store import Store
 
 
@@ -29,4 +28,4 @@ def bury(store: Store, content: Iterable[str], pcm: Iterable[str]) -> None:
     """Add digests; the caller holds the store."""
     old = read(store)
     raw = {"content": sorted(old.content | set(content)), "pcm": sorted((old.pcm | set(pcm)) - {""})}
-    write_atomic(store.root / "tombstones.json", json.dumps(raw, indent=1).encode())
+    write_json(store.root / "tombstones.json", raw, indent=1)

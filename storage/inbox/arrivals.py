@@ -7,7 +7,6 @@ nothing, and never an upload without its text. Doing it again changes nothing: s
 
 import hashlib
 import os
-import secrets
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from voicemill.storage.audio.reading import opened
 from voicemill.storage.errors import AudioError, ConfigError, InboxError
+from voicemill.storage.files import place, temporary_path
 from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit, without_extension
 from voicemill.storage.inbox.transcripts import SIDECARS, bad_speaker
 from voicemill.storage.keys import file_digest
@@ -81,7 +81,7 @@ def _bring(source: Path, inbox: Inbox, folder: Path, sizes: dict[int, list[str]]
         with _copy(source, target.parent) as (temporary, copied):
             if copied != sha256:
                 return Arrival(str(source), "refused", detail="it changes while it is read: bring it when it is whole")
-            if _place(temporary, target):
+            if place(temporary, target, durable=True):
                 other = "" if target.name == source.name else f"as {target.name}: another file has its name"
                 path = target.relative_to(inbox.root).as_posix()
                 return Arrival(str(source), "new", path, other, size, said)
@@ -139,40 +139,20 @@ def _bring_text(text: Path | None, audio: Path) -> bool:
     target = audio.with_suffix(text.suffix)
     if not any(audio.with_suffix(end).exists() for end in SIDECARS):
         with _copy(text, audio.parent) as (temporary, _):
-            _place(temporary, target)
+            place(temporary, target, durable=True)
     return True
 
 
 @contextmanager
 def _copy(source: Path, folder: Path) -> Iterator[tuple[Path, str]]:
     """A copy on the disk under a name that no listing takes, and its sha256; gone at the end unless it was placed."""
-    temporary = folder / f".{secrets.token_hex(8)}.part"
+    temporary = temporary_path(folder / "upload")
     sha256 = hashlib.sha256()
     try:
-        with source.open("rb") as old, temporary.open("xb") as new:
+        with source.open("rb") as old, temporary.open("wb") as new:
             while block := old.read(1 << 20):
                 sha256.update(block)
                 new.write(block)
-            new.flush()
-            os.fsync(new.fileno())
         yield temporary, sha256.hexdigest()
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _place(temporary: Path, target: Path) -> bool:
-    """Give the copy its name, in one step; False where that is taken."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: the check and the rename are two steps there
-        if target.exists():
-            return False
-        os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return True

@@ -7,14 +7,13 @@ unless the CSV dates that "no" later. Without a record: no consent.
 """
 
 import csv
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from voicemill.storage.errors import ConfigError
+from voicemill.storage.files import append_line
 from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.store import Store
 
@@ -84,17 +83,8 @@ def append(store: Store, speaker: str, action: Action, *, time: str, note: str =
     """
     if not speaker.strip():
         raise ConfigError("the speaker's name is empty: voicemill consent grant --speaker NAME")
-    line = json.dumps({"time": time, "speaker": speaker, "action": action, "note": note}, ensure_ascii=False) + "\n"
-    path = store.root / "consents.jsonl"
-    with path.open("ab+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # a write that was cut off: keep it apart from ours
-                line = "\n" + line
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    line = {"time": time, "speaker": speaker, "action": action, "note": note}
+    append_line(store.root / "consents.jsonl", json.dumps(line, ensure_ascii=False))
 
 
 def history(store: Store, speaker: str | None = None) -> list[Entry]:

@@ -6,7 +6,6 @@ is not followed (what it holds is listed at its own place).
 """
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import InboxError
-from voicemill.storage.files import replacing
+from voicemill.storage.files import temporary_path, whole_file
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
@@ -223,7 +222,7 @@ class Inbox:
             yield self._inside(path)
             return
         scratch.mkdir(parents=True, exist_ok=True)
-        target = scratch / f".{secrets.token_hex(8)}.tmp"
+        target = temporary_path(scratch / "download")
         try:
             self._fs.get_file(f"{self._base}/{path}", str(target))
             yield target
@@ -240,7 +239,7 @@ class Inbox:
             return self._inside(upload.path)
         cached = download_path(store, upload.sha256)
         if not cached.exists():
-            with replacing(cached) as temporary:
+            with whole_file(cached) as temporary:
                 self._fs.get_file(f"{self._base}/{upload.path}", str(temporary))
         return cached
 

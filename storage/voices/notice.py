@@ -5,7 +5,6 @@ The term is that of the IPTC's vocabulary of digital source types, which the pro
 ISFT software), FLAC and Ogg Vorbis in their comments; ffmpeg carries a comment along when it converts.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from voicemill.storage.audio.reading import libav_options
 from voicemill.storage.errors import ConfigError
+from voicemill.storage.files import whole_file
 from voicemill.storage.units import Samples
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -45,12 +45,8 @@ def write_speech(path: Path | str, wave: NDArray[np.float32], rate: int, *, noti
         OSError: it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
-    try:
-        write_blocks(temporary, (wave,), rate, notice=notice)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path, parents=False) as temporary:
+        _write(temporary, path, (wave,), rate, notice or Notice())
     return path
 
 
@@ -61,16 +57,21 @@ def write_blocks(
 
     Raises as `write_speech`; what came before an error stays in the file.
     """
+    return _write(path, path, waves, rate, notice or Notice())
+
+
+def _write(target: Path, path: Path, waves: Iterable[NDArray[np.float32]], rate: int, notice: Notice) -> Samples:
+    """Write to `target` in the format of `path`, which messages name."""
     import soundfile
 
-    notice, count = notice or Notice(), 0
+    count = 0
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"{path}: speech is written as {', '.join(FORMATS)}; end the name in one of them")
     if not notice.synthetic:
         raise ConfigError(f"the notice {notice.comment[:80]!r} lacks the term {TERM}, which marks it")
     form, subtype = FORMATS[path.suffix.lower()]
     try:
-        with soundfile.SoundFile(path, "w", rate, 1, subtype, format=form) as file:
+        with soundfile.SoundFile(target, "w", rate, 1, subtype, format=form) as file:
             file.comment, file.software = notice.comment, notice.software
             for wave in waves:
                 if wave.ndim != 1 or not np.isfinite(wave).all():

@@ -6,8 +6,6 @@ the sha256 of each. What is found of it later is added beside them (`evaluations
 """
 
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import ConfigError, Retired, StoreError
-from voicemill.storage.files import abandoned, write_atomic
+from voicemill.storage.files import abandoned, numbered_folder, write_json
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
@@ -84,26 +82,17 @@ def add(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
     if card.kind == "trained" and (same := _same(store, card)):
         return same
     root = store.models / card.voice
-    root.mkdir(parents=True, exist_ok=True)
     for path in abandoned(root, ABANDONED):
         shutil.rmtree(path, ignore_errors=True)
-    temporary = root / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        temporary.mkdir()
+    with numbered_folder(root) as entry:
         for stem, path in files.items():
             name = card.weights[stem]
-            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, temporary / name)
-        card = replace(card, files=_digests(temporary))
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, entry.path / name)
+        card = replace(card, files=_digests(entry.path))
         if same := _same(store, card):
             return same
-        text = json.dumps(asdict(card), indent=1, ensure_ascii=False, allow_nan=False)
-        (temporary / CARD).write_text(text, encoding="utf-8")
-        for path in (file for file in temporary.rglob("*") if file.is_file()):
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-        return Entry(_place(root, temporary), card)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_json(entry.path / CARD, asdict(card), indent=1, nan=False)
+        return Entry(entry.take(), card)
 
 
 def _same(store: Store, card: Card) -> Entry | None:
@@ -117,17 +106,6 @@ def _same(store: Store, card: Card) -> Entry | None:
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
-
-
-def _place(root: Path, temporary: Path) -> Path:
-    """Rename to the next number; a folder that is there is never replaced."""
-    while True:
-        last = max((int(path.name) for path in root.glob("[0-9]*") if path.name.isdigit()), default=0)
-        try:
-            return temporary.rename(root / f"{last + 1:04d}")
-        except OSError:  # another process took the number
-            if not temporary.is_dir() or not (root / f"{last + 1:04d}").exists():
-                raise
 
 
 def check(entry: Entry) -> None:
@@ -228,7 +206,7 @@ def add_scores(entry: Entry, scores: Mapping[str, Any]) -> Path:
         raise ConfigError(f"scores of {scores['voice']!r} do not belong to entry {entry.name!r}")
     path = entry.folder / EVALUATIONS / f"{scores['testset'][:12]}-{digest(dict(scores))[:12]}.json"
     if not path.exists():
-        write_atomic(path, json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False).encode())
+        write_json(path, scores, indent=1, nan=False)
     return path
 
 

@@ -6,15 +6,13 @@ refused if what it compared with no longer stands. No lock, nothing to clear aft
 """
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from voicemill.storage.errors import StageConflict, StoreError
-from voicemill.storage.files import abandoned
+from voicemill.storage.files import abandoned, create_json
 from voicemill.storage.units import Seconds
 
 Stage = Literal["candidate", "champion", "retired"]
@@ -153,28 +151,16 @@ def _append(voice: Path, wanted: Callable[[Standing], Change]) -> Change:
 def _append_if(voice: Path, wanted: Callable[[Standing], Change | None]) -> Change | None:
     """Write the change that `wanted` makes of the present state; asked again where another writer came first."""
     folder = voice / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     for path in abandoned(folder, ABANDONED):
         path.unlink(missing_ok=True)
-    temporary = folder / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        while True:
-            now = standing(voice)
-            change = wanted(now)
-            if change is None:
-                return None
-            change = replace(change, sequence=now.history[-1].sequence + 1 if now.history else 1)
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(asdict(change), file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(temporary, folder / f"{change.sequence:08d}.json")
-            except FileExistsError:
-                continue
+    while True:
+        now = standing(voice)
+        change = wanted(now)
+        if change is None:
+            return None
+        change = replace(change, sequence=now.history[-1].sequence + 1 if now.history else 1)
+        if create_json(folder / f"{change.sequence:08d}.json", asdict(change)):
             return change
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Change:

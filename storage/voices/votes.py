@@ -10,15 +10,14 @@ name, as its folder among the models does: the receipt of forgetting lists such 
 listener gave stands here and nowhere else: to forget a listener is to delete the lines (README, Judging).
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from voicemill.storage.errors import ConfigError
+from voicemill.storage.files import append_line
 from voicemill.storage.store import Store
 from voicemill.storage.voices.registry import check_name
 
@@ -63,15 +62,7 @@ def append(store: Store, vote: Vote) -> None:
     if vote.choice not in CHOICES or vote.left not in ("a", "b") or vote.a == vote.b:
         raise ConfigError(f"{vote}: a choice is {', '.join(CHOICES)}, and two entries are compared")
     path = path_of(store, vote.voice, vote.a, vote.b)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(vote), ensure_ascii=False) + "\n"
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if file.tell() and not _ends(path):  # what a crash cut off ends here, so that this line is whole
-            file.write(b"\n")
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, json.dumps(asdict(vote), ensure_ascii=False))
 
 
 def history(store: Store, voice: str, a: int, b: int) -> list[Vote]:
@@ -91,12 +82,6 @@ def turned(vote: Vote) -> Vote:
     other: dict[str, Choice] = {"a": "b", "b": "a", "same": "same"}
     left: Literal["a", "b"] = "b" if vote.left == "a" else "a"
     return Vote(**asdict(vote) | {"a": vote.b, "b": vote.a, "choice": other[vote.choice], "left": left})
-
-
-def _ends(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
 
 
 def _read(line: bytes) -> Vote | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_json
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch, Upload, UploadRow
 from voicemill.storage.store import Store
@@ -91,4 +91,4 @@ def _groups(uploads: list[Upload], longest: Seconds) -> list[list[Upload]]:
 def _write(store: Store, batch: Formed) -> None:
     path = store.stages / "batches" / f"{batch.number:06}-{batch.id}.json"
     raw = {"id": batch.id, "number": batch.number, "uploads": batch.uploads}
-    write_atomic(path, json.dumps(raw).encode())
+    write_json(path, raw)

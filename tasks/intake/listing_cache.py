@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from voicemill.storage.audio.reading import opened
 from voicemill.storage.corpus.rows import schema_of, to_table
 from voicemill.storage.errors import AudioError
-from voicemill.storage.files import replacing
+from voicemill.storage.files import whole_file
 from voicemill.storage.inbox.inbox import Entry, Inbox, Problem, download_path
 from voicemill.storage.inbox.transcripts import clean, decode_text
 from voicemill.storage.keys import file_digest
@@ -82,7 +82,7 @@ class Memory:
         kept = [row for path, row in sorted(self.seen.items()) if path in present]
         if not self._changed and len(kept) == len(self.seen):
             return
-        with replacing(self.file) as temporary:
+        with whole_file(self.file) as temporary:
             pq.write_table(to_table(kept, Seen), temporary, compression="zstd")
 
 

@@ -4,7 +4,6 @@ A work pool's limit counts the runs of one worker; commands typed by hand and ot
 locks belong to the machine: files in `/tmp/voicemill-<user>` (VOICEMILL_LOCKS names another folder).
 """
 
-import fcntl
 import json
 import os
 import subprocess
@@ -15,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from voicemill.storage.errors import ConfigError, StoreError
+from voicemill.storage.locks import FileLock
 from voicemill.storage.units import Seconds
 
 POLL: Seconds = 0.5
@@ -80,16 +79,15 @@ def held(count: int, holder: str, found: tuple[Gpu, ...], waiting: Callable[[str
     said = ""
     while True:
         with ExitStack() as stack:
-            locks: dict[str, IO[str]] = {}
+            locks: dict[str, FileLock] = {}
             busy: list[str] = []
-            for (
-                name
-            ) in names:  # always in this order, and given back together: two that want several never wait for both
-                lock = stack.enter_context((folder() / f"{name}.lock").open("a+"))
-                if len(locks) < many and take(lock, holder):
+            # always in this order, and given back together: two that want several never wait for each other
+            for name in names:
+                lock = stack.enter_context(FileLock(folder() / f"{name}.lock"))
+                if len(locks) < many and lock.take(holder):
                     locks[name] = lock
                 elif len(locks) < many:
-                    busy.append(f"{name} is held by {who(lock)}")
+                    busy.append(f"{name} is held by {lock.holder()}")
             if len(locks) == many:
                 chosen = tuple(gpu for gpu in found if gpu.name in locks)
                 yield Held(chosen, tuple(lock.fileno() for lock in locks.values()))
@@ -105,35 +103,13 @@ def locked(path: Path, holder: str, waiting: Callable[[str], None]) -> Iterator[
     """Hold one lock file, waiting for it; its descriptor."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = False
-    with path.open("a+") as lock:
-        while not take(lock, holder):
+    with FileLock(path) as lock:
+        while not lock.take(holder):
             if not said:
                 said = True
-                waiting(f"{path.parent.name} is held by {who(lock)}")
+                waiting(f"{path.parent.name} is held by {lock.holder()}")
             time.sleep(POLL)
         yield lock.fileno()
-
-
-def take(lock: IO[str], holder: str) -> bool:
-    """Lock a file if that needs no waiting, and write into it who did."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    lock.truncate(0)
-    lock.write(holder)
-    lock.flush()
-    return True
-
-
-def who(lock: IO[str]) -> str:
-    """The holder of a lock, as it said."""
-    for _ in range(20):
-        lock.seek(0)
-        if text := lock.read().strip():
-            return text
-        time.sleep(0.01)  # it has just taken it, and has not written yet
-    return "another process"
 
 
 def folder() -> Path:

@@ -17,7 +17,7 @@ from voicemill.flows.plans.evaluate import EvaluateOptions, plan_evaluation
 from voicemill.model.judging.scores import Scores
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_bytes
 from voicemill.storage.forgetting import evaluations as judged
 from voicemill.storage.forgetting.forget import forget
 from voicemill.storage.store import Store
@@ -172,7 +172,7 @@ def test_forgetting_somebody_while_they_are_judged_leaves_nothing(
     assert "was forgotten meanwhile" in err
     assert not [path for path in store.reports.rglob("*") if path.is_file()]
     assert not list(store.models.glob("*/*/evaluations/*"))
-    write_atomic(judged.folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"as a killed one leaves it")
+    write_bytes(judged.folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"as a killed one leaves it")
     shutil.rmtree(copied.inbox / "ann")
     cli.refresh(copied.inbox, store.root, "--config", copied.config)
     assert not judged.folder(store, 1).exists()

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from voicemill.storage.corpus import tensors
 from voicemill.storage.corpus.rows import from_table, schema_of, to_table
 from voicemill.storage.errors import StoreBusy, StoreError
-from voicemill.storage.files import replacing, write_atomic
 from voicemill.storage.keys import digest, file_digest, folder_digest
 from voicemill.storage.records import (
     Aligned,
@@ -152,13 +151,3 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     holder.stdout.close()
     with store.locked("me"):
         pass
-
-
-def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomic(path, b"old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise RuntimeError
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

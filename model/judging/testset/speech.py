@@ -20,7 +20,7 @@ from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.voices.opening import Speaking
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import VoicemillError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_json
 from voicemill.storage.units import RATE, Seconds
 from voicemill.storage.voices.notice import write_speech
 
@@ -122,7 +122,7 @@ class _Timed:
             saying = Saying(round(speech.seconds, 4), took, tuple(piece.ended for piece in speech.pieces))
         except VoicemillError as error:  # one sentence that cannot be said is no reason to judge none
             saying = Saying(0.0, 0.0, error=str(error))
-        write_atomic(folder / f"{sentence.id}.json", json.dumps(asdict(saying), ensure_ascii=False).encode())
+        write_json(folder / f"{sentence.id}.json", asdict(saying))
         return saying
 
     def _reference(self, clip: Clip) -> Any:

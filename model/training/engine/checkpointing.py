@@ -8,9 +8,7 @@ a copy broken off) is told by its digest and passed over. No state of a random g
 own.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +17,8 @@ from typing import Any
 
 import torch
 
+from voicemill.storage.files import whole_folder
+from voicemill.storage.keys import file_digest
 from voicemill.storage.units import Seconds
 
 
@@ -66,21 +66,11 @@ class Checkpoints:
         Raises OSError: the disk is full; what was there before is untouched.
         """
         target = self.path(state.step)
-        building = self.folder / f".{target.name}.{os.getpid()}.tmp"
-        building.mkdir(parents=True)
-        try:
+        with whole_folder(target, replace=True) as building:  # one that is there is damaged, or lacks what follows it
             with (building / "tensors.pt").open("wb") as file:
                 torch.save(dict(tensors), file)
-            about = asdict(state) | {"sha256": _sha256(building / "tensors.pt")}
+            about = asdict(state) | {"sha256": file_digest(building / "tensors.pt")}
             (building / "state.json").write_text(json.dumps(about, indent=1))
-            for path in (building / "tensors.pt", building / "state.json", building):
-                _flush(path)
-            if target.exists():  # damaged, or the same step without what follows it
-                shutil.rmtree(target)
-            building.rename(target)
-            _flush(self.folder)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
         for step in self.steps()[: -self.keep]:
             if step != state.best_step:
                 shutil.rmtree(self.path(step))
@@ -110,21 +100,7 @@ class Checkpoints:
 
     def _state(self, step: int) -> State:
         about = json.loads((self.path(step) / "state.json").read_bytes())
-        expected, found = about.pop("sha256"), _sha256(self.path(step) / "tensors.pt")
+        expected, found = about.pop("sha256"), file_digest(self.path(step) / "tensors.pt")
         if found != expected:
             raise ValueError(f"tensors.pt has sha256 {found[:12]}, expected {expected[:12]}")
         return State(**about)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """To the disk: the contents of a file, the names in a folder."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -9,7 +9,7 @@ from typing import Any
 from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.engine.run import Progress, as_json, progress
 from voicemill.model.training.engine.stepping import Stepped
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_text
 from voicemill.storage.units import RATE, Seconds
 
 VALIDATION = "validation/"
@@ -28,7 +28,7 @@ class Logbook:
         known = list(progress(folder))
         kept = [line for line in known if line.step <= step]
         if len(kept) < len(known) or _torn(folder):
-            write_atomic(folder / "progress.jsonl", "".join(as_json(asdict(line)) + "\n" for line in kept).encode())
+            write_text(folder / "progress.jsonl", "".join(as_json(asdict(line)) + "\n" for line in kept))
         if kept:
             self.last = dict(kept[-1].losses)
         self._lines = (folder / "progress.jsonl").open("a", encoding="utf-8")

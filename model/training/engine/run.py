@@ -16,7 +16,7 @@ from typing import Any
 
 from voicemill.model.settings.training import Network, TrainingSettings
 from voicemill.storage.errors import ConfigError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_json
 from voicemill.storage.units import Seconds
 
 
@@ -42,9 +42,8 @@ class RunSpec:
 
     def write(self, folder: Path) -> None:
         """To `<folder>/run.json`."""
-        folder.mkdir(parents=True, exist_ok=True)
         raw = asdict(self) | {"settings": self.settings.model_dump(mode="json")}
-        write_atomic(folder / "run.json", json.dumps(raw, indent=1).encode())
+        write_json(folder / "run.json", raw, indent=1)
 
     @classmethod
     def read(cls, folder: Path) -> "RunSpec":
@@ -114,7 +113,7 @@ def result(folder: Path) -> Result | None:
 
 def finish(folder: Path, outcome: Result) -> None:
     """Write result.json."""
-    write_atomic(folder / "result.json", json.dumps(asdict(outcome), indent=1).encode())
+    write_json(folder / "result.json", asdict(outcome), indent=1)
 
 
 def as_json(value: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from voicemill.model.pitch.autocorrelation import Autocorrelation
 from voicemill.model.settings.training import DataSettings, Phase, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.errors import ConfigError, Retired, StoreError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_bytes
 from voicemill.storage.forgetting import erase
 from voicemill.storage.forgetting import evaluations as judged
 from voicemill.storage.forgetting.forget import forget
@@ -169,7 +169,7 @@ def test_speech_of_the_same_test_set_is_that_of_another_corpus_version_once_it_i
     assert (first.parent.parent, own.parent.parent) == (judged.folder(copy, 1), judged.folder(copy, 2))
     for sentence in before.sentences:
         assert speech_folder(new, entry, now) == own
-        write_atomic(first / f"{sentence.id}.json", b"{}")
+        write_bytes(first / f"{sentence.id}.json", b"{}")
     assert speech_folder(new, entry, now) == first
     own.mkdir(parents=True)  # it was begun meanwhile
     assert speech_folder(new, entry, now) == own
@@ -313,9 +313,9 @@ def judged_while_bob_is_forgotten(plan: EvaluationPlan) -> None:
     with kept(plan, sentences):
         for turn in (1, 2):
             for entry in plan.entries:
-                write_atomic(speech_folder(plan, entry, sentences) / "sentence.json", b"{}")
+                write_bytes(speech_folder(plan, entry, sentences) / "sentence.json", b"{}")
                 voices.add_scores(entry, scores_of(entry, sentences).as_json())
-            write_atomic(evaluation_page.path_of(plan, sentences.sha256), b"what bob said")
+            write_bytes(evaluation_page.path_of(plan, sentences.sha256), b"what bob said")
             if turn == 1:
                 forget(plan.store, "bob", created=f.WHEN)
                 (plan.store.root / "turn-2").touch()

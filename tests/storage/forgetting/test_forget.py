@@ -17,7 +17,7 @@ from support import kill_points
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreBusy, StoreError
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_bytes
 from voicemill.storage.forgetting import erase, tombstones
 from voicemill.storage.forgetting import forget as forget_
 from voicemill.storage.forgetting.forget import forget, gather, receipts
@@ -50,23 +50,23 @@ def fill(root: Path) -> Store:
     f.corpus(store, BATCHES, recipe="another recipe")
     for batch in BATCHES:
         registry(store, batch)
-    write_atomic(store.reports / "report.html", f"<h1>{WHO}</h1>".encode())
-    write_atomic(store.root / "quarantine" / f"{MINE[0].sha256}.wav", b"sound")
+    write_bytes(store.reports / "report.html", f"<h1>{WHO}</h1>".encode())
+    write_bytes(store.root / "quarantine" / f"{MINE[0].sha256}.wav", b"sound")
     for who in (WHO, "ann"):
         phones = erase.phones_folder(store, who) / "0123.parquet"
         phones.parent.mkdir(parents=True)
         pq.write_table(pa.table({"phones": [list(who.encode())], "text": [PHONES[who]]}), phones)
-    write_atomic(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
-    write_atomic(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
-    write_atomic(store.models / "zoe" / "0002" / "card.json", json.dumps({"corpus_version": 2}).encode())
+    write_bytes(store.models / "s2-7" / "card.json", json.dumps({"corpus_version": 3}).encode())
+    write_bytes(store.models / "s2-1" / "card.json", json.dumps({"corpus_version": 1}).encode())
+    write_bytes(store.models / "zoe" / "0002" / "card.json", json.dumps({"corpus_version": 2}).encode())
     for number in (0, 1, 2, 3):
         lineage = {"corpus_version": number, "notes": [WHO] * (number != 1)} if number else [WHO]
         told = {"lineage": lineage, "missing": {"mos": TEXT if number != 1 else "nobody"}}
-        write_atomic(store.models / "zoe" / "0002" / "evaluations" / f"{number}.json", json.dumps(told).encode())
+        write_bytes(store.models / "zoe" / "0002" / "evaluations" / f"{number}.json", json.dumps(told).encode())
     for number in (1, 2, 3):
         run = store.training / f"voice-v{number}"
-        write_atomic(run / "run.json", json.dumps({"version": number, "speakers": [WHO] * (number > 1)}).encode())
-        write_atomic(
+        write_bytes(run / "run.json", json.dumps({"version": number, "speakers": [WHO] * (number > 1)}).encode())
+        write_bytes(
             run / "tensorboard" / "events", f.noise(MINE[0].sha256, -1, 192_000)[:2000].tobytes() * (number > 1)
         )
     for upload in MINE:
@@ -79,7 +79,7 @@ def fill(root: Path) -> Store:
 def registry(store: Store, batch: Batch) -> None:
     uploads = [{"sha256": u.sha256, "speaker": u.speaker, "text": u.text, "size": u.size} for u in batch.uploads]
     raw = {"id": batch.id, "number": batch.number, "uploads": uploads}
-    write_atomic(store.stages / "batches" / f"{batch.number}-{batch.id}.json", json.dumps(raw).encode())
+    write_bytes(store.stages / "batches" / f"{batch.number}-{batch.id}.json", json.dumps(raw).encode())
     rows = {"path": [u.path for u in batch.uploads], "sha256": [u.sha256 for u in batch.uploads]}
     (store.stages / "scan").mkdir(exist_ok=True)
     pq.write_table(pa.table(rows), store.stages / "scan" / f"{batch.number}.parquet")
@@ -182,7 +182,7 @@ def test_what_cannot_be_erased_is_said(tmp_path: Path, monkeypatch: pytest.Monke
             rmtree(path, ignore_errors)
 
     monkeypatch.setattr(shutil, "rmtree", refused)
-    with pytest.raises(StoreError, match=r"cannot be erased, and some of it is left.*Permission denied"):
+    with pytest.raises(StoreError, match=r"cannot be erased, and a part of it remains.*Permission denied"):
         forget(store, WHO, created=f.WHEN)
     assert forget_.pending(store) == [WHO]
     monkeypatch.undo()
@@ -253,7 +253,7 @@ def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
     content = b"R" * 100
     sha256 = hashlib.sha256(content).hexdigest()
     uploads = [{"sha256": sha256, "speaker": WHO, "size": 100}]
-    write_atomic(store.stages / "batches" / "9-x.json", json.dumps({"uploads": uploads}).encode())
+    write_bytes(store.stages / "batches" / "9-x.json", json.dumps({"uploads": uploads}).encode())
     for name, raw in (("renamed.wav", content), ("renamed.txt", TEXT.encode()), ("other.wav", b"S" * 100)):
         (inbox / name).write_bytes(raw)
     (tmp_path / "inbox" / "metadata.csv").write_text(f"speaker,file\n{WHO},renamed.wav\n")

@@ -10,7 +10,7 @@ import pytest
 from support import factories as f
 
 from voicemill.storage.errors import Retired
-from voicemill.storage.files import write_atomic
+from voicemill.storage.files import write_bytes
 from voicemill.storage.forgetting import forget as forget_
 from voicemill.storage.forgetting.forget import forget
 from voicemill.storage.store import Store
@@ -108,7 +108,7 @@ def test_origins_go_as_far_as_forgetting_does(store: Store, add: Add, tmp_path: 
         version = 2 if name == base.name else 1
         if name in (base.name, other.name):
             raw = json.loads((store.models / name / "card.json").read_text())
-            write_atomic(store.models / name / "card.json", json.dumps(raw | {"speakers": [WHO]}).encode())
+            write_bytes(store.models / name / "card.json", json.dumps(raw | {"speakers": [WHO]}).encode())
             assert set(learned.learned(store, {version + 10}, WHO.__eq__)) >= heirs
     orphan = add("ann", 1, "student", ("ann",), "ann/0099")
     assert learned.origins(store, orphan.name) == ["ann/0099"]
@@ -166,8 +166,8 @@ def test_graphs_go_with_the_entry_that_they_were_made_of(store: Store, add: Add)
     graphs = base.folder.parent / "graphs"
     stages.retire(base.folder.parent, base.number, "trained", who="eve", when=f.WHEN, why="before")
     for name in (first.folder.name, base.folder.name):
-        write_atomic(graphs / name / "0a1b" / "s1.onnx", b"graph")
-    write_atomic(graphs / ("ab" * 12) / "s1.onnx", b"of nobody knows whom")
+        write_bytes(graphs / name / "0a1b" / "s1.onnx", b"graph")
+    write_bytes(graphs / ("ab" * 12) / "s1.onnx", b"of nobody knows whom")
     forget(store, WHO, created=f.WHEN)
     assert [path.name for path in graphs.iterdir()] == [first.folder.name]
     assert (graphs / first.folder.name / "0a1b" / "s1.onnx").read_bytes() == b"graph"
@@ -188,6 +188,6 @@ def test_what_was_being_trained_meanwhile_is_born_retired(store: Store, add: Add
 
 
 def test_a_card_that_is_none_is_passed_over(store: Store) -> None:
-    write_atomic(store.models / "odd" / "0001" / "card.json", b"not JSON")
-    write_atomic(store.models / "odd" / "0002" / "card.json", json.dumps([1]).encode())
+    write_bytes(store.models / "odd" / "0001" / "card.json", b"not JSON")
+    write_bytes(store.models / "odd" / "0002" / "card.json", json.dumps([1]).encode())
     assert used(store) == []

@@ -15,6 +15,7 @@ import pytest
 
 from voicemill.model.training.engine import run
 from voicemill.storage.errors import ConfigError
+from voicemill.storage.locks import FileLock
 from voicemill.tasks.training import devices, launch
 from voicemill.tasks.training.devices import Gpu
 from voicemill.tasks.training.launch import LONGEST, Ended, Lines, left_of
@@ -174,11 +175,12 @@ def test_what_does_not_go_is_killed_after_the_grace(folder: Path) -> None:
 
 
 CALLER = """
-import sys, fcntl
+import sys
 from pathlib import Path
+from voicemill.storage.locks import FileLock
 from voicemill.tasks.training.launch import launch
-with open(sys.argv[2], "a+") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
+with FileLock(Path(sys.argv[2])) as lock:
+    lock.take(wait=True)
     print(launch(Path(sys.argv[1]), processes=int(sys.argv[4]), locks=[lock.fileno()], grace=float(sys.argv[3]),
         module="stand_in").outcome)
 """
@@ -193,8 +195,8 @@ def caller(folder: Path, grace: float, processes: int = 1) -> "subprocess.Popen[
 
 
 def free(folder: Path) -> bool:
-    with (folder / "lock").open("a+") as lock:
-        return devices.take(lock, "test")
+    with FileLock(folder / "lock") as lock:
+        return lock.take("test")
 
 
 def test_a_killed_caller_leaves_nothing_and_its_lock_goes_last(folder: Path) -> None:

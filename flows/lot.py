@@ -14,10 +14,11 @@ from voicemill.storage.forgetting import tombstones
 from voicemill.storage.records import Batch, Decoded
 from voicemill.storage.store import Store
 from voicemill.tasks import workers
-from voicemill.tasks.config import STAGES, Config
+from voicemill.tasks.config import Config
 from voicemill.tasks.engine import as_task
 from voicemill.tasks.execute import Done, Work, artifact_path
 from voicemill.tasks.recipe import Recipe
+from voicemill.tasks.registry import BY_NAME, SINK, SOURCE
 
 
 @dataclass
@@ -48,22 +49,25 @@ def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
 def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     batches, recipe = plan.lots[number - 1], Recipe(plan.settings)
     result = LotResult(samples_of=dict(plan.samples_of))
-    decoding = {batch.id: _submit(plan, recipe, batch, "decode", (), {}) for batch in batches}
+    decoding = {batch.id: _submit(plan, recipe, batch, SOURCE.name, (), {}) for batch in batches}
     for batch in batches:
-        if done := _collect(decoding[batch.id], "decode", batch, result):
+        if done := _collect(decoding[batch.id], SOURCE.name, batch, result):
             result.decoded[batch.id] = done.key
-            rows = Artifact(artifact_path(Store.open(plan.store), "decode", done.key)).rows(Decoded)
+            rows = Artifact(artifact_path(Store.open(plan.store), SOURCE.name, done.key)).rows(Decoded)
             result.samples_of |= {row.upload: row.pcm for row in rows}
     graves = tombstones.read(Store.open(plan.store)).pcm
     result.forgotten = {upload for upload, pcm in result.samples_of.items() if pcm in graves}
     result.duplicates = find_duplicates(result.samples_of, plan.order) | result.forgotten
-    futures: dict[tuple[str, str], PrefectFuture[Done]] = {("decode", id_): future for id_, future in decoding.items()}
-    for stage in STAGES[1:]:
+    futures: dict[tuple[str, str], PrefectFuture[Done]] = {
+        (SOURCE.name, id_): future for id_, future in decoding.items()
+    }
+    later = [stage for stage in recipe.stages if stage is not SOURCE]
+    for stage in later:
         for batch in batches:
             futures[stage.name, batch.id] = _submit(plan, recipe, batch, stage.name, result.duplicates, futures)
-    for stage in STAGES[1:]:
+    for stage in later:
         for batch in batches:
-            if (done := _collect(futures[stage.name, batch.id], stage.name, batch, result)) and stage.name == "shards":
+            if (done := _collect(futures[stage.name, batch.id], stage.name, batch, result)) and stage is SINK:
                 result.shards[batch.id] = done
     return result
 
@@ -77,7 +81,7 @@ def _submit(
     futures: dict[tuple[str, str], PrefectFuture[Done]],
 ) -> PrefectFuture[Done]:
     keys = recipe.keys(batch, duplicates)
-    inputs = next(s for s in STAGES if s.name == stage).inputs_of(recipe.config.of(stage))
+    inputs = BY_NAME[stage].inputs_of(recipe.config.of(stage))
     mine = {upload.sha256 for upload in batch.uploads}
     work = Work(
         stage,

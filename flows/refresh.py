@@ -32,12 +32,12 @@ from voicemill.storage.records import UploadRow, UploadState
 from voicemill.storage.store import Store
 from voicemill.tasks import config as config_
 from voicemill.tasks import workers
-from voicemill.tasks.config import STAGES
 from voicemill.tasks.execute import artifact_path
 from voicemill.tasks.intake import batches as batches_
 from voicemill.tasks.intake import scan as scan_
 from voicemill.tasks.publishing import publish as publish_
 from voicemill.tasks.recipe import Recipe
+from voicemill.tasks.registry import SOURCE
 
 _LEDGER_COLUMNS = ["upload", "start", "stop", "outcome", "speaker"]
 _LOCAL: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -109,7 +109,7 @@ def announce(plan: RefreshPlan, found: scan_.ScanResult, last: Version | None) -
     aside = "".join(f", {count} {state}" for state, count in found.counts.items() if state != "uploads")
     todo = f"{len(plan.batches)} batches to run in {len(plan.lots)} lots, {len(plan.unchanged)} unchanged"
     dashboard.say(f"{len(found.uploads)} uploads of {len(speakers)} speakers{aside}: {todo}")
-    active().expect((stage.name for stage in STAGES), len(plan.batches))
+    active().expect((stage.name for stage in Recipe(plan.settings).stages), len(plan.batches))
 
 
 def run_lots(plan: RefreshPlan, recipe: Recipe, store: Store) -> list[LotResult]:
@@ -137,7 +137,7 @@ def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
     for lot in found:
         tombstones.bury(store, lot.forgotten, ())
         for key in lot.decoded.values():
-            path = artifact_path(store, "decode", key)
+            path = artifact_path(store, SOURCE.name, key)
             audio_path(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
         for path in (store.stages / "scan").glob("*.parquet"):
@@ -188,7 +188,7 @@ def summarise(
         uploads=dict(sorted(Counter(row.state.value for row in rows).items())),
         seconds=dict(counts.seconds) if counts else {},
         reasons=dict(counts.reasons) if counts else {},
-        stages=stage_counts(active(), (stage.name for stage in STAGES), len(plan.unchanged)),
+        stages=stage_counts(active(), (stage.name for stage in Recipe(plan.settings).stages), len(plan.unchanged)),
         speakers=counts.speakers if counts else 0,
         utterances=counts.utterances if counts else 0,
         batches_run=len(plan.batches),

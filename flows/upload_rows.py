@@ -16,6 +16,7 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
 from voicemill.tasks.execute import artifact_path
 from voicemill.tasks.publishing.publish import Shards
+from voicemill.tasks.registry import SINK, SOURCE
 from voicemill.tasks.stages.shards import write_broken
 
 
@@ -28,7 +29,7 @@ def shards_of(store: Store, plan: RefreshPlan, lots: Iterable[LotResult]) -> Sha
     shards: dict[str, tuple[str, list[ShardFile] | None]] = {id_: (key, None) for id_, key in plan.unchanged.items()}
     for lot in lots:
         for id_, done in lot.shards.items():
-            shards[id_] = (done.key, Artifact(artifact_path(store, "shards", done.key)).rows(ShardFile))
+            shards[id_] = (done.key, Artifact(artifact_path(store, SINK.name, done.key)).rows(ShardFile))
         for id_, error in lot.broken.items():
             shards[id_] = _broken_shards(store, batches[id_], error)
     return shards
@@ -58,7 +59,7 @@ def upload_rows(
             continue
         found: Mapping[str, Decoded] = {}
         if key := decoded.get(batch.id):
-            found = {row.upload: row for row in Artifact(artifact_path(store, "decode", key)).rows(Decoded)}
+            found = {row.upload: row for row in Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
         rows += [_row(batch, u, found.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
     return sorted(rows, key=lambda row: row.path)

@@ -4,45 +4,16 @@ import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from voicemill.storage.errors import ConfigError
-from voicemill.tasks.contract.stage import Stage, StageSettings
-from voicemill.tasks.intake import batches as batches_
-from voicemill.tasks.intake import scan as scan_
-from voicemill.tasks.publishing import breaker as breaker_
-from voicemill.tasks.stages import align as align_
-from voicemill.tasks.stages import content as content_
-from voicemill.tasks.stages import decode as decode_
-from voicemill.tasks.stages import denoise as denoise_
-from voicemill.tasks.stages import f0 as f0_
-from voicemill.tasks.stages import loudness as loudness_
-from voicemill.tasks.stages import mel as mel_
-from voicemill.tasks.stages import screen as screen_
-from voicemill.tasks.stages import shards as shards_
-from voicemill.tasks.stages import slice as slice_
-from voicemill.tasks.stages import transcribe as transcribe_
-
-STAGES: tuple[Stage[Any], ...] = (
-    decode_.STAGE,
-    slice_.STAGE,
-    denoise_.STAGE,
-    transcribe_.STAGE,
-    loudness_.STAGE,
-    align_.STAGE,
-    screen_.STAGE,
-    content_.STAGE,
-    f0_.STAGE,
-    mel_.STAGE,
-    shards_.STAGE,
-)
-"""In an order in which every stage comes after those it reads."""
-
-BY_NAME: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
-
-FEATURES = ("content", "f0", "mel")
+from voicemill.tasks.contract.stage import StageSettings
+from voicemill.tasks.intake.batches import Settings as BatchSettings
+from voicemill.tasks.intake.scan import Settings as ScanSettings
+from voicemill.tasks.publishing.breaker import Settings as BreakerSettings
+from voicemill.tasks.registry import STAGES
 
 
 class RunSettings(StageSettings):
@@ -61,23 +32,26 @@ class RunSettings(StageSettings):
         return self.workers or len(os.sched_getaffinity(0))
 
 
-class Config(StageSettings):
-    """One section for each stage, `scan`, `batches`, `publish` and `run`."""
+class _Intake(StageSettings):
+    scan: ScanSettings = ScanSettings()
+    batches: BatchSettings = BatchSettings()
 
-    scan: scan_.Settings = scan_.Settings()
-    batches: batches_.Settings = batches_.Settings()
-    decode: decode_.Settings = decode_.Settings()
-    slice: slice_.Settings = slice_.Settings()
-    denoise: denoise_.Settings = denoise_.Settings()
-    loudness: loudness_.Settings = loudness_.Settings()
-    screen: screen_.Settings = screen_.Settings()
-    transcribe: transcribe_.Settings = transcribe_.Settings()
-    align: align_.Settings = align_.Settings()
-    content: content_.Settings = content_.Settings()
-    f0: f0_.Settings = f0_.Settings()
-    mel: mel_.Settings = mel_.Settings()
-    shards: shards_.Settings = shards_.Settings()
-    publish: breaker_.Settings = breaker_.Settings()
+
+if TYPE_CHECKING:
+
+    class _Preparation(_Intake):
+        def __getattr__(self, stage: str) -> Any: ...
+
+else:  # one section for each stage of the list
+    _Preparation = create_model(
+        "_Preparation", __base__=_Intake, **{stage.name: (stage.settings, stage.settings()) for stage in STAGES}
+    )
+
+
+class Config(_Preparation):
+    """The sections `scan` and `batches`, one for each stage, `publish` and `run`."""
+
+    publish: BreakerSettings = BreakerSettings()
     run: RunSettings = RunSettings()
 
     def of(self, stage: str) -> Any:
@@ -91,8 +65,8 @@ class Config(StageSettings):
         Raises:
             ModelMissing: one of them is not on this machine.
         """
-        found = {stage.name: dict(stage.models(self.of(stage.name))) for stage in STAGES if stage.models}
-        return {name: models for name, models in found.items() if models}
+        digests = {stage.name: dict(stage.models(self.of(stage.name))) for stage in STAGES if stage.models}
+        return {name: models for name, models in digests.items() if models}
 
 
 SHIPPED = Path(__file__).parent / "configs"
@@ -125,10 +99,7 @@ def load(name: str | Path | None = None) -> Config:
 
 
 def named_models(config: Config) -> list[tuple[str, str]]:
-    """(setting, model) for every model by hub id or folder that this config would load."""
-    named = [(f"align.models.{language}", name) for language, name in sorted(config.align.models.items())]
-    if config.content.engine == "encoder":
-        named.insert(0, ("content.model", config.content.model))
-    if config.transcribe.engine == "whisperx":
-        named.insert(0, ("transcribe.model", config.transcribe.model))
-    return named
+    """(setting, model) for every model that this config names by hub id or folder."""
+    return [
+        pair for stage in STAGES if stage.named_models for pair in stage.named_models(config.of(stage.name)).items()
+    ]

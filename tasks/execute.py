@@ -22,9 +22,10 @@ from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch, Failure, Reason, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
-from voicemill.tasks.config import BY_NAME, Config
-from voicemill.tasks.contract.stage import Audio, Inputs, Stage
+from voicemill.tasks.config import Config
+from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage
 from voicemill.tasks.intake.scan import fetch
+from voicemill.tasks.registry import BY_NAME
 
 
 @dataclass(frozen=True)
@@ -203,19 +204,18 @@ def produce(
 ) -> Iterator[Any]:
     """The stage's records for some uploads."""
     store = Store(Path(work.store))
-    inputs = Inputs(
-        replace(work.batch, uploads=todo),
-        artifacts,
-        lambda upload: fetch(work.inbox, upload, store),
-        frozenset(work.duplicates),
-        work.key,
-        store,
-        work.recipe,
-        work.feature_tables,
-        failed,
+    inputs = Inputs(replace(work.batch, uploads=todo), artifacts)
+    context = RunContext(
+        recipe=work.recipe,
+        duplicates=frozenset(work.duplicates),
+        key=work.key,
+        store=store,
+        feature_tables=work.feature_tables,
+        failed=failed,
+        fetch=lambda upload: fetch(work.inbox, upload, store),
     )
     try:
-        yield from stage.run(inputs, work.config.of(stage.name))
+        yield from stage.records(inputs, work.config.of(stage.name), context)
     finally:
         inputs.close()
 

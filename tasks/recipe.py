@@ -11,8 +11,9 @@ from typing import Any
 
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch
-from voicemill.tasks.config import FEATURES, STAGES, Config
-from voicemill.tasks.stages import content
+from voicemill.tasks.config import Config
+from voicemill.tasks.contract.stage import KeyContext, Stage
+from voicemill.tasks.registry import STAGES, execution_order
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,30 @@ class Recipe:
         return digest(self._parts)
 
     @cached_property
+    def stages(self) -> tuple[Stage[Any], ...]:
+        """Every stage, in the order of execution under this config."""
+        return execution_order(self.config.of)
+
+    @cached_property
     def feature_tables(self) -> dict[str, str]:
-        """Stage -> table: a new model or setting gives a new table, never a mixture."""
-        names = {name: name for name in FEATURES} | {"content": content.feature_name(self.config.content)}
-        return {name: f"features/{names[name]}-{digest(self._parts[name])[:8]}" for name in FEATURES}
+        """Feature stage -> table: a new model or setting gives a new table, never a mixture."""
+        tables = {
+            stage.name: stage.feature_table(self.config.of(stage.name)) for stage in STAGES if stage.feature_table
+        }
+        return {stage: f"features/{table}-{digest(self._parts[stage])[:8]}" for stage, table in tables.items()}
 
     def keys(self, batch: Batch, duplicates: Iterable[str] = ()) -> dict[str, str]:
-        """Stage -> content key of its output for this batch, every stage."""
+        """Stage -> content key of its output for this batch, every stage.
+
+        `duplicates`: uploads, of this batch or others, whose decoded samples an earlier upload already has.
+        """
         keys: dict[str, str] = {}
-        mine = {upload.sha256 for upload in batch.uploads}
-        for stage in STAGES:
-            inputs = stage.inputs_of(self.config.of(stage.name))
-            known: list[Any] = [keys[name] for name in inputs]
-            if not inputs:
-                known.append([upload.sha256 for upload in batch.uploads])
-            if stage.name == "slice":
-                known.append(sorted(mine & set(duplicates)))
-            if stage.name == "shards":
-                known.append(self.id)
-            facts = stage.facts(batch) if stage.facts else None
-            keys[stage.name] = digest([stage.name, self._parts[stage.name], facts, known])
+        uploads = [upload.sha256 for upload in batch.uploads]
+        context = KeyContext(self.id, frozenset(uploads) & frozenset(duplicates))
+        for stage in self.stages:
+            inputs: list[Any] = [keys[name] for name in stage.inputs_of(self.config.of(stage.name))] or [uploads]
+            if stage.key_part:
+                inputs.append(stage.key_part(context))
+            metadata = stage.metadata(batch) if stage.metadata else None
+            keys[stage.name] = digest([stage.name, self._parts[stage.name], metadata, inputs])
         return keys

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from voicemill.storage.records import Outcome, Reason, UploadState
-from voicemill.tasks.config import SHIPPED, STAGES
+from voicemill.tasks.config import SHIPPED
+from voicemill.tasks.registry import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("flows", "tasks", "model", "storage")

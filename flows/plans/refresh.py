@@ -13,6 +13,7 @@ from voicemill.storage.records import Batch, UploadRow
 from voicemill.storage.store import Store
 from voicemill.tasks.config import Config
 from voicemill.tasks.recipe import Recipe
+from voicemill.tasks.registry import SINK
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def plan_refresh(
     unchanged = {
         batch.id: pinned[batch.id]
         for batch in batches
-        if batch.id in pinned and recipe.keys(batch, duplicates)["shards"] == pinned[batch.id]
+        if batch.id in pinned and recipe.keys(batch, duplicates)[SINK.name] == pinned[batch.id]
     }
     todo = [batch for batch in batches if batch.id not in unchanged]
     size = recipe.config.run.lot_batches

@@ -2,7 +2,8 @@
 
 A stage is a module with a `Settings` class, a `VERSION`, pure functions over arrays, and one `STAGE`. Its `run` is a
 generator: it reads its inputs and yields records (rows of its output), `Audio`, and a `Failure` for what it could not
-do. Failing on one upload never ends a stage: wrap the work on one upload in `guarded`.
+do. A failure on one upload never ends a stage: wrap the work on one upload in `guarded`. `tasks/registry.py` lists the
+stages; everything else about them (order, config sections, feature tables, what a key is made of) follows from `Stage`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ S = TypeVar("S", bound="StageSettings")
 
 
 class StageSettings(BaseModel):
-    """Frozen; unknown names are refused; the line under each field is its help."""
+    """Base of all settings: frozen; unknown names are refused; the line under each field is its help."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
@@ -39,35 +40,21 @@ class Audio:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a stage reads: the uploads it shall work on, and the outputs of the stages before it."""
+    """What every stage reads: the uploads to work on, and the outputs of the stages before it."""
 
     batch: Batch
-    """Only the uploads to work on: all of a batch, or those left over by a failure."""
+    """Only the uploads to work on: all of a batch, or those that an earlier run failed on."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
-    """By stage name."""
-    fetch: Callable[[Upload], Path] | None = None
-    """Where the bytes of an upload lie on this machine (`decode` alone reads them)."""
-    duplicates: frozenset[str] = frozenset()
-    """Uploads whose decoded samples an earlier upload already has (`slice` alone reads it)."""
-    key: str = ""
-    """Content key of the output being made (`shards` names its files by it)."""
-    store: Store | None = None
-    """Where `shards` writes its Parquet files."""
-    recipe: str = ""
-    """sha256 of the recipe (`shards` writes it into the rows)."""
-    feature_tables: Mapping[str, str] = field(default_factory=dict)
-    """Stage name -> table, as {"content": "features/mfcc-0123abcd"} (`shards` reads it)."""
-    failed: Mapping[str, Failure] = field(default_factory=dict)
-    """Uploads on which this stage itself has failed before (`shards` accounts for them)."""
+    """Stage name -> its output, for the stages that this one reads."""
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @cached_property
-    def _wanted(self) -> frozenset[str]:
+    def _uploads(self) -> frozenset[str]:
         return frozenset(upload.sha256 for upload in self.batch.uploads)
 
     def rows(self, stage: str, record: type[R]) -> list[R]:
-        """Rows of an earlier stage for the uploads at hand, in its order."""
-        return [row for row in self.artifacts[stage].rows(record) if row.upload in self._wanted]  # type: ignore[attr-defined]
+        """Rows of an earlier stage for the uploads to work on, in its order."""
+        return [row for row in self.artifacts[stage].rows(record) if row.upload in self._uploads]  # type: ignore[attr-defined]
 
     def segments(self) -> list[Segment]:
         """The kept segments of `slice`, in order of upload and time."""
@@ -78,7 +65,34 @@ class Inputs:
         return self._stack.enter_context(self.artifacts[stage].waves())
 
     def close(self) -> None:
+        """Close the audio files that were opened."""
         self._stack.close()
+
+
+@dataclass(frozen=True)
+class KeyContext:
+    """What is known of a batch, besides its uploads, before any stage runs: a stage may make it part of its key."""
+
+    recipe: str = ""
+    """sha256 of the recipe."""
+    duplicates: frozenset[str] = frozenset()
+    """Uploads of the batch whose decoded samples an earlier upload already has."""
+
+
+@dataclass(frozen=True)
+class RunContext(KeyContext):
+    """What the engine knows of one run of a stage; only stages that declare `run_in` receive it."""
+
+    key: str = ""
+    """Content key of the output being made."""
+    store: Store | None = None
+    """The store that the output belongs to."""
+    feature_tables: Mapping[str, str] = field(default_factory=dict)
+    """Feature stage -> table, as {"content": "features/mfcc-0123abcd"}."""
+    failed: Mapping[str, Failure] = field(default_factory=dict)
+    """Uploads on which this stage itself has failed before; only `sealed` stages run on them again."""
+    fetch: Callable[[Upload], Path] | None = None
+    """Returns the path of an upload's bytes on this machine."""
 
 
 @dataclass(frozen=True)
@@ -90,23 +104,45 @@ class Stage(Generic[S]):
     """Changes when the output changes for the same input and settings."""
     settings: type[S]
     needs: tuple[str, ...]
-    """Stages whose output this one reads."""
+    """Stages whose output this one reads; () = it reads the uploads themselves."""
     row: type
     """Record of the output."""
-    run: Callable[[Inputs, S], Iterable[Any]]
+    run: Callable[[Inputs, S], Iterable[Any]] | None = None
+    """The work. Give either `run` or `run_in`."""
+    run_in: Callable[[Inputs, S, RunContext], Iterable[Any]] | None = None
+    """The work of a stage that also reads the `RunContext`."""
     needs_for: Callable[[S], tuple[str, ...]] | None = None
     """Where the needed stages depend on the settings: overrides `needs`."""
-    facts: Callable[[Batch], Any] | None = None
-    """What of the uploads' records, besides their bytes, changes the output; JSON-able; becomes part of the key."""
+    needs_all: bool = False
+    """Reads every other stage; the registry fills in `needs`."""
+    metadata: Callable[[Batch], Any] | None = None
+    """The part of the uploads' records, besides their bytes, that changes the output; JSON-able; part of the key."""
+    key_part: Callable[[KeyContext], Any] | None = None
+    """The part of the `KeyContext` that changes the output; JSON-able; part of the key."""
     sealed: bool = False
-    """Its output is never repaired in place: what an earlier stage failed on becomes part of its key (`shards`)."""
+    """Its output is never repaired in place: uploads that an earlier stage failed on become part of its key."""
     models: Callable[[S], Mapping[str, str]] | None = None
     """Setting name -> digest of each model that these settings load; part of the key.
     Raises ModelMissing when one is not on this machine."""
+    named_models: Callable[[S], Mapping[str, str]] | None = None
+    """Setting -> hub id or folder of each model that these settings name, for `voicemill models`."""
+    feature_table: Callable[[S], str] | None = None
+    """Name of the table that holds its rows, one per utterance; None = the stage makes no feature table."""
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.run_in is None):
+            raise ValueError(f"stage {self.name!r}: give either run or run_in")
 
     def inputs_of(self, settings: S) -> tuple[str, ...]:
         """The stages this one reads under these settings."""
         return self.needs_for(settings) if self.needs_for else self.needs
+
+    def records(self, inputs: Inputs, settings: S, context: RunContext) -> Iterable[Any]:
+        """Run the stage: its rows, `Audio` and `Failure`s."""
+        if self.run_in is not None:
+            return self.run_in(inputs, settings, context)
+        assert self.run is not None
+        return self.run(inputs, settings)
 
 
 def guarded(upload: str, work: Callable[[], Iterable[R]], index: int = -1) -> Iterator[R | Failure]:

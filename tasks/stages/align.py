@@ -196,4 +196,5 @@ STAGE = Stage(
     run=run,
     needs_for=lambda settings: inputs_for(settings.listen_to, "transcribe"),
     models=models,
+    named_models=lambda settings: {f"align.models.{code}": name for code, name in sorted(settings.models.items())},
 )

@@ -59,8 +59,8 @@ class Settings(StageSettings):
         return self
 
 
-def feature_name(settings: Settings) -> str:
-    """The name of the table: MFCC are never taken for the features of a model."""
+def table_name(settings: Settings) -> str:
+    """Name of the feature table: MFCC are never taken for the features of a model."""
     return "mfcc" if settings.engine == "mfcc" else "content"
 
 
@@ -166,4 +166,6 @@ STAGE = Stage(
     row=Feature,
     run=run,
     models=models,
+    named_models=lambda settings: {"content.model": settings.model} if settings.engine == "encoder" else {},
+    feature_table=table_name,
 )

@@ -8,7 +8,7 @@ Source: libsndfile 1.2, FFmpeg's libavcodec, libsoxr; docs of `soxr.ResampleStre
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -95,14 +95,18 @@ def _filtered(upload: Upload, samples: Samples, reason: Reason, detail: str, sou
     )
 
 
-def run(inputs: Inputs, settings: Settings) -> Iterator[Audio | Decoded | Failure]:
-    """Every upload of the batch, one after the other. Samples stream, so an error may come after some of them: whoever
-    reads the audio goes by the rows."""
+def run(
+    inputs: Inputs, settings: Settings, fetch: Callable[[Upload], Path] | None
+) -> Iterator[Audio | Decoded | Failure]:
+    """Decode every upload of the batch, one after the other; `fetch` returns the path of its bytes on this machine.
+
+    Samples stream, so an error may come after some of them: readers of the audio must go by the rows.
+    """
     for upload in inputs.batch.uploads:
         try:
-            if inputs.fetch is None:
+            if fetch is None:
                 raise OSError("no inbox to fetch it from")
-            yield from decode(inputs.fetch(upload), upload, settings)
+            yield from decode(fetch(upload), upload, settings)
         except OSError as error:
             yield Failure(upload.sha256, f"cannot fetch {upload.path}: {error}"[:500], reason=Reason.UNREADABLE)
         except MemoryError:
@@ -111,4 +115,11 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Audio | Decoded | Failur
             yield Failure(upload.sha256, f"{type(error).__name__}: {error}"[:500])
 
 
-STAGE = Stage(name="decode", version=VERSION, settings=Settings, needs=(), row=Decoded, run=run)
+STAGE = Stage(
+    name="decode",
+    version=VERSION,
+    settings=Settings,
+    needs=(),
+    row=Decoded,
+    run_in=lambda inputs, settings, context: run(inputs, settings, context.fetch),
+)

@@ -95,4 +95,5 @@ STAGE = Stage(
     row=Feature,
     run=run,
     models=models,
+    feature_table=lambda settings: "f0",
 )

@@ -54,4 +54,5 @@ STAGE = Stage(
     needs=("denoise", "loudness", "screen"),
     row=Feature,
     run=run,
+    feature_table=lambda settings: "mel",
 )

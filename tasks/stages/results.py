@@ -27,16 +27,15 @@ R = TypeVar("R")
 Name = tuple[str, int]
 """Of a segment: its upload and its index."""
 
-FEATURES = ("content", "f0", "mel")
-ORDER = ("decode", "slice", "denoise", "loudness", "screen", "transcribe", "align", *FEATURES)
-"""The stages before `shards`; of several that failed on a segment the first is named."""
-
 
 @dataclass(frozen=True)
 class Results:
     """What all stages said of the uploads at hand."""
 
     inputs: Inputs
+    """All of them; of several stages that failed on a segment the first in this order is named."""
+    features: tuple[str, ...]
+    """The stages whose rows are feature matrices."""
 
     def _by_name(self, stage: str, record: type[R]) -> dict[Name, R]:
         rows: list[Any] = self.inputs.rows(stage, record)
@@ -81,15 +80,15 @@ class Results:
     def failures(self) -> dict[Name, dict[str, Failure]]:
         """(upload, index; -1 = whole) -> stage -> failure."""
         found: dict[Name, dict[str, Failure]] = defaultdict(dict)
-        for stage in ORDER:
-            for failure in self.inputs.artifacts[stage].meta.failures:
+        for stage, artifact in self.inputs.artifacts.items():
+            for failure in artifact.meta.failures:
                 found[failure.upload, failure.index].setdefault(stage, failure)
         return found
 
     @cached_property
     def matrices(self) -> dict[str, pa.Table]:
         """Stage -> its rows, as a table: they are copied, never looked into (but for F0)."""
-        return {stage: self.inputs.artifacts[stage].table() for stage in FEATURES}
+        return {stage: self.inputs.artifacts[stage].table() for stage in self.features}
 
     @cached_property
     def places(self) -> dict[str, dict[Name, int]]:
@@ -113,7 +112,7 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     if screened and screened.outcome is not Outcome.KEPT:
         return Verdict(screened.outcome, screened.reason, "screen", screened.score, screened.threshold)
     whole, own = results.failures.get((segment.upload, -1), {}), results.failures.get(name, {})
-    for stage in ORDER:
+    for stage in results.inputs.artifacts:
         if failure := own.get(stage) or whole.get(stage):
             return Verdict(Outcome.FAILED, failure.reason.value, stage, detail=failure.error)
     said: Mapping[str, Mapping[Name, Any]] = {

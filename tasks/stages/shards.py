@@ -19,12 +19,22 @@ from voicemill.storage.corpus.ledger import Verdict, account
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
 from voicemill.storage.corpus.tensors import decode
-from voicemill.storage.records import Batch, Interval, LedgerRow, Outcome, Segment, ShardFile, Upload, Utterance
+from voicemill.storage.records import (
+    Batch,
+    Failure,
+    Interval,
+    LedgerRow,
+    Outcome,
+    Segment,
+    ShardFile,
+    Upload,
+    Utterance,
+)
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, to_samples, to_seconds
 from voicemill.tasks.contract.prepared import Prepared, prepared_waves
-from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings
-from voicemill.tasks.stages.results import ORDER, Name, Results, verdict
+from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSettings
+from voicemill.tasks.stages.results import Name, Results, verdict
 
 VERSION = 1
 
@@ -38,27 +48,28 @@ class Settings(StageSettings):
     """Keep segments whose text does not align (`unaligned` otherwise). Our own default: its text is in doubt."""
 
 
-def run(inputs: Inputs, settings: Settings) -> Iterator[ShardFile]:
+def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[ShardFile]:
     """Write the shards of a batch; yields them in the order of speaker, then table."""
-    if inputs.store is None:
-        raise ValueError("shards writes into a store: Inputs.store is None")
-    results, waves = Results(inputs), prepared_waves(inputs)
+    store, key, features = context.store, context.key, context.feature_tables
+    if store is None:
+        raise ValueError("shards writes into a store: RunContext.store is None")
+    results, waves = Results(inputs, tuple(features)), prepared_waves(inputs)
     by_speaker: dict[str, list[Upload]] = defaultdict(list)
     for upload in inputs.batch.uploads:
         by_speaker[upload.speaker].append(upload)
     for speaker, uploads in sorted(by_speaker.items()):
-        ledger = {upload.sha256: intervals(results, upload, settings) for upload in uploads}
+        ledger = {u.sha256: intervals(results, u, settings, context.failed.get(u.sha256)) for u in uploads}
         names = [name for upload in uploads for name in _kept(results.cut[upload.sha256], ledger[upload.sha256])]
         rows = [ledger_row(upload, row) for upload in uploads for row in ledger[upload.sha256]]
-        yield _write(inputs.store, "ledger", speaker, inputs.key, [to_table(rows, LedgerRow)])
+        yield _write(store, "ledger", speaker, key, [to_table(rows, LedgerRow)])
         if names:
             known = {upload.sha256: upload for upload in uploads}
-            texts = (utterance(results, waves, known[name[0]], name, inputs.recipe) for name in names)
+            texts = (utterance(results, waves, known[name[0]], name, context.recipe) for name in names)
             tables = (to_table([row], Utterance) for row in texts)
-            yield _write(inputs.store, "utterances", speaker, inputs.key, tables)
-            for stage, table in sorted(inputs.feature_tables.items()):
+            yield _write(store, "utterances", speaker, key, tables)
+            for stage, table in sorted(features.items()):
                 part = _matrices(results, stage, names)
-                yield _write(inputs.store, table, speaker, inputs.key, [part])
+                yield _write(store, table, speaker, key, [part])
 
 
 def write_broken(store: Store, batch: Batch, key: str, failure: Verdict) -> list[ShardFile]:
@@ -71,10 +82,10 @@ def write_broken(store: Store, batch: Batch, key: str, failure: Verdict) -> list
     return [_write(store, "ledger", who, key, [to_table(rows, LedgerRow)]) for who, rows in sorted(by_speaker.items())]
 
 
-def intervals(results: Results, upload: Upload, settings: Settings) -> list[Interval]:
-    """The ledger of one upload; one row where this stage itself failed on it before."""
+def intervals(results: Results, upload: Upload, settings: Settings, failure: Failure | None = None) -> list[Interval]:
+    """The ledger of one upload: one row where this stage itself has failed on it before (`failure`)."""
     sha256 = upload.sha256
-    if failure := results.inputs.failed.get(sha256):
+    if failure:
         decoded = results.decoded.get(sha256)
         samples = decoded.samples if decoded else to_samples(upload.seconds)
         said = (Outcome.FAILED, failure.reason.value, STAGE.name, None, None, failure.error)
@@ -163,7 +174,7 @@ def _write(store: Store, table: str, speaker: str, key: str, parts: Iterable[pa.
         return shard_file(table, writer.finish())
 
 
-def _facts(batch: Batch) -> list[list[str]]:
+def _metadata(batch: Batch) -> list[list[str]]:
     return [[upload.sha256, upload.speaker, upload.path] for upload in batch.uploads]
 
 
@@ -171,9 +182,11 @@ STAGE = Stage(
     name="shards",
     version=VERSION,
     settings=Settings,
-    needs=ORDER,
+    needs=(),
+    needs_all=True,
     row=ShardFile,
-    run=run,
-    facts=_facts,
+    run_in=run,
+    metadata=_metadata,
+    key_part=lambda context: context.recipe,
     sealed=True,
 )

@@ -110,8 +110,8 @@ def tiled(
     return rows
 
 
-def run(inputs: Inputs, settings: Settings) -> Iterator[Segment | Failure]:
-    """Yield the rows of each upload, in order."""
+def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozenset()) -> Iterator[Segment | Failure]:
+    """Yield the rows of each upload, in order; `duplicates` are filtered whole."""
     rows = inputs.rows("decode", Decoded)
     texts = {upload.sha256: bool(upload.text) for upload in inputs.batch.uploads}
     waves = inputs.waves("decode") if any(row.outcome is Outcome.KEPT for row in rows) else None
@@ -120,7 +120,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Segment | Failure]:
     def work(row: Decoded) -> Iterable[Segment]:
         if row.outcome is not Outcome.KEPT or waves is None:
             return [Segment(row.upload, -1, 0, row.samples, row.outcome, row.reason)]
-        if row.upload in inputs.duplicates:
+        if row.upload in duplicates:
             return [Segment(row.upload, -1, 0, row.samples, Outcome.FILTERED, Reason.DUPLICATE)]
         blocks = waves.stream(row.upload)
         found = speech_probability(blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt)
@@ -130,7 +130,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Segment | Failure]:
         yield from guarded(row.upload, partial(work, row))
 
 
-def _facts(batch: Batch) -> Any:
+def _metadata(batch: Batch) -> Any:
     """Whether each upload came with a transcript, in order."""
     return [bool(upload.text) for upload in batch.uploads]
 
@@ -145,7 +145,8 @@ STAGE = Stage(
     settings=Settings,
     needs=("decode",),
     row=Segment,
-    run=run,
-    facts=_facts,
+    run_in=lambda inputs, settings, context: run(inputs, settings, context.duplicates),
+    metadata=_metadata,
+    key_part=lambda context: sorted(context.duplicates),
     models=_models,
 )

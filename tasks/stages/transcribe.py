@@ -115,7 +115,7 @@ def models(settings: Settings) -> Mapping[str, str]:
     return {"model": digest_of(resolve(settings.model, "transcribe.model"))}
 
 
-def facts(batch: Batch) -> str:
+def metadata(batch: Batch) -> str:
     """A transcript that changes changes the key, and so the rows."""
     return digest([[upload.sha256, upload.text, upload.language] for upload in batch.uploads])
 
@@ -127,7 +127,8 @@ STAGE = Stage(
     needs=("decode", "slice"),
     row=Transcript,
     run=run,
-    needs_for=lambda s: inputs_for(s.listen_to) if s.engine == "whisperx" else ("slice",),
-    facts=facts,
+    needs_for=lambda settings: inputs_for(settings.listen_to) if settings.engine == "whisperx" else ("slice",),
+    metadata=metadata,
     models=models,
+    named_models=lambda settings: {"transcribe.model": settings.model} if settings.engine == "whisperx" else {},
 )

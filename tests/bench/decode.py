@@ -22,7 +22,7 @@ from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import Batch, Decoded, Failure, Upload
 from voicemill.tasks.contract.stage import Audio, Inputs
-from voicemill.tasks.stages.decode import STAGE, Settings
+from voicemill.tasks.stages.decode import Settings, run
 
 FORMATS = [
     ("flac 16 kHz", "FLAC", "PCM_16", 16_000, 1),
@@ -52,7 +52,7 @@ def decoded(path: Path, uploads: tuple[Upload, ...]) -> Iterator[Decoded]:
     """One run of the stage into an artifact."""
     rows: list[Decoded] = []
     with ArtifactWriter(path.parent / "out.arrow") as writer:
-        for record in STAGE.run(Inputs(Batch("b", 1, uploads), fetch=lambda _: path), Settings()):
+        for record in run(Inputs(Batch("b", 1, uploads)), Settings(), lambda _: path):
             assert not isinstance(record, Failure), record
             if isinstance(record, Audio):
                 writer.audio(record.upload, record.index, record.wave)

@@ -31,7 +31,7 @@ from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, W
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import Batch, Decoded, Denoised, Failure, Screened, Upload
 from voicemill.storage.units import RATE
-from voicemill.tasks.contract.stage import Audio, Inputs, Stage
+from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage
 from voicemill.tasks.stages import denoise, loudness, screen
 from voicemill.tasks.stages import slice as slicing
 
@@ -44,7 +44,7 @@ def made(folder: Path, stage: Stage[Any], batch: Batch, artifacts: dict[str, Art
     """The artifact of one stage at its default settings."""
     inputs, rows = Inputs(batch, artifacts), []
     with ArtifactWriter(folder / f"{stage.name}.arrow") as writer:
-        for item in stage.run(inputs, stage.settings()):
+        for item in stage.records(inputs, stage.settings(), RunContext()):
             if isinstance(item, Failure):
                 raise RuntimeError(item.error)
             if isinstance(item, Audio):

@@ -13,7 +13,7 @@ from support.stage_faults import FAULTS, environment, fault, limited, until
 from support.store_contents import contents, differences, numbers, processes, strays
 
 from voicemill.storage.store import Store
-from voicemill.tasks.config import STAGES
+from voicemill.tasks.registry import STAGES
 
 pytestmark = pytest.mark.slow
 

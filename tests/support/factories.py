@@ -43,8 +43,9 @@ from voicemill.storage.records import (
 )
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
-from voicemill.tasks.contract.stage import Inputs
+from voicemill.tasks.contract.stage import Inputs, RunContext
 from voicemill.tasks.publishing.publish import Settings, publish
+from voicemill.tasks.registry import SINK
 from voicemill.tasks.stages import shards as stage
 
 FEATURE_TABLES = {"content": "features/mfcc-00000001", "f0": "features/f0-00000002", "mel": "features/mel-00000003"}
@@ -103,7 +104,7 @@ class Made:
 
 def make_rows(batch: Batch, pieces: int = 2) -> Made:
     """Each upload: half a second of silence, then `pieces` segments of equal length, a tenth of a second between."""
-    made = Made({name: [] for name in stage.ORDER}, {name: [] for name in stage.ORDER})
+    made = Made({name: [] for name in SINK.needs}, {name: [] for name in SINK.needs})
     rows = made.rows
     for u in batch.uploads:
         samples = round(u.seconds * RATE)
@@ -168,11 +169,13 @@ _RECORDS: Mapping[str, type] = {
 }
 
 
-def inputs_of(store: Store, batch: Batch, change: Callable[[Made], None] | None = None, recipe: str = RECIPE) -> Inputs:
-    """What the stage `shards` reads of a batch."""
+def inputs_of(
+    store: Store, batch: Batch, change: Callable[[Made], None] | None = None, recipe: str = RECIPE
+) -> tuple[Inputs, RunContext]:
+    """Everything that the stage `shards` reads for a batch."""
     artifacts = outputs(store, batch, change)
     key = digest([recipe, sorted(artifact.meta.key for artifact in artifacts.values())])
-    return Inputs(batch, artifacts, key=key, store=store, recipe=recipe, feature_tables=FEATURE_TABLES)
+    return Inputs(batch, artifacts), RunContext(recipe, key=key, store=store, feature_tables=FEATURE_TABLES)
 
 
 def shards(
@@ -183,12 +186,12 @@ def shards(
     settings: stage.Settings | None = None,
 ) -> tuple[str, list[ShardFile]]:
     """The key and files of a batch, written by the real stage; its own artifact too."""
-    inputs = inputs_of(store, batch, change, recipe)
-    files = [row for row in stage.run(inputs, settings or stage.Settings()) if isinstance(row, ShardFile)]
+    inputs, context = inputs_of(store, batch, change, recipe)
+    files = list(stage.run(inputs, settings or stage.Settings(), context))
     inputs.close()
-    with ArtifactWriter(store.stages / "shards" / f"{inputs.key}.arrow") as writer:
-        writer.finish(files, ShardFile, Meta("shards", inputs.key))
-    return inputs.key, files
+    with ArtifactWriter(store.stages / "shards" / f"{context.key}.arrow") as writer:
+        writer.finish(files, ShardFile, Meta("shards", context.key))
+    return context.key, files
 
 
 def upload_rows(store: Store, batch: Batch, files: Iterable[ShardFile]) -> list[UploadRow]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
-from voicemill.tasks.config import STAGES
+from voicemill.tasks.registry import STAGES
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 

@@ -12,7 +12,7 @@ from voicemill.storage.records import Batch, Decoded, Denoised, Failure, Reason,
 from voicemill.storage.store import Store
 from voicemill.tasks import execute as execute_
 from voicemill.tasks.config import Config
-from voicemill.tasks.contract.stage import Audio, Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage, StageSettings, guarded
 from voicemill.tasks.execute import Work, artifact_path, blame, execute
 
 BATCH = Batch("b" * 16, 1, tuple(Upload(name * 64, "ann", f"{name}.wav", 9, seconds=2.0) for name in "abc"))
@@ -56,7 +56,7 @@ class Bench:
         return work
 
     def _second(self, inputs: Inputs, _: NoSettings) -> Iterator[Any]:
-        self.seen.append((inputs.key[:7], [u.sha256 for u in inputs.batch.uploads]))
+        self.seen.append(("denoise", [u.sha256 for u in inputs.batch.uploads]))
         for upload in inputs.batch.uploads:
             yield Denoised(upload.sha256, 0, 20.0, False)
 
@@ -88,7 +88,7 @@ def test_failed_uploads_alone_are_tried_again(bench: Bench) -> None:
 
     bench.broken, bench.seen = set(), []
     first, second = bench.run("decode"), bench.run("denoise")
-    assert bench.seen == [("decode", [B]), ("key-den", [B])]
+    assert bench.seen == [("decode", [B]), ("denoise", [B])]
     assert (first.seconds, second.seconds) == (2.0, 2.0)
     assert bench.rows(first) == bench.rows(second) == [A, B, C]
     assert first.pending == second.pending == ()
@@ -163,15 +163,15 @@ def test_blame_finds_each_culprit_and_nobody_for_a_crowd() -> None:
 def test_a_sealed_stage_accounts_for_what_it_failed_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[list[str]] = []
 
-    def seal(inputs: Inputs, _: NoSettings) -> Iterator[Any]:
-        told.append(sorted(inputs.failed))
+    def seal(inputs: Inputs, _: NoSettings, context: RunContext) -> Iterator[Any]:
+        told.append(sorted(context.failed))
         for upload in inputs.batch.uploads:
-            if upload.sha256 in bench.broken - inputs.failed.keys():
+            if upload.sha256 in bench.broken - context.failed.keys():
                 raise ValueError("too hard")
             yield Denoised(upload.sha256, 0, 20.0, False)
 
     monkeypatch.setitem(
-        execute_.BY_NAME, "shards", Stage("shards", 1, NoSettings, ("denoise",), Denoised, seal, sealed=True)
+        execute_.BY_NAME, "shards", Stage("shards", 1, NoSettings, ("denoise",), Denoised, run_in=seal, sealed=True)
     )
     bench.run("decode")
     bench.run("denoise")

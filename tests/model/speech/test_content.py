@@ -176,8 +176,8 @@ def test_too_short_a_wave_is_refused(engine: str) -> None:
 
 
 def test_settings_and_names() -> None:
-    assert content.feature_name(content.Settings()) == "mfcc"
-    assert content.feature_name(content.Settings(engine="encoder")) == "content"
+    assert content.table_name(content.Settings()) == "mfcc"
+    assert content.table_name(content.Settings(engine="encoder")) == "content"
     for wrong in ({"layer": -2}, {"batch_s": -1}, {"engine": "encoder", "model": " "}):
         with pytest.raises(ValueError, match=f"content.{list(wrong)[-1]}"):
             content.Settings(**wrong)

@@ -15,7 +15,7 @@ from voicemill.storage.keys import file_digest
 from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Reason, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Audio, Inputs
-from voicemill.tasks.stages.decode import STAGE, Settings, decode
+from voicemill.tasks.stages.decode import Settings, decode, run
 
 FORMATS = Path(__file__).resolve().parents[4] / "shared" / "speech" / "formats"
 
@@ -284,10 +284,10 @@ def test_one_bad_upload_ends_nothing(tmp_path: Path) -> None:
     uploads = (upload_of(gone), upload_of(changed), upload_of(good))
     gone.unlink()
     changed.write_bytes(good.read_bytes())
-    inputs = Inputs(Batch("b", 1, uploads), fetch=lambda upload: tmp_path / upload.path)
+    inputs = Inputs(Batch("b", 1, uploads))
     with ArtifactWriter(tmp_path / "out.arrow") as writer:
         rows, failures = [], []
-        for record in STAGE.run(inputs, Settings()):
+        for record in run(inputs, Settings(), lambda upload: tmp_path / upload.path):
             if isinstance(record, Audio):
                 writer.audio(record.upload, record.index, record.wave)
             else:
@@ -310,13 +310,13 @@ from pathlib import Path
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import Batch, Decoded, Upload
-from voicemill.tasks.stages.decode import STAGE, Settings
+from voicemill.tasks.stages.decode import Settings, run
 from voicemill.tasks.contract.stage import Audio, Inputs
 path = Path(sys.argv[1])
 upload = Upload(file_digest(path), "anna", path.name, path.stat().st_size)
 rows = []
 with ArtifactWriter(path.with_suffix(".arrow")) as writer:
-    for record in STAGE.run(Inputs(Batch("b", 1, (upload,)), fetch=lambda _: path), Settings()):
+    for record in run(Inputs(Batch("b", 1, (upload,))), Settings(), lambda _: path):
         if isinstance(record, Audio):
             writer.audio(record.upload, record.index, record.wave)
         else:

@@ -15,6 +15,7 @@ from voicemill.storage.corpus.ledger import Verdict, check
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.records import Failure, Interval, LedgerRow, Outcome, Reason, ShardFile, Utterance
 from voicemill.storage.store import Store
+from voicemill.tasks.registry import SINK
 from voicemill.tasks.stages import shards as stage
 
 ANN, BOB = f.upload("ann", text="one two"), f.upload("bob")
@@ -51,7 +52,7 @@ def ledger_of(
 def fail(name: str, index: int = -1, reason: Reason = Reason.STAGE_ERROR) -> Callable[[f.Made], None]:
     def change(made: f.Made) -> None:
         made.failures[name].append(Failure(ME, f"boom in {name}", index, reason))
-        for later in f.stage.ORDER[f.stage.ORDER.index(name) :]:
+        for later in SINK.needs[SINK.needs.index(name) :]:
             made.drop(later, ME, None if index < 0 else index)
 
     return change
@@ -168,5 +169,5 @@ def test_a_broken_batch_is_accounted_for(store: Store) -> None:
 
 
 def test_the_key_follows_speaker_and_path() -> None:
-    assert stage.STAGE.facts is not None
-    assert stage.STAGE.facts(BATCH) == [[ME, "ann", "ann/0.wav"], [BOB.sha256, "bob", "bob/0.wav"]]
+    assert stage.STAGE.metadata is not None
+    assert stage.STAGE.metadata(BATCH) == [[ME, "ann", "ann/0.wav"], [BOB.sha256, "bob", "bob/0.wav"]]

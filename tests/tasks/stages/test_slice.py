@@ -161,9 +161,7 @@ def test_contradictions_are_refused_by_name(changes: dict[str, float], name: str
 # -- the stage
 
 
-def inputs(
-    folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]], duplicates: frozenset[str] = frozenset()
-) -> Inputs:
+def inputs(folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]]) -> Inputs:
     uploads = list(uploads)
     rows = []
     with ArtifactWriter(folder / "decode.arrow") as writer:
@@ -173,7 +171,7 @@ def inputs(
             if outcome is Outcome.KEPT:
                 writer.audio(upload.sha256, -1, wave)
         artifact = writer.finish(rows, Decoded, Meta("decode", "key"))
-    return Inputs(Batch("b", 1, tuple(upload for upload, _, _ in uploads)), {"decode": artifact}, duplicates=duplicates)
+    return Inputs(Batch("b", 1, tuple(upload for upload, _, _ in uploads)), {"decode": artifact})
 
 
 def upload(name: str, text: str = "") -> Upload:
@@ -192,9 +190,8 @@ def test_uploads_without_speech_and_those_not_decoded(tmp_path: Path) -> None:
             (upload("twin"), silence[:500], Outcome.KEPT),
             (upload("short", "hi"), short, Outcome.KEPT),
         ],
-        frozenset({"twin"}),
     )
-    assert list(run(read, Settings())) == [
+    assert list(run(read, Settings(), frozenset({"twin"}))) == [
         Segment("silence", -1, 0, len(silence), Outcome.SILENCE, Reason.NO_SPEECH),
         Segment("corrupt", -1, 0, 99, Outcome.CORRUPT, Reason.TRUNCATED),
         Segment("nothing", -1, 0, 0, Outcome.CORRUPT, Reason.TRUNCATED),
@@ -223,9 +220,9 @@ def test_an_upload_whose_audio_is_damaged_fails_alone(tmp_path: Path) -> None:
 
 
 def test_the_key_follows_transcripts_and_the_model() -> None:
-    assert STAGE.facts is not None
+    assert STAGE.metadata is not None
     assert STAGE.models is not None
-    assert STAGE.facts(Batch("b", 1, (upload("a"), upload("b", "text")))) == [False, True]
+    assert STAGE.metadata(Batch("b", 1, (upload("a"), upload("b", "text")))) == [False, True]
     assert len(STAGE.models(Settings())["slice.engine"]) == 64
     assert STAGE.models(Settings(engine="webrtc")) == {}
 

@@ -13,7 +13,7 @@ from voicemill.storage.errors import ModelMissing
 from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Segment, Transcript, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
-from voicemill.tasks.stages.transcribe import STAGE, Settings, facts, models, run
+from voicemill.tasks.stages.transcribe import STAGE, Settings, metadata, models, run
 
 
 def upload(name: str, text: str = "", language: str = "") -> Upload:
@@ -61,10 +61,10 @@ def test_given_text(tmp_path: Path) -> None:
 
 
 def test_what_changes_the_key() -> None:
-    plain = facts(Batch("b", 1, (upload("a", "one", "en"),)))
-    assert plain == facts(Batch("c", 2, (upload("a", "one", "en"),)))
-    assert plain != facts(Batch("b", 1, (upload("a", "two", "en"),)))
-    assert plain != facts(Batch("b", 1, (upload("a", "one", "de"),)))
+    plain = metadata(Batch("b", 1, (upload("a", "one", "en"),)))
+    assert plain == metadata(Batch("c", 2, (upload("a", "one", "en"),)))
+    assert plain != metadata(Batch("b", 1, (upload("a", "two", "en"),)))
+    assert plain != metadata(Batch("b", 1, (upload("a", "one", "de"),)))
 
 
 def test_settings() -> None:

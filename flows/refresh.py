@@ -24,11 +24,12 @@ from voicemill.flows.upload_rows import shards_of, upload_rows
 from voicemill.storage.corpus import ledger, versions
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.errors import BreakerOpen
 from voicemill.storage.forgetting import evaluations as judged
 from voicemill.storage.forgetting import tombstones
-from voicemill.storage.records import UploadRow, UploadState
+from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
 from voicemill.tasks import config as config_
 from voicemill.tasks import workers

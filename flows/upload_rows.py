@@ -8,10 +8,12 @@ from voicemill.flows.lot import LotResult
 from voicemill.flows.plans.refresh import RefreshPlan
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.artifacts import Artifact
-from voicemill.storage.corpus.ledger import Verdict, state_of
+from voicemill.storage.corpus.ledger import SegmentVerdict, state_of
 from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.table_rows import LedgerRow, UploadRow
 from voicemill.storage.keys import digest
-from voicemill.storage.records import Batch, Decoded, Interval, LedgerRow, Outcome, Reason, ShardFile, Upload, UploadRow
+from voicemill.storage.outcomes import LedgerInterval, Outcome, Reason
+from voicemill.storage.records import Batch, Decoded, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
 from voicemill.tasks.execute import artifact_path
@@ -68,21 +70,21 @@ def upload_rows(
 def _broken_shards(store: Store, batch: Batch, error: str) -> tuple[str, list[ShardFile]]:
     key = digest(["broken", batch.id, [upload.sha256 for upload in batch.uploads], error])
     stage, _, words = error.partition(": ")
-    verdict = Verdict(Outcome.FAILED, Reason.STAGE_ERROR, stage, detail=words)
+    verdict = SegmentVerdict(Outcome.FAILED, Reason.STAGE_ERROR, stage, detail=words)
     return key, write_broken(store, batch, key, verdict)
 
 
-def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[Interval]]:
+def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[LedgerInterval]]:
     """Upload -> its rows, from the ledger shards of one batch."""
     mine = [tables.File(file.path, file.speaker, file.size, file.rows) for file in files if file.table == "ledger"]
-    found: dict[str, list[Interval]] = defaultdict(list)
+    found: dict[str, list[LedgerInterval]] = defaultdict(list)
     for r in from_table(tables.read_all(store, "ledger", mine), LedgerRow):
         said = (r.outcome, r.reason, r.stage, r.score, r.threshold, r.detail)
-        found[r.upload].append(Interval(r.upload, r.start, r.stop, *said))
+        found[r.upload].append(LedgerInterval(r.upload, r.start, r.stop, *said))
     return found
 
 
-def _row(batch: Batch, upload: Upload, found: Decoded | None, ledger: list[Interval]) -> UploadRow:
+def _row(batch: Batch, upload: Upload, found: Decoded | None, ledger: list[LedgerInterval]) -> UploadRow:
     state, reason, detail = state_of(ledger)
     return UploadRow(
         upload.sha256,

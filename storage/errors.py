@@ -18,7 +18,7 @@ VoicemillError
 └── ServerError            the Prefect server cannot be reached or started
 """
 
-from voicemill.storage.records import Reason
+from voicemill.storage.outcomes import Reason
 
 
 class VoicemillError(Exception):

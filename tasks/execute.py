@@ -19,7 +19,8 @@ from typing import Any
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta
 from voicemill.storage.keys import digest
-from voicemill.storage.records import Batch, Failure, Reason, Upload
+from voicemill.storage.outcomes import Failure, Reason
+from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.config import Config

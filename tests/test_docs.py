@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from voicemill.storage.records import Outcome, Reason, UploadState
+from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.tasks.config import SHIPPED
 from voicemill.tasks.registry import STAGES
 

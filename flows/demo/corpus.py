@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from voicemill.flows.demo.sentences import SENTENCES
 from voicemill.flows.demo.voice import RATE, Line, speak
 from voicemill.storage.errors import InboxError
-from voicemill.storage.records import UploadState
+from voicemill.storage.outcomes import UploadState
 from voicemill.storage.units import Decibels, Seconds
 
 Wave = NDArray[np.float32]

@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_API_URL
 from voicemill.flows.display.progress import Progress
 from voicemill.flows.display.summary import Summary
 from voicemill.storage.corpus.versions import Cause
-from voicemill.storage.records import Reason
+from voicemill.storage.outcomes import Reason
 
 
 def name_run(name: str, tags: list[str]) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from voicemill.flows.display.progress import Progress
 from voicemill.flows.display.summary import Summary
-from voicemill.storage.records import Outcome, UploadState
+from voicemill.storage.outcomes import Outcome, UploadState
 from voicemill.storage.units import Seconds
 
 console = Console(highlight=False)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import Version
 from voicemill.storage.files import write_bytes
-from voicemill.storage.records import Batch, UploadRow
+from voicemill.storage.records import Batch
 from voicemill.storage.store import Store
 from voicemill.tasks.config import Config
 from voicemill.tasks.recipe import Recipe

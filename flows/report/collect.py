@@ -29,8 +29,9 @@ from voicemill.flows.report.content import (
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.ledger import summary
 from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.records import Outcome, Reason, UploadRow, UploadState
+from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import RATE, Hertz, Seconds, to_seconds
 
 _LEDGER = ("upload", "speaker", "start", "stop", "outcome", "reason", "stage", "score")

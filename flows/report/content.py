@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import Version
-from voicemill.storage.records import Outcome, Reason, UploadRow, UploadState
+from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import Bits, Decibels, Hertz, Lufs, Samples, Seconds, to_seconds
 
 Values = NDArray[np.float64]

@@ -15,7 +15,7 @@ from voicemill.flows.report.examples import FONT, HEIGHT, ROW, WIDTH, examples
 from voicemill.flows.report.growth import growth
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.files import write_text
-from voicemill.storage.records import UploadState
+from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 

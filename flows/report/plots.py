@@ -39,7 +39,7 @@ from voicemill.flows.report.drawing import (
 )
 from voicemill.flows.report.growth import MONTH_DAYS, aim, created
 from voicemill.storage.corpus.versions import Version
-from voicemill.storage.records import Outcome
+from voicemill.storage.outcomes import Outcome
 
 COLOURS: Mapping[Outcome, str] = {
     Outcome.KEPT: "#009e73",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from voicemill.storage.audio.containers import Container, identify
 from voicemill.storage.errors import AudioError
-from voicemill.storage.records import Reason
+from voicemill.storage.outcomes import Reason
 from voicemill.storage.units import RATE, Samples, Seconds
 
 Wave = NDArray[np.float32]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from voicemill.storage.corpus.rows import from_table, to_table
 from voicemill.storage.files import whole_file
-from voicemill.storage.records import Failure, Reason
+from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.units import RATE, Samples
 
 R = TypeVar("R")

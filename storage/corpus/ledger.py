@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from voicemill.storage.errors import StoreError
-from voicemill.storage.records import Decoded, Failure, Interval, Outcome, Reason, Segment, Upload, UploadState
+from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome, Reason, UploadState
+from voicemill.storage.records import Decoded, Segment, Upload
 from voicemill.storage.units import RATE, Samples, Seconds, to_samples, to_seconds
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SegmentVerdict:
     """What became of one segment that `slice` kept, and which stage said so."""
 
     outcome: Outcome
@@ -29,16 +30,16 @@ class Verdict:
     detail: str = ""
 
 
-KEPT = Verdict(Outcome.KEPT)
+KEPT = SegmentVerdict(Outcome.KEPT)
 
 
 def account(
     upload: Upload,
     decoded: Decoded | None,
     segments: Sequence[Segment],
-    verdicts: Mapping[int, Verdict],
+    verdicts: Mapping[int, SegmentVerdict],
     failures: Mapping[str, Failure],
-) -> list[Interval]:
+) -> list[LedgerInterval]:
     """The ledger rows of one upload, in order.
 
     Args:
@@ -57,26 +58,26 @@ def account(
         return [_failed(upload, to_samples(upload.seconds), "decode", failures)]
     if decoded.outcome is not Outcome.KEPT:
         whole = (upload.sha256, 0, decoded.samples, decoded.outcome, decoded.reason, "decode")
-        return [Interval(*whole, detail=decoded.detail)]
+        return [LedgerInterval(*whole, detail=decoded.detail)]
     if not segments:
         return [_failed(upload, decoded.samples, "slice", failures)]
     rows = []
     for segment in sorted(segments, key=lambda s: (s.start, s.stop)):
-        cut = Verdict(segment.outcome, segment.reason, "slice")
+        cut = SegmentVerdict(segment.outcome, segment.reason, "slice")
         v = verdicts[segment.index] if segment.outcome is Outcome.KEPT else cut
         where = (upload.sha256, segment.start, segment.stop)
-        rows.append(Interval(*where, v.outcome, v.reason, v.stage, v.score, v.threshold, v.detail))
+        rows.append(LedgerInterval(*where, v.outcome, v.reason, v.stage, v.score, v.threshold, v.detail))
     check(rows, decoded.samples)
     return rows
 
 
-def _failed(upload: Upload, samples: Samples, stage: str, failures: Mapping[str, Failure]) -> Interval:
+def _failed(upload: Upload, samples: Samples, stage: str, failures: Mapping[str, Failure]) -> LedgerInterval:
     failure = failures.get(stage, Failure(upload.sha256, f"{stage} gave no row and no error"))
     outcome = (upload.sha256, 0, samples, Outcome.FAILED, failure.reason.value, stage)
-    return Interval(*outcome, detail=failure.error)
+    return LedgerInterval(*outcome, detail=failure.error)
 
 
-def check(rows: Sequence[Interval], samples: Samples) -> None:
+def check(rows: Sequence[LedgerInterval], samples: Samples) -> None:
     """Prove that `rows` tile [0, samples): sorted, no gap, no overlap, nothing empty but the one row of no samples.
 
     Raises:
@@ -94,7 +95,7 @@ def check(rows: Sequence[Interval], samples: Samples) -> None:
         raise StoreError(f"the ledger of upload {name} accounts for {at} of {samples} samples")
 
 
-def state_of(rows: Sequence[Interval]) -> tuple[UploadState, str, str]:
+def state_of(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]:
     """State, reason and detail of an upload, from its rows: failed if anything failed, else what all of it became."""
     failed = [row for row in rows if row.outcome is Outcome.FAILED]
     if failed:

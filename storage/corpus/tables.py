@@ -25,10 +25,11 @@ import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog
 from voicemill.storage.corpus.rows import schema_of
+from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import put, temporary_path
 from voicemill.storage.keys import file_digest
-from voicemill.storage.records import FeatureRow, LedgerRow, ShardFile, UploadRow, Utterance
+from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
 
 RECORDS: Mapping[str, type] = {"uploads": UploadRow, "utterances": Utterance, "ledger": LedgerRow}

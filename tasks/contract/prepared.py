@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from voicemill.storage.corpus.artifacts import Wave, Waves
-from voicemill.storage.records import Levelled, Outcome, Screened
+from voicemill.storage.outcomes import Outcome
+from voicemill.storage.records import Levelled, Screened
 from voicemill.tasks.contract.stage import Inputs
 
 

@@ -16,7 +16,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from voicemill.storage.corpus.artifacts import Artifact, Wave, Waves
-from voicemill.storage.records import Batch, Failure, Outcome, Segment, Upload
+from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.records import Batch, Segment, Upload
 from voicemill.storage.store import Store
 
 R = TypeVar("R")

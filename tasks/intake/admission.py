@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.inbox.consent import Consents, Standing
 from voicemill.storage.inbox.inbox import Problem
-from voicemill.storage.records import Upload, UploadRow, UploadState
+from voicemill.storage.outcomes import UploadState
+from voicemill.storage.records import Upload
 
 
 @dataclass(frozen=True)

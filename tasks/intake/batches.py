@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.files import write_json
 from voicemill.storage.keys import digest
-from voicemill.storage.records import Batch, Upload, UploadRow
+from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.contract.stage import StageSettings

@@ -14,13 +14,15 @@ from pathlib import Path
 
 from pydantic import field_validator
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import CONSENTS
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalised
 from voicemill.storage.inbox.transcripts import SIDECARS, Metadata, Said, decode_text, read_metadata, speaker_of
-from voicemill.storage.records import Reason, Upload, UploadRow, UploadState
+from voicemill.storage.outcomes import Reason, UploadState
+from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.contract.stage import StageSettings
 from voicemill.tasks.intake.admission import Asked, admit, aside_row

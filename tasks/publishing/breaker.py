@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import Cause, CorpusVersion, Counts
 from voicemill.storage.errors import BreakerOpen
-from voicemill.storage.records import Outcome, Reason, UploadRow, UploadState
+from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import Seconds
 from voicemill.tasks.contract.stage import StageSettings
 

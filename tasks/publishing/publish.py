@@ -14,11 +14,13 @@ from typing import Any
 
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import Cause, Counts, Version
 from voicemill.storage.errors import StoreError
 from voicemill.storage.forgetting.forget import forgotten
-from voicemill.storage.records import Outcome, ShardFile, UploadRow, UploadState
+from voicemill.storage.outcomes import Outcome, UploadState
+from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.publishing.breaker import Settings, check_breaker, check_vanished

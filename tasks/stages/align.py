@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from voicemill.model.speech.words import Span, Unalignable
-from voicemill.storage.records import Aligned, Failure, Segment, Transcript
+from voicemill.storage.outcomes import Failure
+from voicemill.storage.records import Aligned, Segment, Transcript
 from voicemill.storage.units import RATE, Seconds
 from voicemill.tasks.contract.signal import ListenTo, heard, inputs_for
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded

@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import model_validator
 
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.records import Failure, Feature, Screened
+from voicemill.storage.outcomes import Failure
+from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import RATE, Seconds
 from voicemill.tasks.contract.prepared import kept, prepared_waves
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded

@@ -18,7 +18,8 @@ from voicemill.storage.audio.reading import Source, measured_seconds, opened, re
 from voicemill.storage.corpus.artifacts import BLOCK
 from voicemill.storage.errors import AudioError
 from voicemill.storage.keys import file_digest
-from voicemill.storage.records import Decoded, Failure, Outcome, Reason, Upload
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Decoded, Upload
 from voicemill.storage.units import Samples, to_samples, to_seconds
 from voicemill.tasks.contract.stage import Audio, Inputs, Stage, StageSettings
 

@@ -34,7 +34,8 @@ from voicemill.model.audio.noise_gate import (
     sounding,
 )
 from voicemill.storage.corpus.artifacts import Wave, Waves
-from voicemill.storage.records import Denoised, Failure, Outcome, Segment
+from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.records import Denoised, Segment
 from voicemill.storage.units import RATE, Decibels, Samples, Seconds, to_samples
 from voicemill.tasks.contract.stage import Audio, Inputs, Stage, StageSettings, guarded
 

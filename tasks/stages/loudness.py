@@ -20,7 +20,8 @@ from pydantic import Field
 
 from voicemill.model.audio.loudness_meter import BLOCK, FLOOR, Meter, gated, true_peak_db
 from voicemill.storage.corpus.artifacts import Waves
-from voicemill.storage.records import Denoised, Failure, Levelled, Outcome, Reason
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Denoised, Levelled
 from voicemill.storage.units import Decibels, Lufs
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 

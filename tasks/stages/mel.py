@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.storage.corpus.tensors import encode
-from voicemill.storage.records import Failure, Feature
+from voicemill.storage.outcomes import Failure
+from voicemill.storage.records import Feature
 from voicemill.tasks.contract.prepared import kept, prepared_waves
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 

@@ -8,19 +8,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from voicemill.storage.corpus.ledger import KEPT, Verdict
-from voicemill.storage.records import (
-    Aligned,
-    Decoded,
-    Denoised,
-    Failure,
-    Levelled,
-    Outcome,
-    Reason,
-    Screened,
-    Segment,
-    Transcript,
-)
+from voicemill.storage.corpus.ledger import KEPT, SegmentVerdict
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Aligned, Decoded, Denoised, Levelled, Screened, Segment, Transcript
 from voicemill.tasks.contract.stage import Inputs
 
 R = TypeVar("R")
@@ -99,7 +89,7 @@ class Results:
         }
 
 
-def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unaligned: bool) -> Verdict:
+def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unaligned: bool) -> SegmentVerdict:
     """What became of one segment that `slice` kept.
 
     A rule that dropped it has the first word (`loudness`, `screen`); then comes the first stage that failed on it; then
@@ -108,13 +98,13 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     name = (segment.upload, segment.index)
     levelled, screened = results.levelled.get(name), results.screened.get(name)
     if levelled and levelled.outcome is not Outcome.KEPT:
-        return Verdict(levelled.outcome, levelled.reason, "loudness", levelled.before)
+        return SegmentVerdict(levelled.outcome, levelled.reason, "loudness", levelled.before)
     if screened and screened.outcome is not Outcome.KEPT:
-        return Verdict(screened.outcome, screened.reason, "screen", screened.score, screened.threshold)
+        return SegmentVerdict(screened.outcome, screened.reason, "screen", screened.score, screened.threshold)
     whole, own = results.failures.get((segment.upload, -1), {}), results.failures.get(name, {})
     for stage in results.inputs.artifacts:
         if failure := own.get(stage) or whole.get(stage):
-            return Verdict(Outcome.FAILED, failure.reason.value, stage, detail=failure.error)
+            return SegmentVerdict(Outcome.FAILED, failure.reason.value, stage, detail=failure.error)
     said: Mapping[str, Mapping[Name, Any]] = {
         "denoise": results.denoised,
         "loudness": results.levelled,
@@ -124,12 +114,14 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     }
     for stage, rows in said.items():
         if name not in rows:
-            return Verdict(Outcome.FAILED, Reason.STAGE_ERROR.value, stage, detail=f"{stage} gave no row and no error")
+            return SegmentVerdict(
+                Outcome.FAILED, Reason.STAGE_ERROR.value, stage, detail=f"{stage} gave no row and no error"
+            )
     aligned = results.aligned[name]
     if aligned.status == "failed" and not keep_unaligned:
-        return Verdict(Outcome.FILTERED, Reason.UNALIGNED.value, "align", detail=aligned.detail)
+        return SegmentVerdict(Outcome.FILTERED, Reason.UNALIGNED.value, "align", detail=aligned.detail)
     if require_text and not aligned.text:
-        return Verdict(Outcome.FILTERED, Reason.NO_TEXT.value, "shards")
+        return SegmentVerdict(Outcome.FILTERED, Reason.NO_TEXT.value, "shards")
     return KEPT
 
 

@@ -25,7 +25,8 @@ from pydantic import Field, model_validator
 
 from voicemill.model.audio.spectrum import active, bandwidth, entropy, power_of
 from voicemill.storage.corpus.artifacts import Wave, Waves
-from voicemill.storage.records import Decoded, Denoised, Failure, Levelled, Outcome, Reason, Screened
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Decoded, Denoised, Levelled, Screened
 from voicemill.storage.units import Bits, Decibels, Hertz
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 

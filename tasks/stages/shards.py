@@ -15,21 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.corpus.ledger import Verdict, account
+from voicemill.storage.corpus.ledger import SegmentVerdict, account
 from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
 from voicemill.storage.corpus.tensors import decode
-from voicemill.storage.records import (
-    Batch,
-    Failure,
-    Interval,
-    LedgerRow,
-    Outcome,
-    Segment,
-    ShardFile,
-    Upload,
-    Utterance,
-)
+from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
+from voicemill.storage.records import Batch, Segment, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, to_samples, to_seconds
 from voicemill.tasks.contract.prepared import Prepared, prepared_waves
@@ -72,31 +64,33 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
                 yield _write(store, table, speaker, key, [part])
 
 
-def write_broken(store: Store, batch: Batch, key: str, failure: Verdict) -> list[ShardFile]:
+def write_broken(store: Store, batch: Batch, key: str, failure: SegmentVerdict) -> list[ShardFile]:
     """The shards of a batch that could not be prepared at all: a ledger that says so, over what the headers state."""
     by_speaker: dict[str, list[LedgerRow]] = defaultdict(list)
     for upload in batch.uploads:
         said = (failure.outcome, failure.reason, failure.stage, None, None, failure.detail)
-        row = Interval(upload.sha256, 0, to_samples(upload.seconds), *said)
+        row = LedgerInterval(upload.sha256, 0, to_samples(upload.seconds), *said)
         by_speaker[upload.speaker].append(ledger_row(upload, row))
     return [_write(store, "ledger", who, key, [to_table(rows, LedgerRow)]) for who, rows in sorted(by_speaker.items())]
 
 
-def intervals(results: Results, upload: Upload, settings: Settings, failure: Failure | None = None) -> list[Interval]:
+def intervals(
+    results: Results, upload: Upload, settings: Settings, failure: Failure | None = None
+) -> list[LedgerInterval]:
     """The ledger of one upload: one row where this stage itself has failed on it before (`failure`)."""
     sha256 = upload.sha256
     if failure:
         decoded = results.decoded.get(sha256)
         samples = decoded.samples if decoded else to_samples(upload.seconds)
         said = (Outcome.FAILED, failure.reason.value, STAGE.name, None, None, failure.error)
-        return [Interval(sha256, 0, samples, *said)]
+        return [LedgerInterval(sha256, 0, samples, *said)]
     cut, rules = results.cut.get(sha256, []), settings.model_dump()
     verdicts = {s.index: verdict(results, s, **rules) for s in cut if s.outcome is Outcome.KEPT}
     failures = results.failures.get((sha256, -1), {})
     return account(upload, results.decoded.get(sha256), cut, verdicts, failures)
 
 
-def ledger_row(upload: Upload, row: Interval) -> LedgerRow:
+def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
     """An interval, and whose it is."""
     said = (row.outcome, row.reason, row.stage, row.score, row.threshold, row.detail)
     return LedgerRow(upload.sha256, upload.speaker, upload.path, row.start, row.stop, *said)
@@ -153,7 +147,7 @@ def flac(wave: Wave) -> bytes:
     return file.getvalue()
 
 
-def _kept(cut: Iterable[Segment], ledger: Iterable[Interval]) -> list[Name]:
+def _kept(cut: Iterable[Segment], ledger: Iterable[LedgerInterval]) -> list[Name]:
     """The segments that the ledger keeps, in time."""
     kept = {row.start for row in ledger if row.outcome is Outcome.KEPT}
     rows = sorted(cut, key=lambda segment: segment.start)

@@ -18,7 +18,8 @@ from pydantic import Field, model_validator
 
 from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded, speech_runs
 from voicemill.model.audio.vad import Engine, hop, silero_digest, speech_probability
-from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Reason, Segment
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Batch, Decoded, Segment
 from voicemill.storage.units import Samples, Seconds, to_samples
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.keys import digest
-from voicemill.storage.records import Batch, Failure, Segment, Transcript, Upload
+from voicemill.storage.outcomes import Failure
+from voicemill.storage.records import Batch, Segment, Transcript, Upload
 from voicemill.tasks.contract.signal import ListenTo, heard, inputs_for
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 

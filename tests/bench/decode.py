@@ -20,7 +20,8 @@ import soundfile
 
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
 from voicemill.storage.keys import file_digest
-from voicemill.storage.records import Batch, Decoded, Failure, Upload
+from voicemill.storage.outcomes import Failure
+from voicemill.storage.records import Batch, Decoded, Upload
 from voicemill.tasks.contract.stage import Audio, Inputs
 from voicemill.tasks.stages.decode import Settings, run
 

@@ -31,10 +31,10 @@ from voicemill.model.data.reader import READ, Example, Reader
 from voicemill.model.settings.training import DataSettings, Phase
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.table_rows import FeatureRow, Utterance
 from voicemill.storage.corpus.tables import File, ShardWriter
 from voicemill.storage.corpus.tensors import encode
 from voicemill.storage.corpus.versions import CorpusVersion, Counts, Version
-from voicemill.storage.records import FeatureRow, Utterance
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.stages.shards import flac

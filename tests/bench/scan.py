@@ -18,7 +18,9 @@ from statistics import median
 import numpy as np
 import soundfile
 
-from voicemill.storage.records import Batch, Upload, UploadRow, UploadState
+from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.outcomes import UploadState
+from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.intake import batches
 from voicemill.tasks.intake.scan import ScanResult, Settings, scan

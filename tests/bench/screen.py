@@ -29,7 +29,8 @@ from voicemill.model.audio.noise_gate import frames_of, gate, learn, powers
 from voicemill.model.audio.spectrum import active, entropy, power_of
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
 from voicemill.storage.keys import file_digest
-from voicemill.storage.records import Batch, Decoded, Denoised, Failure, Screened, Upload
+from voicemill.storage.outcomes import Failure
+from voicemill.storage.records import Batch, Decoded, Denoised, Screened, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage
 from voicemill.tasks.stages import denoise, loudness, screen

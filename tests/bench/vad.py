@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from voicemill.model.audio.spans import Span
 from voicemill.model.audio.vad import hop, speech_probability
-from voicemill.storage.records import Outcome
+from voicemill.storage.outcomes import Outcome
 from voicemill.storage.units import RATE, Frames
 from voicemill.tasks.stages.slice import Settings, spoken, tiled
 

@@ -8,8 +8,9 @@ from support.refreshed_store import RefreshedStore, stages_run
 
 from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.table_rows import LedgerRow
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.records import Interval, LedgerRow
+from voicemill.storage.outcomes import LedgerInterval
 
 SPEECH = Path(__file__).parents[2].parent / "shared" / "speech"
 pytestmark = [
@@ -22,9 +23,9 @@ pytestmark = [
 
 def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
     """Every upload that was decoded: its rows tile it, to the sample. Returns samples by outcome."""
-    rows: dict[str, list[Interval]] = defaultdict(list)
+    rows: dict[str, list[LedgerInterval]] = defaultdict(list)
     for row in from_table(corpus.ledger(), LedgerRow):
-        rows[row.upload].append(Interval(row.upload, row.start, row.stop, row.outcome, row.reason))
+        rows[row.upload].append(LedgerInterval(row.upload, row.start, row.stop, row.outcome, row.reason))
     uploads = [row for row in corpus.uploads(["sha256", "samples", "batch"]).to_pylist() if row["batch"]]
     assert rows.keys() == {upload["sha256"] for upload in uploads}
     sums: dict[str, int] = defaultdict(int)

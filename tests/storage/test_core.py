@@ -14,29 +14,17 @@ from hypothesis import strategies as st
 
 from voicemill.storage.corpus import tensors
 from voicemill.storage.corpus.rows import from_table, schema_of, to_table
+from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
 from voicemill.storage.errors import StoreBusy, StoreError
 from voicemill.storage.keys import digest, file_digest, folder_digest
-from voicemill.storage.records import (
-    Aligned,
-    Decoded,
-    FeatureRow,
-    Interval,
-    LedgerRow,
-    Reason,
-    Screened,
-    Segment,
-    Transcript,
-    Upload,
-    UploadRow,
-    Utterance,
-    Word,
-)
+from voicemill.storage.outcomes import LedgerInterval, Reason
+from voicemill.storage.records import Aligned, Decoded, Screened, Segment, Transcript, Upload, Word
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_samples, to_seconds
 
 RECORDS = (
     Upload,
-    Interval,
+    LedgerInterval,
     Decoded,
     Segment,
     Screened,

@@ -18,27 +18,24 @@ import numpy as np
 from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
 from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.table_rows import LedgerRow, UploadRow
 from voicemill.storage.corpus.tables import File, read_all
 from voicemill.storage.corpus.tensors import encode
 from voicemill.storage.corpus.versions import Version
 from voicemill.storage.keys import digest
+from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
 from voicemill.storage.records import (
     Aligned,
     Batch,
     Decoded,
     Denoised,
-    Failure,
     Feature,
-    Interval,
-    LedgerRow,
     Levelled,
-    Outcome,
     Screened,
     Segment,
     ShardFile,
     Transcript,
     Upload,
-    UploadRow,
     Word,
 )
 from voicemill.storage.store import Store
@@ -197,9 +194,11 @@ def shards(
 def upload_rows(store: Store, batch: Batch, files: Iterable[ShardFile]) -> list[UploadRow]:
     """The rows of `uploads`, with the states that the ledger gives."""
     mine = [File(f.path, f.speaker, f.size, f.rows) for f in files if f.table == "ledger"]
-    found: dict[str, list[Interval]] = {}
+    found: dict[str, list[LedgerInterval]] = {}
     for row in from_table(read_all(store, "ledger", mine), LedgerRow):
-        interval = Interval(row.upload, row.start, row.stop, row.outcome, row.reason, row.stage, detail=row.detail)
+        interval = LedgerInterval(
+            row.upload, row.start, row.stop, row.outcome, row.reason, row.stage, detail=row.detail
+        )
         found.setdefault(row.upload, []).append(interval)
     rows = []
     for u in batch.uploads:

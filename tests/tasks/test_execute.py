@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from voicemill.storage.corpus.artifacts import Artifact
-from voicemill.storage.records import Batch, Decoded, Denoised, Failure, Reason, Upload
+from voicemill.storage.outcomes import Failure, Reason
+from voicemill.storage.records import Batch, Decoded, Denoised, Upload
 from voicemill.storage.store import Store
 from voicemill.tasks import execute as execute_
 from voicemill.tasks.config import Config

@@ -14,7 +14,7 @@ from voicemill.flows.demo.corpus import MINUTE, VOICES, DemoCorpus, add_one_uplo
 from voicemill.flows.demo.sentences import SENTENCES
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.storage.errors import InboxError, VoicemillError
-from voicemill.storage.records import UploadState
+from voicemill.storage.outcomes import UploadState
 
 pytest.importorskip("espeakng_loader", reason="the extra `demo` is not installed")
 

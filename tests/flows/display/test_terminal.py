@@ -9,7 +9,7 @@ from rich.console import Console
 from voicemill.flows.display import terminal
 from voicemill.flows.display.progress import StageCount
 from voicemill.flows.display.summary import Summary
-from voicemill.storage.records import UploadState
+from voicemill.storage.outcomes import UploadState
 
 STORE = "a store/" + "deep/" * 30 + "[bold]"
 SPEAKER = "[red]O'Neil[/]"

@@ -24,8 +24,10 @@ from voicemill.flows.report import collect as gather
 from voicemill.flows.report import content as facts
 from voicemill.flows.report import drawing, examples, growth, plots
 from voicemill.flows.report import page as report
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.records import Failure, Outcome, Reason, UploadRow, UploadState, Word
+from voicemill.storage.outcomes import Failure, Outcome, Reason, UploadState
+from voicemill.storage.records import Word
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.publishing.publish import Settings, publish

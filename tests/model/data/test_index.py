@@ -15,7 +15,7 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.forgetting.forget import forget
-from voicemill.storage.records import Outcome
+from voicemill.storage.outcomes import Outcome
 from voicemill.storage.store import Store
 
 TEXT = "what a lovely day it is to say something"

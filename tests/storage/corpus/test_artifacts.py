@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from voicemill.storage.corpus.artifacts import BLOCK, Artifact, ArtifactWriter, Meta, audio_path
-from voicemill.storage.records import Aligned, Failure, Reason, Word
+from voicemill.storage.outcomes import Failure, Reason
+from voicemill.storage.records import Aligned, Word
 
 ROW = Aligned("u", 0, "héllo 你好", "en", (Word("héllo", 0, 5, 0.5), Word("你好", 5, 9, 1.0)), "aligned")
 

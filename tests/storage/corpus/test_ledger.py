@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import factories as f
 
-from voicemill.storage.corpus.ledger import KEPT, Line, Verdict, account, check, state_of, summary
+from voicemill.storage.corpus.ledger import KEPT, Line, SegmentVerdict, account, check, state_of, summary
 from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.table_rows import LedgerRow
 from voicemill.storage.errors import StoreError
-from voicemill.storage.records import Decoded, Failure, Interval, LedgerRow, Outcome, Reason, Segment, UploadState
+from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome, Reason, UploadState
+from voicemill.storage.records import Decoded, Segment
 
 UPLOAD = f.upload("ann", seconds=10.0)
 ME = UPLOAD.sha256
@@ -20,7 +22,7 @@ def decoded(samples: int, outcome: Outcome = Outcome.KEPT, reason: str = "") -> 
 
 
 verdicts = st.builds(
-    Verdict,
+    SegmentVerdict,
     st.sampled_from(list(Outcome)),
     st.sampled_from([reason.value for reason in Reason]),
     st.sampled_from(["loudness", "screen", "align"]),
@@ -28,7 +30,7 @@ verdicts = st.builds(
 
 
 @st.composite
-def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, Verdict]]:
+def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, SegmentVerdict]]:
     """Any tiling of any upload, in any order, with any verdicts on what was kept."""
     joints = draw(st.lists(st.integers(1, 10**7), min_size=1, max_size=12, unique=True).map(sorted))
     segments, index = [], 0
@@ -42,7 +44,7 @@ def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, Verdict]]:
 
 
 @given(cuts())
-def test_outcomes_add_up_to_the_sample(cut: tuple[int, list[Segment], dict[int, Verdict]]) -> None:
+def test_outcomes_add_up_to_the_sample(cut: tuple[int, list[Segment], dict[int, SegmentVerdict]]) -> None:
     samples, segments, said = cut
     rows = account(UPLOAD, decoded(samples), segments, said, {})
     assert sum(row.stop - row.start for row in rows) == samples
@@ -55,7 +57,9 @@ def test_outcomes_add_up_to_the_sample(cut: tuple[int, list[Segment], dict[int, 
 
 
 @given(cuts(), st.data())
-def test_a_broken_tiling_is_refused(cut: tuple[int, list[Segment], dict[int, Verdict]], data: st.DataObject) -> None:
+def test_a_broken_tiling_is_refused(
+    cut: tuple[int, list[Segment], dict[int, SegmentVerdict]], data: st.DataObject
+) -> None:
     samples, segments, said = cut
     at = data.draw(st.integers(0, len(segments) - 1))
     how = data.draw(st.sampled_from(["drop", "double", "shift"]))
@@ -95,8 +99,8 @@ def test_what_cannot_be_cut_is_one_row() -> None:
     }
 
 
-def interval(outcome: Outcome, reason: str = "", start: int = 0, detail: str = "") -> Interval:
-    return Interval(ME, start, start + 10, outcome, reason, detail=detail)
+def interval(outcome: Outcome, reason: str = "", start: int = 0, detail: str = "") -> LedgerInterval:
+    return LedgerInterval(ME, start, start + 10, outcome, reason, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,7 @@ def interval(outcome: Outcome, reason: str = "", start: int = 0, detail: str = "
         ),
     ],
 )
-def test_state_follows_from_the_rows(rows: list[Interval], state: tuple[UploadState, str, str]) -> None:
+def test_state_follows_from_the_rows(rows: list[LedgerInterval], state: tuple[UploadState, str, str]) -> None:
     assert state_of(rows) == state
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
-from voicemill.storage.records import Batch, Denoised, Levelled, Outcome, Screened, Upload
+from voicemill.storage.outcomes import Outcome
+from voicemill.storage.records import Batch, Denoised, Levelled, Screened, Upload
 from voicemill.tasks.contract.prepared import kept, prepared_waves
 from voicemill.tasks.contract.stage import Inputs
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicemill.storage.records import Batch, Upload, UploadRow, UploadState
+from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.outcomes import UploadState
+from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.intake.batches import Settings, form
 

@@ -14,11 +14,13 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.errors import InboxError
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.keys import file_digest
-from voicemill.storage.records import Upload, UploadRow, UploadState
+from voicemill.storage.outcomes import UploadState
+from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.intake.scan import ScanResult, Settings, fetch, scan
 

@@ -8,7 +8,7 @@ from support import factories as f
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.versions import Cause, Counts
 from voicemill.storage.errors import BreakerOpen
-from voicemill.storage.records import Failure, Outcome
+from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.store import Store
 from voicemill.tasks.publishing.breaker import Settings, check_breaker
 

@@ -12,9 +12,9 @@ from support import factories as f
 from support import kill_points
 
 from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.errors import StoreError
-from voicemill.storage.records import UploadRow
 from voicemill.storage.store import Store
 from voicemill.tasks.publishing import publish as publish_
 

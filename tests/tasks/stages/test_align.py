@@ -18,7 +18,8 @@ from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.words import Span, split
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
 from voicemill.storage.errors import ModelMissing
-from voicemill.storage.records import Aligned, Batch, Decoded, Failure, Outcome, Segment, Transcript, Upload
+from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.records import Aligned, Batch, Decoded, Segment, Transcript, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import transcribe

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from voicemill.storage.corpus.artifacts import BLOCK, ArtifactWriter, Meta
 from voicemill.storage.keys import file_digest
-from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Reason, Upload
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Batch, Decoded, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Audio, Inputs
 from voicemill.tasks.stages.decode import Settings, decode, run

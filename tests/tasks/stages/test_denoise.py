@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
-from voicemill.storage.records import Batch, Denoised, Failure, Outcome, Segment, Upload
+from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.records import Batch, Denoised, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Audio, Inputs
 from voicemill.tasks.stages.denoise import Settings, run, spans_of_noise

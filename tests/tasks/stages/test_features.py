@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from voicemill.model.audio.mel import LogMel
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
 from voicemill.storage.corpus.tensors import decode
-from voicemill.storage.records import Batch, Denoised, Failure, Feature, Levelled, Outcome, Screened, Upload
+from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.records import Batch, Denoised, Feature, Levelled, Screened, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs, Stage
 from voicemill.tasks.stages import content, f0, mel

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from voicemill.model.audio.loudness_meter import FLOOR, true_peak_db
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
-from voicemill.storage.records import Batch, Denoised, Levelled, Outcome, Reason, Upload
+from voicemill.storage.outcomes import Outcome, Reason
+from voicemill.storage.records import Batch, Denoised, Levelled, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.prepared import prepared_waves
 from voicemill.tasks.contract.stage import Inputs

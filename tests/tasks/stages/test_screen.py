@@ -9,18 +9,8 @@ import soxr
 from pydantic import ValidationError
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
-from voicemill.storage.records import (
-    Batch,
-    Decoded,
-    Denoised,
-    Failure,
-    Levelled,
-    Outcome,
-    Reason,
-    Screened,
-    Segment,
-    Upload,
-)
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Batch, Decoded, Denoised, Levelled, Screened, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages.screen import Settings, clipped, run, screened

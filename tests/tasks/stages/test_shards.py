@@ -11,9 +11,11 @@ from support import factories as f
 
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.artifacts import Artifact
-from voicemill.storage.corpus.ledger import Verdict, check
+from voicemill.storage.corpus.ledger import SegmentVerdict, check
 from voicemill.storage.corpus.rows import from_table
-from voicemill.storage.records import Failure, Interval, LedgerRow, Outcome, Reason, ShardFile, Utterance
+from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
+from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome, Reason
+from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
 from voicemill.tasks.registry import SINK
 from voicemill.tasks.stages import shards as stage
@@ -41,7 +43,7 @@ def ledger_of(
     rows: list[LedgerRow] = rows_of(store, files, "ledger", LedgerRow)
     for upload in BATCH.uploads:
         mine = [row for row in rows if row.upload == upload.sha256]
-        check([Interval(r.upload, r.start, r.stop, r.outcome) for r in mine], mine[-1].stop)
+        check([LedgerInterval(r.upload, r.start, r.stop, r.outcome) for r in mine], mine[-1].stop)
     kept = [(row.upload, row.start) for row in rows if row.outcome is Outcome.KEPT]
     utterances: list[Utterance] = rows_of(store, files, "utterances", Utterance)
     assert [(u.upload, u.start) for u in utterances] == kept
@@ -159,7 +161,7 @@ def test_flac_clips_and_rounds() -> None:
 
 
 def test_a_broken_batch_is_accounted_for(store: Store) -> None:
-    why = Verdict(Outcome.FAILED, Reason.STAGE_ERROR.value, "mel", detail="disk full")
+    why = SegmentVerdict(Outcome.FAILED, Reason.STAGE_ERROR.value, "mel", detail="disk full")
     files = stage.write_broken(store, BATCH, "k", why)
     rows: list[LedgerRow] = rows_of(store, files, "ledger", LedgerRow)
     assert [(r.speaker, r.stop, r.outcome, r.detail) for r in rows] == [

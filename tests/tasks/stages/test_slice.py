@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
-from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Reason, Segment, Upload
+from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.records import Batch, Decoded, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages.slice import STAGE, Settings, run, tiled

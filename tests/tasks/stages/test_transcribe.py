@@ -10,7 +10,8 @@ from support.tiny_speech_models import tiny_whisper
 
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
 from voicemill.storage.errors import ModelMissing
-from voicemill.storage.records import Batch, Decoded, Failure, Outcome, Segment, Transcript, Upload
+from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.records import Batch, Decoded, Segment, Transcript, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages.transcribe import STAGE, Settings, metadata, models, run

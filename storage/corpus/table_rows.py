@@ -1,0 +1,101 @@
+"""Rows of the tables of the store, one record each; the order of the fields is that of the stored columns."""
+
+from dataclasses import dataclass, field
+
+from voicemill.storage.outcomes import Outcome, UploadState
+from voicemill.storage.records import Word
+from voicemill.storage.units import Bits, Decibels, Frames, Hertz, Lufs, Samples, Seconds
+
+
+@dataclass(frozen=True)
+class UploadRow:
+    """Table `uploads`: one row for each file that the inbox held at the refresh."""
+
+    sha256: str
+    speaker: str
+    path: str
+    size: int
+    codec: str
+    rate: int
+    channels: int
+    samples: Samples
+    """At 32 kHz, as decoded; 0 where nothing was decoded."""
+    seconds: Seconds
+    """samples / 32000; for uploads that were not decoded, what the header states."""
+    language: str
+    consent: str
+    state: UploadState
+    reason: str
+    detail: str
+    batch: str
+    """"" for uploads that never entered one (held, refused, same bytes as another)."""
+    batch_number: int
+    pcm: str
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Table `utterances`: one kept segment with its audio, text and measures."""
+
+    id: str
+    """First 16 hex of the upload's sha256, "-", index in four digits."""
+    upload: str
+    speaker: str
+    path: str
+    index: int
+    start: Samples
+    stop: Samples
+    seconds: Seconds
+    language: str
+    text: str
+    words: tuple[Word, ...]
+    """Times in the upload, samples at 32 kHz."""
+    alignment: str
+    """`Aligned.status`."""
+    engine: str
+    """Where the text comes from: given, whisperx, or ""."""
+    audio: bytes = field(repr=False)
+    """FLAC, 16 bit, mono, 32 kHz: denoised and levelled."""
+    snr_db: Decibels
+    denoised: bool
+    loudness_before: Lufs
+    loudness_after: Lufs
+    gain_db: Decibels
+    peak_db: Decibels
+    bound: str
+    entropy: Bits
+    clipped: float
+    bandwidth_hz: Hertz
+    f0_median: Hertz
+    """Over voiced frames; 0 where none is."""
+    voiced: float
+    """Share of voiced frames."""
+    recipe: str
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """Table `ledger`: one interval of an upload, and whose it is."""
+
+    upload: str
+    speaker: str
+    path: str
+    start: Samples
+    stop: Samples
+    outcome: Outcome
+    reason: str
+    stage: str
+    score: float | None
+    threshold: float | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """Tables `features/<name>-<id>`: one matrix, in the order of the utterance shard of the same key."""
+
+    id: str
+    frames: Frames
+    dims: int
+    data: bytes = field(repr=False)
+    """float16 little-endian, C order, [frames, dims]."""

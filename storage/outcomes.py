@@ -1,0 +1,107 @@
+"""What can become of a stretch of an upload, for which reasons, and where an upload stands.
+
+Positions are samples at 32 kHz in the decoded upload, half open [start, stop). `upload` is the sha256 (hex) of the
+upload's bytes.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voicemill.storage.units import RATE, Samples, Seconds
+
+
+class Outcome(StrEnum):
+    """What became of an interval of an upload. Those of one upload add up to its duration, to the sample."""
+
+    KEPT = "kept"
+    SILENCE = "silence"
+    FILTERED = "filtered"
+    FAILED = "failed"
+    CORRUPT = "corrupt"
+
+
+class Reason(StrEnum):
+    """Why an interval was not kept. `meaning` is the line that the README and the report show."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> "Reason":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    # silence
+    NO_SPEECH = "no_speech", "the voice activity detector heard no speech"
+    # filtered: a rule said no
+    TOO_SHORT = "too_short", "a stretch of speech under slice.min_segment_s"
+    TOO_QUIET = "too_quiet", "no block of it passes the gate of the loudness meter"
+    ENTROPY_LOW = "entropy_low", "mean spectral entropy under the band: tones, hum, beeps"
+    ENTROPY_HIGH = "entropy_high", "mean spectral entropy above the band: noise, hiss"
+    CLIPPED = "clipped", "more samples at full scale than screen.max_clipped allows"
+    NOISY = "noisy", "signal-to-noise ratio under screen.min_snr_db"
+    NARROWBAND = "narrowband", "effective bandwidth under screen.min_bandwidth_hz"
+    NO_TEXT = "no_text", "no transcript, and shards.require_text is on"
+    UNALIGNED = "unaligned", "its text could not be aligned with the audio: they do not match"
+    DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
+    OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
+    OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"
+    # failed: our code, a model or the machine; tried again at the next refresh
+    STAGE_ERROR = "stage_error", "a stage raised an error"
+    WORKER_DIED = "worker_died", "the worker process died while it worked on this upload"
+    UNREADABLE = "unreadable", "the file could not be read (permission, medium, network)"
+    # corrupt: the input itself
+    EMPTY = "empty", "the file has no bytes"
+    NOT_AUDIO = "not_audio", "no decoder recognises the bytes as audio"
+    NO_SAMPLES = "no_samples", "an audio header with no samples behind it"
+    TRUNCATED = "truncated", "the file ends before the length that its header states"
+    DAMAGED = "damaged", "the decoder stopped at damaged data, or the samples are not finite"
+
+
+class UploadState(StrEnum):
+    """Where an upload stands."""
+
+    PREPARED = "prepared"
+    """Went through the stages; its ledger says what became of every second."""
+    HELD = "held"
+    """No consent on record: not processed."""
+    DUPLICATE = "duplicate"
+    """Same bytes or same decoded samples as another upload: not in the corpus twice."""
+    CORRUPT = "corrupt"
+    """The bytes are bad; not tried again."""
+    FAILED = "failed"
+    """Some of it failed in our code or on this machine; tried again at the next refresh."""
+    REFUSED = "refused"
+    """Its path is unsafe (a link out of the inbox, a name with path parts), or its owner was forgotten."""
+
+
+@dataclass(frozen=True)
+class LedgerInterval:
+    """One row of the ledger."""
+
+    upload: str
+    start: Samples
+    stop: Samples
+    outcome: Outcome
+    reason: str = ""
+    """A `Reason`, or "" when kept."""
+    stage: str = ""
+    """The stage that decided."""
+    score: float | None = None
+    threshold: float | None = None
+    detail: str = ""
+    """The error message of a failure, the decoder's words of a corrupt file."""
+
+    @property
+    def seconds(self) -> Seconds:
+        return (self.stop - self.start) / RATE
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage could not do its work on one upload (index -1) or one segment. Tried again at the next refresh."""
+
+    upload: str
+    error: str
+    index: int = -1
+    reason: Reason = Reason.STAGE_ERROR

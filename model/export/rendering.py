@@ -9,21 +9,21 @@ from torch import Tensor
 from voicemill.model.export.folder import GraphFolder
 from voicemill.model.export.running import Session
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.prior import Prior
-from voicemill.model.s2.streaming import windows
+from voicemill.model.s2.encoders import Prior
+from voicemill.model.s2.generator import windows
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.storage.errors import ConfigError
 
 
 class OnnxFlow:
-    """The inverse of the flow, as `voicemill.model.s2.streaming` asks for it."""
+    """The inverse of the flow, as `voicemill.model.s2.generator` asks for it."""
 
     def __init__(self, folder: GraphFolder, config: S2Config, threads: int = 0) -> None:
         self.session = Session(folder, "s2_flow", threads)
         self.context = config.couplings * config.flow_layers * (config.wavenet_kernel // 2)
 
     def __call__(self, z: Tensor, mask: Tensor, ge: Tensor, inverse: bool = True) -> Tensor:
-        """As `voicemill.model.s2.flow.Flow.forward`, the inverse alone."""
+        """As `voicemill.model.s2.latent.Flow.forward`, the inverse alone."""
         if not inverse:
             raise ValueError("the graph of the flow is that of its inverse")
         (found,) = self.session(z=z, lengths=mask.sum(-1)[:, 0].long(), ge=ge)

@@ -16,12 +16,12 @@ definition of the system (`voicemill.model.audio.mel`). `prior` stands in `voice
 import numpy as np
 
 from voicemill.model.export.draft import Draft, array
-from voicemill.model.s2.flow import Coupling
+from voicemill.model.s2.encoders import HEADS, ReferenceEncoder
 from voicemill.model.s2.generator import SLOPE, Generator
+from voicemill.model.s2.latent import Coupling
+from voicemill.model.s2.layers import WaveNet
 from voicemill.model.s2.packed import phases
-from voicemill.model.s2.reference import HEADS, ReferenceEncoder
 from voicemill.model.s2.synthesizer import Synthesizer
-from voicemill.model.s2.wavenet import WaveNet
 
 
 def reference(draft: Draft, s2: Synthesizer) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from voicemill.model.export.draft import DOUBLE, FLOAT, INTEGER, Draft, array
-from voicemill.model.s2.attention import MASKED, Attention, Encoder
+from voicemill.model.s2.layers import MASKED, Attention, Encoder
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer
 
 
@@ -44,14 +44,14 @@ def prior(draft: Draft, s2: Synthesizer) -> None:
 
 
 def _stretched_frames(draft: Draft, total: str, speed: str) -> str:
-    """`voicemill.model.s2.prior.stretched_frames`, for int64 [rows]."""
+    """`voicemill.model.s2.encoders.stretched_frames`, for int64 [rows]."""
     slower = draft.do("Div", draft.do("Cast", total, to=DOUBLE), speed)
     counted = draft.do("Add", draft.do("Cast", slower, to=INTEGER), draft.const(1, "int64"))
     return draft.do("Where", draft.do("Equal", speed, draft.const(1.0, "float64")), total, counted)
 
 
 def _stretched(draft: Draft, x: str, before: str, after: str) -> str:
-    """`voicemill.model.s2.prior.stretched`: frame i lies at (i + 1/2) before / after - 1/2, clipped to the row."""
+    """`voicemill.model.s2.encoders.stretched`: frame i lies at (i + 1/2) before / after - 1/2, clipped to the row."""
     places = draft.do("Cast", draft.range(draft.do("ReduceMax", after, axes=[0])), to=FLOAT)
     share = draft.do("Div", *(draft.do("Cast", count, to=FLOAT) for count in (before, after)))
     half, last = draft.const(0.5), draft.unsqueeze(draft.do("Sub", before, draft.const(1, "int64")), 1)
@@ -73,7 +73,7 @@ def _rows(draft: Draft, frames: str, index: str) -> str:
 
 
 def _encoder(draft: Draft, x: str, mask: str, encoder: Encoder) -> str:
-    """`voicemill.model.s2.attention.Encoder`."""
+    """`voicemill.model.s2.layers.Encoder`."""
     x = draft.do("Mul", x, mask)
     layers = zip(encoder.attn_layers, encoder.norm_layers_1, encoder.ffn_layers, encoder.norm_layers_2, strict=True)
     for attention, first, forward, second in layers:
@@ -90,7 +90,7 @@ def _norm(draft: Draft, x: str, norm: object) -> str:
 
 
 def _attention(draft: Draft, x: str, source: str, mask: str, attention: Attention) -> str:
-    """`voicemill.model.s2.attention.Attention`."""
+    """`voicemill.model.s2.layers.Attention`."""
     convs = ((x, attention.conv_q), (source, attention.conv_k), (source, attention.conv_v))
     q, k, v = (
         draft.transpose(
@@ -121,7 +121,7 @@ def _split(draft: Draft, x: str, heads: int, time: str) -> str:
 
 
 def _spread(draft: Draft, band: str, time: str, window: int) -> str:
-    """`voicemill.model.s2.attention.spread`: [rows, heads, t, 2 window + 1] -> [rows, heads, t, t]."""
+    """`voicemill.model.s2.layers.spread`: [rows, heads, t, 2 window + 1] -> [rows, heads, t, t]."""
     flat = draft.reshape(_padded(draft, band, draft.ints(0), time), 0, 0, -1)
     row = draft.do("Add", time, draft.ints(2 * window))
     flat = draft.slice(flat, 2, 0, draft.do("Mul", time, row))
@@ -129,7 +129,7 @@ def _spread(draft: Draft, band: str, time: str, window: int) -> str:
 
 
 def _gathered(draft: Draft, square: str, time: str, window: int) -> str:
-    """`voicemill.model.s2.attention.gathered`: [rows, heads, t, t] -> [rows, heads, t, 2 window + 1]."""
+    """`voicemill.model.s2.layers.gathered`: [rows, heads, t, t] -> [rows, heads, t, 2 window + 1]."""
     wide = draft.reshape(_padded(draft, square, draft.ints(window), draft.ints(window)), 0, 0, 1, -1)
     flat = _padded(draft, wide, draft.ints(0), time)
     return draft.slice(draft.reshape(flat, 0, 0, time, -1), 3, 0, 2 * window + 1)

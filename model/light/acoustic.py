@@ -19,7 +19,7 @@ from torch.nn import functional
 from voicemill.model.light.alignment import diagonal, durations_of, outside, progress, regulated
 from voicemill.model.light.config import BANDS, AcousticConfig
 from voicemill.model.light.ecapa import FrameNorm
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 
 MEAN, SPREAD = -5.0, 2.5
 """Of the values of log-mels of speech, nepers: inside the network they are about standard normal."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from voicemill.model.light.config import BANDS, EcapaConfig
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 
 DILATIONS = (2, 3, 4)
 SPREAD = 2.5

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from voicemill.model.device import first_flag
 from voicemill.model.s2.generator import SLOPE, ResidualBlock
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 from voicemill.model.s2.synthesizer import Synthesizer
 
 ZERO = 23

@@ -1,11 +1,16 @@
 """HiFi-GAN (Kong et al. 2020): latent frames to a waveform, conditioned on a voice. 20 billion products per second."""
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voicemill.model.s2.config import S2Config
+from voicemill.model.s2.layers import mask
 from voicemill.model.s2.weight_norm import Conv1d, ConvTranspose1d
+from voicemill.storage.errors import ConfigError
 
 SLOPE = 0.1
 """Of the leaky ReLUs, except the last, whose slope is torch's default 0.01."""
@@ -130,3 +135,40 @@ def context(config: GeneratorSizes) -> int:
         padding = (kernel - rate) // 2  # output j comes from inputs i with 0 <= j + padding - rate i < kernel
         first, last = -((kernel - 1 - first - padding) // rate), (last + padding) // rate
     return max(3 - first, last + 3)
+
+
+class Renderer(Protocol):
+    """What `windows` runs: the flow and the generator of a synthesizer."""
+
+    @property
+    def config(self) -> S2Config: ...
+
+    @property
+    def flow(self) -> Any: ...
+
+    @property
+    def dec(self) -> Any: ...
+
+
+def windows(renderer: Renderer, z: Tensor, ge: Tensor, frames_per_chunk: int) -> Iterator[Tensor]:
+    """Latent [batch, hidden, frames] -> pieces [batch, up to frames_per_chunk x hop] of the waveform, in order.
+
+    Raises ConfigError for less than one frame per chunk.
+    """
+    if frames_per_chunk < 1:
+        raise ConfigError(f"frames_per_chunk = {frames_per_chunk}: expected at least 1 (20 ms)")
+    reach, margin, hop, total = context(renderer.config), renderer.flow.context, renderer.config.hop, z.shape[-1]
+    ready = z[..., :0]  # inverse of the flow, from frame `first` on
+    first = done = 0
+    for start in range(0, total, frames_per_chunk):
+        stop = min(start + frames_per_chunk, total)
+        wanted = min(stop + reach, total)
+        if wanted > done:
+            left = max(0, done - margin)
+            window = z[..., left : wanted + margin]
+            fresh = renderer.flow(window, mask(None, window), ge, inverse=True)
+            ready, done = torch.cat((ready, fresh[..., done - left : wanted - left]), -1), wanted
+        left = max(0, start - reach)
+        ready, first = ready[..., left - first :], left
+        wave = renderer.dec(ready, ge)[:, 0]
+        yield wave[:, (start - left) * hop : (stop - left) * hop]

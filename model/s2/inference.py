@@ -9,8 +9,8 @@ from torch import Tensor
 from voicemill.model.device import Placement
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.eight_bit import has_bytes, peaks
+from voicemill.model.s2.encoders import Prior
 from voicemill.model.s2.packed import PackedGenerator, packs
-from voicemill.model.s2.prior import Prior
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.s2.weight_norm import fold
 

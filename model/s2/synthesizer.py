@@ -7,14 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.flow import Flow
-from voicemill.model.s2.generator import Generator
-from voicemill.model.s2.masks import mask
-from voicemill.model.s2.posterior import Posterior, PosteriorEncoder
-from voicemill.model.s2.prior import Prior, PriorEncoder, stretched, stretched_frames
-from voicemill.model.s2.quantizer import Quantizer
-from voicemill.model.s2.reference import ReferenceEncoder
-from voicemill.model.s2.streaming import windows
+from voicemill.model.s2.encoders import Prior, PriorEncoder, ReferenceEncoder, stretched, stretched_frames
+from voicemill.model.s2.generator import Generator, windows
+from voicemill.model.s2.latent import Flow, Posterior, PosteriorEncoder, Quantizer
+from voicemill.model.s2.layers import mask
 from voicemill.storage.errors import ConfigError
 
 CODE_FRAMES = 2

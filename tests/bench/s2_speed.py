@@ -27,7 +27,7 @@ from voicemill.model.audio.mel import LogMel  # noqa: E402
 from voicemill.model.device import Placement, place  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
 from voicemill.model.s2.inference import prepared  # noqa: E402
-from voicemill.model.s2.masks import mask  # noqa: E402
+from voicemill.model.s2.layers import mask  # noqa: E402
 from voicemill.model.s2.packed import PackedGenerator  # noqa: E402
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
 from voicemill.model.s2.weight_norm import fold  # noqa: E402

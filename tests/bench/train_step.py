@@ -30,8 +30,13 @@ from voicemill.model.s1.config import S1Config  # noqa: E402
 from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
 from voicemill.model.s1.loss import loss  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
-from voicemill.model.s2.discriminators import Discriminators  # noqa: E402
-from voicemill.model.s2.losses import LossWeights, discriminator_loss, generator_losses, pair  # noqa: E402
+from voicemill.model.s2.losses import (  # noqa: E402
+    Discriminators,
+    LossWeights,
+    discriminator_loss,
+    generator_losses,
+    pair,
+)
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
 from voicemill.model.settings.training import LoopSettings, S1Settings, S2Settings  # noqa: E402
 from voicemill.model.training.engine.objective import Objective  # noqa: E402

@@ -8,8 +8,8 @@ from torch.nn.functional import conv1d, cosine_similarity
 from voicemill.model.device import is_wrong_on_amx, place
 from voicemill.model.light.config import VocoderConfig
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.discriminators import Discriminators
 from voicemill.model.s2.generator import Generator
+from voicemill.model.s2.losses import Discriminators
 from voicemill.storage.errors import ConfigError
 
 

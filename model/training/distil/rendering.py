@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer, pieces
 
 NOISE = 0.5

@@ -30,8 +30,7 @@ from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.data.batch import Batch
-from voicemill.model.s2.discriminators import Discriminators
-from voicemill.model.s2.losses import Pair, adversarial_loss, feature_loss
+from voicemill.model.s2.losses import Discriminators, Pair, adversarial_loss, feature_loss
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer
 from voicemill.model.settings.training import DistillSettings, S2Settings
 from voicemill.model.training.distil.losses import feature_distance, log_mel_distance, voice_distance

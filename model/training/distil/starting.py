@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from voicemill.model.checkpoints.loading import load_discriminators, load_s1, load_s2
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.training.distil.joint import JointDistillation
 from voicemill.model.training.distil.s1 import S1Distillation

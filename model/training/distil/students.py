@@ -17,7 +17,7 @@ from torch import nn
 from voicemill.model.checkpoints.sizes import KEY, from_header
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.reference import ReferenceEncoder
+from voicemill.model.s2.encoders import ReferenceEncoder
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import DEPTH, DistillSettings
 from voicemill.storage.errors import CheckpointError, ConfigError

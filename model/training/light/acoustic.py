@@ -22,7 +22,7 @@ from voicemill.model.data.batch import Batch
 from voicemill.model.light.acoustic import SPREAD, Acoustic, Fitted
 from voicemill.model.light.config import BANDS
 from voicemill.model.light.system import ACOUSTIC, LIGHT, SPEAKER, LightSystem
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 from voicemill.model.settings.light import LightAcousticSettings
 from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.light.batches import log_mels

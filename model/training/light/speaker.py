@@ -20,7 +20,7 @@ from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.data.batch import CONTENT_RATE, Batch
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.system import LIGHT, SPEAKER, LightSystem
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 from voicemill.model.s2.synthesizer import pieces
 from voicemill.model.settings.light import LightSpeakerSettings
 from voicemill.model.training.engine.objective import Sample

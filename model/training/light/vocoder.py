@@ -19,9 +19,8 @@ from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.data.batch import Batch
 from voicemill.model.light.system import LIGHT, VOCODER, LightSystem
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.discriminators import Discriminators
 from voicemill.model.s2.generator import Generator
-from voicemill.model.s2.losses import Pair, adversarial_loss, feature_loss
+from voicemill.model.s2.losses import Discriminators, Pair, adversarial_loss, feature_loss
 from voicemill.model.s2.synthesizer import pieces
 from voicemill.model.settings.light import LightVocoderSettings
 from voicemill.model.training.engine.objective import Sample

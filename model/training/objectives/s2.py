@@ -23,8 +23,16 @@ from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.data.batch import Batch
-from voicemill.model.s2.discriminators import Discriminators, Verdict
-from voicemill.model.s2.losses import Pair, adversarial_loss, discriminator_loss, feature_loss, kl_rows, pair
+from voicemill.model.s2.losses import (
+    Discriminators,
+    Pair,
+    Verdict,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    kl_rows,
+    pair,
+)
 from voicemill.model.s2.synthesizer import Rendering, Synthesizer, pieces
 from voicemill.model.settings.training import S2Settings
 from voicemill.model.training.engine.objective import Sample

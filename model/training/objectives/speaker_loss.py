@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.s2.masks import mask
-from voicemill.model.s2.reference import ReferenceEncoder
+from voicemill.model.s2.encoders import ReferenceEncoder
+from voicemill.model.s2.layers import mask
 
 SpeakerEncoder: TypeAlias = Callable[[Tensor], Tensor]
 """float32 [batch, samples], 32 kHz -> float32 [batch, dims], differentiable."""

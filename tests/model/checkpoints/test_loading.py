@@ -14,7 +14,7 @@ from voicemill.model.checkpoints.writing import write, write_official
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.storage.errors import CheckpointError
 

@@ -14,7 +14,7 @@ from voicemill.model.export import s2, s2_prior
 from voicemill.model.export.draft import Precision
 from voicemill.model.export.running import Session
 from voicemill.model.s2.generator import Generator
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 from voicemill.model.s2.synthesizer import Synthesizer
 
 LENGTHS = (12, 24, 36)

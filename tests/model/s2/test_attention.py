@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.model.s2.attention import Attention, Encoder, gathered, spread
+from voicemill.model.s2.layers import Attention, Encoder, gathered, spread
 
 
 @given(st.integers(1, 12), st.integers(1, 5))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.storage.errors import ConfigError
 

@@ -12,9 +12,15 @@ from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.discriminators import Discriminators
-from voicemill.model.s2.losses import GeneratorLosses, LossWeights, discriminator_loss, generator_losses, pair
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
+from voicemill.model.s2.losses import (
+    Discriminators,
+    GeneratorLosses,
+    LossWeights,
+    discriminator_loss,
+    generator_losses,
+    pair,
+)
 from voicemill.model.s2.synthesizer import Rendering, Synthesizer
 
 pytestmark = [

@@ -7,11 +7,14 @@ from support.tiny_voice import TRAINED_S2
 from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.s2.discriminators import Discriminators, Verdict
+from voicemill.model.s2.encoders import Prior
+from voicemill.model.s2.latent import Posterior
 from voicemill.model.s2.losses import (
+    Discriminators,
     GeneratorLosses,
     LossWeights,
     Pair,
+    Verdict,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -19,8 +22,6 @@ from voicemill.model.s2.losses import (
     kl_loss,
     pair,
 )
-from voicemill.model.s2.posterior import Posterior
-from voicemill.model.s2.prior import Prior
 from voicemill.model.s2.synthesizer import Rendering, Synthesizer, pieces
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.generator import context
-from voicemill.model.s2.masks import mask
+from voicemill.model.s2.layers import mask
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.s2.weight_norm import fold
 from voicemill.storage.errors import ConfigError

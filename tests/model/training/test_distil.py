@@ -13,7 +13,7 @@ from torch import Tensor
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.data.batch import Batch
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import DistillSettings, LoopSettings, S2Settings
 from voicemill.model.training.distil.joint import JointDistillation, drawn_codes

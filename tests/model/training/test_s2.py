@@ -19,7 +19,7 @@ from voicemill.model.checkpoints.loading import load_discriminators, load_s2
 from voicemill.model.checkpoints.writing import write
 from voicemill.model.data.batch import Batch
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.discriminators import Discriminators
+from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import Adaptation, S2Settings
 from voicemill.model.training.objectives.s2 import S2Objective, drawn

@@ -11,7 +11,7 @@ from support.tiny_voice import TRAINED_S1, TRAINED_S2
 
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.reference import ReferenceEncoder
+from voicemill.model.s2.encoders import ReferenceEncoder
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import DistillSettings
 from voicemill.model.training.distil.students import matches, reference_dim, size_of, small_config, small_s1, small_s2

@@ -20,7 +20,7 @@ EXACTLY := --no-deps --require-hashes -r
 LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types bench lock clean
+.PHONY: help setup demo test nightly check lint types bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -30,10 +30,15 @@ setup: $(INSTALLED) ## .venv with everything that the demo and the tests need
 demo: $(INSTALLED) ## synthesise a corpus and refresh it three times
 	$(VENV)/bin/voicemill demo
 
-# files in their order: the long ones, those of flows, come first. Three at once: a fifth of the time goes into waiting for
-# servers and processes
-test: check ## ruff, mypy --strict and every test but gpu: under 40 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "(slow or realdata) and not gpu" -n 3 --dist loadfile --no-loadscope-reorder --durations=15
+# Three processes for two cores: a fifth of the time goes into waiting for servers and processes. Files in their order:
+# the long ones, those of flows, come first
+SLOW = OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 -m
+
+test: check ## ruff, mypy --strict and all tests but gpu and nightly: under 20 minutes on 2 cores
+	$(SLOW) "(slow or realdata) and not nightly and not gpu"
+
+nightly: check ## the same with the tests marked nightly
+	$(SLOW) "(slow or realdata) and not gpu"
 
 check: lint types ## the quick part of it, on all cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not gpu and not slow and not realdata" -n auto --dist loadfile

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.made_once import made_once
 from support.refreshed_store import RefreshedStore
+from support.tiny_voice import VOICE_TOML
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -91,9 +93,11 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     from voicemill.storage.store import Store
 
     server = PrivateServer(Store.open(tmp_path_factory.mktemp("server") / "store", create=True))
+    # a device lock of this worker's own: trainings of the other workers do not wait for those of this one
+    own = {"PYTHONPATH": str(ROOT), "VOICEMILL_LOCKS": str(tmp_path_factory.mktemp("locks"))}
     try:
         server.wait()
-        yield Cli(os.environ | private_settings(server.store, server.port) | {"PYTHONPATH": str(ROOT)})
+        yield Cli(os.environ | private_settings(server.store, server.port) | own)
     finally:
         server.stop()
 
@@ -122,13 +126,19 @@ SPARE = "Tomorrow we will paint the kitchen wall in a brighter colour."
 
 @pytest.fixture(scope="session")
 def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three speakers, five uploads of some seconds; one English upload has a transcript of two sentences."""
+    """Three speakers, six uploads of some seconds; one English upload has a transcript of two sentences."""
+    return made_once(tmp_path_factory, "synthesised", write_inbox)[0] / "inbox"
+
+
+def write_inbox(parent: Path) -> None:
+    """`inbox`, and beside it the recording `spare.wav` that a test may add."""
     import numpy as np
     import soundfile
 
     from voicemill.flows.demo.voice import RATE, Line, speak
 
-    folder = tmp_path_factory.mktemp("inbox")
+    folder = parent / "inbox"
+    folder.mkdir()
     rng = np.random.default_rng(5)
 
     def write(name: str, texts: list[str], voice: str) -> None:
@@ -149,8 +159,7 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "metadata.csv").write_text("speaker,file,language,text\n" + "".join([*rows, "ann,ann/both.wav,en,\n"]))
     (folder / "consents.csv").write_text("speaker,consent,note\n" + "".join(f"{s},yes,signed\n" for s in SAID))
     write("spare.wav", [SPARE], "en-us+f3")
-    (folder / "spare.wav").rename(folder.parent / "spare.wav")
-    return folder
+    (folder / "spare.wav").rename(parent / "spare.wav")
 
 
 @pytest.fixture
@@ -174,8 +183,32 @@ def configured(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def refreshed(alone: Cli, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> RefreshedStore:
     """The small inbox, in four batches, after a first refresh with a server of its own. To be copied, not changed."""
-    folder = tmp_path_factory.mktemp("refreshed")
-    inbox = Path(shutil.copytree(synthesised, folder / "inbox"))
-    config = folder / "config.toml"
-    config.write_text("[batches]\nminutes = 0.2\n")
-    return RefreshedStore(inbox, folder / "store", config, alone.refresh(inbox, folder / "store", "--config", config))
+
+    def make(folder: Path) -> dict[str, Any]:
+        inbox = Path(shutil.copytree(synthesised, folder / "inbox"))
+        (folder / "config.toml").write_text("[batches]\nminutes = 0.2\n")
+        return alone.refresh(inbox, folder / "store", "--config", folder / "config.toml")
+
+    folder, summary = made_once(tmp_path_factory, "refreshed", make)
+    return RefreshedStore(folder / "inbox", folder / "store", folder / "config.toml", summary)
+
+
+@pytest.fixture(scope="session")
+def voiced(
+    alone: Cli, refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RefreshedStore, dict[str, Any]]:
+    """The refreshed store with a voice that was trained on ann by `VOICE_TOML`, and the JSON of that training.
+
+    To be copied, not changed. Trainings are found again by their digests, so a copy does not train anew.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        copied = refreshed.copy_to(folder)
+        (folder / "training.toml").write_text(VOICE_TOML)
+        words = ("train", "--store", copied.store, "--config", folder / "training.toml", "--speaker", "ann")
+        trained: dict[str, Any] = alone(*words, "--if-new", "--json").json
+        return trained
+
+    folder, trained = made_once(tmp_path_factory, "voiced", make)
+    store = RefreshedStore(folder / "inbox", folder / "store", folder / "config.toml", refreshed.summary)
+    return store, trained

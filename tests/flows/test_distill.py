@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.refreshed_store import RefreshedStore
+from support.tiny_voice import VOICE_TOML
 
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.store import Store
@@ -19,33 +20,10 @@ pytestmark = pytest.mark.slow
 
 SENTENCES = ("The morning train was late again and nobody minded.", "She keeps a small garden behind the house.")
 """What the reference says."""
-CONFIG = """
-[data]
-batch = 2
-loaders = 0
-[s1.sizes]
-dim = 32
-heads = 2
-layers = 2
-[s2]
-discriminator = false
-[s2.sizes]
-hidden = 16
-filter = 32
-layers = 2
-style = 16
-mrte_dim = 16
-reference_dim = 8
-codebook = 16
-posterior_layers = 1
-flow_layers = 1
-couplings = 1
-upsample_channels = 64
-resblock_kernels = [3]
-resblock_dilations = [1, 3]
+CONFIG = f"""{VOICE_TOML}
 [distill]
 layers = 1
-s2_sizes = { upsample_channels = 32 }
+s2_sizes = {{ upsample_channels = 32 }}
 [light.speaker.sizes]
 channels = 16
 bottleneck = 8
@@ -59,15 +37,6 @@ segment = 16
 upsample_channels = 32
 resblock_kernels = [3]
 resblock_dilations = [1, 3]
-[loop]
-precision = "float32"
-evaluate_every = 4
-checkpoint_every = 2
-log_every = 1
-[phases.finetune]
-steps = 4
-rate = 1e-3
-mix = {target = 1.0}
 [phases.distill]
 steps = 6
 rate = 1e-3
@@ -84,24 +53,25 @@ networks = ["light_speaker", "light", "light_vocoder"]
 """
 
 
-@pytest.fixture
-def trained(refreshed: RefreshedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> RefreshedStore:
-    """A store with a voice, and devices of its own: other tests train, too."""
-    monkeypatch.setitem(cli.environment, "VOICEMILL_LOCKS", str(tmp_path / "locks"))
-    (tmp_path / "training.toml").write_text(CONFIG)
-    copied = refreshed.copy_to(tmp_path)
-    cli("train", "--store", copied.store, "--config", tmp_path / "training.toml", "--speaker", "ann")
-    return copied
+@pytest.fixture(scope="module")
+def taught(
+    cli: Any, voiced: tuple[RefreshedStore, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RefreshedStore, dict[str, Any]]:
+    """The store after both students of ann's first entry were made, and the JSON of that run."""
+    folder = tmp_path_factory.mktemp("taught")
+    (folder / "training.toml").write_text(CONFIG)
+    copied = voiced[0].copy_to(folder)
+    ran = cli(*words(copied, "--which", "both"))
+    assert ran.err == ""
+    return copied, ran.json
 
 
 def words(copied: RefreshedStore, *more: object) -> tuple[object, ...]:
     return ("distill", "--store", copied.store, "--config", copied.store.parent / "training.toml", *more, "--json")
 
 
-def test_an_entry_teaches_students_that_speak(cli: Any, trained: RefreshedStore) -> None:
-    ran = cli(*words(trained, "--which", "both"))
-    assert ran.err == ""
-    done = ran.json
+def test_an_entry_teaches_students_that_speak(cli: Any, taught: tuple[RefreshedStore, dict[str, Any]]) -> None:
+    trained, done = taught
     assert (done["voice"], done["version"], done["teacher"]) == ("ann", 1, "ann/0001")
     full, light = done["students"]
     assert [(t["network"], t["phase"], t["outcome"], t["steps"]) for t in full["trainings"]] == [
@@ -135,12 +105,14 @@ def test_an_entry_teaches_students_that_speak(cli: Any, trained: RefreshedStore)
     assert len(voices.entries(store, "ann")) == 3
 
 
-def test_what_is_killed_is_gone_on_with(cli: Any, trained: RefreshedStore) -> None:
+def test_what_is_killed_is_gone_on_with(
+    cli: Any, taught: tuple[RefreshedStore, dict[str, Any]], tmp_path: Path
+) -> None:
     """The joint phase, killed after a checkpoint: the students are those of a run that nothing happened to."""
-    config = trained.store.parent / "training.toml"
-    config.write_text(CONFIG.replace("[phases.joint]\nsteps = 4", "[phases.joint]\nsteps = 30"))
+    trained = taught[0].copy_to(tmp_path)
+    (tmp_path / "training.toml").write_text(CONFIG.replace("[phases.joint]\nsteps = 4", "[phases.joint]\nsteps = 30"))
     whole = cli(*words(trained)).json["students"][0]
-    folder = next((trained.store / "training").glob("*-joint-*"))
+    folder = trained.store / "training" / whole["trainings"][-1]["folder"]
     digests = {path.name: path.read_bytes() for path in Path(whole["entry"]).glob("*.safetensors")}
     folder.rename(trained.store / "kept")
     with cli.start(*words(trained)) as process:

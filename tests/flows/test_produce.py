@@ -24,6 +24,8 @@ LIMIT_S = 1200
 pytestmark = [
     pytest.mark.realdata,
     pytest.mark.slow,
+    # on a push the flows of the chain run one by one: test_retrain, _distill, _compress, _promote, _chain
+    pytest.mark.nightly,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not SPEECH.is_dir(), reason="no ../shared/speech"),
 ]

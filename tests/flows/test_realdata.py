@@ -1,6 +1,14 @@
-"""Refreshes of real recordings: they end well, and every sample of every upload is accounted for."""
+"""Refreshes of real recordings: they end well, and every sample of every upload is accounted for.
 
+On a push 60 recordings, of every language, sample rate and, with and without a transcript, as many speakers as
+possible; nightly all 566.
+"""
+
+import csv
+import hashlib
+import shutil
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -38,26 +46,81 @@ def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
     return sums
 
 
-@pytest.fixture(scope="module")
-def recordings(alone, tmp_path_factory: pytest.TempPathFactory) -> tuple[RefreshedStore, str]:
-    """The recordings after their first refresh as a person runs it, the JSON of the second, and what was printed."""
+@dataclass(frozen=True)
+class Expected:
+    """What a refresh of a number of recordings gives."""
+
+    uploads: int
+    speakers: int
+    utterances: int
+    """At least."""
+    aligned: int
+    """At least."""
+
+
+PUSH = Expected(uploads=60, speakers=54, utterances=60, aligned=20)
+ALL = Expected(uploads=566, speakers=138, utterances=500, aligned=100)
+LONGEST_S = 30.0
+"""Longest recording of the 60; single ones last minutes."""
+
+
+def sample_of_recordings(folder: Path, number: int) -> Path:
+    """`folder` filled with so many recordings and their metadata: one of each stratum (language, sample rate, with or
+    without text) in turn, new speakers first, in an order that only the names of the files decide."""
+    with (SPEECH / "recordings" / "metadata.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if float(row["duration_s"]) <= LONGEST_S]
+    strata: dict[tuple[str, str, bool], list[dict[str, str]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: hashlib.sha256(row["file"].encode()).digest()):
+        strata[row["language"], row["sample_rate"], bool(row["text"])].append(row)
+    chosen: list[dict[str, str]] = []
+    while len(chosen) < number:
+        for queue in (queue for _, queue in sorted(strata.items()) if queue):
+            speakers = {row["speaker"] for row in chosen}
+            chosen.append(next((row for row in queue if row["speaker"] not in speakers), queue[0]))
+            queue.remove(chosen[-1])
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        out = csv.DictWriter(file, list(rows[0]))
+        out.writeheader()
+        out.writerows(chosen[:number])
+    for row in chosen[:number]:
+        (folder / row["file"]).parent.mkdir(exist_ok=True)
+        shutil.copy(SPEECH / "recordings" / row["file"], folder / row["file"])
+    return folder
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The recordings after their first refresh as a person runs it."""
+
+    refreshed: RefreshedStore
+    """With the JSON of a second refresh as its summary."""
+    printed: str
+    """Output of the first refresh."""
+    expected: Expected
+
+
+@pytest.fixture(scope="module", params=[PUSH, pytest.param(ALL, marks=pytest.mark.nightly)], ids=["push", "all"])
+def recordings(request, alone, tmp_path_factory: pytest.TempPathFactory) -> Recordings:
     folder = tmp_path_factory.mktemp("recordings")
-    words = ("refresh", "--inbox", SPEECH / "recordings", "--assume-consent", "test", "--store", folder / "store")
-    told = alone(*words, COLUMNS="100", timeout=3000)
-    assert told.err == ""
-    (folder / "summary.txt").write_text(told.out, encoding="utf-8")
+    inbox = SPEECH / "recordings"
+    if request.param is not ALL:
+        (folder / "inbox").mkdir()
+        inbox = sample_of_recordings(folder / "inbox", request.param.uploads)
+    words = ("refresh", "--inbox", inbox, "--assume-consent", "test", "--store", folder / "store")
+    first = alone(*words, COLUMNS="100", timeout=3000)
+    assert first.err == ""
     again = alone(*words, "--json")
     assert again.err == ""
-    return RefreshedStore(SPEECH / "recordings", folder / "store", folder, again.json), told.out
+    return Recordings(RefreshedStore(inbox, folder / "store", folder, again.json), first.out, request.param)
 
 
-def test_all_recordings_become_a_corpus(recordings: tuple[RefreshedStore, str]) -> None:
-    refreshed, told = recordings
-    assert told.startswith("corpus version 1 published")
-    assert all(len(line) <= 100 for line in told.splitlines())
+def test_all_recordings_become_a_corpus(recordings: Recordings) -> None:
+    refreshed, expected = recordings.refreshed, recordings.expected
+    assert recordings.printed.startswith("corpus version 1 published")
+    assert all(len(line) <= 100 for line in recordings.printed.splitlines())
     rows = refreshed.version().uploads(["speaker", "rate", "language", "state", "consent"]).to_pylist()
-    assert len(rows) == 566
-    assert len({row["speaker"] for row in rows}) == 138
+    assert len(rows) == expected.uploads
+    assert len({row["speaker"] for row in rows}) == expected.speakers
     assert {row["state"] for row in rows} == {"prepared"}
     assert {row["consent"] for row in rows} == {"assumed: test"}
     assert min(row["rate"] for row in rows) == 8_000
@@ -65,31 +128,31 @@ def test_all_recordings_become_a_corpus(recordings: tuple[RefreshedStore, str]) 
     assert {"en", "zh", "de", "es"} <= {row["language"] for row in rows}
 
 
-def test_a_second_refresh_of_the_recordings_runs_nothing(recordings: tuple[RefreshedStore, str]) -> None:
-    refreshed, _ = recordings
-    assert stages_run(refreshed.summary) == {}
-    assert (refreshed.summary["version"], refreshed.summary["published"]) == (1, False)
-    assert refreshed.summary["uploads"] == {"prepared": 566}
+def test_a_second_refresh_of_the_recordings_runs_nothing(recordings: Recordings) -> None:
+    summary = recordings.refreshed.summary
+    assert stages_run(summary) == {}
+    assert (summary["version"], summary["published"]) == (1, False)
+    assert summary["uploads"] == {"prepared": recordings.expected.uploads}
 
 
-def test_every_second_of_the_recordings_is_accounted_for(recordings: tuple[RefreshedStore, str]) -> None:
-    refreshed, _ = recordings
+def test_every_second_of_the_recordings_is_accounted_for(recordings: Recordings) -> None:
+    refreshed = recordings.refreshed
     sums = check_ledger(refreshed.version())
-    told = refreshed.summary["seconds"]
-    assert {name: sums[name] / 32_000 for name in told} == pytest.approx(told, abs=1e-6)
+    seconds = refreshed.summary["seconds"]
+    assert {name: sums[name] / 32_000 for name in seconds} == pytest.approx(seconds, abs=1e-6)
     assert sums["failed"] == sums["corrupt"] == 0
     assert sums["kept"] / sum(sums.values()) > 0.7
 
 
-def test_the_recordings_kept_are_whole(recordings: tuple[RefreshedStore, str]) -> None:
+def test_the_recordings_kept_are_whole(recordings: Recordings) -> None:
     """Text stands where there was any, words lie in their utterance, features in the order of the utterances."""
-    corpus = recordings[0].version()
+    corpus, expected = recordings.refreshed.version(), recordings.expected
     rows = corpus.utterances(["id", "start", "stop", "text", "words", "alignment", "seconds"]).to_pylist()
-    assert len(rows) > 500
+    assert len(rows) > expected.utterances
     assert all(1.0 <= row["seconds"] <= 15.0 for row in rows)
     assert all(row["start"] <= w["start"] < w["stop"] <= row["stop"] for row in rows for w in row["words"])
     aligned = [row for row in rows if row["alignment"] == "aligned"]
-    assert len(aligned) > 100
+    assert len(aligned) > expected.aligned
     assert all(row["text"] and row["words"] for row in aligned)
     for name in ("content", "f0", "mel"):
         assert corpus.features(name, ["id"])["id"].to_pylist() == [row["id"] for row in rows]

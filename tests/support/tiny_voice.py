@@ -169,9 +169,10 @@ checkpoint_every = 2
 log_every = 1
 """
 """A training config of both networks in sizes that train in seconds; a test adds its phases."""
-FINETUNE_TOML = """
+VOICE_TOML = f"""{TRAINING_TOML}
 [phases.finetune]
-steps = {steps}
+steps = 4
 rate = 1e-3
 mix = {{target = 1.0}}
 """
+"""The config of the voice in the fixture `voiced`: tests that go on from it add phases."""

@@ -253,6 +253,8 @@ def test_the_page_of_the_run_shows_progress_and_loss(chained: dict[str, Any]) ->
         assert words in chained["page"]
 
 
+# nightly: half a minute of waiting. On a push tests/flows/service/test_watch.py counts what the watcher reports
+@pytest.mark.nightly
 def test_two_hundred_files_that_others_drop_make_one_refresh(standing: Standing, chained: dict[str, Any]) -> None:
     """They are bob's, who has not consented: held, so that nothing else follows."""
     before = len(standing.runs("refresh/on-upload"))
@@ -353,6 +355,8 @@ def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing
     assert [r["state_type"] for r in standing.runs("retrain/on-corpus") if r["id"] == run["id"]] == ["CANCELLED"]
 
 
+# nightly. On a push `test_what_is_killed_comes_back` kills a worker and the server, `down` ends a training
+@pytest.mark.nightly
 def test_a_killed_supervisor_leaves_nothing_that_down_or_up_does_not_end(standing: Standing) -> None:
     run = long_training(standing)
     before = standing.processes()

@@ -1,8 +1,8 @@
-"""The events that start work: `upload.arrived`, `corpus.published`, `voice.trained` and `voice.promoted`;
+"""Events that start work: `upload.arrived`, `corpus.published`, `voice.trained` and `voice.promoted`;
 flows/prefect.yaml has their triggers.
 
-They are posted and answered. Prefect's own `emit_event` sends from a thread and is silent where that fails, and an
-upload whose event was lost would wait for the next month.
+Each is posted by a request that the server answers. Prefect's own `emit_event` sends from a thread and is silent if
+that fails, and an upload whose event is lost would wait for next month's refresh.
 """
 
 import logging
@@ -18,18 +18,18 @@ from voicemill.storage.voices.registry import Entry
 
 
 def uploads_arrived(inbox: Inbox, files: int, megabytes: float) -> None:
-    """Tell the Prefect server that files arrived in an inbox; the event names none of them.
+    """Send `upload.arrived`: files arrived in an inbox. The event carries their count and size, not their names.
 
     Raises:
-        ServerError: it did not take the event.
+        ServerError: the server did not accept the event.
     """
     _post("upload.arrived", f"voicemill.inbox:{inbox.url}", {"files": files, "megabytes": round(megabytes, 3)})
 
 
 def corpus_published(store: Store, version: Version, before: Version | None) -> None:
-    """Tell the Prefect server of a new corpus version and of what it added to the one before.
+    """Send `corpus.published`: a new corpus version, and what it adds to the one before.
 
-    Where that fails there is a line in the log: the version stands, and the refresh that made it must not fail.
+    A failure is logged, not raised: the version is published, and the refresh must not fail.
     """
     counts, old = version.counts, before.counts if before else None
     payload = {
@@ -43,33 +43,33 @@ def corpus_published(store: Store, version: Version, before: Version | None) -> 
     try:
         _post("corpus.published", f"voicemill.store:{store.root}", payload)
     except ServerError as error:
-        logging.getLogger("prefect.voicemill").warning("No training starts by itself: %s", error)
+        logging.getLogger("prefect.voicemill").warning("No training starts automatically: %s", error)
 
 
 def voice_trained(store: Store, entry: Entry) -> None:
-    """Tell the Prefect server of a new entry of a voice, trained, distilled or compressed: it is to be judged, unless
-    it is retired: made before, or of somebody who was forgotten meanwhile.
+    """Send `voice.trained`: a trained, distilled or compressed entry, which a promotion evaluates next. A retired entry
+    (made earlier, or trained on a speaker who was forgotten meanwhile) has no event.
 
-    Where that fails there is a line in the log: the entry stands.
+    A failure is logged, not raised: the entry exists.
     """
     if stages.standing(entry.folder.parent).of(entry.number) == "retired":
         return
-    _of_voice("voice.trained", store, entry, "No judging")
+    _post_voice("voice.trained", store, entry, "No evaluation")
 
 
 def voice_promoted(store: Store, entry: Entry) -> None:
-    """Tell the Prefect server of a new champion; what is made of champions is made of it."""
-    _of_voice("voice.promoted", store, entry, "No distillation or compression")
+    """Send `voice.promoted`: a new champion, from which distillation and compression start. A failure is logged."""
+    _post_voice("voice.promoted", store, entry, "No distillation or compression")
 
 
-def _of_voice(name: str, store: Store, entry: Entry, missed: str) -> None:
+def _post_voice(name: str, store: Store, entry: Entry, follow_up: str) -> None:
     payload = {"store": str(store.root), "voice": entry.card.voice, "kind": entry.card.kind, "number": entry.number}
-    # a trigger matches labels, not the payload: by the kind it is told which champions it is for
+    # triggers match labels, not the payload; the kind selects the deployment
     labels = {"voicemill.voice": entry.card.voice, "voicemill.kind": entry.card.kind}
     try:
         _post(name, f"voicemill.store:{store.root}", payload, labels)
     except ServerError as error:
-        logging.getLogger("prefect.voicemill").warning("%s starts by itself: %s", missed, error)
+        logging.getLogger("prefect.voicemill").warning("%s starts automatically: %s", follow_up, error)
 
 
 def _post(name: str, resource: str, payload: dict[str, Any], labels: Mapping[str, str] | None = None) -> None:
@@ -82,5 +82,5 @@ def _post(name: str, resource: str, payload: dict[str, Any], labels: Mapping[str
     try:
         with get_client(sync_client=True) as client:
             client.request("POST", "/events", json=[event.model_dump(mode="json")])
-    except Exception as error:  # whatever the client raises, from a refused connection to a refused password
-        raise ServerError(f"the Prefect server did not take the event {name}: {error}") from error
+    except Exception as error:  # any error of the client, from a refused connection to a wrong password
+        raise ServerError(f"the Prefect server did not accept the event {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""The subflow `prepare-lot`: as many batches as `run.lot_batches` says, through all stages."""
+"""The subflow `prepare-lot`: up to `run.lot_batches` batches through all stages."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -23,25 +23,25 @@ from voicemill.tasks.registry import BY_NAME, SINK, SOURCE
 
 @dataclass
 class LotResult:
-    """What a lot gave: references, and the errors of batches that a task run broke."""
+    """Result of a lot: references to stage outputs, and the errors of batches with a broken task run."""
 
     shards: dict[str, Done] = field(default_factory=dict)
-    """Batch id -> its shards."""
+    """Batch id -> reference to its shards."""
     decoded: dict[str, str] = field(default_factory=dict)
     """Batch id -> key of its `decode` output."""
     samples_of: dict[str, str] = field(default_factory=dict)
-    """Upload -> sha256 of its decoded samples."""
+    """Upload -> sha256 of its decoded samples, those of earlier lots included."""
     duplicates: set[str] = field(default_factory=set)
-    """Uploads that go no further: an earlier one, or one that was forgotten, has the same samples."""
+    """Uploads that later stages skip: an earlier or a forgotten upload has the same samples."""
     forgotten: set[str] = field(default_factory=set)
-    """Those of them that repeat what was forgotten, as other bytes."""
+    """Duplicates of forgotten uploads, under other bytes."""
     broken: dict[str, str] = field(default_factory=dict)
-    """Batch id -> error."""
+    """Batch id -> error of the first task run that broke."""
 
 
 @flow(name="prepare-lot", flow_run_name="lot {number} of {lots}", persist_result=False, validate_parameters=False)
 def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
-    """Decode a lot, find the uploads that repeat another's samples, then run the other stages batch by batch."""
+    """Decode a lot, find duplicate uploads by their samples, then run the other stages batch by batch."""
     with workers.ended_with_the_flow():
         return _prepare(read_plan(plan_file), number)
 
@@ -82,25 +82,25 @@ def _submit(
 ) -> PrefectFuture[Done]:
     keys = recipe.keys(batch, duplicates)
     inputs = BY_NAME[stage].inputs_of(recipe.config.of(stage))
-    mine = {upload.sha256 for upload in batch.uploads}
+    uploads = {upload.sha256 for upload in batch.uploads}
     work = Work(
-        stage,
-        keys[stage],
-        batch,
-        {name: keys[name] for name in inputs},
-        recipe.config,
-        plan.store,
-        plan.inbox,
-        tuple(sorted(mine & set(duplicates))),
-        recipe.id,
-        recipe.feature_tables,
+        stage=stage,
+        key=keys[stage],
+        batch=batch,
+        inputs={name: keys[name] for name in inputs},
+        config=recipe.config,
+        store=plan.store,
+        inbox=plan.inbox,
+        duplicates=tuple(sorted(uploads & set(duplicates))),
+        recipe=recipe.id,
+        feature_tables=recipe.feature_tables,
     )
     waits = [futures[name, batch.id] for name in inputs]
     return as_task(stage).submit(work, return_state=False, wait_for=waits)
 
 
 def _collect(future: PrefectFuture[Done], stage: str, batch: Batch, result: LotResult) -> Done | None:
-    """The result of a task run; of one that broke, the error is noted under its batch (the first one stays)."""
+    """Wait for a task run. Returns its result, or None if it broke: the batch's first error is recorded."""
     future.wait()
     if future.state.is_completed():
         done: Done = future.result()
@@ -112,10 +112,10 @@ def _collect(future: PrefectFuture[Done], stage: str, batch: Batch, result: LotR
 
 
 def task_runner(config: Config) -> TaskRunner[Any]:
-    """The Prefect task runner that a config asks for.
+    """Prefect task runner that the config names.
 
-    With `processes`, task runs are threads that wait for a worker process: two for each, so that one that waits for an
-    earlier stage holds nobody up.
+    With `processes`, task runs are threads that wait for a worker process: two threads for each process, so that one
+    that waits for an earlier stage leaves no process idle.
     """
     count = config.run.count
     if config.run.runner == "dask":

@@ -1,21 +1,22 @@
-"""The flow `promote`: an entry is judged beside the champion of its lane, and takes its place if the gate lets it."""
+"""The flow `promote`: an entry is evaluated beside the champion of its lane and replaces it if it passes the gate."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import deployment
-from prefect.states import Completed
 
-from voicemill.flows import actor, events
+from voicemill.flows import events
 from voicemill.flows.display import dashboard
+from voicemill.flows.display.result import FlowResult
 from voicemill.flows.evaluate import Evaluated, evaluate
+from voicemill.flows.plans.options import user_name
 from voicemill.flows.plans.promote import PromoteOptions, PromotionPlan, plan_promotion
+from voicemill.flows.report import markdown
 from voicemill.model.judging.promotion import Row, Verdict, decide
 from voicemill.model.judging.scores import Scores, shown
 from voicemill.model.settings.promotion import METRICS
@@ -29,11 +30,11 @@ from voicemill.storage.voices.status import Change
 __all__ = ["PromoteOptions", "Promoted", "promote"]
 
 ATTEMPTS = 3
-"""At a promotion that another one comes before: each is judged against the champion of then."""
+"""Evaluations of one promotion, at most: another follows if another run changed the champion meanwhile."""
 
 
 @dataclass
-class Promoted:
+class Promoted(FlowResult):
     """Result of `promote`; `voicemill voices promote --json` prints it."""
 
     entry: str
@@ -41,73 +42,79 @@ class Promoted:
     kind: str
     promoted: bool
     verdict: str
-    """Promoted, Forced, Champion stays, Not promoted (there is no champion), Champion already, Retired."""
+    """Promoted, Forced, Champion stays, Not promoted (the lane has no champion), Champion already, or Retired."""
     reason: str
     champion: str
-    """Of the lane, now; "" = none."""
+    """Champion of the lane after the run; "" = none."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     """`voicemill.model.judging.promotion.Row`."""
     report: str = ""
-    """Page to listen to."""
+    """Path of the evaluation's page."""
     run: str = ""
-    """Address of the flow run in the dashboard."""
     wall_s: Seconds = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values only."""
-        return asdict(self)
 
 
 @flow(name="promote", persist_result=False)
 def promote(options: PromoteOptions) -> Promoted:
-    """Judge an entry beside its champion; let the gate decide; make it champion, or say why the champion stays."""
+    """Evaluate an entry beside its lane's champion; make it champion if the gate passes it, else say why not."""
     began = time.perf_counter()
     try:
         plan = plan_promotion(options)
-    except Retired as error:  # meanwhile; nothing is wrong with the run
+    except Retired as error:  # retired since the event that started the run: not a failure
         name = f"{options.voice}/{options.number:04d}"
-        return ended(Promoted(name, "", False, "Retired", str(error), ""), began)
+        return end(_unchanged(name, "", "Retired", str(error), champion=""), began)
     entry = plan.entry
-    if plan.standing.of(entry.number) == "champion":
-        reason = f"{entry.name} is the champion ({entry.card.kind}) already"
+    if plan.status.of(entry.number) == "champion":
         if not any(other.card.parent == entry.name for other in voices.entries(plan.store, entry.card.voice)):
-            events.voice_promoted(plan.store, entry)  # its event may have been lost: nothing was made of it
-        return ended(Promoted(entry.name, entry.card.kind, False, "Champion already", reason, entry.name), began)
+            events.voice_promoted(plan.store, entry)  # nothing was made of it: its event may have been lost
+        reason = f"{entry.name} is the champion ({entry.card.kind}) already"
+        return end(_unchanged(entry.name, entry.card.kind, "Champion already", reason, champion=entry.name), began)
     if options.force:
         change = make_champion(plan, plan.champion, options.force, forced=True)
-        return won(plan, Promoted(entry.name, entry.card.kind, True, "Forced", change.why, entry.name), began)
+        result = Promoted(
+            entry=entry.name,
+            kind=entry.card.kind,
+            promoted=True,
+            verdict="Forced",
+            reason=change.why,
+            champion=entry.name,
+        )
+        return end_promoted(plan, result, began)
     for attempt in range(ATTEMPTS):
         against = plan.champion
-        heard = evaluate(plan.heard(against))
-        verdict = decide(*scores_of(plan, heard, against), plan.gate, entry.card.kind)
-        result = account(plan, verdict, heard, against)
+        evaluated = evaluate(plan.evaluation(against))
+        verdict = decide(*scores_of(plan, evaluated, against), plan.gate, entry.card.kind)
+        result = result_of(plan, verdict, evaluated, against)
         if not verdict.promote:
-            return ended(result, began)
+            return end(result, began)
         try:
             make_champion(plan, against, verdict.reason)
         except StageConflict as conflict:
-            if plan.standing.of(entry.number) == "champion":
+            if plan.status.of(entry.number) == "champion":
                 reason = f"{entry.name} was promoted by another run meanwhile"
-                return ended(
-                    Promoted(entry.name, entry.card.kind, False, "Champion already", reason, entry.name), began
-                )
+                unchanged = _unchanged(entry.name, entry.card.kind, "Champion already", reason, champion=entry.name)
+                return end(unchanged, began)
             if attempt == ATTEMPTS - 1:
                 raise
-            dashboard.say(f"judged again: {conflict}")
+            dashboard.log(f"evaluating again: {conflict}")
         else:
-            return won(plan, result, began)
+            return end_promoted(plan, result, began)
     raise AssertionError("the last attempt returns or raises")
 
 
-def scores_of(plan: PromotionPlan, heard: Evaluated, against: int) -> tuple[Scores, Scores | None]:
-    """The evaluations of challenger and champion."""
-    found = {each.entry: Scores.from_json(read_json(Path(each.scores))) for each in heard.entries}
+def _unchanged(name: str, kind: str, verdict: str, reason: str, *, champion: str) -> Promoted:
+    return Promoted(entry=name, kind=kind, promoted=False, verdict=verdict, reason=reason, champion=champion)
+
+
+def scores_of(plan: PromotionPlan, evaluated: Evaluated, against: int) -> tuple[Scores, Scores | None]:
+    """Evaluations of the challenger and of the champion `against` (0 = none)."""
+    scores = {entry.entry: Scores.from_json(read_json(Path(entry.scores))) for entry in evaluated.entries}
     champion = f"{plan.entry.card.voice}/{against:04d}"
-    return found[plan.entry.name], found[champion] if against else None
+    return scores[plan.entry.name], scores[champion] if against else None
 
 
 def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False) -> Change:
-    """Write it down; raises StageConflict where the champion is no longer the one that it was compared with."""
+    """Record the promotion. Raises StageConflict if the lane's champion is no longer `against`."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     kind = plan.entry.card.kind
     return stages.promote(
@@ -116,73 +123,71 @@ def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool =
 
 
 def who() -> str:
-    """Who changes a stage: the deployment that started this run, or the user of this machine."""
-    return f"deployment promote/{deployment.name}" if deployment.id else actor.user()
+    """Author of a change of status: the deployment that started this run, or the user of this machine."""
+    return f"deployment promote/{deployment.name}" if deployment.id else user_name()
 
 
-def account(plan: PromotionPlan, verdict: Verdict, heard: Evaluated, against: int) -> Promoted:
-    """What the result says of a verdict."""
-    stays = "Champion stays" if against else "Not promoted"
-    entry = plan.entry
+def result_of(plan: PromotionPlan, verdict: Verdict, evaluated: Evaluated, against: int) -> Promoted:
+    """Result of a run that the gate decided."""
+    unchanged = "Champion stays" if against else "Not promoted"
     return Promoted(
-        entry.name,
-        entry.card.kind,
-        verdict.promote,
-        "Promoted" if verdict.promote else stays,
-        verdict.reason,
-        entry.name if verdict.promote else verdict.champion,
-        [{name: _plain(value) for name, value in asdict(row).items()} for row in verdict.rows],
-        heard.report,
-        heard.run,
+        entry=plan.entry.name,
+        kind=plan.entry.card.kind,
+        promoted=verdict.promote,
+        verdict="Promoted" if verdict.promote else unchanged,
+        reason=verdict.reason,
+        champion=plan.entry.name if verdict.promote else verdict.champion,
+        rows=[{name: _finite(value) for name, value in asdict(row).items()} for row in verdict.rows],
+        report=evaluated.report,
+        run=evaluated.run,
     )
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no infinity, where the interval of a single sentence ends."""
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, which is an end of the confidence interval of a single sentence."""
     return voices.finite(value) if isinstance(value, float) else value
 
 
-def won(plan: PromotionPlan, result: Promoted, began: float) -> Promoted:
-    """Tell those who make something of champions."""
+def end_promoted(plan: PromotionPlan, result: Promoted, began: float) -> Promoted:
+    """Send the event from which distillation and compression start, and end the run."""
     events.voice_promoted(plan.store, plan.entry)
-    return ended(result, began)
+    return end(result, began)
 
 
-def ended(result: Promoted, began: float) -> Promoted:
-    """Name the run by what became of it and show why; its state has that name, and the caller gets the result."""
+def end(result: Promoted, began: float) -> Promoted:
+    """Name the run by its verdict, show the reason, and end the run in a state of that name."""
     voice, evaluation = result.entry.partition("/")[0], result.run
     dashboard.name_run(
         f"promote · {result.entry} · {result.verdict.lower()}", [f"voice:{voice}", f"entry:{result.entry}"]
     )
-    dashboard.say(f"{result.verdict}: {result.reason}")
-    text = "\n".join([f"# {result.entry}: {result.verdict.lower()}", "", result.reason, "", *table(result.rows)])
-    links = [f"Report: `{result.report}`", f"[the evaluation]({evaluation})"] if result.report else []
-    create_markdown_artifact(
-        markdown=f"{text}\n\n{' · '.join(links)}\n",
-        key="promote-verdict",
-        description=f"{result.entry}: {result.reason}",
-    )
-    result.run, result.wall_s = dashboard.run_address(), round(time.perf_counter() - began, 2)
-    return cast(Promoted, Completed(name=result.verdict, message=result.reason, data=result))
+    dashboard.log(f"{result.verdict}: {result.reason}")
+    links = f"Report: `{result.report}` · [the evaluation]({evaluation})" if result.report else ""
+    text = f"""# {result.entry}: {result.verdict.lower()}
+
+{result.reason}
+
+{verdict_table(result.rows)}
+
+{links}
+"""
+    dashboard.show_markdown("promote-verdict", text, f"{result.entry}: {result.reason}")
+    dashboard.complete(result, began)
+    return dashboard.end_in(result.verdict, result.reason, result)
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    """The rows of a verdict in markdown."""
-    if not rows:
-        return []
-    head = ["| | unit | challenger | champion | bound | margin | difference | interval | sentences | |"]
-    return [*head, "|---|---|---:|---:|---:|---:|---:|---:|---:|---|", *(_line(row) for row in rows)]
+def verdict_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown table of the gate's rows."""
+    columns = ("", "unit", "challenger", "champion", "bound", "margin", "difference", "interval", "sentences", "")
+    return markdown.table(columns, map(_cells, rows), "llrrrrrrrl")
 
 
-def _line(row: Mapping[str, Any]) -> str:
-    found = Row(**row)
-    interval = "" if found.low is None else f"{shown(found.low)} to {shown(found.high)}"
-    cells = [
-        found.metric,
-        METRICS[found.metric].unit,
-        *(shown(value) for value in (found.challenger, found.champion, found.bound, found.margin, found.difference)),
-        interval,
-        found.samples or "",
-        "" if found.outcome == "no rule" else found.outcome,
+def _cells(values: Mapping[str, Any]) -> list[object]:
+    row = Row(**values)
+    return [
+        row.metric,
+        METRICS[row.metric].unit,
+        *(shown(value) for value in (row.challenger, row.champion, row.bound, row.margin, row.difference)),
+        "" if row.low is None else f"{shown(row.low)} to {shown(row.high)}",
+        row.samples or "",
+        "" if row.outcome == "no rule" else row.outcome,
     ]
-    return f"| {' | '.join(map(str, cells))} |"

@@ -11,13 +11,16 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from voicemill.flows import events
 from voicemill.flows.display import dashboard
+from voicemill.flows.display import refresh as refresh_page
 from voicemill.flows.display.progress import active
 from voicemill.flows.display.summary import Summary, stage_counts
 from voicemill.flows.lot import LotResult, prepare_lot, task_runner
+from voicemill.flows.plans import help_texts
+from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
 from voicemill.flows.report import page as report
 from voicemill.flows.upload_rows import shards_of, upload_rows
@@ -44,20 +47,19 @@ _LEDGER_COLUMNS = ["upload", "start", "stop", "outcome", "speaker"]
 _LOCAL: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
-class RefreshOptions(BaseModel):
+class RefreshOptions(StoreOptions):
     """Parameters of a refresh; the dashboard makes a form of them."""
 
-    inbox: str = Field(description="Folder or fsspec url of the recordings")
-    store: str = Field(description="Folder of the store")
-    config: str = Field("default", description="A TOML file, or a shipped config: default, production")
-    assume_consent: str = Field("", description="A reason, recorded, that stands for the consent of all speakers")
-    wait: bool = Field(False, description="Queue behind another refresh of the store instead of refusing")
-    force_publish: bool = Field(False, description="Publish although the circuit breaker says no")
+    inbox: str = Field(description=help_texts.INBOX)
+    config: str = Field("default", description=help_texts.CONFIG)
+    assume_consent: str = Field("", description=help_texts.CONSENT)
+    wait: bool = Field(False, description="Wait for another refresh of the store to end instead of failing")
+    force_publish: bool = Field(False, description="Publish although the circuit breaker refuses")
 
 
 @flow(name="refresh", persist_result=False)
 def refresh(options: RefreshOptions) -> Summary:
-    """Scan the inbox, run what is new or changed, publish the next corpus version, and report."""
+    """Scan the inbox, run the new and changed batches, publish the next corpus version, and report."""
     began = time.perf_counter()
     recipe = Recipe(config_.load(options.config))
     store = Store.open(options.store, create=True)
@@ -65,59 +67,59 @@ def refresh(options: RefreshOptions) -> Summary:
         store.drop_temporaries()
         judged.sweep(store)
         last, before = latest_rows(store)
-        again = True
-        while again:
-            found = scan_inbox(options, store, recipe, before)
-            batches = batches_.form(store, found.uploads, before, recipe.config.batches)
+        repeat = True
+        while repeat:
+            scan = scan_inbox(options, store, recipe, before)
+            batches = batches_.form(store, scan.uploads, before, recipe.config.batches)
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
-            announce(plan, found, last)
+            announce(plan, scan, last)
             lots = run_lots(plan, recipe, store)
-            again = bury_forgotten(store, lots)
+            repeat = bury_forgotten(store, lots)
         shards = shards_of(store, plan, lots)
-        rows = upload_rows(store, plan, batches, lots, shards, before, found.others)
+        rows = upload_rows(store, plan, batches, lots, shards, before, scan.others)
         published = publish_version(options, recipe, store, shards, rows)
         if published is not None:
             events.corpus_published(store, published, last)
-        summary = summarise(store, plan, lots, rows, found, published=published is not None)
-        if summary.version and not report.path_of(store, summary.version).exists():  # also what a killed one left out
+        summary = summarise(store, plan, lots, rows, scan, published=published is not None)
+        if summary.version and not report.path_of(store, summary.version).exists():  # missing, too, after a kill
             summary.report = write_report(store)
-        drop_plans(store)  # until here they are what links the audio of the stage cache with its speakers
-    summary.wall_s = round(time.perf_counter() - began, 2)
+        drop_plans(store)  # not earlier: until now only they link the audio of the stage cache to its speakers
+    dashboard.complete(summary, began)
     show(summary, store)
     return summary
 
 
 def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow]]:
-    """The last corpus version and its uploads."""
+    """The last corpus version, and the rows of its uploads."""
     last = versions.latest(store)
     return last, from_table(CorpusVersion(store, last).uploads(), UploadRow) if last else []
 
 
 @task(name="scan", task_run_name="scan", **_LOCAL)
 def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: list[UploadRow]) -> scan_.ScanResult:
-    """List the inbox, hash what is new or touched, read transcripts and consents."""
+    """List the inbox, hash new and modified files, read transcripts and consents."""
     return scan_.scan(
         options.inbox, store, recipe.config.scan, known=before, assume_consent=options.assume_consent or None
     )
 
 
-def announce(plan: RefreshPlan, found: scan_.ScanResult, last: Version | None) -> None:
-    """Name the run by what it works on, and say how much there is to do."""
-    speakers = {upload.speaker for upload in found.uploads}
+def announce(plan: RefreshPlan, scan: scan_.ScanResult, last: Version | None) -> None:
+    """Name and tag the run, log how much there is to do, and set the end of the progress bars."""
+    speakers = {upload.speaker for upload in scan.uploads}
     number = (last.number if last else 0) + bool(plan.lots)
     name = f"refresh · {len(speakers)} speakers · v{number}" if plan.lots else f"refresh · nothing new · v{number}"
     dashboard.name_run(name, [f"version:{number}", f"recipe:{Recipe(plan.settings).id[:8]}"])
-    aside = "".join(f", {count} {state}" for state, count in found.counts.items() if state != "uploads")
-    todo = f"{len(plan.batches)} batches to run in {len(plan.lots)} lots, {len(plan.unchanged)} unchanged"
-    dashboard.say(f"{len(found.uploads)} uploads of {len(speakers)} speakers{aside}: {todo}")
+    others = "".join(f", {count} {state}" for state, count in scan.counts.items() if state != "uploads")
+    work = f"{len(plan.batches)} batches to run in {len(plan.lots)} lots, {len(plan.unchanged)} unchanged"
+    dashboard.log(f"{len(scan.uploads)} uploads of {len(speakers)} speakers{others}: {work}")
     active().expect((stage.name for stage in Recipe(plan.settings).stages), len(plan.batches))
 
 
 def run_lots(plan: RefreshPlan, recipe: Recipe, store: Store) -> list[LotResult]:
-    """Run the lots one after another: of equal uploads the one in the earlier lot stays."""
+    """Run the lots one after another: of uploads with equal samples the one in the earlier lot is kept."""
     if not plan.lots:
         return []
-    active().watchers.append(dashboard.ProgressArtifact())
+    active().watchers.append(refresh_page.ProgressArtifact())
     run = prepare_lot.with_options(task_runner=task_runner(recipe.config))
     results: list[LotResult] = []
     with workers.pool(recipe.config.run.count) if recipe.config.run.runner == "processes" else nullcontext():
@@ -129,13 +131,13 @@ def run_lots(plan: RefreshPlan, recipe: Recipe, store: Store) -> list[LotResult]
 
 
 def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
-    """Remember the bytes of what came back as other bytes with the samples of a forgotten upload, and drop the rest.
+    """Remove uploads that came back with other bytes but the samples of a forgotten one; return whether there were any.
 
-    The rest is the decoded audio of its lot, and the memory of the scan with its transcripts, which costs one hash.
-    Returns whether there was any: the next scan refuses it, and its batch is without it then.
+    Their bytes get tombstones, so that the next scan refuses them and their batches form without them. The decoded
+    audio of their lot is deleted, and so is the cache of the scan, which has their transcripts and costs a hash each.
     """
-    found = [lot for lot in lots if lot.forgotten]
-    for lot in found:
+    affected = [lot for lot in lots if lot.forgotten]
+    for lot in affected:
         tombstones.bury(store, lot.forgotten, ())
         for key in lot.decoded.values():
             path = artifact_path(store, SOURCE.name, key)
@@ -143,14 +145,14 @@ def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
             path.unlink(missing_ok=True)
         for path in (store.stages / "scan").glob("*.parquet"):
             path.unlink()
-    return bool(found)
+    return bool(affected)
 
 
 @task(name="publish", task_run_name="publish", **_LOCAL)
 def publish_version(
     options: RefreshOptions, recipe: Recipe, store: Store, shards: publish_.Shards, rows: list[UploadRow]
 ) -> Version | None:
-    """Commit the tables and write the row of the corpus version, unless nothing differs or the breaker says no."""
+    """Commit the tables and the row of the corpus version, unless nothing changed or the circuit breaker refuses."""
     try:
         return publish_.publish(
             store,
@@ -163,10 +165,10 @@ def publish_version(
             settings=recipe.config.publish,
             force=options.force_publish,
         )
-    except BreakerOpen as error:  # the ledger that would say what failed is not published either
+    except BreakerOpen as error:  # the ledger with the reasons is not published either
         failed = [row for row in rows if row.state is UploadState.FAILED]
-        words = [f"one of {len(failed)} failed uploads: {row.path}: {row.detail}" for row in failed[:1]]
-        raise BreakerOpen("\n".join([str(error), *words])) from None
+        example = [f"one of {len(failed)} failed uploads: {row.path}: {row.detail}" for row in failed[:1]]
+        raise BreakerOpen("\n".join([str(error), *example])) from None
 
 
 def summarise(
@@ -174,11 +176,11 @@ def summarise(
     plan: RefreshPlan,
     lots: list[LotResult],
     rows: list[UploadRow],
-    found: scan_.ScanResult,
+    scan: scan_.ScanResult,
     *,
     published: bool,
 ) -> Summary:
-    """Counts of the version that now stands, and of what this refresh did."""
+    """Counts of the current corpus version, and of the work of this refresh."""
     version = versions.latest(store)
     counts = version.counts if version else None
     failed = {row.path: f"{row.reason}: {row.detail}" for row in rows if row.state is UploadState.FAILED}
@@ -195,11 +197,10 @@ def summarise(
         batches_run=len(plan.batches),
         batches_unchanged=len(plan.unchanged),
         held=dict(Counter(row.speaker for row in rows if row.state is UploadState.HELD)),
-        problems=[str(problem) for problem in found.problems],
+        problems=[str(problem) for problem in scan.problems],
         broken={id_: error for lot in lots for id_, error in lot.broken.items()},
         failures=failed,
         report=report.latest(store),
-        run=dashboard.run_address(),
     )
 
 
@@ -210,15 +211,16 @@ def write_report(store: Store) -> str:
 
 
 def show(summary: Summary, store: Store) -> None:
-    """The artifacts of the run."""
+    """Add the artifacts to the run's page."""
     last = versions.latest(store)
     lines = ledger.summary(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
-    dashboard.show_summary(summary, last.counts.causes if last else (), [speaker_line(line) for line in lines])
-    dashboard.say(f"corpus version {summary.version} {'published' if summary.published else 'stands: nothing new'}")
+    refresh_page.show_summary(summary, last.counts.causes if last else (), [speaker_row(line) for line in lines])
+    state = "published" if summary.published else "is current: nothing new"
+    dashboard.log(f"corpus version {summary.version} {state}")
 
 
-def speaker_line(line: ledger.Line) -> dict[str, object]:
-    """One row of the table by speaker."""
+def speaker_row(line: ledger.Line) -> dict[str, object]:
+    """Row of the table of speakers."""
     share = line.kept / line.seconds if line.seconds else 0.0
     parts = {name: round(getattr(line, name), 1) for name in ("silence", "filtered", "failed", "corrupt")}
     kept = {"kept s": round(line.kept, 1), "share kept": f"{share:.0%}"}

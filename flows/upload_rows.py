@@ -1,4 +1,4 @@
-"""The rows of the table `uploads`: what the scan found, joined with what the stages made of it."""
+"""Rows of the table `uploads`: the scan joined with the results of the stages."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,9 +23,9 @@ from voicemill.tasks.stages.shards import write_broken
 
 
 def shards_of(store: Store, plan: RefreshPlan, lots: Iterable[LotResult]) -> Shards:
-    """What a version shall hold: the shards of the batches that ran, and of those that stand.
+    """Shards of the next corpus version: of the batches that ran, and of the unchanged ones.
 
-    A batch that broke as a whole (its worker died again and again, the disk was full) gets a ledger that says so.
+    A batch that broke as a whole (its worker died repeatedly, the disk was full) gets a ledger with the failure.
     """
     batches = {batch.id: batch for batch in plan.batches}
     shards: dict[str, tuple[str, list[ShardFile] | None]] = {id_: (key, None) for id_, key in plan.unchanged.items()}
@@ -46,12 +46,12 @@ def upload_rows(
     before: Iterable[UploadRow],
     others: Iterable[UploadRow],
 ) -> list[UploadRow]:
-    """One row for each file of the inbox, sorted by path.
+    """Rows of all files of the inbox, sorted by path.
 
     Args:
-        batches: every batch with its uploads as the inbox holds them now.
-        before: the rows of the last version, which still hold for batches that did not run.
-        others: rows of uploads that enter no batch: held, refused, same bytes as another.
+        batches: all batches, with their uploads as they are in the inbox now.
+        before: rows of the last version, which remain valid for unchanged batches.
+        others: rows of uploads outside all batches: held, refused, or with the bytes of another upload.
     """
     rows, known = list(others), {row.sha256: row for row in before if row.batch}
     decoded = {id_: key for lot in lots for id_, key in lot.decoded.items()}
@@ -59,49 +59,60 @@ def upload_rows(
         if batch.id in plan.unchanged:
             rows += [replace(known[u.sha256], path=u.path, consent=u.consent) for u in batch.uploads]
             continue
-        found: Mapping[str, Decoded] = {}
+        formats: Mapping[str, Decoded] = {}
         if key := decoded.get(batch.id):
-            found = {row.upload: row for row in Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)}
+            formats = {row.upload: row for row in Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
-        rows += [_row(batch, u, found.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
+        rows += [_row(batch, u, formats.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
     return sorted(rows, key=lambda row: row.path)
 
 
 def _broken_shards(store: Store, batch: Batch, error: str) -> tuple[str, list[ShardFile]]:
     key = digest(["broken", batch.id, [upload.sha256 for upload in batch.uploads], error])
-    stage, _, words = error.partition(": ")
-    verdict = SegmentVerdict(Outcome.FAILED, Reason.STAGE_ERROR, stage, detail=words)
+    stage, _, message = error.partition(": ")
+    verdict = SegmentVerdict(Outcome.FAILED, Reason.STAGE_ERROR, stage, detail=message)
     return key, write_broken(store, batch, key, verdict)
 
 
 def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[LedgerInterval]]:
-    """Upload -> its rows, from the ledger shards of one batch."""
-    mine = [tables.File(file.path, file.speaker, file.size, file.rows) for file in files if file.table == "ledger"]
-    found: dict[str, list[LedgerInterval]] = defaultdict(list)
-    for r in from_table(tables.read_all(store, "ledger", mine), LedgerRow):
-        said = (r.outcome, r.reason, r.stage, r.score, r.threshold, r.detail)
-        found[r.upload].append(LedgerInterval(r.upload, r.start, r.stop, *said))
-    return found
+    """Upload -> its intervals, from the ledger shards of one batch."""
+    shards = [tables.File(file.path, file.speaker, file.size, file.rows) for file in files if file.table == "ledger"]
+    intervals: dict[str, list[LedgerInterval]] = defaultdict(list)
+    for row in from_table(tables.read_all(store, "ledger", shards), LedgerRow):
+        intervals[row.upload].append(
+            LedgerInterval(
+                upload=row.upload,
+                start=row.start,
+                stop=row.stop,
+                outcome=row.outcome,
+                reason=row.reason,
+                stage=row.stage,
+                score=row.score,
+                threshold=row.threshold,
+                detail=row.detail,
+            )
+        )
+    return intervals
 
 
-def _row(batch: Batch, upload: Upload, found: Decoded | None, ledger: list[LedgerInterval]) -> UploadRow:
+def _row(batch: Batch, upload: Upload, decoded: Decoded | None, ledger: list[LedgerInterval]) -> UploadRow:
     state, reason, detail = state_of(ledger)
     return UploadRow(
-        upload.sha256,
-        upload.speaker,
-        upload.path,
-        upload.size,
-        found.codec if found else upload.codec,
-        found.rate if found else upload.rate,
-        found.channels if found else upload.channels,
-        found.samples if found else 0,
-        to_seconds(found.samples) if found else upload.seconds,
-        upload.language,
-        upload.consent,
-        state,
-        reason,
-        detail,
-        batch.id,
-        batch.number,
-        found.pcm if found else "",
+        sha256=upload.sha256,
+        speaker=upload.speaker,
+        path=upload.path,
+        size=upload.size,
+        codec=decoded.codec if decoded else upload.codec,
+        rate=decoded.rate if decoded else upload.rate,
+        channels=decoded.channels if decoded else upload.channels,
+        samples=decoded.samples if decoded else 0,
+        seconds=to_seconds(decoded.samples) if decoded else upload.seconds,
+        language=upload.language,
+        consent=upload.consent,
+        state=state,
+        reason=reason,
+        detail=detail,
+        batch=batch.id,
+        batch_number=batch.number,
+        pcm=decoded.pcm if decoded else "",
     )

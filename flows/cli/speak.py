@@ -73,7 +73,7 @@ def speak(
     as_json: JsonOption = False,
 ) -> None:
     """Say a text in the voice of a recording. The file is marked as AI-generated: by metadata and a quiet watermark."""
-    from voicemill.flows.plans.speak import Asked, source_of
+    from voicemill.flows.plans.speak import VoiceChoice, source_of
     from voicemill.model.s1.sampling import Sampling
     from voicemill.model.speaking.loading import load_voice
     from voicemill.model.speaking.options import SpeakOptions
@@ -93,7 +93,19 @@ def speak(
     )
     line = _words(text)
     _writable(out)
-    source = source_of(Asked(s1, s2, light, onnx, voice, store, kind, number, allow_retired))
+    source = source_of(
+        VoiceChoice(
+            s1=s1,
+            s2=s2,
+            light=light,
+            onnx=onnx,
+            voice=voice,
+            store=store,
+            kind=kind,
+            number=number,
+            allow_retired=allow_retired,
+        )
+    )
     content = content or source.content
     began = time.perf_counter()
     speaking: Speaking

@@ -268,6 +268,6 @@ def _by(reason: str) -> dict[str, str]:
     """Who changes a stage, when, and why."""
     from datetime import UTC, datetime
 
-    from voicemill.flows.actor import user
+    from voicemill.flows.plans.options import user_name
 
-    return {"who": user(), "when": datetime.now(UTC).isoformat(timespec="seconds"), "why": reason}
+    return {"who": user_name(), "when": datetime.now(UTC).isoformat(timespec="seconds"), "why": reason}

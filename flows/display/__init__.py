@@ -1,1 +1,1 @@
-"""What people see while a flow runs: terminal tables, progress bars, Prefect artifacts, loss curves."""
+"""Display of running flows: terminal tables, progress bars, Prefect artifacts, loss curves."""

@@ -1,7 +1,7 @@
-"""Loss curves as one SVG that fits into a markdown artifact: the dashboard shows images by URL, and a data URI is one.
+"""Loss curves as one SVG within a Markdown artifact: the dashboard shows images by URL, and a data URI is one.
 
-A small picture for each term, so that a large one does not flatten the others; of long trainings 160 points each, every
-one the mean of what it stands for.
+Each term has a plot of its own, so that a large term does not flatten the others. Long curves are reduced to 160
+points, each the mean of its neighbours.
 """
 
 import base64
@@ -10,16 +10,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 POINTS = 160
+"""Points of a curve, at most."""
 COLUMNS, WIDTH, HEIGHT = 3, 300, 130
+"""Plots in a row; size of a plot in pixels."""
 VALIDATION = "validation/"
+"""Prefix of the terms that are measured on the validation set."""
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 Points = Sequence[tuple[int, float]]
-"""(step, loss), by step."""
+"""(step, loss), in ascending order of steps."""
 
 
 def image(series: Mapping[str, Points]) -> str:
-    """Markdown of the picture: training as lines, the validation set as dots in the picture of the same term."""
+    """Markdown image of the curves. `series`: term -> points; validation losses are dots in the plot of their term."""
     terms = [name for name in series if not name.startswith(VALIDATION)]
     terms += [name for name in series if name.startswith(VALIDATION) and name.removeprefix(VALIDATION) not in terms]
     terms.sort(key=lambda name: name != "loss")
@@ -38,7 +41,7 @@ def image(series: Mapping[str, Points]) -> str:
 
 
 def sparkline(points: Points, width: int = 24) -> str:
-    """A line of text: the course of the loss, for where no picture is shown."""
+    """The course of a loss as a line of block characters, for places without pictures."""
     values = [value for _, value in thinned(points, width)]
     if not values:
         return ""
@@ -48,10 +51,10 @@ def sparkline(points: Points, width: int = 24) -> str:
 
 
 def thinned(points: Points, most: int = POINTS) -> list[tuple[int, float]]:
-    """At most so many points, each the mean of neighbours; what is not finite is left out."""
-    sound = [(step, value) for step, value in points if math.isfinite(value)]
-    each = -(-len(sound) // most) or 1
-    groups = (sound[at : at + each] for at in range(0, len(sound), each))
+    """Reduce points to `most` at most, each the mean of its neighbours; values that are not finite are left out."""
+    finite = [(step, value) for step, value in points if math.isfinite(value)]
+    size = -(-len(finite) // most) or 1
+    groups = (finite[at : at + size] for at in range(0, len(finite), size))
     return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
 
 
@@ -62,11 +65,11 @@ def _cell(name: str, training: Points, validation: Points) -> str:
     if not values:
         return title
     low, high = min(values), max(values)
-    last = max(step for step, _ in (*line, *dots)) or 1
+    end = max(step for step, _ in (*line, *dots)) or 1
 
     def place(step: int, value: float) -> str:
         share = (value - low) / (high - low) if high > low else 0.5
-        return f"{52 + step / last * (WIDTH - 64):.1f},{HEIGHT - 22 - share * (HEIGHT - 48):.1f}"
+        return f"{52 + step / end * (WIDTH - 64):.1f},{HEIGHT - 22 - share * (HEIGHT - 48):.1f}"
 
     path = " ".join(place(*point) for point in line)
     marks = "".join(
@@ -77,5 +80,5 @@ def _cell(name: str, training: Points, validation: Points) -> str:
         f'<text x="48" y="{y + 4}" text-anchor="end" fill="#666">{value:.3g}</text>'
         for y, value in ((26, high), (HEIGHT - 22, low))
     )
-    steps = f'<text x="{WIDTH - 12}" y="{HEIGHT - 8}" text-anchor="end" fill="#666">step {last}</text>'
+    steps = f'<text x="{WIDTH - 12}" y="{HEIGHT - 8}" text-anchor="end" fill="#666">step {end}</text>'
     return f'{title}{grid}{steps}<polyline points="{path}" fill="none" stroke="#2f7fc1" stroke-width="1.5"/>{marks}'

@@ -1,4 +1,4 @@
-"""Progress of a refresh: one object that the flow advances, and that the terminal and the dashboard both show."""
+"""Progress of a refresh: a counter that the flow advances and that the terminal and the dashboard watch."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -11,40 +11,42 @@ from voicemill.tasks.execute import Done
 
 @dataclass
 class StageCount:
-    """What one stage did in a refresh."""
+    """Work of one stage in a refresh."""
 
     run: int = 0
     skipped: int = 0
     failed: int = 0
     seconds: Seconds = 0.0
-    """Audio that it ran on."""
+    """Audio of the batches that it ran on."""
     wall_s: Seconds = 0.0
+    """Wall time, the sum over task runs."""
     cpu_s: Seconds = 0.0
-    """Sum over its task runs."""
+    """CPU time, the sum over task runs."""
     peak_mb: float = 0.0
+    """Highest resident memory of its task runs, MB."""
 
 
 @dataclass
 class Progress:
-    """Counts task runs as they end. Thread-safe: task runs end in threads."""
+    """Counts task runs as they end; thread-safe, since they end in several threads."""
 
     total: int = 0
     done: int = 0
     last: str = ""
-    """The task run that ended last, for a bar to show."""
+    """Stage and batch of the task run that ended last, as the caption of a bar."""
     stages: dict[str, StageCount] = field(default_factory=lambda: defaultdict(StageCount))
     watchers: list[Callable[["Progress"], None]] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     def expect(self, stages: Iterable[str], batches: int) -> None:
-        """Announce work, so that a bar can have an end; each named stage appears in the counts even if nothing runs."""
+        """Add the work ahead to the total. Each named stage appears in the counts even if nothing runs."""
         for stage in stages:
             _ = self.stages[stage]
             self.total += batches
-        self._tell()
+        self._notify()
 
     def ended(self, done: Done) -> None:
-        """One task run came back."""
+        """Count a task run that returned."""
         with self._lock:
             count = self.stages[done.stage]
             count.run += done.ran
@@ -55,16 +57,16 @@ class Progress:
             count.peak_mb = max(count.peak_mb, round(done.peak_mb, 1))
             self.last = f"{done.stage} of batch {done.batch[:8]}"
             self.done += 1
-        self._tell()
+        self._notify()
 
     def broke(self, stage: str) -> None:
-        """One task run raised, or could not start because one before it had."""
+        """Count a task run that raised, or could not start because an earlier one raised."""
         with self._lock:
             self.stages[stage].failed += 1
             self.done += 1
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for watcher in self.watchers:
             watcher(self)
 
@@ -73,12 +75,12 @@ _active = Progress()
 
 
 def active() -> Progress:
-    """The counter of the refresh that runs in this process."""
+    """Counter of the refresh in this process."""
     return _active
 
 
 def fresh() -> Progress:
-    """Start a new count; to be called before the flow, by whoever wants to watch it."""
+    """Start a new counter and return it, to be watched; call it before the flow."""
     global _active
     _active = Progress()
     return _active

@@ -1,4 +1,4 @@
-"""What a person sees: tables and progress bars on a terminal, by rich."""
+"""Tables and progress bars on a terminal, by rich."""
 
 import os
 import shlex
@@ -20,17 +20,17 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 SHOWN = 10
-"""Held speakers, failures and problems that are listed, of each."""
+"""Listed held speakers, failures, broken batches and problems, at most, of each kind."""
 
 
 def clock(seconds: Seconds) -> str:
-    """Seconds as h:mm:ss."""
+    """Format seconds as h:mm:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table; numbers stand to the right."""
+    """Print a table; columns of numbers are aligned right."""
     view = Table(header_style="bold", box=None, pad_edge=False)
     lines = [tuple(row) for row in rows]
     for place, name in enumerate(columns):
@@ -44,13 +44,13 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
 
 
 def say(text: str, label: str = "", style: str = "") -> None:
-    """Print a line as it is, whatever brackets it holds, and whole, so that paths and commands can be copied."""
+    """Print a line without markup and without wrapping, so that paths and commands can be copied."""
     console.print(Text.assemble((label, style), text) if label else Text(text, style), soft_wrap=True)
 
 
 @contextmanager
 def progress_bar(progress: Progress, *, shown: bool) -> Iterator[None]:
-    """A bar over the task runs of a refresh, with the stage that ended last."""
+    """Show a bar over the task runs of a refresh, captioned with the stage and batch that ended last."""
     if not shown:
         yield
         return
@@ -66,44 +66,44 @@ def progress_bar(progress: Progress, *, shown: bool) -> Iterator[None]:
 
 
 def show_summary(summary: Summary, *, store: str) -> None:
-    """What a refresh did, on one screen; `store` as the user names it."""
+    """Print the result of a refresh on one screen. `store`: path as the user gave it."""
     from voicemill.flows.report.content import MEANING
 
-    what = (
+    counts = (
         f"{summary.speakers} speakers, {summary.utterances} utterances, "
         f"{clock(summary.seconds.get('kept', 0.0))} kept, in {summary.wall_s:.1f} s"
     )
     if summary.published:
-        say(f": {what}", f"corpus version {summary.version} published", "bold green")
+        say(f": {counts}", f"corpus version {summary.version} published", "bold green")
     elif summary.version:
-        say(f": corpus version {summary.version} stands: {what}", "nothing new", "bold")
+        say(f": corpus version {summary.version} is current: {counts}", "nothing new", "bold")
     else:
-        say(f": {what}", "no corpus version yet", "bold")
+        say(f": {counts}", "no corpus version yet", "bold")
     console.print()
     rows = [(n, c.run, c.skipped, c.failed, c.seconds, c.wall_s) for n, c in summary.stages.items()]
     table("stages, by batches", ("stage", "run", "skipped", "failed", "audio s", "work s"), rows)
     states = [(UploadState(name), count) for name, count in summary.uploads.items()]
     states.sort(key=lambda state: list(UploadState).index(state[0]))
     if states:
-        meant = [(s.value, n, "" if s is UploadState.PREPARED else MEANING[s]) for s, n in states]
-        table("uploads", ("state", "uploads", ""), meant)
+        described = [(s.value, n, "" if s is UploadState.PREPARED else MEANING[s]) for s, n in states]
+        table("uploads", ("state", "uploads", ""), described)
     if summary.seconds:
         show_ledger(summary.seconds, summary.reasons)
-    show_troubles(summary, store)
+    show_problems(summary, store)
     if summary.report:
         say(os.path.join(store, os.path.relpath(summary.report, summary.store)), "report:    ")
     say(shlex.join(["voicemill", "dashboard", "--store", store]), "dashboard: ")
 
 
-def show_troubles(summary: Summary, store: str) -> None:
-    """What a person may have to see to, with the command where there is one."""
+def show_problems(summary: Summary, store: str) -> None:
+    """Print what may need attention, with the command that resolves it where there is one."""
     for speaker, count in list(summary.held.items())[:SHOWN]:
         command = shlex.join(["voicemill", "consent", "grant", "--speaker", speaker, "--store", store])
-        say(f": {speaker}, {count} uploads; with consent: {command}", "held", "yellow")
+        say(f": {speaker}, {count} uploads; grant consent with: {command}", "held", "yellow")
     for path, error in list(summary.failures.items())[:SHOWN]:
-        say(f" (tried again at the next refresh): {path}: {error}", "failed", "red")
+        say(f" (the next refresh retries it): {path}: {error}", "failed", "red")
     for batch, error in list(summary.broken.items())[:SHOWN]:
-        say(f" (tried again at the next refresh): batch {batch[:8]}: {error}", "broke", "red")
+        say(f" (the next refresh retries it): batch {batch[:8]}: {error}", "broke", "red")
     for problem in summary.problems[:SHOWN]:
         say(f": {problem}", "inbox", "yellow")
     lists = (summary.held, summary.failures, summary.broken, summary.problems)
@@ -114,7 +114,7 @@ def show_troubles(summary: Summary, store: str) -> None:
 
 
 def show_ledger(seconds: Mapping[str, Seconds], reasons: Mapping[str, Seconds]) -> None:
-    """Where every second went."""
+    """Print the ledger: seconds by outcome and by reason."""
     from voicemill.flows.report.content import meaning
 
     total = sum(seconds.values())

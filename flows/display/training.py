@@ -1,7 +1,7 @@
-"""What a training shows in the Prefect dashboard while it runs: a progress bar, its last losses, curves, its lines.
+"""Artifacts of a running training in the Prefect dashboard: a progress bar, a table of losses, curves, and its log.
 
-All of it is bounded: an artifact is one row that is changed every few seconds, and a training that prints fast leaves a
-few lines a second in the run's log (log.txt has all).
+All are bounded: an artifact is one row that is updated every few seconds, and the run's log takes a few lines a second
+(log.txt has all).
 """
 
 import json
@@ -22,29 +22,30 @@ from voicemill.model.training.engine.run import Progress
 from voicemill.storage.units import Seconds
 
 EVERY: Seconds = 5.0
-"""Between two changes of the artifacts."""
+"""Interval between updates of the artifacts."""
 LINES_PER_S = 3
+"""Lines a second that the run's log takes, at most."""
 LONGEST = 2000
-"""Characters of a line in the run's log."""
+"""Longest line in the run's log, characters; longer ones are cut."""
 
 watchers: list[Callable[[str, Progress], None]] = []
-"""Who else wants to see the progress of trainings in this process: called with a title and the progress."""
+"""Further displays of the trainings in this process, each called with a title and the progress."""
 
 
 class TrainingBoard:
-    """The artifacts of one training; made with its first progress."""
+    """Artifacts of one training, created with its first progress."""
 
     def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """`title`: "s2 · finetune", what the training is called everywhere."""
+        """`title`: network and phase, "s2 · finetune", as in the name of the task run."""
         self.title, self._clock = title, clock
         self.series: dict[str, list[tuple[int, float]]] = {}
         self.latest: Progress | None = None
         self._ids: dict[str, UUID] = {}
         self._next = 0.0
-        self._said = ""
+        self._outcome = ""
 
     def add(self, progress: Progress) -> None:
-        """A line of progress; shown at once if the last change is long enough ago."""
+        """Add a line of progress, and update the artifacts if the last update is `EVERY` seconds ago."""
         self.latest = progress
         for term, value in ({"loss": total(progress)} | dict(progress.losses)).items():
             self.series.setdefault(term, []).append((progress.step, value))
@@ -53,51 +54,51 @@ class TrainingBoard:
         if self._clock() >= self._next:
             self.show()
 
-    def end(self, words: str) -> None:
-        """The training is over: say how, and fill the bar."""
-        self._said = words
+    def end(self, outcome: str) -> None:
+        """Show the outcome of the training, and fill the bar."""
+        self._outcome = outcome
         self.show()
 
     def show(self) -> None:
-        """Bring the artifacts up to the last progress. A server that is away for a while does not end a training."""
+        """Update the artifacts to the last progress. An unreachable server does not stop the training."""
         if self.latest is None:
             return
         try:
             self._show()
-        except Exception as error:  # whatever its client raises
-            logging.getLogger("prefect.voicemill").warning("The dashboard is not up to date: %s", error)
+        except Exception as error:  # any error of the client
+            logging.getLogger("prefect.voicemill").warning("the dashboard is not up to date: %s", error)
         self._next = self._clock() + EVERY
 
     def _show(self) -> None:
         assert self.latest is not None
-        share = 100.0 if self._said else round(100 * self.latest.step / self.latest.steps, 1)
-        said = self.describe()
-        markdown = f"# {self.title}\n\n{said}\n\n{image(self.series)}\n"
+        share = 100.0 if self._outcome else round(100 * self.latest.step / self.latest.steps, 1)
+        description = self.describe()
+        markdown = f"# {self.title}\n\n{description}\n\n{image(self.series)}\n"
         if not self._ids:
             key = "training-" + (re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-"))
-            made: dict[str, Any] = {
-                "progress": create_progress_artifact(progress=share, key=f"{key}-progress", description=said),
-                "losses": create_table_artifact(table=self.table(), key=f"{key}-losses", description=said),
-                "curves": create_markdown_artifact(markdown=markdown, key=f"{key}-curves", description=said),
+            artifacts: dict[str, Any] = {
+                "progress": create_progress_artifact(progress=share, key=f"{key}-progress", description=description),
+                "losses": create_table_artifact(table=self.table(), key=f"{key}-losses", description=description),
+                "curves": create_markdown_artifact(markdown=markdown, key=f"{key}-curves", description=description),
             }
-            self._ids = {name: cast(UUID, id_) for name, id_ in made.items()}  # coroutines only where called from one
+            self._ids = {name: cast(UUID, id_) for name, id_ in artifacts.items()}  # coroutines only if called from one
             return
         data: dict[str, Any] = {"progress": share, "losses": json.dumps(self.table()), "curves": markdown}
         with get_client(sync_client=True) as client:
             for name, id_ in self._ids.items():
-                client.update_artifact(id_, ArtifactUpdate(data=data[name], description=said))
+                client.update_artifact(id_, ArtifactUpdate(data=data[name], description=description))
 
     def describe(self) -> str:
-        """One line: "loss 3.21 ▇▅▃▂▁, step 120 of 1000, 4.1 examples/s"; a card of the run's page shows its start."""
+        """One line, "loss 3.21 ▇▅▃▂▁, step 120 of 1000, 4.1 examples/s": cards on the run's page show its beginning."""
         assert self.latest is not None
         loss = self.series["loss"]
         speed = f"{self.latest.examples_per_s:.3g} examples/s, {self.latest.audio_per_s:.3g} s of speech a second"
         course = f"loss {loss[-1][1]:.4g} {sparkline(loss, 10)}"
-        ended = f"; {self._said}" if self._said else ""
+        ended = f"; {self._outcome}" if self._outcome else ""
         return f"{course}, step {self.latest.step} of {self.latest.steps}, {speed}{ended}"
 
     def table(self) -> list[dict[str, object]]:
-        """A row for each term: first, lowest and last value, and the last one of the validation set."""
+        """Row for each term: first, lowest and last value, the last validation value, and the course."""
         terms = [term for term in self.series if not term.startswith(VALIDATION)]
         return [
             {
@@ -115,7 +116,7 @@ class TrainingBoard:
 
 
 def total(progress: Progress) -> float:
-    """The loss that is minimised: as it says, or the sum of its terms."""
+    """The minimised loss: the term "loss", or the sum of the terms."""
     terms = {term: value for term, value in progress.losses.items() if not term.startswith(VALIDATION)}
     return terms["loss"] if "loss" in terms else sum(terms.values())
 
@@ -125,32 +126,32 @@ def _number(value: float) -> object:
 
 
 class RunLog:
-    """Passes lines on to a logger, a few a second at most and the last one always, and says how many it left out."""
+    """Passes on a few lines a second and always the last one, and reports how many it left out."""
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._say, self._clock = say, clock
-        self._allowance, self._last, self._left_out, self._latest = float(LINES_PER_S), clock(), 0, ""
+    def __init__(self, log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._clock = log, clock
+        self._allowance, self._updated, self._left_out, self._latest = float(LINES_PER_S), clock(), 0, ""
 
     def __call__(self, line: str) -> None:
-        """One line of output."""
+        """Pass on a line of output, or count it as left out."""
         now = self._clock()
-        self._allowance = min(LINES_PER_S, self._allowance + (now - self._last) * LINES_PER_S)
-        self._last = now
+        self._allowance = min(LINES_PER_S, self._allowance + (now - self._updated) * LINES_PER_S)
+        self._updated = now
         if self._allowance < 1:
             self._left_out, self._latest = self._left_out + 1, line
             return
         self._allowance -= 1
         self._count()
-        self._say(line[:LONGEST])
+        self._log(line[:LONGEST])
 
     def close(self) -> None:
-        """Say what was left out until now, and the last line of it as it was: how a training ended is told."""
+        """Report the lines left out so far and pass on the last of them, which tells how the training ended."""
         if self._left_out:
             self._left_out -= 1
             self._count()
-            self._say(self._latest[:LONGEST])
+            self._log(self._latest[:LONGEST])
 
     def _count(self) -> None:
         if self._left_out:
-            self._say(f"... {self._left_out} lines are in log.txt alone")
+            self._log(f"... {self._left_out} more lines in log.txt")
             self._left_out = 0

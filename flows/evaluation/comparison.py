@@ -1,4 +1,4 @@
-"""Two or more evaluations on one test set: by how much they differ, sentence by sentence, and how sure that is."""
+"""Differences between two or more evaluations on one test set, paired by sentence, with confidence intervals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,35 +8,36 @@ from voicemill.model.judging.scores import Scores
 from voicemill.model.settings.promotion import METRICS
 
 FEWEST = 2
-"""Sentences that both were judged on; the interval of a single one is without end."""
+"""Smallest number of shared sentences; the interval of a single one is infinite."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric of two entries, in its unit."""
+    """Difference between two entries in one metric, in the metric's unit."""
 
     metric: str
     challenger: str
     other: str
     mean: float
-    """Of challenger - other over the sentences of both."""
+    """Mean of challenger - other over the sentences that both have a figure for."""
     low: float
-    """95 % confidence interval by the bootstrap."""
+    """Lower end of the 95 % confidence interval of the mean, by the bootstrap."""
     high: float
     samples: int
+    """Number of those sentences."""
     verdict: str
-    """better, worse, or no clear difference: as the interval says."""
+    """better, worse, or no clear difference (the interval holds 0)."""
 
 
-def versus(names: Iterable[object]) -> str:
-    """ "3 against 2 and 1": the first is compared with each other one."""
+def comparison_title(names: Iterable[object]) -> str:
+    """Title of a comparison: the first name against each other one, "3 against 2 and 1"."""
     challenger, *others = map(str, names)
     return f"{challenger} against {' and '.join(others)}" if others else challenger
 
 
-def differences(found: Sequence[Scores]) -> list[Difference]:
-    """The first against each other one, by metric."""
-    challenger, *others = found
+def differences(evaluations: Sequence[Scores]) -> list[Difference]:
+    """Differences of the first evaluation to each other one, by metric; metrics with too few sentences are left out."""
+    challenger, *others = evaluations
     return [
         difference
         for other in others
@@ -46,12 +47,20 @@ def differences(found: Sequence[Scores]) -> list[Difference]:
 
 
 def _difference(name: str, challenger: Scores, other: Scores) -> Difference | None:
-    mine, theirs = challenger.items.get(name, {}), other.items.get(name, {})
-    shared = sorted(mine.keys() & theirs.keys())
+    figures, baseline = challenger.items.get(name, {}), other.items.get(name, {})
+    shared = sorted(figures.keys() & baseline.keys())
     if len(shared) < FEWEST:
         return None
-    found = interval([mine[key] - theirs[key] for key in shared])
-    low, high = found.low, found.high
+    mean = interval([figures[sentence] - baseline[sentence] for sentence in shared])
     sign = 1 if METRICS[name].better == "higher" else -1
-    verdict = "no clear difference" if low <= 0 <= high else "better" if sign * found.mean > 0 else "worse"
-    return Difference(name, challenger.voice, other.voice, found.mean, low, high, found.samples, verdict)
+    verdict = "no clear difference" if mean.low <= 0 <= mean.high else "better" if sign * mean.mean > 0 else "worse"
+    return Difference(
+        metric=name,
+        challenger=challenger.voice,
+        other=other.voice,
+        mean=mean.mean,
+        low=mean.low,
+        high=mean.high,
+        samples=mean.samples,
+        verdict=verdict,
+    )

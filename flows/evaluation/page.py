@@ -1,7 +1,7 @@
-"""The page of an evaluation: sentences to listen to side by side, and the figures. One HTML file that loads nothing.
+"""The page of an evaluation: the figures, and sentences to listen to side by side. One HTML file that loads nothing.
 
-Sounds are embedded as FLAC, 40 kB for a second of speech before base64: what is shown is bounded by `listened`
-sentences of at most 12 s. It lies with all that is made of its corpus version (`storage.forgetting.evaluations`).
+Sounds are embedded as FLAC, 40 kB for a second of speech before base64; `listened` sentences of at most 12 s bound the
+size. The page lies among the reports of its corpus version (`storage.forgetting.evaluations`), with which it is erased.
 """
 
 import base64
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from voicemill.flows.evaluation import comparison
+from voicemill.flows.evaluation.comparison import Difference, comparison_title, differences
 from voicemill.flows.plans import evaluate as plans
 from voicemill.flows.plans.evaluate import EvaluationPlan
+from voicemill.flows.report import html
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.scores import Scores
 from voicemill.model.judging.testset.speech import Speech
@@ -25,10 +26,10 @@ from voicemill.storage.forgetting import evaluations as judged
 from voicemill.storage.units import RATE, Seconds
 from voicemill.storage.voices.notice import Notice
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = Path(__file__).parent / "templates" / "evaluation.html"
 
 LONGEST: Seconds = 12.0
-"""Of a sound so much is embedded."""
+"""Longest embedded sound; longer ones are cut."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Sound:
     """One cell of the table of sentences."""
 
     source: str
-    """data: URL; "" = it could not be said."""
+    """data: URL; "" = there is no sound."""
     note: str
-    """What there is to know of it."""
+    """Duration, or why there is no sound."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A sentence, and how each said it."""
+    """A sentence, with the sound of each speaker."""
 
     sentence: Sentence
     sounds: tuple[Sound, ...]
@@ -52,91 +53,90 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric, and what each entry has."""
+    """A metric, with the figure of each entry."""
 
     metric: Metric
     real: float | None
-    """Of the recordings themselves."""
+    """Figure of the recordings."""
     totals: tuple[float | None, ...]
-    differences: tuple[comparison.Difference | None, ...]
-    """Of the first entry to each other one."""
+    """Figure of each entry."""
+    differences: tuple[Difference | None, ...]
+    """Difference of the first entry to each other one."""
     samples: int
+    """Number of sentences that the figures rest on."""
 
 
 def path_of(plan: EvaluationPlan, testset: str) -> Path:
-    """Where the page of these entries on this test set is."""
+    """Path of the page of these entries on this test set."""
     numbers = "-".join(str(entry.number) for entry in plan.entries)
-    return (
-        judged.folder(plan.store, plan.corpus.version.number) / f"evaluation-{plan.voice}-{numbers}-{testset[:12]}.html"
-    )
+    folder = judged.folder(plan.store, plan.corpus.version.number)
+    return folder / f"evaluation-{plan.voice}-{numbers}-{testset[:12]}.html"
 
 
-def write(plan: EvaluationPlan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> Path:
-    """Write the page and return its path. `found`, `said`: by entry, in the order of the plan."""
+def write(plan: EvaluationPlan, judge: Judge, scores: Mapping[str, Scores], speech: Mapping[str, Speech]) -> Path:
+    """Write the page and return its path. `scores`, `speech`: by entry, in the order of the plan."""
     path = path_of(plan, judge.testset.sha256)
-    write_text(path, render(plan, judge, found, said))
+    write_text(path, render(plan, judge, scores, speech))
     return path
 
 
-def render(plan: EvaluationPlan, judge: Judge, found: Mapping[str, Scores], said: Mapping[str, Speech]) -> str:
-    """The HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"figure": figure, "versus": comparison.versus}
-    first = next(iter(found.values()))
-    missing: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # a reason, and whose -> figures
-    for metric in METRICS:
-        for why in dict.fromkeys(scores.missing[metric] for scores in found.values() if metric in scores.missing):
-            whose = tuple(name for name, scores in found.items() if scores.missing.get(metric) == why)
-            missing.setdefault((why, whose), []).append(metric)
-    return environment.get_template("evaluation.html").render(
+def render(plan: EvaluationPlan, judge: Judge, scores: Mapping[str, Scores], speech: Mapping[str, Speech]) -> str:
+    """Return the HTML of the page."""
+    first = next(iter(scores.values()))
+    unspoken = {name: each.lineage["unspoken"] for name, each in scores.items() if each.lineage["unspoken"]}
+    return html.render(
+        TEMPLATE,
+        {"figure": figure, "comparison_title": comparison_title},
         voice=plan.voice,
         roles=plans.roles(plan),
         entries={entry.name: entry for entry in plan.entries},
         testset=judge.testset,
         notes=first.lineage["notes"],
         lineage=first.lineage,
-        figures=figures(judge, found),
-        missing=missing,
-        rows=rows(plan, judge, said),
-        metrics=METRICS,
-        unspoken={name: scores.lineage["unspoken"] for name, scores in found.items() if scores.lineage["unspoken"]},
+        figures=figures(judge, list(scores.values())),
+        missing=missing_figures(scores),
+        rows=rows(plan, judge, speech),
+        unspoken=unspoken,
     )
 
 
-def figures(judge: Judge, found: Mapping[str, Scores]) -> list[Figure]:
-    """The metrics of which there is any figure."""
-    every = list(found.values())
-    between = {(d.metric, d.other): d for d in comparison.differences(every)}
+def missing_figures(scores: Mapping[str, Scores]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """(Reason, entries) -> metrics that these entries lack for this reason."""
+    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for metric in METRICS:
+        for reason in dict.fromkeys(each.missing[metric] for each in scores.values() if metric in each.missing):
+            entries = tuple(name for name, each in scores.items() if each.missing.get(metric) == reason)
+            grouped.setdefault((reason, entries), []).append(metric)
+    return grouped
+
+
+def figures(judge: Judge, scores: list[Scores]) -> list[Figure]:
+    """Rows of the metrics that any entry has a figure of."""
+    by_entry = {(difference.metric, difference.other): difference for difference in differences(scores)}
     return [
         Figure(
-            metric,
-            judge.real.totals.get(name),
-            tuple(scores.totals.get(name) for scores in every),
-            tuple(between.get((name, scores.voice)) for scores in every[1:]),
-            max(len(scores.items.get(name, {})) for scores in every),
+            metric=metric,
+            real=judge.real.totals.get(name),
+            totals=tuple(each.totals.get(name) for each in scores),
+            differences=tuple(by_entry.get((name, each.voice)) for each in scores[1:]),
+            samples=max(len(each.items.get(name, {})) for each in scores),
         )
         for name, metric in METRICS.items()
-        if any(name in scores.totals for scores in every)
+        if any(name in each.totals for each in scores)
     ]
 
 
-def rows(plan: EvaluationPlan, judge: Judge, said: Mapping[str, Speech]) -> list[Row]:
-    """What there is to listen to."""
-    found = []
+def rows(plan: EvaluationPlan, judge: Judge, speech: Mapping[str, Speech]) -> list[Row]:
+    """Sentences with their sounds."""
+    table = []
     for sentence in judge.testset.sentences[: plan.options.listened]:
         real = Sound("", "no recording") if sentence.recording is None else _sound(sentence.recording, synthetic=False)
-        voices = [_spoken(speech, sentence.id) for speech in said.values()]
-        found.append(Row(sentence, (real, *voices)))
-    return found
+        table.append(Row(sentence, (real, *(_spoken(entry, sentence.id) for entry in speech.values()))))
+    return table
 
 
 def figure(value: float | None) -> str:
-    """A figure for people: thousands apart, three or four digits that count."""
+    """Format a figure with three or four significant digits; "–" for none."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 100 else f"{value:.3g}"
@@ -147,12 +147,12 @@ def _spoken(speech: Speech, sentence: str) -> Sound:
     if wave is None:
         return Sound("", saying.error)
     sound = _sound(wave, synthetic=True)
-    odd = {end for end in saying.ended if end == Stop.LIMIT.value}
-    return Sound(sound.source, ", ".join([sound.note, *(["came to no end by itself"] if odd else [])]))
+    limited = {end for end in saying.ended if end == Stop.LIMIT.value}
+    return Sound(sound.source, ", ".join([sound.note, *(["stopped at the length limit"] if limited else [])]))
 
 
 def _sound(wave: Wave, *, synthetic: bool) -> Sound:
-    """Synthetic speech says so in its metadata."""
+    """Encode a waveform as a data: URL; the metadata of synthetic speech mark it as such."""
     import soundfile
 
     seconds, buffer = len(wave) / RATE, BytesIO()

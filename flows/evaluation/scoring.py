@@ -1,10 +1,10 @@
-"""From what an entry said to its `Scores`: figures, sizes, the comparison with its teacher, and who judged."""
+"""`Scores` of an entry: the judges' figures of its speech, its size, and its agreement with its teacher."""
 
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
-from voicemill.flows.plans.evaluate import EvaluationPlan, engine_of, opened, speak_options, speech_folder
+from voicemill.flows.plans.evaluate import EvaluationPlan, engine_of, open_entry, speak_options, speech_folder
 from voicemill.model.judging.judge import Figures, Judge
 from voicemill.model.judging.judges import LIGHT, Judges, JudgeSettings, judges
 from voicemill.model.judging.metrics import size
@@ -20,73 +20,80 @@ from voicemill.storage.voices import registry as voices
 from voicemill.storage.voices import status as stages
 from voicemill.storage.voices.registry import Entry
 
-TEACHER = ("token_agreement", "log_mel_distance")
+TEACHER_METRICS = ("token_agreement", "log_mel_distance")
 
 
 def judges_of(plan: EvaluationPlan) -> Judges:
-    """Those of the options; raises as `voicemill.model.judging.judges.judges`."""
+    """Load the judges that the options name; raises as `voicemill.model.judging.judges.judges`."""
     return judges(settings_of(plan.store, plan.options.judges, plan.entries), plan.corpus.version.config)
 
 
-def settings_of(store: Store, settings: JudgeSettings, judged: Collection[Entry] = ()) -> JudgeSettings:
-    """With the file of a light voice of the store where that is to know voices, if there is one that is not retired:
-    the newest of those that are not `judged` themselves, else the newest."""
+def settings_of(store: Store, settings: JudgeSettings, entries: Collection[Entry] = ()) -> JudgeSettings:
+    """Settings whose speaker encoder `light` is replaced by the file of a light voice of the store.
+
+    The newest one in use that is not among the evaluated `entries` is taken, else the newest of those; the settings are
+    returned as they are where the store has none or they name another encoder.
+    """
     if settings.speaker_encoder != LIGHT:
         return settings
-    found = [entry for name in voices.names(store) for entry in _living(store, name) if entry.card.kind == LIGHT]
-    if not found:
+    candidates = [entry for voice in voices.names(store) for entry in _in_use(store, voice) if entry.card.kind == LIGHT]
+    if not candidates:
         return settings
-    heard = {entry.name for entry in judged}
-    best = max(found, key=lambda entry: (entry.name not in heard, entry.card.created, entry.name))
+    evaluated = {entry.name for entry in entries}
+    best = max(candidates, key=lambda entry: (entry.name not in evaluated, entry.card.created, entry.name))
     return settings.model_copy(update={"speaker_encoder": str(best.path(LIGHT))})
 
 
-def _living(store: Store, voice: str) -> list[Entry]:
+def _in_use(store: Store, voice: str) -> list[Entry]:
     retired = stages.standing(store.models / voice).retired
     return [entry for entry in voices.entries(store, voice) if entry.number not in retired]
 
 
 def judge_of(plan: EvaluationPlan, sentences: TestSet) -> Judge:
-    """The judges, and the speakers among whom a voice is recognised."""
-    found = judges_of(plan)
-    among = gallery.gallery(plan.corpus, sentences, plan.options.judges.gallery, plan.held) if found.speaker else {}
-    return Judge(sentences, found, among)
+    """The judges, with the gallery of speakers among whom a voice is identified."""
+    models = judges_of(plan)
+    speakers = gallery.gallery(plan.corpus, sentences, plan.options.judges.gallery, plan.held) if models.speaker else {}
+    return Judge(sentences, models, speakers)
 
 
 def agreement(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Figures | None:
-    """How far an entry is from the one that it was made from; None where it was made from none. Kept beside what it
-    said, so that it is worked out once."""
-
+    """Agreement of an entry with the entry it was made from; None where there is none. It is stored beside the entry's
+    speech, so that it is computed once."""
     from voicemill.model.judging.agreement import agreements
 
-    teacher = known(plan, entry.card.parent)
+    teacher = find_entry(plan, entry.card.parent)
     if teacher is None:
         return None
     path = speech_folder(plan, entry, sentences) / f"teacher-{speech_folder(plan, teacher, sentences).name}.json"
     if (raw := read_json(path)) is not None:
         return Figures(**raw)
     with threads_of(plan.options.threads):
-        found = agreements(opened(plan, teacher), opened(plan, entry), sentences, speak_options(plan))
-    write_json(path, asdict(found), nan=False)
-    return found
+        figures = agreements(open_entry(plan, teacher), open_entry(plan, entry), sentences, speak_options(plan))
+    write_json(path, asdict(figures), nan=False)
+    return figures
 
 
 def scores(plan: EvaluationPlan, entry: Entry, judge: Judge, speech: Speech, teacher: Figures | None = None) -> Scores:
-    """All that was found of an entry; `teacher`: `agreement` with it."""
+    """Scores of an entry: every metric has a total or a reason why it is missing. `teacher`: its `agreement`."""
     import torch
 
-    found = judge.speech(speech)
-    items = dict(found.items) | (dict(teacher.items) if teacher else {})
-    missing = dict(found.missing) | (dict(teacher.missing) if teacher else {})
-    totals: dict[str, float] = found.totals | (teacher.totals if teacher else {}) | {"bytes": size.size(entry.weights)}
+    figures = judge.speech(speech)
+    items = dict(figures.items) | (dict(teacher.items) if teacher else {})
+    missing = dict(figures.missing) | (dict(teacher.missing) if teacher else {})
+    totals: dict[str, float] = (
+        figures.totals | (teacher.totals if teacher else {}) | {"bytes": size.size(entry.weights)}
+    )
     count, counted = parameters(plan, entry)
     if count is None:
-        missing["parameters"] = "graphs share and fold their weights, and the entry that they were made of is gone"
+        missing["parameters"] = (
+            "graphs share and fold weights, so they are counted in the entry that the graphs were made from, which is "
+            "gone"
+        )
     else:
         totals["parameters"] = count
-    for name in TEACHER:
+    for name in TEACHER_METRICS:
         if name not in totals | missing:
-            missing[name] = "it was made from no other entry, so there is no teacher to compare it with"
+            missing[name] = "it was not made from another entry, so there is no teacher to compare it with"
     assert set(totals) | set(missing) == set(METRICS)
     lineage = {
         "judges": dict(judge.judges.models),
@@ -104,27 +111,35 @@ def scores(plan: EvaluationPlan, entry: Entry, judge: Judge, speech: Speech, tea
         "parameters_of": counted,
         "code": code_version(),
     }
-    return Scores(judge.testset.sha256, entry.name, items, totals, missing, lineage)
+    return Scores(
+        testset=judge.testset.sha256,
+        voice=entry.name,
+        items=items,
+        totals=totals,
+        missing=missing,
+        lineage=lineage,
+    )
 
 
 def notes(plan: EvaluationPlan, judge: Judge) -> list[str]:
-    """What a reader of the figures has to know."""
-    name = settings_of(plan.store, plan.options.judges, plan.entries).speaker_encoder
-    own = [entry.name for entry in plan.entries if Path(name) in entry.weights.values()]
-    flattered = [f"{each} is judged by its own speaker encoder, which flatters its similarity" for each in own]
-    return [*judge.testset.notes, *plan.notes, *flattered]
+    """Limits of the test set and of the judges, for readers of the figures."""
+    encoder = settings_of(plan.store, plan.options.judges, plan.entries).speaker_encoder
+    own = [entry.name for entry in plan.entries if Path(encoder) in entry.weights.values()]
+    biased = [f"{name} is judged by its own speaker encoder, which flatters its similarity" for name in own]
+    return [*judge.testset.notes, *plan.notes, *biased]
 
 
 def parameters(plan: EvaluationPlan, entry: Entry) -> tuple[int | None, str]:
-    """Weights that speak, and the entry in which they were counted: compressing keeps their number."""
-    at: Entry | None = entry
-    while at is not None:
-        if (count := size.parameters(at.weights)) is not None:
-            return count, at.name
-        at = known(plan, at.card.parent)
+    """Number of weights used in synthesis, and the entry in which they were counted: that of graphs is counted in the
+    entry they were made from, since compression keeps it."""
+    source: Entry | None = entry
+    while source is not None:
+        if (count := size.parameters(source.weights)) is not None:
+            return count, source.name
+        source = find_entry(plan, source.card.parent)
     return None, ""
 
 
-def known(plan: EvaluationPlan, name: str) -> Entry | None:
-    """An entry of the voice by its name, "anna/0003"."""
+def find_entry(plan: EvaluationPlan, name: str) -> Entry | None:
+    """Entry of the plan's voice with this name, "anna/0003"; None where there is none."""
     return next((entry for entry in voices.entries(plan.store, plan.voice) if entry.name == name), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from voicemill.flows.evaluation.keeping import kept
+from voicemill.flows.evaluation.erasure import erased_if_forgotten
 from voicemill.flows.listening.ballot import Ballot, Pair, pair_of
 from voicemill.flows.plans import evaluate as plans
 from voicemill.flows.plans.evaluate import EvaluateOptions
@@ -64,7 +64,7 @@ def prepare(options: EvaluateOptions, told: Callable[[str], None]) -> Ballot:
     sentences = plans.testset_of(plan)
     said = []
     pairs: list[Pair] = []
-    with kept(plan, sentences):
+    with erased_if_forgotten(plan, sentences):
         for entry in plan.entries:
             told(f"{entry.name} says {len(sentences.sentences)} sentences")
             said.append(plans.speak(plan, entry, sentences))

@@ -1,1 +1,1 @@
-"""Options and plans of the flows: what a run is asked for, and which work follows from it. No Prefect here."""
+"""Options and plans of the flows: the parameters of a run, and the work that follows from them. Imports no Prefect."""

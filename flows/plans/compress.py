@@ -1,11 +1,12 @@
-"""What a compression is asked for, and the entry it is of. No Prefect here."""
+"""Options and plan of a compression: the entry to compress and the precision of its weights. Imports no Prefect."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from voicemill.flows.plans.options import VoiceOptions
 from voicemill.model.export.draft import Precision
 from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -15,30 +16,30 @@ from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices
 from voicemill.storage.voices.registry import Card, Entry
 
-MADE_OF = ("student", "trained", "light")
-"""Kinds that can be compressed, the one that is taken first where none is named."""
+COMPRESSIBLE = ("student", "trained", "light")
+"""Kinds of entries that can be compressed, in order of preference where the options name none."""
 STEM = "onnx"
 
 
-class CompressOptions(BaseModel):
-    """Parameters of a compression; the dashboard makes a form of them."""
+class CompressOptions(VoiceOptions):
+    """Parameters of a compression."""
 
-    store: str = Field(description="Folder of the store")
-    voice: str = Field("", description="Name of the voice. Empty: the only one of the store")
     kind: Literal["", "trained", "student", "light"] = Field(
-        "", description="Which lane. Empty: the student, else the trained voice, else the light one"
+        "", description="Lane. Empty: the student, else the trained voice, else the light one"
     )
-    number: int = Field(0, ge=0, description="The entry; 0 = the champion of the lane, else its newest")
+    number: int = Field(0, ge=0, description="Number of the entry; 0 = the champion of the lane, else its newest")
     precision: Literal["int8", "float16", "float32"] = Field(
-        "int8", description="Of the weights: int8 (linear, LSTM; the rest float16), float16, or float32: exported only"
+        "int8",
+        description="Precision of the weights: int8 (linear layers and LSTMs; the rest float16), float16, or float32 "
+        "(export without compression)",
     )
-    sentences: int = Field(3, ge=1, le=100, description="Of the test set, that are said to compare")
-    allow_retired: bool = Field(False, description="Compress a retired entry too")
+    sentences: int = Field(3, ge=1, le=100, description="Test sentences synthesised before and after, to compare")
+    allow_retired: bool = Field(False, description="Allow a retired entry")
 
 
 @dataclass(frozen=True)
 class CompressionPlan:
-    """One compression."""
+    """One compression, checked."""
 
     options: CompressOptions
     store: Store
@@ -47,14 +48,17 @@ class CompressionPlan:
 
     @property
     def voice(self) -> str:
+        """Name of the voice."""
         return self.entry.card.voice
 
     @property
     def precision(self) -> Precision:
+        """Precision of the weights."""
         return self.options.precision
 
     def card(self, account: str) -> Card:
-        """The card of the new entry, which is that of its parent but for what was made here."""
+        """Card of the new entry: its parent's, with what the compression changes. `account`: Markdown of the sizes and
+        the comparison."""
         return replace(
             self.entry.card,
             trainings=(),
@@ -72,18 +76,17 @@ class CompressionPlan:
 
 
 def plan_compression(options: CompressOptions) -> CompressionPlan:
-    """Check what can be checked before anything is started.
+    """Check everything that can be checked before work starts.
 
     Raises:
-        StoreError: no store, voice, entry or version; a damaged or a retired entry.
-        ConfigError: no voice is named where there are several, or the entry holds nothing that can be compressed.
+        StoreError: the store, voice, entry or corpus version does not exist; the entry is damaged or retired.
+        ConfigError: no voice is named where there are several, or the entry cannot be compressed.
     """
-    store = Store.open(options.store)
-    voice = options.voice or voices.only(store)
+    store, voice = options.open_store()
     entry = _entry(store, voice, options)
-    if entry.card.kind not in MADE_OF:
+    if entry.card.kind not in COMPRESSIBLE:
         raise ConfigError(
-            f"entry {entry.name} is {entry.card.kind}: give one that is {', '.join(MADE_OF)}, such as "
+            f"entry {entry.name} is {entry.card.kind}: expected one that is {', '.join(COMPRESSIBLE)}, such as "
             f"{entry.card.parent or 'its parent'}"
         )
     return CompressionPlan(options, store, CorpusVersion.open(store, entry.card.corpus_version), entry)
@@ -92,11 +95,11 @@ def plan_compression(options: CompressOptions) -> CompressionPlan:
 def _entry(store: Store, voice: str, options: CompressOptions) -> Entry:
     if options.kind or options.number:
         return voices.find(store, voice, options.kind, options.number, options.allow_retired)
-    there = {entry.card.kind for entry in voices.entries(store, voice)}
-    for kind in MADE_OF:
-        if kind in there:
+    kinds = {entry.card.kind for entry in voices.entries(store, voice)}
+    for kind in COMPRESSIBLE:
+        if kind in kinds:
             try:
                 return voices.find(store, voice, kind, 0, options.allow_retired)
-            except StoreError:  # all of that kind are retired
+            except StoreError:  # every entry of the kind is retired
                 continue
     return voices.find(store, voice, "", 0, options.allow_retired)

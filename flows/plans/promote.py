@@ -1,11 +1,14 @@
-"""What a promotion is asked for, who the challenger is and what it is judged beside. No Prefect here."""
+"""Options and plan of a promotion: the challenger, its gate, and the entries it is evaluated beside. Imports no
+Prefect."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.evaluate import EvaluateOptions
+from voicemill.flows.plans.options import VoiceOptions
 from voicemill.model.judging.judges import JudgeSettings
 from voicemill.model.judging.testset.testset import TestSetSettings
 from voicemill.model.settings import training
@@ -17,23 +20,21 @@ from voicemill.storage.voices.registry import Entry
 from voicemill.storage.voices.status import Standing
 
 
-class PromoteOptions(BaseModel):
-    """Parameters of a promotion; the dashboard makes a form of them."""
+class PromoteOptions(VoiceOptions):
+    """Parameters of a promotion."""
 
-    store: str = Field(description="Folder of the store")
-    voice: str = Field("", description="Name of the voice. Empty: the only one of the store")
     number: int = Field(0, ge=0, description="The challenger; 0 = the newest entry that is not retired")
-    config: str = Field("default", description="A TOML file, or a shipped training config; its section [gate] decides")
-    version: int = Field(0, ge=0, description="Corpus version that the test set is of; 0 = the latest")
+    config: str = Field("default", description=f"{help_texts.TRAINING_CONFIG}; its section [gate] decides")
+    version: int = Field(0, ge=0, description=help_texts.TEST_VERSION)
     testset: TestSetSettings = TestSetSettings()
     judges: JudgeSettings = JudgeSettings()
-    threads: int = Field(0, ge=0, description="Of the CPU while speaking; 0 = as many as torch takes")
-    force: str = Field("", description="Promote without judging, for this reason; the history of the voice keeps it")
+    threads: int = Field(0, ge=0, description=help_texts.THREADS)
+    force: str = Field("", description="Reason to promote without evaluation; the voice's history records it")
 
 
 @dataclass(frozen=True)
 class PromotionPlan:
-    """What one promotion works on."""
+    """One promotion, checked."""
 
     options: PromoteOptions
     store: Store
@@ -42,24 +43,24 @@ class PromotionPlan:
 
     @property
     def folder(self) -> Path:
-        """Of the voice."""
+        """Folder of the voice."""
         return self.entry.folder.parent
 
     @property
-    def standing(self) -> Standing:
-        """As it is now."""
+    def status(self) -> Standing:
+        """Champions and retired entries of the voice, read anew at each access."""
         return stages.standing(self.folder)
 
     @property
     def champion(self) -> int:
-        """Of the lane, now; 0 = none."""
-        return self.standing.champions.get(self.entry.card.kind, 0)
+        """Number of the lane's champion, read anew at each access; 0 = none."""
+        return self.status.champions.get(self.entry.card.kind, 0)
 
-    def heard(self, against: int) -> EvaluateOptions:
-        """The challenger, the champion `against` (0 = none), and the entry that the challenger was made from."""
-        options, retired, card = self.options, self.standing.retired, self.entry.card
-        known = {entry.name: entry.number for entry in voices.entries(self.store, card.voice)}
-        parent = known.get(card.parent, 0)
+    def evaluation(self, against: int) -> EvaluateOptions:
+        """Options of the evaluation of the challenger beside the champion `against` (0 = none) and its parent."""
+        options, retired, card = self.options, self.status.retired, self.entry.card
+        numbers_of = {entry.name: entry.number for entry in voices.entries(self.store, card.voice)}
+        parent = numbers_of.get(card.parent, 0)
         numbers = [self.entry.number, against, 0 if parent in retired else parent]
         return EvaluateOptions(
             store=options.store,
@@ -73,16 +74,15 @@ class PromotionPlan:
 
 
 def plan_promotion(options: PromoteOptions) -> PromotionPlan:
-    """Check what can be checked before anything is started.
+    """Check everything that can be checked before work starts.
 
     Raises:
-        Retired: the challenger is.
-        StoreError: no store, voice or entry, or a damaged one.
-        ConfigError: a wrong setting, or no voice is named where there are several.
+        Retired: the challenger is retired.
+        StoreError: the store, voice or entry does not exist, or the entry is damaged.
+        ConfigError: a wrong setting, or no voice named where there are several.
     """
-    store = Store.open(options.store)
-    voice = options.voice or voices.only(store)
+    store, voice = options.open_store()
     gate = training.load(options.config).gate
-    newest = voices.latest(store, voices.check_name(voice))
+    newest = voices.latest(store, voice)
     number = options.number or (newest.number if newest else 0)
     return PromotionPlan(options, store, voices.find(store, voice, number=number), gate)

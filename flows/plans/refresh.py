@@ -1,4 +1,4 @@
-"""What a refresh has to do: a comparison of content keys, made before any stage runs."""
+"""Plan of a refresh: content keys are compared before any stage runs, so that only changed batches do."""
 
 import shutil
 from collections.abc import Iterable, Mapping
@@ -19,37 +19,39 @@ from voicemill.tasks.registry import SINK
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """The batches that must run, cut into lots, and those that stand as they are."""
+    """Batches to run, cut into lots, and batches whose shards are up to date."""
 
     inbox: str
     store: str
     config: str
-    """JSON of the Config."""
+    """The `Config`, as JSON."""
     lots: tuple[tuple[Batch, ...], ...]
     unchanged: dict[str, str]
-    """Batch id -> key of its shards in the last version, still the key that it must have."""
+    """Batch id -> key of its shards in the last version, which the recipe still gives."""
     samples_of: dict[str, str] = field(default_factory=dict)
-    """Upload -> sha256 of its decoded samples, as the last version knows them."""
+    """Upload -> sha256 of its decoded samples, as recorded by the last version."""
     order: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Upload -> (batch number, place in the batch): of equal uploads the lowest stays."""
+    """Upload -> (batch number, place in the batch); of uploads with equal samples the lowest is kept."""
 
     @property
     def settings(self) -> Config:
-        """The config, as an object."""
+        """The config, parsed."""
         return Config.model_validate_json(self.config)
 
     @property
     def batches(self) -> tuple[Batch, ...]:
+        """Batches to run, of all lots."""
         return tuple(batch for lot in self.lots for batch in lot)
 
 
 def plan_refresh(
     inbox: str, store: Store, recipe: Recipe, batches: Iterable[Batch], last: Version | None, rows: Iterable[UploadRow]
 ) -> RefreshPlan:
-    """Compare the key that the shards of each batch must have with the one the last version pins.
+    """Compare the key that the recipe gives the shards of each batch with the key that the last version pins.
 
-    `rows` are the uploads of the last version: they hold the digests of the decoded samples, by which duplicates of
-    other bytes are known before anything is decoded.
+    Args:
+        rows: uploads of the last version, with the digests of their decoded samples: by these, duplicates with other
+            bytes are known before anything is decoded.
     """
     batches = sorted(batches, key=lambda batch: batch.number)
     order = {upload.sha256: (batch.number, place) for batch in batches for place, upload in enumerate(batch.uploads)}
@@ -61,14 +63,22 @@ def plan_refresh(
         for batch in batches
         if batch.id in pinned and recipe.keys(batch, duplicates)[SINK.name] == pinned[batch.id]
     }
-    todo = [batch for batch in batches if batch.id not in unchanged]
+    changed = [batch for batch in batches if batch.id not in unchanged]
     size = recipe.config.run.lot_batches
-    lots = tuple(tuple(todo[at : at + size]) for at in range(0, len(todo), size))
-    return RefreshPlan(inbox, str(store.root), recipe.config.model_dump_json(), lots, unchanged, samples_of, order)
+    lots = tuple(tuple(changed[at : at + size]) for at in range(0, len(changed), size))
+    return RefreshPlan(
+        inbox=inbox,
+        store=str(store.root),
+        config=recipe.config.model_dump_json(),
+        lots=lots,
+        unchanged=unchanged,
+        samples_of=samples_of,
+        order=order,
+    )
 
 
 def find_duplicates(samples_of: Mapping[str, str], order: Mapping[str, tuple[int, int]]) -> set[str]:
-    """Uploads whose decoded samples an upload before them in `order` has too."""
+    """Uploads whose decoded samples equal those of an upload before them in `order`."""
     first: dict[str, str] = {}
     for upload in sorted(samples_of, key=lambda sha256: order[sha256]):
         if samples_of[upload]:
@@ -80,17 +90,17 @@ _ADAPTER = TypeAdapter(RefreshPlan)
 
 
 def write_plan(store: Store, plan: RefreshPlan, name: str) -> Path:
-    """Keep the plan where every subflow can read it: flow parameters are limited to 512 KiB."""
+    """Write the plan for the subflows to read, since flow parameters are limited to 512 KiB; return its path."""
     path = store.stages / "plans" / f"{name}.json"
     write_bytes(path, _ADAPTER.dump_json(plan))
     return path
 
 
 def read_plan(path: str | Path) -> RefreshPlan:
-    """The inverse of `write_plan`."""
+    """Read a plan that `write_plan` wrote."""
     return _ADAPTER.validate_json(Path(path).read_bytes())
 
 
 def drop_plans(store: Store) -> None:
-    """Delete the plans of this refresh and of those before it that broke."""
+    """Delete the plans of this refresh and of earlier ones that broke."""
     shutil.rmtree(store.stages / "plans", ignore_errors=True)

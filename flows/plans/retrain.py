@@ -1,12 +1,15 @@
-"""What a retrain is asked for, and the trainings that come of it. No Prefect here: a command checks it beforehand."""
+"""Options and plan of a retrain: its phases, networks and starting checkpoints. Imports no Prefect, so that a command
+checks everything before a flow starts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from voicemill.flows.plans import help_texts
+from voicemill.flows.plans.options import StoreOptions
 from voicemill.model.settings import training as settings_
 from voicemill.model.settings.training import LIGHT, Network, RetrainSettings, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
@@ -22,54 +25,54 @@ from voicemill.storage.voices.registry import Entry
 from voicemill.storage.voices.status import Change
 
 _LOGISTICS = {"devices", "accumulate", "checkpoint_every", "keep", "log_every", "sample_every"}
-"""Settings of the loop that change nothing of what is learned: a training goes on after they changed."""
+"""Settings of the loop that do not change the weights: a training resumes after they changed."""
 
 RETIRED = "Retired"
 """Verdict of a retrain whose trainings make a retired entry, and name of the state in which its run ends."""
 
 
-class RetrainOptions(BaseModel):
-    """Parameters of a retrain; the dashboard makes a form of them."""
+class RetrainOptions(StoreOptions):
+    """Parameters of a retrain."""
 
-    store: str = Field(description="Folder of the store")
-    config: str = Field("default", description="A TOML file, or a shipped training config: default, few-shot, tiny")
+    config: str = Field("default", description=help_texts.TRAINING_CONFIG)
     phases: list[str] = Field(
         [], description="Phases of the config, in order. Empty: finetune where speakers are named, else pretrain"
     )
-    speakers: list[str] = Field([], description="Whose voice it becomes. Empty: no target, all speakers")
+    speakers: list[str] = Field([], description="Speakers whose voice is trained. Empty: no target, all speakers")
     version: int = Field(0, ge=0, description="Corpus version; 0 = the latest")
-    voice: str = Field("", description="Name of the voice. Empty: the speaker's; `base` where there is none")
-    start_s1: str = Field("", description="Checkpoint that s1 starts from. Empty: as the config says")
-    start_s2: str = Field("", description="Checkpoint that s2 starts from. Empty: as the config says")
-    start_discriminator: str = Field("", description="Checkpoint of the discriminators. Empty: as the config says")
+    voice: str = Field("", description="Name of the voice. Empty: the speaker's; `base` without speakers")
+    start_s1: str = Field("", description="Checkpoint that s1 starts from. Empty: the config's")
+    start_s2: str = Field("", description="Checkpoint that s2 starts from. Empty: the config's")
+    start_discriminator: str = Field("", description="Checkpoint of the discriminators. Empty: the config's")
     new_minutes: float | None = Field(
-        None, ge=0, description="Train from so many minutes of new speech on. Empty: as the config says"
+        None, ge=0, description="Minutes of new speech that start a training. Empty: the config's"
     )
     new_speakers: int | None = Field(
-        None, ge=1, description="Or from so many new speakers on. Empty: as the config says"
+        None, ge=1, description="Number of new speakers that start one just as well. Empty: the config's"
     )
-    force: bool = Field(False, description="Train whatever is new")
+    force: bool = Field(False, description="Train even if nothing is new")
 
 
 @dataclass(frozen=True)
 class RetrainPlan:
-    """The trainings of one retrain."""
+    """The trainings of one retrain, checked."""
 
     store: Store
     corpus: CorpusVersion
     settings: TrainingSettings
     voice: str
     speakers: tuple[str, ...]
+    """Targets; empty = all of the corpus."""
     phases: tuple[str, ...]
 
     @property
     def number(self) -> int:
-        """Of the corpus version."""
+        """Number of the corpus version."""
         return self.corpus.version.number
 
     @property
     def heard(self) -> tuple[str, ...]:
-        """Speakers whose new speech counts: the targets where no phase draws on others; empty = all."""
+        """Speakers whose new speech counts: the targets if no phase draws on others; empty = all."""
         mixes = [self.settings.phases[phase].mix for phase in self.phases]
         return self.speakers if all({source for source in mix if mix[source]} == {"target"} for mix in mixes) else ()
 
@@ -82,90 +85,113 @@ class RetrainPlan:
 
     @property
     def content(self) -> str:
-        """What `voicemill speak --content` takes: the encoder of the corpus."""
-        found = dict(self.corpus.version.config.get("content", {}))
-        return str(found.get("model", "mfcc")) if found.get("engine") == "encoder" else "mfcc"
+        """Content encoder of the corpus, as `voicemill speak --content` takes it."""
+        content = dict(self.corpus.version.config.get("content", {}))
+        return str(content.get("model", "mfcc")) if content.get("engine") == "encoder" else "mfcc"
 
     def trainings(self) -> Iterator[tuple[str, Network]]:
-        """Phase and network, in order."""
+        """Phase and network of each training, in order."""
         for phase in self.phases:
             for network in self.settings.phases[phase].networks:
                 yield phase, network
 
     def spec(self, phase: str, network: Network, so_far: Mapping[str, str]) -> RunSpec:
-        """What is asked of one training; `so_far`: stem -> the newest checkpoint.
+        """Specification of one training. `so_far`: stem -> newest checkpoint.
 
         Raises:
-            ConfigError: s1 is to learn the codes of an s2 that there is none of.
+            ConfigError: s1 is to learn codes, and there is no s2 whose codes they could be.
         """
         if network == "s1" and "s2" not in so_far:
             raise ConfigError(
-                f"phase {phase!r} trains s1, which learns the codes of an s2, and there is none: name one by "
+                f"phase {phase!r} trains s1, which learns the codes of an s2, and there is none: name one with "
                 "--start-s2, or let the phase train s2 first"
             )
         starts = {"start_s1": so_far.get("s1", ""), "start_s2": so_far.get("s2", "")}
         starts["start_discriminator"] = so_far.get("s2_discriminator", "")
         return RunSpec(
-            str(self.store.root),
-            self.number,
-            network,
-            phase,
-            self.settings.model_copy(update=starts),
-            self.speakers,
-            so_far.get(network, ""),
-            so_far["s2"] if network == "s1" else "",
+            store=str(self.store.root),
+            version=self.number,
+            network=network,
+            phase=phase,
+            settings=self.settings.model_copy(update=starts),
+            speakers=self.speakers,
+            start=so_far.get(network, ""),
+            quantizer=so_far["s2"] if network == "s1" else "",
         )
 
 
 def plan_retrain(options: RetrainOptions) -> RetrainPlan:
-    """Check everything that can be checked before anything is started.
+    """Check everything that can be checked before work starts.
 
     Raises:
-        ConfigError: a wrong setting, a phase that there is none of, a start that is no file.
-        Retired: a start is of a retired entry.
-        NothingYet: no version, none with these speakers, or one that held somebody who was forgotten.
-        StoreError: no store, or no such version.
+        ConfigError: a wrong setting, a phase that the config lacks, or a start that is not a file.
+        Retired: a start belongs to a retired entry.
+        NothingYet: there is no version, none with these speakers, or a speaker of the version was forgotten.
+        StoreError: the store or the version does not exist.
     """
     store = Store.open(options.store)
-    settings = settings_.load(options.config)
-    if not options.version and versions.latest(store) is None:
-        raise NothingYet("No corpus version yet", f"{store.root} has no corpus version yet: run `voicemill refresh`")
-    corpus = CorpusVersion.open(store, options.version or None)
-    number, speakers = corpus.version.number, tuple(dict.fromkeys(options.speakers))
-    if number in forgotten(store):
-        raise NothingYet(
-            "Waits for a refresh",
-            f"version {number} of {store.root} held somebody who was forgotten: nothing is trained on it again. "
-            "`voicemill refresh` makes a version without them",
-        )
-    known = {file.speaker for file in corpus.shards("utterances") if file.rows}
-    if missing := [name for name in speakers if name not in known]:
-        have = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "") if known else "nobody"
-        words = f"version {number} of {store.root} has no utterance of speaker {missing[0]!r}; it has {have}"
-        raise NothingYet(f"Nothing of {missing[0]} yet", words)
+    settings = _settings(options)
+    corpus = _corpus(store, options.version)
+    speakers = tuple(dict.fromkeys(options.speakers))
+    _check_speakers(corpus, speakers)
     phases = tuple(options.phases) or ("finetune" if speakers else "pretrain",)
-    for phase in phases:
-        if phase not in settings.phases:
-            raise ConfigError(f"config {options.config!r} has no phase {phase!r}; it has {', '.join(settings.phases)}")
-        if settings.phases[phase].teach or set(settings.phases[phase].networks) & set(LIGHT):
-            raise ConfigError(f"phase {phase!r} makes a student of a trained voice: `voicemill distill` runs it")
-        if settings.phases[phase].mix.get("target") and not speakers:
-            raise ConfigError(f"phase {phase!r} draws on target speakers, and none is named: give --speaker")
-    given = {name: getattr(options, name) for name in ("start_s1", "start_s2", "start_discriminator")}
-    limits = {name: getattr(options, name) for name in ("new_minutes", "new_speakers")}
-    retrain = RetrainSettings(**settings.retrain.model_dump() | {k: v for k, v in limits.items() if v is not None})
-    settings = settings.model_copy(update={k: v for k, v in given.items() if v} | {"retrain": retrain})
+    _check_phases(settings, phases, speakers, options.config)
     voice = voices.check_name(options.voice or voices.name_of(speakers))
-    plan = RetrainPlan(store, corpus, settings, voice, speakers, phases)
+    plan = RetrainPlan(store=store, corpus=corpus, settings=settings, voice=voice, speakers=speakers, phases=phases)
     for stem, path in plan.base.items():
         if not Path(path).is_file():
-            raise ConfigError(f"{stem} is to start from {path}, where no file is: give a .pth, .ckpt or .safetensors")
+            raise ConfigError(
+                f"{stem} is to start from {path}: no such file; expected a .pth, .ckpt or .safetensors file"
+            )
         voices.check_usable(path)
     so_far = dict(plan.base)
     for phase, network in plan.trainings():
         plan.spec(phase, network, so_far)
         so_far[network] = "trained"
     return plan
+
+
+def _settings(options: RetrainOptions) -> TrainingSettings:
+    """Settings of the config, overridden by the options."""
+    settings = settings_.load(options.config)
+    starts = {name: getattr(options, name) for name in ("start_s1", "start_s2", "start_discriminator")}
+    limits = {name: getattr(options, name) for name in ("new_minutes", "new_speakers")}
+    retrain = RetrainSettings(**settings.retrain.model_dump() | {k: v for k, v in limits.items() if v is not None})
+    return settings.model_copy(update={name: path for name, path in starts.items() if path} | {"retrain": retrain})
+
+
+def _corpus(store: Store, number: int) -> CorpusVersion:
+    if not number and versions.latest(store) is None:
+        raise NothingYet("No corpus version yet", f"{store.root} has no corpus version yet: run `voicemill refresh`")
+    corpus = CorpusVersion.open(store, number or None)
+    if corpus.version.number in forgotten(store):
+        raise NothingYet(
+            "Waits for a refresh",
+            f"a speaker of corpus version {corpus.version.number} of {store.root} was forgotten: no training uses that "
+            "version again. `voicemill refresh` makes a version without them",
+        )
+    return corpus
+
+
+def _check_speakers(corpus: CorpusVersion, speakers: tuple[str, ...]) -> None:
+    known = {file.speaker for file in corpus.shards("utterances") if file.rows}
+    if missing := [name for name in speakers if name not in known]:
+        have = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "") if known else "none at all"
+        raise NothingYet(
+            f"Nothing of {missing[0]} yet",
+            f"corpus version {corpus.version.number} of {corpus.store.root} has no utterance of speaker "
+            f"{missing[0]!r}; it has {have}",
+        )
+
+
+def _check_phases(settings: TrainingSettings, phases: tuple[str, ...], speakers: tuple[str, ...], config: str) -> None:
+    for phase in phases:
+        if phase not in settings.phases:
+            raise ConfigError(f"config {config!r} has no phase {phase!r}; it has {', '.join(settings.phases)}")
+        if settings.phases[phase].teach or set(settings.phases[phase].networks) & set(LIGHT):
+            raise ConfigError(f"phase {phase!r} makes a student of a trained voice: `voicemill distill` runs it")
+        if settings.phases[phase].mix.get("target") and not speakers:
+            raise ConfigError(f"phase {phase!r} draws on target speakers, and none is named: give --speaker")
 
 
 def why_unusable(entry: Entry, change: Change) -> str:
@@ -183,17 +209,17 @@ def why_unusable(entry: Entry, change: Change) -> str:
 
 
 def folder_of(store: Store, voice: str, spec: RunSpec) -> Path:
-    """Of one training: the same for all that is the same, so that a repeated or a killed one is found again."""
+    """Folder of one training. Equal specifications share it, so that a repeated or killed training finds its work."""
     return store.training / f"{voice}-v{spec.version}-{spec.network}-{spec.phase}-{digest_of(spec)[:12]}"
 
 
 def digest_of(spec: RunSpec) -> str:
-    """sha256 (hex) of all that a training depends on: checkpoints by their bytes, the store not by its place."""
+    """sha256 (hex) of everything that a training depends on: checkpoints by their bytes, the store not by its path."""
     teach = spec.settings.phases[spec.phase].teach
-    unread = {"distill": not teach, "light": spec.network not in LIGHT}
-    apart: dict[str, Any] = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
-    apart |= {name: True for name, unused in unread.items() if unused}
-    settings = spec.settings.model_dump(mode="json", exclude=apart)
+    unused_sections = {"distill": not teach, "light": spec.network not in LIGHT}
+    excluded: dict[str, Any] = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
+    excluded |= {name: True for name, unused in unused_sections.items() if unused}
+    settings = spec.settings.model_dump(mode="json", exclude=excluded)
     names = ("start_s1", "start_s2", "start_discriminator", "start_light")
     starts = {name: settings.pop(name) for name in names}
     files = {"start": spec.start, "quantizer": spec.quantizer}
@@ -204,11 +230,11 @@ def digest_of(spec: RunSpec) -> str:
     if teach == "joint":
         files["student s1"] = starts["start_s1"]
     bytes_of = {name: file_digest(Path(path)) for name, path in files.items() if path}
-    unsaid = {"networks"} if teach else {"networks", "teach"}
-    phase = spec.settings.phases[spec.phase].model_dump(mode="json", exclude=unsaid)
+    unused_fields = {"networks"} if teach else {"networks", "teach"}
+    phase = spec.settings.phases[spec.phase].model_dump(mode="json", exclude=unused_fields)
     return digest([spec.version, spec.network, spec.phase, phase, settings, sorted(spec.speakers), bytes_of])
 
 
 def stem_of(network: Network) -> str:
-    """The file that a network starts from and is written to: the light system's three share one."""
+    """Stem of the file that a network starts from and is written to: the three of the light system share one."""
     return "light" if network in LIGHT else network

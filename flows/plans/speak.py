@@ -1,4 +1,4 @@
-"""What `voicemill speak` speaks with: files that are named, or an entry of a store. No Prefect here."""
+"""Choice of the weights that `voicemill speak` loads: named files, or an entry of a store. Imports no Prefect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from voicemill.storage.voices import registry as voices
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Options of the command that name a voice."""
+class VoiceChoice:
+    """Options of `voicemill speak` that name a voice."""
 
     s1: Path | None = None
     s2: Path | None = None
@@ -25,30 +25,30 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
-    """What `open_voice` takes."""
+class VoiceSource:
+    """Arguments of `open_voice`."""
 
     weights: Mapping[str, Path]
     content: str
-    """The encoder that the card of the entry names; "" where files were named."""
+    """Content encoder named by the entry's card; "" for named files."""
     entry: str
-    """"anna/0003"; "" where files were named."""
+    """Name of the entry, "anna/0003"; "" for named files."""
 
 
 WAYS = "--s1 and --s2, --light, --onnx, or --store (with --voice)"
 
 
-def source_of(asked: Asked) -> Source:
-    """The weights to speak with.
+def source_of(choice: VoiceChoice) -> VoiceSource:
+    """Return the weights that the options name.
 
     Raises:
         ConfigError: no voice is named, or more than one.
-        Retired: it is retired, and that is not allowed.
-        StoreError: no such store, voice or entry, or a damaged one.
+        Retired: the entry is retired, and the options do not allow that.
+        StoreError: the store, voice or entry does not exist, or the entry is damaged.
     """
-    files = {"s1": asked.s1, "s2": asked.s2, "light": asked.light, "onnx": asked.onnx}
+    files = {"s1": choice.s1, "s2": choice.s2, "light": choice.light, "onnx": choice.onnx}
     named = {stem: path for stem, path in files.items() if path is not None}
-    from_store = bool(asked.voice or asked.store)
+    from_store = bool(choice.voice or choice.store)
     given = [f"--{stem}" for stem in named] + (["--voice and --store"] if from_store else [])
     if not given:
         raise ConfigError(f"no voice is named: give {WAYS}")
@@ -56,15 +56,15 @@ def source_of(asked: Asked) -> Source:
         raise ConfigError(f"{', '.join(given)} name several voices: give one of {WAYS}")
     if not from_store:
         if missing := {"s1", "s2"} - named.keys() if named.keys() & {"s1", "s2"} else set():
-            raise ConfigError(f"--{missing.pop()} is missing: s1 and s2 speak together; give {WAYS}")
-        if asked.kind or asked.number:
+            raise ConfigError(f"--{missing.pop()} is missing: synthesis needs both, s1 and s2; give {WAYS}")
+        if choice.kind or choice.number:
             raise ConfigError("--kind and --number choose an entry of a store: give --store too, or leave them out")
         for path in named.values():
-            voices.check_usable(path, allow_retired=asked.allow_retired)
-        return Source(named, "", "")
-    if not asked.store:
-        raise ConfigError(f"--voice {asked.voice}: give --store, the folder of the store that it is in")
-    store = Store.open(asked.store)
-    entry = voices.find(store, asked.voice or voices.only(store), asked.kind, asked.number, asked.allow_retired)
+            voices.check_usable(path, allow_retired=choice.allow_retired)
+        return VoiceSource(named, "", "")
+    if not choice.store:
+        raise ConfigError(f"--voice {choice.voice}: give --store, the folder of its store")
+    store = Store.open(choice.store)
+    entry = voices.find(store, choice.voice or voices.only(store), choice.kind, choice.number, choice.allow_retired)
     weights = {stem: path for stem, path in entry.weights.items() if stem in files}
-    return Source(weights, entry.card.content if "s2" in weights else "", entry.name)
+    return VoiceSource(weights, entry.card.content if "s2" in weights else "", entry.name)

@@ -116,31 +116,3 @@ def _said(voice: Speaking, testset: TestSet, options: SpeakOptions) -> tuple[dic
     if not waves:
         raise ConfigError(f"no sentence of the test set could be said: {why}")
     return waves, took / seconds
-
-
-def table(found: list[Part], ways: list[Spoken]) -> str:
-    """Both tables as Markdown."""
-    sizes = [
-        f"| {part.network} | {part.parameters:,} | {part.before / 1e6:.2f} | {part.after / 1e6:.2f} "
-        f"| {part.smaller:.2f} |"
-        for part in found
-    ]
-    said = [
-        f"| {way.way} | {way.real_time_factor:.3f} | {_shown(way.log_mel_distance)} | {_shown(way.token_agreement)} |"
-        for way in ways
-    ]
-    return "\n".join(
-        [
-            "| network | weights | float32 MB | MB now | times smaller |",
-            "|---|---:|---:|---:|---:|",
-            *sizes,
-            "",
-            "| way to speak | real-time factor | log-mel distance, nepers | token agreement |",
-            "|---|---:|---:|---:|",
-            *said,
-        ]
-    )
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

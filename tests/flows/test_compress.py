@@ -66,7 +66,7 @@ def test_again_is_the_same_entry(cli: Any, store: Store, compressed: dict[str, A
 
 def test_what_is_compressed_already_is_refused(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
     ran = cli("compress", "--store", store.root, "--number", 3, status=2)
-    assert "entry ann/0003 is compressed: give one that is student, trained, light, such as ann/0002" in ran.err
+    assert "entry ann/0003 is compressed: expected one that is student, trained, light, such as ann/0002" in ran.err
 
 
 def spoken(cli: Any, store: Store, out: Path, *more: object) -> dict[str, Any]:

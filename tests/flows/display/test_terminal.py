@@ -48,14 +48,14 @@ def shown(found: Summary, monkeypatch: pytest.MonkeyPatch, width: int = 100) -> 
 def test_commands_and_paths_can_be_copied(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(summary(), monkeypatch, width)
     assert f"report:    {STORE}/reports/version-3.html" in lines
-    (grant,) = (line.partition("with consent: ")[2] for line in lines if line.startswith("held:"))
+    (grant,) = (line.partition("grant consent with: ")[2] for line in lines if line.startswith("held:"))
     assert shlex.split(grant) == ["voicemill", "consent", "grant", "--speaker", SPEAKER, "--store", STORE]
     assert shlex.split(lines[-1]) == ["dashboard:", "voicemill", "dashboard", "--store", STORE]
 
 
 def test_brackets_are_text_and_long_lists_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(summary(), monkeypatch)
-    assert "failed (tried again at the next refresh): [bold]a.wav: stage_error: f0: list index [0]" in lines
+    assert "failed (the next refresh retries it): [bold]a.wav: stage_error: f0: list index [0]" in lines
     assert sum(line.startswith("inbox: [x") for line in lines) == terminal.SHOWN
     assert "and 2 more: voicemill refresh --json lists all" in lines
 

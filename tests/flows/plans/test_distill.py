@@ -182,11 +182,11 @@ teach = "alone"
     [
         (
             "[phases.finetune]\nsteps = 1\nrate = 1e-3\n",
-            "has no phase 'distill', which makes a student; it has finetune",
+            "has no phase 'distill', which trains a student; it has finetune",
         ),
         (STUDENTS.replace("alone", ""), "phases.distill.teach = '': expected 'alone'"),
         (STUDENTS + '[phases.joint]\nsteps = 1\nrate = 1e-3\nteach = "joint"\n', "joint.networks = .*expected .'s2'."),
-        (STUDENTS + 'networks = ["light"]\n', "has light, which is no network of a student"),
+        (STUDENTS + 'networks = ["light"]\n', "has light, which is not a network of a student"),
         (STUDENTS + 'adapt = {kind = "lora"}\n', "a student is trained as a whole"),
         (STUDENTS + "[distill]\nalpha = 1.5\n", "distill.alpha"),
     ],

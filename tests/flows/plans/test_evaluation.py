@@ -16,7 +16,7 @@ from voicemill.flows.cli.voices import promote_voice
 from voicemill.flows.evaluation import page as evaluation_page
 from voicemill.flows.evaluation import scoring as evaluation_scores
 from voicemill.flows.evaluation.comparison import differences
-from voicemill.flows.evaluation.keeping import kept
+from voicemill.flows.evaluation.erasure import erased_if_forgotten
 from voicemill.flows.plans import evaluate as plans
 from voicemill.flows.plans.evaluate import EvaluateOptions, EvaluationPlan, plan_evaluation, speech_folder
 from voicemill.model.judging.judge import Judge
@@ -291,12 +291,12 @@ def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
 
     if forgotten:
         with (
-            pytest.raises(StoreError, match=r"somebody of corpus version 1 .* was forgotten meanwhile"),
-            kept(plan, sentences),
+            pytest.raises(StoreError, match=r"a speaker of corpus version 1 .* was forgotten meanwhile"),
+            erased_if_forgotten(plan, sentences),
         ):
             write()
     else:
-        with kept(plan, sentences):
+        with erased_if_forgotten(plan, sentences):
             write()
     assert len(list(copy.reports.rglob("*.*"))) == (0 if forgotten else 3)
     assert [len(voices.scores(entry)) for entry in plan.entries] == ([0, 0] if forgotten else [1, 1])
@@ -310,7 +310,7 @@ def written(store: Store) -> list[Path]:
 def judged_while_bob_is_forgotten(plan: EvaluationPlan) -> None:
     """What is killed: everything that an evaluation writes, written twice, and in between he is forgotten."""
     sentences = plans.testset_of(plan)
-    with kept(plan, sentences):
+    with erased_if_forgotten(plan, sentences):
         for turn in (1, 2):
             for entry in plan.entries:
                 write_bytes(speech_folder(plan, entry, sentences) / "sentence.json", b"{}")
@@ -344,7 +344,7 @@ def test_what_was_killed_after_somebody_was_forgotten_is_swept(store: Store, tmp
         else:
             assert f.corpus(copy, batches("ann")) is not None
             later = plan_of(copy, 2, 1, allow_retired=True)
-            with kept(later, plans.testset_of(later)):
+            with erased_if_forgotten(later, plans.testset_of(later)):
                 assert written(copy) == []
         assert written(copy) == []
 

@@ -1,0 +1,99 @@
+"""Artifacts of a refresh on its page in the Prefect dashboard: a progress bar, two tables, a summary."""
+
+import shlex
+from collections.abc import Iterable
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.runtime import flow_run
+
+from voicemill.flows.display.dashboard import show_markdown
+from voicemill.flows.display.progress import Progress
+from voicemill.flows.display.summary import Summary
+from voicemill.flows.report import markdown
+from voicemill.storage.corpus.versions import Cause
+from voicemill.storage.outcomes import Reason
+
+LISTED = 30
+"""Notes in the summary; `voicemill refresh --json` lists all."""
+
+
+class ProgressArtifact:
+    """Progress bar of a refresh. It moves in steps of one per cent, which spares the server."""
+
+    def __init__(self) -> None:
+        artifact = create_progress_artifact(progress=0.0, key="refresh-progress", description="task runs done")
+        self._id = cast(UUID, artifact)  # a coroutine only if called from one
+        self._shown = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        share = 100.0 * progress.done / progress.total if progress.total else 0.0
+        if share - self._shown >= 1.0 or progress.done == progress.total:
+            self.show(share)
+
+    def show(self, share: float) -> None:
+        """Set the bar to `share` per cent."""
+        self._shown = share
+        update_progress_artifact(self._id, progress=round(share, 1))
+
+
+def show_summary(summary: Summary, causes: Iterable[Cause], by_speaker: list[dict[str, object]]) -> None:
+    """Create three artifacts: the seconds by outcome and reason, the seconds by speaker, and a summary."""
+    total = sum(summary.seconds.values()) or 1.0
+    outcomes = [
+        {
+            "outcome": cause.outcome,
+            "reason": cause.reason,
+            "stage": cause.stage,
+            "seconds": round(cause.seconds, 1),
+            "share": f"{cause.seconds / total:.1%}",
+            "uploads lost": cause.lost,
+            "meaning": Reason(cause.reason).meaning if cause.reason else "",
+        }
+        for cause in sorted(causes, key=lambda cause: -cause.seconds)
+    ]
+    of = f"version {summary.version}: {_hours(total)}"
+    kept = f"{_hours(summary.seconds.get('kept', 0.0))} kept, {summary.speakers} speakers"
+    create_table_artifact(table=outcomes, key="refresh-outcomes", description=f"seconds by outcome and reason; {of}")
+    create_table_artifact(table=by_speaker, key="refresh-speakers", description=f"seconds by speaker; {kept}")
+    text = _markdown(summary, total)
+    show_markdown("refresh-summary", text, f"summary of {of}, {kept}")
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.2f} h"
+
+
+def _markdown(summary: Summary, total: float) -> str:
+    state = "published" if summary.published else "unchanged"
+    uploads = ", ".join(f"{count} {name}" for name, count in summary.uploads.items()) or "none"
+    stages = markdown.table(
+        ("stage", "run", "skipped", "failed", "audio s", "work s"),
+        [
+            (name, count.run, count.skipped, count.failed, f"{count.seconds:,.1f}", f"{count.wall_s:,.1f}")
+            for name, count in summary.stages.items()
+        ],
+        "lrrrrr",
+    )
+    store = shlex.quote(summary.store)
+    notes = [f"held, no consent: **{speaker}** ({n} uploads)" for speaker, n in summary.held.items()]
+    notes += [f"failed, the next refresh retries it: `{path}`: {error}" for path, error in summary.failures.items()]
+    notes += [f"batch `{id_}` broke, the next refresh retries it: {why}" for id_, why in summary.broken.items()]
+    notes += [f"inbox: {problem}" for problem in summary.problems]
+    more = [f"... and {len(notes) - LISTED} more: `voicemill refresh --json` lists all"] if len(notes) > LISTED else []
+    listed = "\n".join(f"- {note}" for note in notes[:LISTED] + more)
+    return f"""# Corpus version {summary.version} ({state})
+
+{summary.speakers} speakers, {summary.utterances} utterances, {_hours(summary.seconds.get("kept", 0.0))} kept
+of {_hours(total)}, in {summary.wall_s:.0f} s. Uploads: {uploads}.
+
+{listed}
+
+{stages}
+
+Report: `{summary.report}` (`voicemill report --store {store} --open` opens it)
+
+[all artifacts of this refresh](/v2/runs/flow-run/{flow_run.id}?tab=Artifacts) ·
+[subflows and task runs](/v2/runs/flow-run/{flow_run.id})
+"""

@@ -36,6 +36,8 @@ MOST_FILES = 14
 """In a folder, its `__init__.py` included."""
 LONGEST, LONGEST_STAGE = 300, 200
 """Lines."""
+MOST_SHARED = 12
+"""Lines that two places may not share."""
 MAX_BYTES = 5_000_000
 
 
@@ -149,6 +151,51 @@ def test_files_stay_short() -> None:
     }
     assert {file: lines for file, lines in lengths.items() if lines > LONGEST} == {}
     assert {file: lengths[file] for file in stages if lengths[file] >= LONGEST_STAGE} == {}
+
+
+def code_lines(path: Path) -> list[tuple[int, str]]:
+    """Number and text of the lines of a file that are neither blank, nor a comment, nor part of an import."""
+    source = path.read_text(encoding="utf-8")
+    imported = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = ((number, line.strip()) for number, line in enumerate(source.splitlines(), start=1))
+    return [(number, line) for number, line in lines if line and line[0] != "#" and number not in imported]
+
+
+def repeats(files: Iterable[Path], most: int) -> list[str]:
+    """Places that share `most` or more lines, imports and layout aside: "first file:line = second file:line"."""
+    places: dict[tuple[str, ...], str] = {}
+    found = []
+    for path in files:
+        lines = code_lines(path)
+        skip_to = 0
+        for at in range(len(lines) - most + 1):
+            window = tuple(text for _, text in lines[at : at + most])
+            place = f"{path}:{lines[at][0]}"
+            if window in places and at >= skip_to:
+                found.append(f"{places[window]} = {place}")
+                skip_to = at + most
+            places.setdefault(window, place)
+    return found
+
+
+def test_no_two_places_share_twelve_lines() -> None:
+    """Tables of sentences are data."""
+    files = [path for path in tracked() if path.suffix == ".py" and not path.stem.endswith("_sentences")]
+    assert repeats(files, MOST_SHARED) == []
+
+
+def test_a_repeat_is_seen(tmp_path: Path) -> None:
+    lines = [f"x{number} = {number}" for number in range(6)]
+    (tmp_path / "a.py").write_text("import a\n" + "\n".join(lines))
+    (tmp_path / "b.py").write_text("import b\n\n\ndef f():\n" + "\n\n".join(f"    {line}" for line in lines))
+    files = [tmp_path / "a.py", tmp_path / "b.py"]
+    assert repeats(files, 6) == [f"{files[0]}:2 = {files[1]}:5"]
+    assert repeats(files, 7) == []
 
 
 def test_there_is_no_drawer_for_odds_and_ends() -> None:

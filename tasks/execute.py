@@ -92,7 +92,9 @@ def _look(work: Work) -> _Place:
     key = digest([work.key, sorted(missing)]) if stage.sealed and missing else work.key
     path = artifact_path(store, work.stage, key)
     old = Artifact(path) if path.exists() else None
-    return _Place(inputs, missing, key, path, old, _todo(work, inputs, old, sealed=stage.sealed))
+    return _Place(
+        inputs=inputs, missing=missing, key=key, path=path, old=old, todo=_todo(work, inputs, old, sealed=stage.sealed)
+    )
 
 
 def skipped(work: Work) -> Done | None:
@@ -101,7 +103,19 @@ def skipped(work: Work) -> Done | None:
     if place.old is None or place.todo:
         return None
     pending = place.old.meta.pending
-    return Done(work.stage, work.batch.id, place.key, str(place.path), 0, 0.0, False, pending, 0.0, 0.0, 0.0)
+    return Done(
+        stage=work.stage,
+        batch=work.batch.id,
+        key=place.key,
+        uri=str(place.path),
+        rows=0,
+        seconds=0.0,
+        ran=False,
+        pending=pending,
+        wall_s=0.0,
+        cpu_s=0.0,
+        peak_mb=0.0,
+    )
 
 
 def execute(work: Work) -> Done:
@@ -125,17 +139,17 @@ def execute(work: Work) -> Done:
         failures |= {upload: Failure(upload, words) for upload, words in blamed.items()}
         artifact = _run(stage, work, inputs, missing, old, todo, failures)
     return Done(
-        work.stage,
-        work.batch.id,
-        artifact.meta.key,
-        str(artifact.path),
-        artifact.table().num_rows,
-        sum(upload.seconds for upload in todo),
-        True,
-        artifact.meta.pending,
-        round(time.perf_counter() - began, 3),
-        round(time.process_time() - cpu, 3),
-        _peak_mb(),
+        stage=work.stage,
+        batch=work.batch.id,
+        key=artifact.meta.key,
+        uri=str(artifact.path),
+        rows=artifact.table().num_rows,
+        seconds=sum(upload.seconds for upload in todo),
+        ran=True,
+        pending=artifact.meta.pending,
+        wall_s=round(time.perf_counter() - began, 3),
+        cpu_s=round(time.process_time() - cpu, 3),
+        peak_mb=_peak_mb(),
     )
 
 
@@ -192,7 +206,14 @@ def _run(
         lost = {failure.upload for failure in failures if failure.index < 0}
         lost |= {upload for artifact in artifacts.values() for upload in artifact.meta.lost}
         wall_s = round(time.perf_counter() - began, 3)
-        meta = Meta(work.stage, work.key, tuple(failures), pending, tuple(sorted(lost)), wall_s=wall_s)
+        meta = Meta(
+            stage=work.stage,
+            key=work.key,
+            failures=tuple(failures),
+            pending=pending,
+            lost=tuple(sorted(lost)),
+            wall_s=wall_s,
+        )
         return writer.finish(rows, stage.row, meta)
 
 

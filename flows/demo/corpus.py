@@ -47,14 +47,103 @@ class Voice:
 
 
 VOICES = (
-    Voice("alice", "en", "en-us+f1", 155, 55, 60, -22.0, "white", 32.0, "wav"),
-    Voice("brian", "en", "en-us+m7", 150, 40, 50, -26.0, "pink", 28.0, "flac"),
-    Voice("clara sue", "en", "en-us+belinda", 160, 50, 65, -30.0, "white", 34.0, "stereo"),
-    Voice("greta", "de", "de+Annie", 150, 50, 55, -24.0, "hum", 27.0, "flac"),
-    Voice("jürgen", "de", "de+m1", 145, 35, 45, -28.0, "pink", 30.0, "wav"),
-    Voice("mei", "zh", "cmn+f4", 160, 60, 60, -20.0, "white", 26.0, "wav"),
-    Voice("ning", "zh", "cmn+m3", 165, 40, 50, -27.0, "pink", 33.0, "opus"),
-    Voice("otto", "de", "de+Michael", 155, 45, 50, -25.0, "hum", 31.0, "flac", consent=False),
+    Voice(
+        name="alice",
+        language="en",
+        voice="en-us+f1",
+        rate=155,
+        pitch=55,
+        range=60,
+        level=-22.0,
+        noise="white",
+        snr=32.0,
+        format="wav",
+    ),
+    Voice(
+        name="brian",
+        language="en",
+        voice="en-us+m7",
+        rate=150,
+        pitch=40,
+        range=50,
+        level=-26.0,
+        noise="pink",
+        snr=28.0,
+        format="flac",
+    ),
+    Voice(
+        name="clara sue",
+        language="en",
+        voice="en-us+belinda",
+        rate=160,
+        pitch=50,
+        range=65,
+        level=-30.0,
+        noise="white",
+        snr=34.0,
+        format="stereo",
+    ),
+    Voice(
+        name="greta",
+        language="de",
+        voice="de+Annie",
+        rate=150,
+        pitch=50,
+        range=55,
+        level=-24.0,
+        noise="hum",
+        snr=27.0,
+        format="flac",
+    ),
+    Voice(
+        name="jürgen",
+        language="de",
+        voice="de+m1",
+        rate=145,
+        pitch=35,
+        range=45,
+        level=-28.0,
+        noise="pink",
+        snr=30.0,
+        format="wav",
+    ),
+    Voice(
+        name="mei",
+        language="zh",
+        voice="cmn+f4",
+        rate=160,
+        pitch=60,
+        range=60,
+        level=-20.0,
+        noise="white",
+        snr=26.0,
+        format="wav",
+    ),
+    Voice(
+        name="ning",
+        language="zh",
+        voice="cmn+m3",
+        rate=165,
+        pitch=40,
+        range=50,
+        level=-27.0,
+        noise="pink",
+        snr=33.0,
+        format="opus",
+    ),
+    Voice(
+        name="otto",
+        language="de",
+        voice="de+Michael",
+        rate=155,
+        pitch=45,
+        range=50,
+        level=-25.0,
+        noise="hum",
+        snr=31.0,
+        format="flac",
+        consent=False,
+    ),
 )
 
 MINUTE: Seconds = 55.0
@@ -169,7 +258,7 @@ def add_one_upload(folder: Path, seed: int = 2) -> DemoUpload:
 
 
 def _line(voice: Voice, text: str) -> Line:
-    return Line(text, voice.voice, voice.rate, voice.pitch, voice.range)
+    return Line(text=text, voice=voice.voice, rate=voice.rate, pitch=voice.pitch, range=voice.range)
 
 
 def _record(folder: Path, voice: Voice, said: list[tuple[str, Wave]], rng: np.random.Generator) -> Iterator[DemoUpload]:
@@ -201,7 +290,9 @@ def _write(folder: Path, voice: Voice, path: str, said: list[tuple[str, Wave]], 
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     _encode(target, noisy.astype(np.float32), voice.format)
-    upload = DemoUpload(path, voice.name, voice.language, len(noisy) / RATE, tuple(sentences))
+    upload = DemoUpload(
+        path=path, speaker=voice.name, language=voice.language, seconds=len(noisy) / RATE, sentences=tuple(sentences)
+    )
     if voice.language == "en":
         target.with_suffix(".txt").write_text(upload.text + "\n", encoding="utf-8")
     return upload

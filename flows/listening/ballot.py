@@ -117,7 +117,18 @@ class Ballot:
         name = self._names[session]
         with self._lock:
             self._keep(
-                Vote(self._now(), name, voice, a, b, testset, found.pair.sentence, choice, found.left, found.order)
+                Vote(
+                    time=self._now(),
+                    listener=name,
+                    voice=voice,
+                    a=a,
+                    b=b,
+                    testset=testset,
+                    sentence=found.pair.sentence,
+                    choice=choice,
+                    left=found.left,
+                    order=found.order,
+                )
             )
             self.votes += 1
 

@@ -65,20 +65,20 @@ def gather(corpus: CorpusVersion) -> Facts:
     store = str(corpus.store.root)
     parent = history[-2] if len(history) > 1 else None
     return Facts(
-        store,
-        corpus.version,
-        history,
-        to_seconds(sum(part.samples for part in parts)),
-        outcomes,
-        parts,
-        _states(uploads),
-        _speakers(ledger, utterances, uploads),
-        _held(by_state[UploadState.HELD], store),
-        by_state,
-        _languages(utterances),
-        _measures(ledger, utterances),
-        _bounds(corpus.version.config),
-        _settings(corpus.version.config, parent.config if parent else corpus.version.config),
+        store=store,
+        version=corpus.version,
+        history=history,
+        seconds=to_seconds(sum(part.samples for part in parts)),
+        outcomes=outcomes,
+        parts=parts,
+        states=_states(uploads),
+        speakers=_speakers(ledger, utterances, uploads),
+        held=_held(by_state[UploadState.HELD], store),
+        uploads=by_state,
+        languages=_languages(utterances),
+        measures=_measures(ledger, utterances),
+        bounds=_bounds(corpus.version.config),
+        settings=_settings(corpus.version.config, parent.config if parent else corpus.version.config),
     )
 
 
@@ -89,7 +89,14 @@ def _parts(ledger: pa.Table) -> list[Part]:
     order = list(Outcome)
     rows.sort(key=lambda r: (order.index(r["outcome"]), -r["samples_sum"], r["reason"], r["stage"]))
     return [
-        Part(Outcome(r["outcome"]), r["reason"], r["stage"], r["samples_sum"], r["upload_count_distinct"]) for r in rows
+        Part(
+            outcome=Outcome(r["outcome"]),
+            reason=r["reason"],
+            stage=r["stage"],
+            samples=r["samples_sum"],
+            uploads=r["upload_count_distinct"],
+        )
+        for r in rows
     ]
 
 
@@ -121,7 +128,17 @@ def _speakers(ledger: pa.Table, utterances: pa.Table, uploads: Sequence[UploadRo
         languages = tuple(code for code, _ in sorted(spoken[name].items(), key=lambda item: (-item[1], item[0])))
         f0 = float(np.median(pitch[name])) if pitch[name] else 0.0
         kept, seconds = (line.kept, line.seconds) if line else (0.0, 0.0)
-        found.append(Speaker(name, arrived[name], seconds, kept, many[name], languages, f0))
+        found.append(
+            Speaker(
+                name=name,
+                uploads=arrived[name],
+                seconds=seconds,
+                kept=kept,
+                utterances=many[name],
+                languages=languages,
+                f0_median=f0,
+            )
+        )
     return sorted(found, key=lambda speaker: (-speaker.kept, speaker.name))
 
 
@@ -149,7 +166,11 @@ def _languages(utterances: pa.Table) -> list[Language]:
     )
     rows = [
         Language(
-            r["language"], to_seconds(r["samples_sum"]), r["id_count"], r["speaker_count_distinct"], r["aligned_sum"]
+            code=r["language"],
+            seconds=to_seconds(r["samples_sum"]),
+            utterances=r["id_count"],
+            speakers=r["speaker_count_distinct"],
+            aligned=r["aligned_sum"],
         )
         for r in sums.to_pylist()
     ]
@@ -175,19 +196,19 @@ def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
     names, starts = np.unique(speakers[voiced][order].astype(str), return_index=True)
     groups = np.split(f0[voiced][order], starts[1:])
     return Measures(
-        (values("stop") - values("start")) / RATE,
-        values("loudness_before"),
-        values("loudness_after"),
-        values("snr_db"),
-        values("entropy"),
-        {str(name): group for name, group in zip(names, groups, strict=False)},
-        scores(Reason.ENTROPY_LOW),
-        scores(Reason.ENTROPY_HIGH),
-        scores(Reason.NOISY),
-        count(pc.equal(utterances["bound"], "peak")),
-        count(utterances["denoised"]),
-        count(pc.not_equal(utterances["engine"], "")),
-        count(pc.equal(utterances["alignment"], "aligned")),
+        seconds=(values("stop") - values("start")) / RATE,
+        before=values("loudness_before"),
+        after=values("loudness_after"),
+        snr_db=values("snr_db"),
+        entropy=values("entropy"),
+        f0_by_speaker={str(name): group for name, group in zip(names, groups, strict=False)},
+        entropy_low=scores(Reason.ENTROPY_LOW),
+        entropy_high=scores(Reason.ENTROPY_HIGH),
+        noisy=scores(Reason.NOISY),
+        peak_bound=count(pc.equal(utterances["bound"], "peak")),
+        denoised=count(utterances["denoised"]),
+        with_text=count(pc.not_equal(utterances["engine"], "")),
+        aligned=count(pc.equal(utterances["alignment"], "aligned")),
     )
 
 

@@ -134,20 +134,20 @@ def draw(row: dict[str, Any], utterance: dict[str, Any], mel: Matrix, f0: Matrix
     labels, rows = place_words(words, utterance["start"], shown)
     step = 0.5 if shown <= 4 else 1.0
     return Example(
-        row["id"],
-        row["speaker"],
-        row["language"],
-        utterance["text"],
-        row["alignment"],
-        shown,
-        whole,
-        picture(mel[: math.ceil(len(mel) * shown / whole)]),
-        labels,
-        rows,
-        [] if f0 is None else contour(f0[: math.ceil(len(f0) * shown / whole)]),
-        [(WIDTH * n * step / shown, f"{n * step:g}") for n in range(int(shown / step) + 1)],
-        [(HEIGHT * (1 - _slaney(khz * 1000) / _slaney(RATE / 2)), f"{khz:g}") for khz in (0.5, 1, 2, 4, 8)],
-        [(_height(hertz), f"{hertz:g}") for hertz in (50, 100, 200, 400)],
+        id=row["id"],
+        speaker=row["speaker"],
+        language=row["language"],
+        text=utterance["text"],
+        alignment=row["alignment"],
+        seconds=shown,
+        whole=whole,
+        image=picture(mel[: math.ceil(len(mel) * shown / whole)]),
+        words=labels,
+        rows=rows,
+        contour=[] if f0 is None else contour(f0[: math.ceil(len(f0) * shown / whole)]),
+        ticks=[(WIDTH * n * step / shown, f"{n * step:g}") for n in range(int(shown / step) + 1)],
+        bands=[(HEIGHT * (1 - _slaney(khz * 1000) / _slaney(RATE / 2)), f"{khz:g}") for khz in (0.5, 1, 2, 4, 8)],
+        pitches=[(_height(hertz), f"{hertz:g}") for hertz in (50, 100, 200, 400)],
     )
 
 
@@ -181,7 +181,7 @@ def place_words(words: Sequence[Word], start: Samples, shown: Seconds) -> tuple[
         at = min(left + 4, WIDTH + 40 - room)
         row = next((row for row, end in enumerate(ends) if end <= at), len(ends))
         ends[row : row + 1] = [at + room + 4]
-        labels.append(Label(text, at, left, right, row, word.score))
+        labels.append(Label(text=text, x=at, left=left, right=right, row=row, score=word.score))
     return labels, len(ends)
 
 

@@ -33,11 +33,11 @@ def growth(history: Sequence[Version]) -> Growth:
     now = created(history[-1])
     earlier = [v for v in history if v.counts.speakers and (now - created(v)).total_seconds() >= 27 * 86_400]
     return Growth(
-        (now - created(history[0])).total_seconds() / 86_400,
-        earlier[-1] if earlier else None,
-        (now - created(earlier[-1])).total_seconds() / 86_400 if earlier else 0.0,
-        aim(history, now),
-        math.ceil(aim(history, created(history[0]) + timedelta(days=MONTH_DAYS))),
+        days=(now - created(history[0])).total_seconds() / 86_400,
+        earlier=earlier[-1] if earlier else None,
+        earlier_days=(now - created(earlier[-1])).total_seconds() / 86_400 if earlier else 0.0,
+        aim=aim(history, now),
+        first_month=math.ceil(aim(history, created(history[0]) + timedelta(days=MONTH_DAYS))),
     )
 
 

@@ -161,7 +161,14 @@ def read(folder: Path | str) -> Adapter:
         raise CheckpointError(f"{folder / ABOUT}: its base or lineage is missing: it is damaged")
     targets, rank, alpha = _settings(folder / CONFIG)
     return Adapter(
-        about["network"], about["base"], rank, alpha, targets, _tensors(folder / WEIGHTS), about["lineage"], folder
+        network=about["network"],
+        base=about["base"],
+        rank=rank,
+        alpha=alpha,
+        targets=targets,
+        weights=_tensors(folder / WEIGHTS),
+        lineage=about["lineage"],
+        folder=folder,
     )
 
 

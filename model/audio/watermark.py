@@ -183,7 +183,14 @@ def detect(wave: Wave, rate: int, settings: Settings = DEFAULT) -> Detection:
     (score, payload), (start, stop) = max((_best(x[a:b], settings.key, threshold), (a, b)) for a, b in spans)
     present = score > threshold
     end = min(stop / RATE, len(wave) / rate)  # a very short recording was padded
-    return Detection(present, score, threshold, payload if present else None, start / RATE, end)
+    return Detection(
+        present=present,
+        score=score,
+        threshold=threshold,
+        payload=payload if present else None,
+        start=start / RATE,
+        stop=end,
+    )
 
 
 def _best(x: Wave, key: str, threshold: float) -> tuple[float, int]:

@@ -105,7 +105,16 @@ def _official(path: Path) -> Checkpoint:
     info = _brief(value["info"]) if "info" in value else ""
     if "iteration" in value and not info:
         info = f"iteration {_brief(value['iteration'])}"
-    return Checkpoint(kind, version, weights, plain(config or {}, path), info, {}, form, path)
+    return Checkpoint(
+        kind=kind,
+        version=version,
+        weights=weights,
+        config=plain(config or {}, path),
+        info=info,
+        lineage={},
+        form=form,
+        source=path,
+    )
 
 
 def _brief(value: Any) -> str:
@@ -213,7 +222,16 @@ def _own(path: Path) -> Checkpoint:
             f"{path}: format {_brief(known[0])}, kind {_brief(known[1])}, version {_brief(known[2])}; read here is "
             f"format {FORMAT} of {', '.join(KINDS)}; {SUPPORTED}"
         )
-    return Checkpoint(known[1], known[2], weights, config, info, lineage, "own", path)
+    return Checkpoint(
+        kind=known[1],
+        version=known[2],
+        weights=weights,
+        config=config,
+        info=info,
+        lineage=lineage,
+        form="own",
+        source=path,
+    )
 
 
 def plain(value: Any, path: Path | None, limit: int = 100_000) -> Any:

@@ -189,7 +189,7 @@ class _Part:
         }
         folders = (tables.folder(store, table) for table in ("utterances", names["content"], names["f0"]))
         paths = [str(root / found.path) for root, found in zip(folders, (file, content, f0), strict=True)]
-        shard = Shard(file.speaker, paths[0], paths[1], paths[2], str(path))
+        shard = Shard(speaker=file.speaker, utterances=paths[0], content=paths[1], f0=paths[2], phones=str(path))
         return cls(shard, columns, reasons, frozenset(made["dims"].to_pylist()))
 
 

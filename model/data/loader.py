@@ -92,12 +92,20 @@ class Loader:
         held = (settings.validation_share, settings.validation_most)
         divided = split(found, sources, shares, phase.hold_back, *held)
         drawn = [
-            Source(name, shares[name], rows, found.shard[rows], found.frames[rows])
+            Source(name=name, share=shares[name], rows=rows, shard=found.shard[rows], frames=found.frames[rows])
             for name, rows in divided.training.items()
         ]
         order = order_of(settings, seed)
         needs = _possible(needs)
-        recipe = Recipe(found.shards, tuple(drawn), order, found.frames, found.shard, found.row, needs)
+        recipe = Recipe(
+            shards=found.shards,
+            sources=tuple(drawn),
+            order=order,
+            frames=found.frames,
+            shard=found.shard,
+            row=found.row,
+            needs=needs,
+        )
         return cls(found, divided, recipe, settings)
 
     @property

@@ -133,8 +133,17 @@ def epoch(source: Source, order: Order, salt: int, number: int) -> Epoch:
     turns = np.concatenate([np.arange(len(w)) for w in window])
     whose = np.repeat(np.arange(lanes), [len(w) for w in window])
     turn = np.lexsort((whose, turns))
-    columns = (whose, np.concatenate(window), np.concatenate(place), np.minimum(np.concatenate(left), order.batch))
-    return Epoch(source, number, seed, order, windows, *(column[turn].astype(np.int32) for column in columns))
+    return Epoch(
+        source=source,
+        number=number,
+        seed=seed,
+        order=order,
+        windows=windows,
+        lane=whose[turn].astype(np.int32),
+        window=np.concatenate(window)[turn].astype(np.int32),
+        place=np.concatenate(place)[turn].astype(np.int32),
+        size=np.minimum(np.concatenate(left), order.batch)[turn].astype(np.int32),
+    )
 
 
 def lane_count(source: Source, order: Order) -> int:
@@ -202,8 +211,14 @@ class Plan:
                 at[which] = (number + 1, 0)
                 continue
             if step >= start:
-                where = (int(laid.lane[place]), int(laid.window[place]), int(laid.place[place]))
-                yield Turn(step, which, number, *where)
+                yield Turn(
+                    step=step,
+                    source=which,
+                    epoch=number,
+                    lane=int(laid.lane[place]),
+                    window=int(laid.window[place]),
+                    place=int(laid.place[place]),
+                )
             given[which] += int(laid.size[place])
             at[which] = (number, place + 1) if place + 1 < len(laid) else (number + 1, 0)
             step += 1
@@ -236,4 +251,11 @@ def parts_of(rows: Rows, frames: NDArray[np.int32], parts: int) -> list[Rows]:
 def order_of(settings: DataSettings, seed: int) -> Order:
     """In frames."""
     bucket, window = settings.bucket_s * CONTENT_RATE, settings.window_minutes * 60 * CONTENT_RATE
-    return Order(settings.batch, max(1, round(bucket)), settings.window, round(window), settings.lanes, seed)
+    return Order(
+        batch=settings.batch,
+        bucket=max(1, round(bucket)),
+        window=settings.window,
+        window_frames=round(window),
+        lanes=settings.lanes,
+        seed=seed,
+    )

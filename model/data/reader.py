@@ -129,14 +129,14 @@ class Reader:
             raise StoreError(f"row {row} of {self._shards[shard].utterances} and its features are of {sorted(ids)}")
         frames, said = (about["stop"].as_py() - about["start"].as_py()) // HOP, phones["phones"].as_py()
         return Raw(
-            ids.pop(),
-            self._shards[shard].speaker,
-            frames,
-            np.array(said, dtype=np.int64),
-            _matrix(content),
-            _matrix(rest[0])[:, 0] if rest else None,
-            about["audio"].as_buffer().to_pybytes() if "audio" in about else None,
-            _bounds(phones["bounds"].as_py(), len(said), frames) if "bounds" in phones else None,
+            id=ids.pop(),
+            speaker=self._shards[shard].speaker,
+            frames=frames,
+            phones=np.array(said, dtype=np.int64),
+            content=_matrix(content),
+            f0=_matrix(rest[0])[:, 0] if rest else None,
+            audio=about["audio"].as_buffer().to_pybytes() if "audio" in about else None,
+            bounds=_bounds(phones["bounds"].as_py(), len(said), frames) if "bounds" in phones else None,
         )
 
     def _opened(self, shard: int) -> tuple[Columns, ...]:
@@ -167,7 +167,9 @@ def example(raw: Raw) -> Example:
         raise StoreError(
             f"the features of utterance {raw.id} are not finite: remove its upload and run `voicemill refresh`"
         )
-    return Example(raw.id, raw.speaker, raw.phones, content, f0, wave, raw.bounds)
+    return Example(
+        id=raw.id, speaker=raw.speaker, phones=raw.phones, content=content, f0=f0, wave=wave, bounds=raw.bounds
+    )
 
 
 def seed_of(seed: int, epoch: int, id: str) -> int:

@@ -61,7 +61,13 @@ def split(
         _few(index, np.flatnonzero(mask & held), int(np.ceil(most * shares[name]))) for name, mask in sources.items()
     ]
     validation = np.unique(np.concatenate([*heard, np.array([], np.int64)]))
-    return Split(training, validation, tuple(sorted(names[n] for n in units)), int(held.sum()), tuple(notes))
+    return Split(
+        training=training,
+        validation=validation,
+        units=tuple(sorted(names[n] for n in units)),
+        aside=int(held.sum()),
+        notes=tuple(notes),
+    )
 
 
 def held_back(

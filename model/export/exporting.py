@@ -74,7 +74,9 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
 
     def manifest() -> Manifest:
         sizes.update({"s1": header(first.config)[KEY], "s2": header(second.config)[KEY]})
-        return Manifest("full", precision, name, sizes, parameters, source)
+        return Manifest(
+            voice="full", precision=precision, content=name, sizes=sizes, parameters=parameters, source=source
+        )
 
     with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
         parameters |= {"s1": write_s1(writer, first), "s2": write_s2(writer, second)}
@@ -100,7 +102,9 @@ def _light(weights: Weights, path: Path, precision: Precision) -> GraphFolder:
 
     def manifest() -> Manifest:
         sizes = {name: header(network.config)[KEY] for name, network in networks.items()}
-        return Manifest("light", precision, "", sizes, parameters, source)
+        return Manifest(
+            voice="light", precision=precision, content="", sizes=sizes, parameters=parameters, source=source
+        )
 
     with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
         write_light(writer, system)

@@ -66,7 +66,14 @@ def judges(settings: JudgeSettings, config: Mapping[str, Any]) -> Judges:
     speaker = _speaker(settings, missing, models)
     recogniser = _recogniser(settings, config, missing, models)
     opinion = _opinion(settings, missing, models)
-    return Judges(tracker(settings.f0_engine, FMIN, FMAX), speaker, recogniser, opinion, missing, models)
+    return Judges(
+        pitch=tracker(settings.f0_engine, FMIN, FMAX),
+        speaker=speaker,
+        recogniser=recogniser,
+        opinion=opinion,
+        missing=missing,
+        models=models,
+    )
 
 
 def _speaker(settings: JudgeSettings, missing: dict[str, str], models: dict[str, str]) -> SpeakerEncoder | None:

@@ -52,16 +52,16 @@ def preference(votes: Iterable[Vote]) -> Preference:
     decided = [vote for vote in votes if vote.choice != "same"]
     low, high = wilson(count["a"], len(decided))
     return Preference(
-        count["a"],
-        count["b"],
-        count["same"],
-        len({vote.listener for vote in votes}),
-        len({vote.sentence for vote in votes}),
-        count["a"] / len(decided) if decided else 0.5,
-        low,
-        high,
-        sign_test(count["a"], len(decided)),
-        sum(vote.choice == vote.left for vote in decided) / len(decided) if decided else 0.5,
+        a=count["a"],
+        b=count["b"],
+        same=count["same"],
+        listeners=len({vote.listener for vote in votes}),
+        sentences=len({vote.sentence for vote in votes}),
+        share=count["a"] / len(decided) if decided else 0.5,
+        low=low,
+        high=high,
+        p=sign_test(count["a"], len(decided)),
+        left=sum(vote.choice == vote.left for vote in decided) / len(decided) if decided else 0.5,
     )
 
 

@@ -66,7 +66,9 @@ def decide(challenger: Scores, champion: Scores | None, settings: GateSettings, 
     name, other = challenger.voice, champion.voice if champion else ""
 
     def verdict(reason: str, rows: tuple[Row, ...] = (), *, promote: bool = False) -> Verdict:
-        return Verdict(promote, name, other, challenger.testset, reason, rows)
+        return Verdict(
+            promote=promote, challenger=name, champion=other, testset=challenger.testset, reason=reason, rows=rows
+        )
 
     if champion and champion.testset != challenger.testset:
         voice, _, number = other.rpartition("/")
@@ -113,17 +115,17 @@ def _row(metric: Metric, challenger: Scores, champion: Scores | None, bound: flo
     deciding = absolute if absolute.detail or relative is None else relative
     spread = relative.spread if relative else None
     return Row(
-        name,
-        challenger.totals.get(name),
-        champion.totals.get(name) if champion else None,
-        bound,
-        gate.margins.get(name),
-        spread.mean if spread else None,
-        spread.low if spread else None,
-        spread.high if spread else None,
-        (relative.samples if relative else 0) or count,
-        deciding.outcome,
-        absolute.detail if not relative or relative.outcome == absolute.outcome else _both(absolute, relative),
+        metric=name,
+        challenger=challenger.totals.get(name),
+        champion=champion.totals.get(name) if champion else None,
+        bound=bound,
+        margin=gate.margins.get(name),
+        difference=spread.mean if spread else None,
+        low=spread.low if spread else None,
+        high=spread.high if spread else None,
+        samples=(relative.samples if relative else 0) or count,
+        outcome=deciding.outcome,
+        detail=absolute.detail if not relative or relative.outcome == absolute.outcome else _both(absolute, relative),
     )
 
 

@@ -130,7 +130,9 @@ class Acoustic(nn.Module):  # type: ignore[misc]  # torch is not followed
         durations = durations_of(scores, phone_lengths, lengths)
         means = regulated(encoded.means, durations, frames)
         made, _ = self.decode(regulated(encoded.states, durations, frames), means, progress(durations, frames))
-        return Fitted(made.mT * real, target, means.mT, durations, encoded.log_durations)
+        return Fitted(
+            mel=made.mT * real, target=target, means=means.mT, durations=durations, log_durations=encoded.log_durations
+        )
 
     def speak(self, phones: Tensor, voice: Tensor, speed: float = 1.0) -> Tensor:
         """One text: int64 [phones], speaker float32 [192] -> log-mel float32 [128, frames], as `model.audio.mel`

@@ -37,12 +37,12 @@ class EightBitReader:
             attention = layer.self_attn
             self.layers.append(
                 _Layer(
-                    EightBitLinear(attention.in_proj_weight, attention.in_proj_bias),
-                    EightBitLinear(attention.out_proj.weight, attention.out_proj.bias),
-                    EightBitLinear(layer.linear1.weight, layer.linear1.bias),
-                    EightBitLinear(layer.linear2.weight, layer.linear2.bias),
-                    _Norm.of(layer.norm1),
-                    _Norm.of(layer.norm2),
+                    qkv=EightBitLinear(attention.in_proj_weight, attention.in_proj_bias),
+                    out=EightBitLinear(attention.out_proj.weight, attention.out_proj.bias),
+                    wide=EightBitLinear(layer.linear1.weight, layer.linear1.bias),
+                    narrow=EightBitLinear(layer.linear2.weight, layer.linear2.bias),
+                    norm1=_Norm.of(layer.norm1),
+                    norm2=_Norm.of(layer.norm2),
                 )
             )
         self.head = _copy(model.ar_predict_layer.weight)

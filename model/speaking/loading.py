@@ -108,12 +108,12 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
             "trained with this s2"
         )
     return _Loaded(
-        spoken,
-        synthesizer,
-        lambda module: engine(module.to(where.device), precision),  # type: ignore[arg-type]  # checked above
-        lambda module: prepared(module, rendering, eight_bits=precision == "int8"),
-        encoder,
-        BertFeatures(bert, where.device) if bert else None,
+        s1=spoken,
+        s2=synthesizer,
+        engine=lambda module: engine(module.to(where.device), precision),  # type: ignore[arg-type]  # checked above
+        renderer=lambda module: prepared(module, rendering, eight_bits=precision == "int8"),
+        content=encoder,
+        bert=BertFeatures(bert, where.device) if bert else None,
     )
 
 

@@ -172,7 +172,16 @@ def _chunks(lines: list[Line], options: SpeakOptions, say: Say, pieces: list[Pie
 def _piece(line: Line, said: Said, at: int, samples: int) -> Piece:
     start, stop, normalised = at / RATE, (at + samples) / RATE, line.found.normalised
     unknown = line.found.unknown
-    return Piece(line.text.strip(), normalised, len(line.phones), said.codes, start, stop, said.ended, unknown)
+    return Piece(
+        text=line.text.strip(),
+        normalised=normalised,
+        phones=len(line.phones),
+        codes=said.codes,
+        start=start,
+        stop=stop,
+        ended=said.ended,
+        unknown=unknown,
+    )
 
 
 def _pause(options: SpeakOptions) -> Wave:

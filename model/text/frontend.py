@@ -87,7 +87,14 @@ def phonemes(text: str, language: str = "auto") -> Phonemes:
     only = runs[0].word2ph if len(runs) == 1 else None
     # in Japanese UNK marks the border of a phrase
     unread = tuple(phone for run in runs if run.language != "ja" for phone in run.phones if phone == UNKNOWN)
-    return Phonemes(phones, table.ids, only, "".join(run.normalised for run in runs), runs, unread + table.unknown)
+    return Phonemes(
+        phones=phones,
+        ids=table.ids,
+        word2ph=only,
+        normalised="".join(run.normalised for run in runs),
+        runs=runs,
+        unknown=unread + table.unknown,
+    )
 
 
 def language_of(text: str, language: str = "auto") -> str:
@@ -152,7 +159,13 @@ def _english_run(text: str, normal: bool = False) -> Run:
     normalised = text if normal else english.normalise(text)
     words = english.phones(normalised).words
     parts = tuple((word, len(phones)) for word, phones in words)
-    return Run("en", normalised, tuple(phone for _, phones in words for phone in phones), None, parts)
+    return Run(
+        language="en",
+        normalised=normalised,
+        phones=tuple(phone for _, phones in words for phone in phones),
+        word2ph=None,
+        parts=parts,
+    )
 
 
 def _chinese_run(normalised: str) -> Run:
@@ -160,7 +173,9 @@ def _chinese_run(normalised: str) -> Run:
 
     reading = chinese.phones(normalised)
     parts = tuple(zip(normalised, reading.word2ph, strict=True))
-    return Run("zh", normalised, tuple(reading.phones), tuple(reading.word2ph), parts)
+    return Run(
+        language="zh", normalised=normalised, phones=tuple(reading.phones), word2ph=tuple(reading.word2ph), parts=parts
+    )
 
 
 def _yue(text: str) -> list[Run]:

@@ -62,7 +62,7 @@ def train(folder: Path, build: Callable[[RunSpec, Ranks], Material]) -> int:
     except Terminated:
         return ENDED
     except NoData as error:
-        outcome = Result("no_data", str(error), 0, 0, math.nan, {})
+        outcome = Result(outcome="no_data", detail=str(error), step=0, best_step=0, best=math.nan, losses={})
     if ranks.first:
         finish(folder, outcome)
         print(f"{outcome.outcome}: {outcome.detail}", flush=True)

@@ -215,7 +215,14 @@ def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source
             raise AudioError(reason, f"{done} of the {stated} samples that it states came out")
 
     codec = f"{container.kind}/{file.subtype.lower()}"
-    return Source(codec, file.samplerate, file.channels, stated / file.samplerate, stated > 0, blocks), ""
+    return Source(
+        codec=codec,
+        rate=file.samplerate,
+        channels=file.channels,
+        seconds=stated / file.samplerate,
+        exact=stated > 0,
+        blocks=blocks,
+    ), ""
 
 
 def libav_options() -> dict[str, str]:
@@ -262,7 +269,7 @@ def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source |
     exact = container.kind in ("mp4", "matroska") and seconds > 0
     name = demuxer.format.name.split(",")[0]
     codec = f"{'mp4' if container.kind == 'mp4' else name}/{context.name}"
-    return Source(codec, rate, channels, seconds, exact, blocks), ""
+    return Source(codec=codec, rate=rate, channels=channels, seconds=seconds, exact=exact, blocks=blocks), ""
 
 
 def _none_left(packets: Iterator[Any]) -> bool:

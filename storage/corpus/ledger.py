@@ -33,6 +33,21 @@ class SegmentVerdict:
 KEPT = SegmentVerdict(Outcome.KEPT)
 
 
+def interval_of(upload: str, start: Samples, stop: Samples, verdict: SegmentVerdict) -> LedgerInterval:
+    """The ledger row of [start, stop) of an upload (sha256)."""
+    return LedgerInterval(
+        upload=upload,
+        start=start,
+        stop=stop,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        stage=verdict.stage,
+        score=verdict.score,
+        threshold=verdict.threshold,
+        detail=verdict.detail,
+    )
+
+
 def account(
     upload: Upload,
     decoded: Decoded | None,
@@ -57,24 +72,23 @@ def account(
     if decoded is None:
         return [_failed(upload, to_samples(upload.seconds), "decode", failures)]
     if decoded.outcome is not Outcome.KEPT:
-        whole = (upload.sha256, 0, decoded.samples, decoded.outcome, decoded.reason, "decode")
-        return [LedgerInterval(*whole, detail=decoded.detail)]
+        verdict = SegmentVerdict(decoded.outcome, decoded.reason, "decode", detail=decoded.detail)
+        return [interval_of(upload.sha256, 0, decoded.samples, verdict)]
     if not segments:
         return [_failed(upload, decoded.samples, "slice", failures)]
     rows = []
     for segment in sorted(segments, key=lambda s: (s.start, s.stop)):
         cut = SegmentVerdict(segment.outcome, segment.reason, "slice")
-        v = verdicts[segment.index] if segment.outcome is Outcome.KEPT else cut
-        where = (upload.sha256, segment.start, segment.stop)
-        rows.append(LedgerInterval(*where, v.outcome, v.reason, v.stage, v.score, v.threshold, v.detail))
+        verdict = verdicts[segment.index] if segment.outcome is Outcome.KEPT else cut
+        rows.append(interval_of(upload.sha256, segment.start, segment.stop, verdict))
     check(rows, decoded.samples)
     return rows
 
 
 def _failed(upload: Upload, samples: Samples, stage: str, failures: Mapping[str, Failure]) -> LedgerInterval:
     failure = failures.get(stage, Failure(upload.sha256, f"{stage} gave no row and no error"))
-    outcome = (upload.sha256, 0, samples, Outcome.FAILED, failure.reason.value, stage)
-    return LedgerInterval(*outcome, detail=failure.error)
+    verdict = SegmentVerdict(Outcome.FAILED, failure.reason.value, stage, detail=failure.error)
+    return interval_of(upload.sha256, 0, samples, verdict)
 
 
 def check(rows: Sequence[LedgerInterval], samples: Samples) -> None:

@@ -65,11 +65,9 @@ def _plain(value: Any) -> Any:
 def from_table(table: pa.Table, record: type[R]) -> list[R]:
     """The inverse of `to_table`."""
     hints = typing.get_type_hints(record)
-    columns = [
-        [_revive(value, hints[f.name]) for value in table.column(f.name).to_pylist()]
-        for f in dataclasses.fields(typing.cast(Any, record))
-    ]
-    return [record(*values) for values in zip(*columns, strict=True)]
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, record))]
+    columns = [[_revive(value, hints[name]) for value in table.column(name).to_pylist()] for name in names]
+    return [record(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
 def _revive(value: Any, annotation: Any) -> Any:

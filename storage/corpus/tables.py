@@ -149,7 +149,7 @@ class ShardWriter:
 
 def shard_file(table: str, file: File) -> ShardFile:
     """The record by which the stage `shards` reports a file."""
-    return ShardFile(table, file.speaker, file.path, file.size, file.rows)
+    return ShardFile(table=table, speaker=file.speaker, path=file.path, size=file.size, rows=file.rows)
 
 
 def missing(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:

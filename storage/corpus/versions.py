@@ -238,15 +238,15 @@ def _row(version: Version) -> VersionRow:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     return VersionRow(
-        version.number,
-        version.created,
-        version.recipe,
-        text(version.config),
-        text(version.pins),
-        text(version.shards),
-        text(version.features),
-        text(asdict(version.counts)),
-        version.parent,
+        version=version.number,
+        created=version.created,
+        recipe=version.recipe,
+        config=text(version.config),
+        pins=text(version.pins),
+        shards=text(version.shards),
+        features=text(version.features),
+        counts=text(asdict(version.counts)),
+        parent=version.parent,
     )
 
 
@@ -257,4 +257,14 @@ def _read(path: Path) -> Version:
     )
     raw["causes"] = tuple(Cause(**{f.name: cause[f.name] for f in fields(Cause)}) for cause in raw["causes"])
     counts = Counts(**raw)
-    return Version(row.version, row.created, row.recipe, config, pinned, shards, features, counts, row.parent)
+    return Version(
+        number=row.version,
+        created=row.created,
+        recipe=row.recipe,
+        config=config,
+        pins=pinned,
+        shards=shards,
+        features=features,
+        counts=counts,
+        parent=row.parent,
+    )

@@ -177,15 +177,15 @@ def _draft(store: Store, traces: Traces, created: str) -> Receipt:
     files, used, salt = _shards(store, traces.speaker), _used_by(store, traces.speaker), secrets.token_hex(16)
     head = {table: tables.active(store, table).values() for table in tables.names(store)}
     return Receipt(
-        created,
-        salt,
-        _hash(salt, traces.speaker),
-        len(traces.content),
-        {table: sum(f.rows for f in found if f.speaker == traces.speaker) for table, found in head.items()},
-        len(files),
-        sum(path.stat().st_size for path in files),
-        used,
-        (),
+        created=created,
+        salt=salt,
+        who=_hash(salt, traces.speaker),
+        uploads=len(traces.content),
+        rows={table: sum(f.rows for f in found if f.speaker == traces.speaker) for table, found in head.items()},
+        files=len(files),
+        size=sum(path.stat().st_size for path in files),
+        versions=used,
+        models=(),
     )
 
 

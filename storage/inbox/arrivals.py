@@ -84,7 +84,7 @@ def _bring(source: Path, inbox: Inbox, folder: Path, sizes: dict[int, list[str]]
             if place(temporary, target, durable=True):
                 other = "" if target.name == source.name else f"as {target.name}: another file has its name"
                 path = target.relative_to(inbox.root).as_posix()
-                return Arrival(str(source), "new", path, other, size, said)
+                return Arrival(source=str(source), outcome="new", path=path, detail=other, size=size, transcript=said)
     raise AssertionError("unreachable: there is always a next name")
 
 

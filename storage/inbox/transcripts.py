@@ -95,7 +95,7 @@ def read_metadata(listing: Listing, read: Reader) -> Metadata:
         if parse is None:
             continue
         folder = path.rpartition("/")[0]
-        source = _Source(path, folder, places, listing, read, found)
+        source = _Source(path=path, folder=folder, places=places, listing=listing, read=read, found=found)
         try:
             rows = list(parse(source, decode_text(read(path))))
         except (OSError, ValueError) as error:

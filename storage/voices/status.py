@@ -108,7 +108,9 @@ def promote(
             )
         if champion == number:
             raise StoreError(f"entry {number} of {voice.name} is the champion ({kind}) already")
-        return Change(number, kind, "champion", who, when, why, champion, forced)
+        return Change(
+            number=number, kind=kind, stage="champion", who=who, when=when, why=why, instead_of=champion, forced=forced
+        )
 
     return _append(voice, wanted)
 
@@ -118,7 +120,11 @@ def retire(voice: Path, number: int, kind: str, *, who: str, when: str, why: str
 
     def wanted(now: Standing) -> Change | None:
         champion = now.champions.get(kind, 0)
-        return None if number in now.retired else Change(number, kind, "retired", who, when, why, champion)
+        return (
+            None
+            if number in now.retired
+            else Change(number=number, kind=kind, stage="retired", who=who, when=when, why=why, instead_of=champion)
+        )
 
     return _append_if(voice, wanted)
 
@@ -136,7 +142,16 @@ def rollback(voice: Path, kind: str, *, who: str, when: str, why: str) -> Change
                 f"{voice.name} has no earlier champion ({kind}) that is not retired: "
                 f"`voicemill voices list` names its entries, `voicemill voices promote` judges one"
             )
-        return Change(before, kind, "champion", who, when, why, now.champions.get(kind, 0), forced=True)
+        return Change(
+            number=before,
+            kind=kind,
+            stage="champion",
+            who=who,
+            when=when,
+            why=why,
+            instead_of=now.champions.get(kind, 0),
+            forced=True,
+        )
 
     return _append(voice, wanted)
 

@@ -72,7 +72,22 @@ def _by_content(uploads: Iterable[Upload]) -> dict[str, list[Upload]]:
 
 def aside_row(upload: Upload, state: UploadState, detail: str, reason: str = "") -> UploadRow:
     """A row of the table `uploads` for a file that enters no batch."""
-    facts = (upload.codec, upload.rate, upload.channels, 0, upload.seconds, upload.language, upload.consent)
     return UploadRow(
-        upload.sha256, upload.speaker, upload.path, upload.size, *facts, state, reason, detail[:500], "", 0, ""
+        sha256=upload.sha256,
+        speaker=upload.speaker,
+        path=upload.path,
+        size=upload.size,
+        codec=upload.codec,
+        rate=upload.rate,
+        channels=upload.channels,
+        samples=0,
+        seconds=upload.seconds,
+        language=upload.language,
+        consent=upload.consent,
+        state=state,
+        reason=reason,
+        detail=detail[:500],
+        batch="",
+        batch_number=0,
+        pcm="",
     )

@@ -57,7 +57,7 @@ class Memory:
         if table.schema.remove_metadata() != schema_of(Seen):
             return cls(file)
         rows = zip(*(column.to_pylist() for column in table.columns), strict=True)  # half the time of `from_table`
-        return cls(file, {row[0]: Seen(*row) for row in rows})
+        return cls(file, {row[0]: Seen(**dict(zip(table.column_names, row, strict=True))) for row in rows})
 
     def recall(self, entry: Entry) -> Seen | None:
         """The file as it was read, if it has not been touched since."""

@@ -8,7 +8,7 @@ Cost: 20,000 known uploads with a sidecar each take 1.5 s of one core; new ones 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -115,11 +115,11 @@ def scan(
     ]
     about_audio = len(about.files) + len(set(sidecars.values())) + (CONSENTS in listing.others)
     return ScanResult(
-        tuple(sorted(chosen, key=lambda upload: upload.path)),
-        tuple(sorted([*failed, *aside, *refused], key=lambda row: row.path)),
-        tuple(problems),
-        len(listing.others) - about_audio,
-        memory.hashed,
+        uploads=tuple(sorted(chosen, key=lambda upload: upload.path)),
+        others=tuple(sorted([*failed, *aside, *refused], key=lambda row: row.path)),
+        problems=tuple(problems),
+        ignored=len(listing.others) - about_audio,
+        hashed=memory.hashed,
     )
 
 
@@ -140,14 +140,30 @@ def _look(
             sidecars[entry.path] = sidecar
             text = looker.sidecar(listing.others[sidecar])
         speaker, text = said.speaker or speaker_of(entry.path), said.text or text
-        about_it = (speaker, entry.path, entry.size, said.language or language, text)
+        upload = Upload(
+            sha256="",
+            speaker=speaker,
+            path=entry.path,
+            size=entry.size,
+            language=said.language or language,
+            text=text,
+        )
         try:
             seen = looker.upload(entry)
         except OSError as error:
             detail = f"cannot be read: {error}"
-            failed.append(aside_row(Upload("", *about_it), UploadState.FAILED, detail, Reason.UNREADABLE))
+            failed.append(aside_row(upload, UploadState.FAILED, detail, Reason.UNREADABLE))
             continue
-        uploads.append(Upload(seen.sha256, *about_it, "", seen.codec, seen.rate, seen.channels, seen.seconds))
+        uploads.append(
+            replace(
+                upload,
+                sha256=seen.sha256,
+                codec=seen.codec,
+                rate=seen.rate,
+                channels=seen.channels,
+                seconds=seen.seconds,
+            )
+        )
     return uploads, failed, sidecars
 
 

@@ -108,7 +108,7 @@ def _share(counts: Counts, outcome: Outcome, of: str) -> float:
 def _most(now: Counts, outcome: Outcome, before: Counts | None) -> str:
     """The cause that grew most, in words."""
     past = {(c.outcome, c.stage, c.reason): c for c in before.causes} if before else {}
-    nothing = Cause("", "", "", 0.0, 0)
+    nothing = Cause(outcome="", stage="", reason="", seconds=0.0, lost=0)
 
     def growth(cause: Cause) -> tuple[Seconds, int]:
         old = past.get((cause.outcome, cause.stage, cause.reason), nothing)

@@ -64,7 +64,15 @@ def publish(
     keys = {batch: key for batch, (key, _) in sorted(shards.items())}
     number = last.number if last else 0
     version = Version(
-        number + 1, created, recipe, config, _commit(store, wanted), keys, dict(feature_tables), counts, number
+        number=number + 1,
+        created=created,
+        recipe=recipe,
+        config=config,
+        pins=_commit(store, wanted),
+        shards=keys,
+        features=dict(feature_tables),
+        counts=counts,
+        parent=number,
     )
     versions.append(store, version)
     tables.sweep(store, versions.pins(store))
@@ -127,14 +135,17 @@ def count(store: Store, wanted: Mapping[str, Iterable[File]], uploads: Iterable[
     reasons.pop("", None)
     utterances = list(wanted["utterances"])
     return Counts(
-        states,
-        {name: samples / RATE for name, samples in seconds.items()},
-        {name: samples / RATE for name, samples in sorted(reasons.items())},
-        tuple(Cause(*cause, samples / RATE, lost[cause]) for cause, samples in sorted(causes.items())),
-        len(by_upload),
-        len({file.speaker for file in utterances if file.rows}),
-        sum(file.rows for file in utterances),
-        seconds[Outcome.KEPT] / RATE / 3600,
+        uploads=states,
+        seconds={name: samples / RATE for name, samples in seconds.items()},
+        reasons={name: samples / RATE for name, samples in sorted(reasons.items())},
+        causes=tuple(
+            Cause(outcome=cause[0], stage=cause[1], reason=cause[2], seconds=samples / RATE, lost=lost[cause])
+            for cause, samples in sorted(causes.items())
+        ),
+        accounted=len(by_upload),
+        speakers=len({file.speaker for file in utterances if file.rows}),
+        utterances=sum(file.rows for file in utterances),
+        hours=seconds[Outcome.KEPT] / RATE / 3600,
     )
 
 

@@ -78,10 +78,25 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
         codec, rate, channels = (source.codec, source.rate, source.channels) if source else ("", 0, 0)
         detail = str(error)[:500]
         yield Decoded(
-            upload.sha256, error.samples, "", codec, rate, channels, Outcome.CORRUPT, error.reason.value, detail
+            upload=upload.sha256,
+            samples=error.samples,
+            pcm="",
+            codec=codec,
+            rate=rate,
+            channels=channels,
+            outcome=Outcome.CORRUPT,
+            reason=error.reason.value,
+            detail=detail,
         )
     else:
-        yield Decoded(upload.sha256, count, pcm.hexdigest(), source.codec, source.rate, source.channels)
+        yield Decoded(
+            upload=upload.sha256,
+            samples=count,
+            pcm=pcm.hexdigest(),
+            codec=source.codec,
+            rate=source.rate,
+            channels=source.channels,
+        )
 
 
 def _over_long(upload: Upload, samples: Samples, source: Source, settings: Settings) -> Decoded:
@@ -92,7 +107,15 @@ def _over_long(upload: Upload, samples: Samples, source: Source, settings: Setti
 def _filtered(upload: Upload, samples: Samples, reason: Reason, detail: str, source: Source | None = None) -> Decoded:
     facts = source or upload
     return Decoded(
-        upload.sha256, samples, "", facts.codec, facts.rate, facts.channels, Outcome.FILTERED, reason.value, detail
+        upload=upload.sha256,
+        samples=samples,
+        pcm="",
+        codec=facts.codec,
+        rate=facts.rate,
+        channels=facts.channels,
+        outcome=Outcome.FILTERED,
+        reason=reason.value,
+        detail=detail,
     )
 
 

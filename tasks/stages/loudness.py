@@ -61,11 +61,31 @@ def levelled(waves: Waves, upload: str, indices: list[int], settings: Settings) 
 def level(upload: str, index: int, before: Lufs, peak: Decibels, measured: str, settings: Settings) -> Levelled:
     """The gain of one segment whose measure is `before` and whose true peak is `peak`, both before the gain."""
     if before == FLOOR:
-        return Levelled(upload, index, FLOOR, FLOOR, 0.0, peak, "", measured, Outcome.FILTERED, Reason.TOO_QUIET.value)
+        return Levelled(
+            upload=upload,
+            index=index,
+            before=FLOOR,
+            after=FLOOR,
+            gain_db=0.0,
+            peak_db=peak,
+            bound="",
+            measured=measured,
+            outcome=Outcome.FILTERED,
+            reason=Reason.TOO_QUIET.value,
+        )
     wanted, allowed = settings.target_lufs - before, settings.max_peak_db - peak
     gain = min(wanted, allowed)
     bound = "peak" if allowed < wanted else ""
-    return Levelled(upload, index, before, before + gain, gain, peak + gain, bound, measured)
+    return Levelled(
+        upload=upload,
+        index=index,
+        before=before,
+        after=before + gain,
+        gain_db=gain,
+        peak_db=peak + gain,
+        bound=bound,
+        measured=measured,
+    )
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Levelled | Failure]:

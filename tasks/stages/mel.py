@@ -32,7 +32,7 @@ def feature(upload: str, index: int, frames: NDArray[np.floating]) -> Feature:
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise ValueError(f"{bad} of {data.size} values are not finite in float16")
-    return Feature(upload, index, data.shape[0], data.shape[1], encode(data))
+    return Feature(upload=upload, index=index, frames=data.shape[0], dims=data.shape[1], data=encode(data))
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:

@@ -100,7 +100,13 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     if levelled and levelled.outcome is not Outcome.KEPT:
         return SegmentVerdict(levelled.outcome, levelled.reason, "loudness", levelled.before)
     if screened and screened.outcome is not Outcome.KEPT:
-        return SegmentVerdict(screened.outcome, screened.reason, "screen", screened.score, screened.threshold)
+        return SegmentVerdict(
+            outcome=screened.outcome,
+            reason=screened.reason,
+            stage="screen",
+            score=screened.score,
+            threshold=screened.threshold,
+        )
     whole, own = results.failures.get((segment.upload, -1), {}), results.failures.get(name, {})
     for stage in results.inputs.artifacts:
         if failure := own.get(stage) or whole.get(stage):

@@ -18,6 +18,7 @@ Cost: 3,000 times real time.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -77,11 +78,19 @@ def screened(wave: Wave, row: Denoised, rate: int, settings: Settings) -> Screen
         (row.snr_db < settings.min_snr_db, Reason.NOISY, row.snr_db, settings.min_snr_db),
         (width < settings.min_bandwidth_hz, Reason.NARROWBAND, width, settings.min_bandwidth_hz),
     )
-    scores = (row.upload, row.index, bits, row.snr_db, share, width)
+    screened = Screened(
+        upload=row.upload,
+        index=row.index,
+        entropy=bits,
+        snr_db=row.snr_db,
+        clipped=share,
+        bandwidth_hz=width,
+        outcome=Outcome.KEPT,
+    )
     for broken, reason, score, threshold in rules:
         if broken:
-            return Screened(*scores, Outcome.FILTERED, reason.value, score, threshold)
-    return Screened(*scores, Outcome.KEPT)
+            return replace(screened, outcome=Outcome.FILTERED, reason=reason.value, score=score, threshold=threshold)
+    return screened
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Screened | Failure]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.corpus.ledger import SegmentVerdict, account
+from voicemill.storage.corpus.ledger import SegmentVerdict, account, interval_of
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
@@ -68,8 +68,7 @@ def write_broken(store: Store, batch: Batch, key: str, failure: SegmentVerdict) 
     """The shards of a batch that could not be prepared at all: a ledger that says so, over what the headers state."""
     by_speaker: dict[str, list[LedgerRow]] = defaultdict(list)
     for upload in batch.uploads:
-        said = (failure.outcome, failure.reason, failure.stage, None, None, failure.detail)
-        row = LedgerInterval(upload.sha256, 0, to_samples(upload.seconds), *said)
+        row = interval_of(upload.sha256, 0, to_samples(upload.seconds), failure)
         by_speaker[upload.speaker].append(ledger_row(upload, row))
     return [_write(store, "ledger", who, key, [to_table(rows, LedgerRow)]) for who, rows in sorted(by_speaker.items())]
 
@@ -82,8 +81,8 @@ def intervals(
     if failure:
         decoded = results.decoded.get(sha256)
         samples = decoded.samples if decoded else to_samples(upload.seconds)
-        said = (Outcome.FAILED, failure.reason.value, STAGE.name, None, None, failure.error)
-        return [LedgerInterval(sha256, 0, samples, *said)]
+        failed = SegmentVerdict(Outcome.FAILED, failure.reason.value, STAGE.name, detail=failure.error)
+        return [interval_of(sha256, 0, samples, failed)]
     cut, rules = results.cut.get(sha256, []), settings.model_dump()
     verdicts = {s.index: verdict(results, s, **rules) for s in cut if s.outcome is Outcome.KEPT}
     failures = results.failures.get((sha256, -1), {})
@@ -92,8 +91,19 @@ def intervals(
 
 def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
     """An interval, and whose it is."""
-    said = (row.outcome, row.reason, row.stage, row.score, row.threshold, row.detail)
-    return LedgerRow(upload.sha256, upload.speaker, upload.path, row.start, row.stop, *said)
+    return LedgerRow(
+        upload=upload.sha256,
+        speaker=upload.speaker,
+        path=upload.path,
+        start=row.start,
+        stop=row.stop,
+        outcome=row.outcome,
+        reason=row.reason,
+        stage=row.stage,
+        score=row.score,
+        threshold=row.threshold,
+        detail=row.detail,
+    )
 
 
 def utterance(results: Results, waves: Prepared, upload: Upload, name: Name, recipe: str) -> Utterance:

@@ -101,12 +101,30 @@ def tiled(
     at = kept = 0
     for piece in [*pieces, Span(samples, samples)]:
         if at < piece.start:
-            rows.append(Segment(upload, -1, at, piece.start, Outcome.SILENCE, Reason.NO_SPEECH))
+            rows.append(
+                Segment(
+                    upload=upload,
+                    index=-1,
+                    start=at,
+                    stop=piece.start,
+                    outcome=Outcome.SILENCE,
+                    reason=Reason.NO_SPEECH,
+                )
+            )
         if piece.stop - piece.start >= max(shortest, 1):
-            rows.append(Segment(upload, kept, *piece, Outcome.KEPT))
+            rows.append(Segment(upload=upload, index=kept, start=piece.start, stop=piece.stop, outcome=Outcome.KEPT))
             kept += 1
         elif piece.stop > piece.start:
-            rows.append(Segment(upload, -1, *piece, Outcome.FILTERED, Reason.TOO_SHORT))
+            rows.append(
+                Segment(
+                    upload=upload,
+                    index=-1,
+                    start=piece.start,
+                    stop=piece.stop,
+                    outcome=Outcome.FILTERED,
+                    reason=Reason.TOO_SHORT,
+                )
+            )
         at = piece.stop
     return rows
 
@@ -120,9 +138,20 @@ def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozens
 
     def work(row: Decoded) -> Iterable[Segment]:
         if row.outcome is not Outcome.KEPT or waves is None:
-            return [Segment(row.upload, -1, 0, row.samples, row.outcome, row.reason)]
+            return [
+                Segment(upload=row.upload, index=-1, start=0, stop=row.samples, outcome=row.outcome, reason=row.reason)
+            ]
         if row.upload in duplicates:
-            return [Segment(row.upload, -1, 0, row.samples, Outcome.FILTERED, Reason.DUPLICATE)]
+            return [
+                Segment(
+                    upload=row.upload,
+                    index=-1,
+                    start=0,
+                    stop=row.samples,
+                    outcome=Outcome.FILTERED,
+                    reason=Reason.DUPLICATE,
+                )
+            ]
         blocks = waves.stream(row.upload)
         found = speech_probability(blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt)
         return tiled(row.upload, found, step, row.samples, texts[row.upload], settings)

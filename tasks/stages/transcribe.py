@@ -49,7 +49,7 @@ def whole_or_single(upload: Upload, segments: list[Segment], language: str) -> l
     if not text or not segments:
         return []
     index = segments[0].index if len(segments) == 1 else -1
-    return [Transcript(upload.sha256, index, text, language, "given")]
+    return [Transcript(upload=upload.sha256, index=index, text=text, language=language, engine="given")]
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
@@ -102,7 +102,14 @@ class Recogniser:
         for language, mine in together.items():
             texts = self._whisper.transcribe([wave for _, wave in mine], language, self._settings.batch_size)
             for (segment, _), (text, score) in zip(mine, texts, strict=True):
-                row = Transcript(segment.upload, segment.index, text, language, "whisperx", score)
+                row = Transcript(
+                    upload=segment.upload,
+                    index=segment.index,
+                    text=text,
+                    language=language,
+                    engine="whisperx",
+                    score=score,
+                )
                 rows[segment.upload].append(row)
         return rows
 

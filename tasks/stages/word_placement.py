@@ -33,17 +33,47 @@ def settle(
         if own is None and whole is not None:
             unplaced.append(segment)
         elif own is None or not own.text:
-            rows.append(Aligned(segment.upload, segment.index, "", own.language if own else "", (), "no_text"))
+            rows.append(
+                Aligned(
+                    upload=segment.upload,
+                    index=segment.index,
+                    text="",
+                    language=own.language if own else "",
+                    words=(),
+                    status="no_text",
+                )
+            )
         elif not has_aligner(own.language):
             detail = f"align has no engine for language {own.language!r}"
-            rows.append(Aligned(segment.upload, segment.index, own.text, own.language, (), "no_aligner", detail))
+            rows.append(
+                Aligned(
+                    upload=segment.upload,
+                    index=segment.index,
+                    text=own.text,
+                    language=own.language,
+                    words=(),
+                    status="no_aligner",
+                    detail=detail,
+                )
+            )
         else:
             units.append(Unit((segment,), tuple(split(own.text, own.language)), own.language))
     if whole is not None and unplaced and has_aligner(whole.language):
         units.append(Unit(tuple(unplaced), tuple(split(whole.text, whole.language)), whole.language))
     elif whole is not None:
         why = f"the upload's text covers {len(unplaced)} segments, and nothing aligns language {whole.language!r}"
-        rows += [Aligned(s.upload, s.index, "", whole.language, (), "unplaced", why) for s in unplaced]
+        rows += [
+            Aligned(
+                upload=s.upload,
+                index=s.index,
+                text="",
+                language=whole.language,
+                words=(),
+                status="unplaced",
+                detail=why,
+            )
+            for s in unplaced
+        ]
     return rows, units
 
 
@@ -69,7 +99,14 @@ def distribute(unit: Unit, spans: Sequence[Span | None], least: float) -> list[A
     rows = []
     for segment, said, found in zip(unit.segments, texts, words, strict=True):
         text = join(said, unit.language)
-        row = Aligned(segment.upload, segment.index, text, unit.language, tuple(found), "aligned")
+        row = Aligned(
+            upload=segment.upload,
+            index=segment.index,
+            text=text,
+            language=unit.language,
+            words=tuple(found),
+            status="aligned",
+        )
         rows.append(_judged(row, least) if found else replace(row, text="", status="no_text"))
     return rows
 
@@ -98,4 +135,9 @@ def _judged(row: Aligned, least: float) -> Aligned:
 def failed(unit: Unit, why: str) -> list[Aligned]:
     """Rows of a unit whose text does not fit its audio; a text of several segments belongs to none of them."""
     text = join(list(unit.words), unit.language) if len(unit.segments) == 1 else ""
-    return [Aligned(s.upload, s.index, text, unit.language, (), "failed", why) for s in unit.segments]
+    return [
+        Aligned(
+            upload=s.upload, index=s.index, text=text, language=unit.language, words=(), status="failed", detail=why
+        )
+        for s in unit.segments
+    ]

@@ -239,6 +239,12 @@ def _environment(folder: Path, processes: int, gpus: Sequence[str]) -> dict[str,
 
 def _ended(folder: Path, code: int, tail: tuple[str, ...]) -> Ended:
     if found := run.result(folder):
-        return Ended(found.outcome, found.detail, code, found, tail)
+        return Ended(outcome=found.outcome, detail=found.detail, code=code, result=found, tail=tail)
     how = f"killed by signal {code - 128}" if 128 < code < 160 else f"exit status {code}"
-    return Ended("crashed", f"{how}, and no result.json", code if code >= 0 else 128 - code, None, tail)
+    return Ended(
+        outcome="crashed",
+        detail=f"{how}, and no result.json",
+        code=code if code >= 0 else 128 - code,
+        result=None,
+        tail=tail,
+    )

@@ -69,7 +69,12 @@ def synthetic() -> list[tuple[Recording, Wave]]:
     """The English sentences of the demo in its English voices (espeak-ng)."""
     found = []
     for voice in (voice for voice in VOICES if voice.language == "en"):
-        said = speak([Line(text, voice.voice, voice.rate, voice.pitch, voice.range) for text in SENTENCES["en"]])
+        said = speak(
+            [
+                Line(text=text, voice=voice.voice, rate=voice.rate, pitch=voice.pitch, range=voice.range)
+                for text in SENTENCES["en"]
+            ]
+        )
         for text, wave in zip(SENTENCES["en"], said, strict=True):
             wave = np.asarray(soxr.resample(wave, ESPEAK_RATE, RATE), np.float32)
             found.append((Recording(voice.name, "", text, len(wave) / RATE), wave))

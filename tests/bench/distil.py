@@ -131,14 +131,14 @@ def training(repeats: int) -> Timed:
     quantizer = Synthesizer(S2Config(ssl_dim=39, reference_dim=16), posterior=False)
     lengths = torch.tensor([500, 500])
     batch = Batch(
-        ("a", "b"),
-        ("x", "x"),
-        torch.arange(2 * PHONES).reshape(2, -1) * 53 % 732,
-        torch.tensor([PHONES, PHONES]),
-        inp("bench.ssl", (2, 39, 502)),
-        lengths,
-        torch.tensor([1, 2]),
-        Totals(1, 2, 1000, 500),
+        ids=("a", "b"),
+        speakers=("x", "x"),
+        phones=torch.arange(2 * PHONES).reshape(2, -1) * 53 % 732,
+        phone_lengths=torch.tensor([PHONES, PHONES]),
+        content=inp("bench.ssl", (2, 39, 502)),
+        lengths=lengths,
+        seeds=torch.tensor([1, 2]),
+        totals=Totals(1, 2, 1000, 500),
     )
     cases: Cases = {}
     base = DistillSettings()

@@ -88,8 +88,16 @@ def read(longest: float) -> Corpus:
         bounds, parts = bounds_of(found, times, 0, frames, 640), stretches(found, [word.text for word in times])
         if bounds is None or parts is None:
             continue
-        matter = np.zeros((frames, 1), np.float16), None, wave[: frames * 640]
-        examples.append(Example(row["file"], row["speaker"], found.ids, *matter, bounds))
+        example = Example(
+            id=row["file"],
+            speaker=row["speaker"],
+            phones=found.ids,
+            content=np.zeros((frames, 1), np.float16),
+            f0=None,
+            wave=wave[: frames * 640],
+            bounds=bounds,
+        )
+        examples.append(example)
         words[row["file"]] = [(p, times[p.words[0]].start / 32, times[p.words[1] - 1].stop / 32) for p in parts]
     return Corpus([made for n, made in enumerate(examples) if n % 5], examples[::5], words)
 

@@ -89,16 +89,57 @@ def make(root: Path, loose: Path, utterances: int) -> CorpusVersion:
             with writer:
                 files[table].append(writer.finish())
     pins = {table: tables.commit(store, table, found) for table, found in files.items()}
-    counts = Counts({}, {}, {}, (), 0, 7, utterances, 0.0)
-    versions.append(store, Version(1, f.WHEN, f.RECIPE, {}, pins, {}, names, counts, 0))
+    counts = Counts(
+        uploads={}, seconds={}, reasons={}, causes=(), accounted=0, speakers=7, utterances=utterances, hours=0.0
+    )
+    versions.append(
+        store,
+        Version(
+            number=1,
+            created=f.WHEN,
+            recipe=f.RECIPE,
+            config={},
+            pins=pins,
+            shards={},
+            features=names,
+            counts=counts,
+            parent=0,
+        ),
+    )
     return CorpusVersion.open(store)
 
 
 def utterance(name: str, speaker: str, shard: int, number: int, wave: np.ndarray) -> Utterance:
     at = (number % SHARD) * 10 * RATE
-    where = (name, f"{shard:064x}", speaker, "x.wav", number % SHARD, at, at + len(wave), len(wave) / RATE)
-    said = ("en", TEXT, (), "aligned", "given", flac(wave))
-    return Utterance(*where, *said, 30.0, True, -30.0, -23.0, 7.0, -3.0, "", 3.5, 0.0, 12e3, 120.0, 1.0, f.RECIPE)
+    return Utterance(
+        id=name,
+        upload=f"{shard:064x}",
+        speaker=speaker,
+        path="x.wav",
+        index=number % SHARD,
+        start=at,
+        stop=at + len(wave),
+        seconds=len(wave) / RATE,
+        language="en",
+        text=TEXT,
+        words=(),
+        alignment="aligned",
+        engine="given",
+        audio=flac(wave),
+        snr_db=30.0,
+        denoised=True,
+        loudness_before=-30.0,
+        loudness_after=-23.0,
+        gain_db=7.0,
+        peak_db=-3.0,
+        bound="",
+        entropy=3.5,
+        clipped=0.0,
+        bandwidth_hz=12e3,
+        f0_median=120.0,
+        voiced=1.0,
+        recipe=f.RECIPE,
+    )
 
 
 class Loose(Dataset):  # type: ignore[misc]
@@ -117,7 +158,9 @@ class Loose(Dataset):  # type: ignore[misc]
         frames = len(wave) // 640
         if matrix.shape[-1] != frames:
             matrix = torch.nn.functional.pad(matrix, (0, 1), mode="replicate")
-        return Example(name, "", self.phones, matrix[0].T.numpy(), None, wave[: frames * 640])
+        return Example(
+            id=name, speaker="", phones=self.phones, content=matrix[0].T.numpy(), f0=None, wave=wave[: frames * 640]
+        )
 
 
 def collate(examples: Sequence[Example]) -> Batch:

@@ -42,9 +42,25 @@ def synthesise(folder: Path, uploads: int, speakers: int = 200) -> None:
 
 def known_row(upload: Upload, batch: Batch) -> UploadRow:
     """The row of the table `uploads` after a refresh."""
-    facts = (upload.codec, upload.rate, upload.channels, 0, upload.seconds, upload.language, upload.consent)
-    state = (UploadState.PREPARED, "", "", batch.id, batch.number, "")
-    return UploadRow(upload.sha256, upload.speaker, upload.path, upload.size, *facts, *state)
+    return UploadRow(
+        sha256=upload.sha256,
+        speaker=upload.speaker,
+        path=upload.path,
+        size=upload.size,
+        codec=upload.codec,
+        rate=upload.rate,
+        channels=upload.channels,
+        samples=0,
+        seconds=upload.seconds,
+        language=upload.language,
+        consent=upload.consent,
+        state=UploadState.PREPARED,
+        reason="",
+        detail="",
+        batch=batch.id,
+        batch_number=batch.number,
+        pcm="",
+    )
 
 
 def timed(work: Callable[[], ScanResult]) -> tuple[float, ScanResult]:

@@ -126,7 +126,7 @@ def speech() -> list[dict[str, Any]]:
             wave, rate = load(path)
             with ArtifactWriter(Path(folder) / "decode.arrow") as writer:
                 writer.audio(upload.sha256, -1, wave)
-                row = Decoded(upload.sha256, len(wave), "bench", "FLAC", rate, 1)
+                row = Decoded(upload=upload.sha256, samples=len(wave), pcm="bench", codec="FLAC", rate=rate, channels=1)
                 done["decode"] = writer.finish([row], Decoded, Meta("decode", "bench"))
             for stage in (slicing.STAGE, denoise.STAGE, loudness.STAGE, screen.STAGE):
                 done[stage.name] = made(Path(folder), stage, batch, done)

@@ -144,10 +144,10 @@ def _ways(voice: str, first: S1Config, second: S2Config, work: Path) -> list[Way
     in_bytes = prepared(copy.deepcopy(s2), place("cpu"), eight_bits=True)
     fast = engine(s1, "auto")
     found = [
-        Way(voice, "plain modules, float32", CachedEngine(s1), s2, size),
-        Way(voice, "engines in float32", engine(s1, "float32"), exact, size),
-        Way(voice, "as voicemill speak", fast, plain, size),
-        Way(voice, "with --precision int8", fast, in_bytes, size),
+        Way(voice=voice, name="plain modules, float32", s1=CachedEngine(s1), s2=s2, bytes=size),
+        Way(voice=voice, name="engines in float32", s1=engine(s1, "float32"), s2=exact, bytes=size),
+        Way(voice=voice, name="as voicemill speak", s1=fast, s2=plain, bytes=size),
+        Way(voice=voice, name="with --precision int8", s1=fast, s2=in_bytes, bytes=size),
     ]
     precisions: tuple[Precision, ...] = ("float32", "int8")
     for precision in precisions:
@@ -156,7 +156,15 @@ def _ways(voice: str, first: S1Config, second: S2Config, work: Path) -> list[Way
         with torch.inference_mode(), new_folder(path, precision, lambda: Manifest("full", precision, "", sizes)) as to:  # noqa: B023
             write_s1(to, s1), write_s2(to, copy.deepcopy(s2))
         folder = read_folder(path)
-        found.append(Way(voice, f"onnx, {precision}", OnnxEngine(folder), OnnxSynthesizer(folder), folder.bytes))
+        found.append(
+            Way(
+                voice=voice,
+                name=f"onnx, {precision}",
+                s1=OnnxEngine(folder),
+                s2=OnnxSynthesizer(folder),
+                bytes=folder.bytes,
+            )
+        )
     return found
 
 

@@ -156,7 +156,7 @@ def sessions(half: str, snr_db: int, per_session: int, seed: int, inner: Frames 
         scored = np.ones(len(mask), np.bool_)
         for joint in joints:
             scored[max(joint - COLLAR, 0) : joint + COLLAR] = False
-        yield Session(name, snr_db, np.clip(wave, -1, 1), mask, scored)
+        yield Session(noise=name, snr_db=snr_db, wave=np.clip(wave, -1, 1), truth=mask, scored=scored)
 
 
 def score(session: Session, spans: list[Span]) -> Score:

@@ -143,7 +143,11 @@ def write_inbox(parent: Path) -> None:
 
     def write(name: str, texts: list[str], voice: str) -> None:
         pause = np.zeros(RATE * 9 // 10, np.float32)
-        parts = [part for wave in speak([Line(text, voice, 160, 50, 50) for text in texts]) for part in (pause, wave)]
+        parts = [
+            part
+            for wave in speak([Line(text=text, voice=voice, rate=160, pitch=50, range=50) for text in texts])
+            for part in (pause, wave)
+        ]
         wave = np.concatenate([*parts, pause])
         wave = wave * (0.1 / np.sqrt(np.mean(wave**2))) + rng.normal(0, 0.002, len(wave))
         (folder / name).parent.mkdir(exist_ok=True)

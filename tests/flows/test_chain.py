@@ -34,7 +34,15 @@ getattr(events, name)(store, Entry(store.models / card.voice / f"{int(number):04
 def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store whose deployments the server has."""
     store = Store.open(tmp_path_factory.mktemp("chain") / "store", create=True)
-    settings = UpSettings(str(store.root), f"{store.root}/inbox", "default", "", "tiny", (), ("anna b",))
+    settings = UpSettings(
+        store=str(store.root),
+        inbox=f"{store.root}/inbox",
+        config="default",
+        consent="",
+        training="tiny",
+        phases=(),
+        speakers=("anna b",),
+    )
     subprocess.run(
         [sys.executable, "-m", "voicemill.flows.service.deploy", "deploy"],
         input=json.dumps(asdict(settings)),

@@ -60,7 +60,7 @@ def course(cli: Any, synthesised: Path, tmp_path_factory: pytest.TempPathFactory
     assert cli.refresh(inbox, store, "--config", config)["published"]
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
-    return Course(root, config, before, contents(store), cost)
+    return Course(root=root, config=config, before=before, after=contents(store), cost=cost)
 
 
 def spent(pid: int) -> float:

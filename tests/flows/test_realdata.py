@@ -33,7 +33,9 @@ def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
     """Every upload that was decoded: its rows tile it, to the sample. Returns samples by outcome."""
     rows: dict[str, list[LedgerInterval]] = defaultdict(list)
     for row in from_table(corpus.ledger(), LedgerRow):
-        rows[row.upload].append(LedgerInterval(row.upload, row.start, row.stop, row.outcome, row.reason))
+        rows[row.upload].append(
+            LedgerInterval(upload=row.upload, start=row.start, stop=row.stop, outcome=row.outcome, reason=row.reason)
+        )
     uploads = [row for row in corpus.uploads(["sha256", "samples", "batch"]).to_pylist() if row["batch"]]
     assert rows.keys() == {upload["sha256"] for upload in uploads}
     sums: dict[str, int] = defaultdict(int)

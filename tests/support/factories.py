@@ -57,7 +57,19 @@ def upload(speaker: str, number: int = 0, seconds: float = 6.0, text: str = "", 
     sha256 = digest([speaker, number, seconds, text, salt])
     path = f"{speaker}/{number}.wav"
     size = round(seconds * RATE) * 2 + 44
-    return Upload(sha256, speaker, path, size, "en", text, "granted", "pcm_s16", RATE, 1, seconds)
+    return Upload(
+        sha256=sha256,
+        speaker=speaker,
+        path=path,
+        size=size,
+        language="en",
+        text=text,
+        consent="granted",
+        codec="pcm_s16",
+        rate=RATE,
+        channels=1,
+        seconds=seconds,
+    )
 
 
 def make_batch(number: int, *uploads: Upload) -> Batch:
@@ -76,7 +88,7 @@ def matrix(name: str, upload: str, index: int, samples: int) -> Feature:
     frames = max(1, samples * rate // RATE)
     seed = int(hashlib.sha256(f"{name}{upload}{index}".encode()).hexdigest()[:16], 16)
     values = np.random.default_rng(seed).random((frames, dims)) * 100 + 80
-    return Feature(upload, index, frames, dims, encode(values))
+    return Feature(upload=upload, index=index, frames=frames, dims=dims, data=encode(values))
 
 
 @dataclass
@@ -106,14 +118,20 @@ def make_rows(batch: Batch, pieces: int = 2) -> Made:
     for u in batch.uploads:
         samples = round(u.seconds * RATE)
         pcm = digest(["pcm", u.sha256])
-        rows["decode"].append(Decoded(u.sha256, samples, pcm, u.codec, u.rate, u.channels))
+        rows["decode"].append(
+            Decoded(upload=u.sha256, samples=samples, pcm=pcm, codec=u.codec, rate=u.rate, channels=u.channels)
+        )
         at, gap = min(RATE // 2, samples), RATE // 10
         length = (samples - at - gap * pieces) // pieces
-        cut = [Segment(u.sha256, -1, 0, at, Outcome.SILENCE, "no_speech")]
+        cut = [Segment(upload=u.sha256, index=-1, start=0, stop=at, outcome=Outcome.SILENCE, reason="no_speech")]
         for index in range(pieces):
-            cut.append(Segment(u.sha256, index, at, at + length, Outcome.KEPT))
+            cut.append(Segment(upload=u.sha256, index=index, start=at, stop=at + length, outcome=Outcome.KEPT))
             end = samples if index == pieces - 1 else at + length + gap
-            cut.append(Segment(u.sha256, -1, at + length, end, Outcome.SILENCE, "no_speech"))
+            cut.append(
+                Segment(
+                    upload=u.sha256, index=-1, start=at + length, stop=end, outcome=Outcome.SILENCE, reason="no_speech"
+                )
+            )
             at = end
         rows["slice"] += cut
         for s in (s for s in cut if s.index >= 0):
@@ -121,10 +139,37 @@ def make_rows(batch: Batch, pieces: int = 2) -> Made:
             step = length // max(len(words), 1)
             times = tuple(Word(w, s.start + n * step, s.start + (n + 1) * step, 0.9) for n, w in enumerate(words))
             rows["denoise"].append(Denoised(*name, 25.0, True))
-            rows["loudness"].append(Levelled(*name, -30.0, -23.0, 7.0, -3.0, "", "upload"))
-            rows["screen"].append(Screened(*name, 3.5, 25.0, 0.0, 12_000.0, Outcome.KEPT))
-            rows["transcribe"].append(Transcript(*name, " ".join(words), "en", "given"))
-            rows["align"].append(Aligned(*name, " ".join(words), "en", times, "aligned"))
+            rows["loudness"].append(
+                Levelled(
+                    upload=u.sha256,
+                    index=s.index,
+                    before=-30.0,
+                    after=-23.0,
+                    gain_db=7.0,
+                    peak_db=-3.0,
+                    bound="",
+                    measured="upload",
+                )
+            )
+            rows["screen"].append(
+                Screened(
+                    upload=u.sha256,
+                    index=s.index,
+                    entropy=3.5,
+                    snr_db=25.0,
+                    clipped=0.0,
+                    bandwidth_hz=12_000.0,
+                    outcome=Outcome.KEPT,
+                )
+            )
+            rows["transcribe"].append(
+                Transcript(upload=u.sha256, index=s.index, text=" ".join(words), language="en", engine="given")
+            )
+            rows["align"].append(
+                Aligned(
+                    upload=u.sha256, index=s.index, text=" ".join(words), language="en", words=times, status="aligned"
+                )
+            )
             for feature in DIMS:
                 rows[feature].append(matrix(feature, *name, length))
     return made
@@ -197,16 +242,40 @@ def upload_rows(store: Store, batch: Batch, files: Iterable[ShardFile]) -> list[
     found: dict[str, list[LedgerInterval]] = {}
     for row in from_table(read_all(store, "ledger", mine), LedgerRow):
         interval = LedgerInterval(
-            row.upload, row.start, row.stop, row.outcome, row.reason, row.stage, detail=row.detail
+            upload=row.upload,
+            start=row.start,
+            stop=row.stop,
+            outcome=row.outcome,
+            reason=row.reason,
+            stage=row.stage,
+            detail=row.detail,
         )
         found.setdefault(row.upload, []).append(interval)
     rows = []
     for u in batch.uploads:
         samples = found[u.sha256][-1].stop
         state, reason, detail = ledger.state_of(found[u.sha256])
-        where = (u.sha256, u.speaker, u.path, u.size, u.codec, u.rate, u.channels, samples, samples / RATE)
-        about = (u.language, u.consent, state, reason, detail, batch.id, batch.number, digest(["pcm", u.sha256]))
-        rows.append(UploadRow(*where, *about))
+        rows.append(
+            UploadRow(
+                sha256=u.sha256,
+                speaker=u.speaker,
+                path=u.path,
+                size=u.size,
+                codec=u.codec,
+                rate=u.rate,
+                channels=u.channels,
+                samples=samples,
+                seconds=samples / RATE,
+                language=u.language,
+                consent=u.consent,
+                state=state,
+                reason=reason,
+                detail=detail,
+                batch=batch.id,
+                batch_number=batch.number,
+                pcm=digest(["pcm", u.sha256]),
+            )
+        )
     return rows
 
 

@@ -64,4 +64,14 @@ def golden_batch(lengths: Tensor, text: Tensor, text_lengths: Tensor) -> Batch:
     content, wave = inp("tr.ssl", (2, 768, 44)), inp("tr.wav", (2, 1, 28160), 0.1)[:, 0]
     content[1, :, 38:], wave[1, 38 * 640 :] = 0, 0
     seeds = torch.zeros(2, dtype=torch.int64)
-    return Batch(("a", "b"), ("x", "x"), text, text_lengths, content, lengths, seeds, totals_of(lengths), wave=wave)
+    return Batch(
+        ids=("a", "b"),
+        speakers=("x", "x"),
+        phones=text,
+        phone_lengths=text_lengths,
+        content=content,
+        lengths=lengths,
+        seeds=seeds,
+        totals=totals_of(lengths),
+        wave=wave,
+    )

@@ -36,9 +36,19 @@ class Bench:
         self.store = store
         self.broken: set[str] = set()
         self.seen: list[tuple[str, list[str]]] = []
-        first = Stage("decode", 1, NoSettings, (), Decoded, self._first)
-        second = Stage("denoise", 1, NoSettings, ("decode",), Denoised, self._second)
-        last = Stage("shards", 1, NoSettings, ("denoise",), Denoised, self._second, sealed=True)
+        first = Stage(name="decode", version=1, settings=NoSettings, needs=(), row=Decoded, run=self._first)
+        second = Stage(
+            name="denoise", version=1, settings=NoSettings, needs=("decode",), row=Denoised, run=self._second
+        )
+        last = Stage(
+            name="shards",
+            version=1,
+            settings=NoSettings,
+            needs=("denoise",),
+            row=Denoised,
+            run=self._second,
+            sealed=True,
+        )
         for stage in (first, second, last):
             monkeypatch.setitem(execute_.BY_NAME, stage.name, stage)
 
@@ -51,7 +61,7 @@ class Bench:
         def work() -> Iterator[Any]:
             if upload.sha256 in self.broken:
                 raise ValueError("too hard")
-            yield Decoded(upload.sha256, 4, "", "pcm", 32000, 1)
+            yield Decoded(upload=upload.sha256, samples=4, pcm="", codec="pcm", rate=32000, channels=1)
             yield Audio(upload.sha256, -1, np.full(4, ord(upload.sha256[0]), np.float32))
 
         return work
@@ -63,7 +73,16 @@ class Bench:
 
     def run(self, stage: str, **changes: Any) -> execute_.Done:
         inputs = {"decode": {}, "denoise": {"decode": "key-decode"}, "shards": {"denoise": "key-denoise"}}[stage]
-        work = Work(stage, f"key-{stage}", BATCH, inputs, Config(), str(self.store.root), "inbox", **changes)
+        work = Work(
+            stage=stage,
+            key=f"key-{stage}",
+            batch=BATCH,
+            inputs=inputs,
+            config=Config(),
+            store=str(self.store.root),
+            inbox="inbox",
+            **changes,
+        )
         return execute(work)
 
     def rows(self, done: execute_.Done) -> list[str]:
@@ -127,7 +146,11 @@ def test_an_error_outside_every_guard_fails_the_uploads_at_work(bench: Bench, mo
         raise RuntimeError("the model is broken")
         yield
 
-    monkeypatch.setitem(execute_.BY_NAME, "decode", Stage("decode", 1, NoSettings, (), Decoded, explode))
+    monkeypatch.setitem(
+        execute_.BY_NAME,
+        "decode",
+        Stage(name="decode", version=1, settings=NoSettings, needs=(), row=Decoded, run=explode),
+    )
     done = bench.run("decode")
     assert done.pending == (A, B, C)
     assert {f.error for f in Artifact(Path(done.uri)).meta.failures} == {"RuntimeError: the model is broken"}
@@ -136,11 +159,15 @@ def test_an_error_outside_every_guard_fails_the_uploads_at_work(bench: Bench, mo
 def test_an_error_outside_every_guard_is_blamed_on_its_upload(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def trip(inputs: Inputs, _: NoSettings) -> Iterator[Any]:
         for upload in inputs.batch.uploads:
-            yield Decoded(upload.sha256, 4, "", "pcm", 32000, 1)
+            yield Decoded(upload=upload.sha256, samples=4, pcm="", codec="pcm", rate=32000, channels=1)
             if upload.sha256 == B:
                 raise OSError("no weights in this file")  # as libraries do: of the data, not of the machine
 
-    monkeypatch.setitem(execute_.BY_NAME, "decode", Stage("decode", 1, NoSettings, (), Decoded, trip))
+    monkeypatch.setitem(
+        execute_.BY_NAME,
+        "decode",
+        Stage(name="decode", version=1, settings=NoSettings, needs=(), row=Decoded, run=trip),
+    )
     done = bench.run("decode")
     assert (done.pending, bench.rows(done)) == ((B,), [A, C])
     assert Artifact(Path(done.uri)).meta.failures == (Failure(B, "OSError: no weights in this file"),)
@@ -172,7 +199,11 @@ def test_a_sealed_stage_accounts_for_what_it_failed_on(bench: Bench, monkeypatch
             yield Denoised(upload.sha256, 0, 20.0, False)
 
     monkeypatch.setitem(
-        execute_.BY_NAME, "shards", Stage("shards", 1, NoSettings, ("denoise",), Denoised, run_in=seal, sealed=True)
+        execute_.BY_NAME,
+        "shards",
+        Stage(
+            name="shards", version=1, settings=NoSettings, needs=("denoise",), row=Denoised, run_in=seal, sealed=True
+        ),
     )
     bench.run("decode")
     bench.run("denoise")

@@ -135,7 +135,14 @@ def make(
         )
     first = kept[0]
     kept += [
-        Sentence(f"text-{digest(text)[:12]}", text, "auto", first.speaker, None, first.reference)
+        Sentence(
+            id=f"text-{digest(text)[:12]}",
+            text=text,
+            language="auto",
+            speaker=first.speaker,
+            recording=None,
+            reference=first.reference,
+        )
         for text in settings.texts
     ]
     return TestSet(tuple(kept), found.version, tuple(dict.fromkeys([*notes, *maker.notes])))
@@ -165,7 +172,15 @@ class _References:
             self.notes.append(f"{speaker} has no {SHORTEST:g} s of speech to clone: left out")
             return None
         clip = self.clips.read(row)
-        return Sentence(clip.id, clip.text, clip.language, speaker, clip.wave, reference, unheard)
+        return Sentence(
+            id=clip.id,
+            text=clip.text,
+            language=clip.language,
+            speaker=speaker,
+            recording=clip.wave,
+            reference=reference,
+            unheard=unheard,
+        )
 
     def reference(self, row: int, speaker: str) -> Clip | None:
         """One utterance of 3 to 10 s; else several joined; else the beginning of a longer one; the sentence itself

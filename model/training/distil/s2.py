@@ -159,15 +159,15 @@ class S2Distillation:
         codes, counts = self.codes(batch)
         noise, uniform = drawn(batch, self.lesson.student.config.hidden, batch.content.shape[-1])
         return Said(
-            codes,
-            torch.tensor(counts, device=codes.device),
-            batch.phones,
-            batch.phone_lengths,
-            self._mel.to(wave.device).spectrogram(wave, batch.lengths),
-            batch.lengths,
-            batch.speaker_embedding if self.lesson.student.config.speaker_dim else None,
-            noise,
-            uniform,
+            codes=codes,
+            counts=torch.tensor(counts, device=codes.device),
+            phones=batch.phones,
+            phone_lengths=batch.phone_lengths,
+            spectrogram=self._mel.to(wave.device).spectrogram(wave, batch.lengths),
+            lengths=batch.lengths,
+            embedding=batch.speaker_embedding if self.lesson.student.config.speaker_dim else None,
+            noise=noise,
+            uniform=uniform,
         )
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -52,7 +52,13 @@ class Logbook:
         self.last = means | {VALIDATION + term: value for term, value in validation.items()}
         worked = max(self._worked, 1e-9)
         line = Progress(
-            step, self.steps, self.last, rate, self._examples / worked, self._speech / worked, round(seconds, 3)
+            step=step,
+            steps=self.steps,
+            losses=self.last,
+            rate=rate,
+            examples_per_s=self._examples / worked,
+            audio_per_s=self._speech / worked,
+            seconds=round(seconds, 3),
         )
         self._lines.write(as_json(asdict(line)) + "\n")
         self._lines.flush()

@@ -241,7 +241,15 @@ class Training:
     def _result(self, outcome: str, detail: str, exports: Mapping[str, str]) -> Result:
         losses = self.book.last if self.book else {}
         best = self.stopping.best if math.isfinite(self.stopping.best) else math.nan
-        return Result(outcome, detail, self.step, self.stopping.best_step or self.step, best, losses, exports)
+        return Result(
+            outcome=outcome,
+            detail=detail,
+            step=self.step,
+            best_step=self.stopping.best_step or self.step,
+            best=best,
+            losses=losses,
+            exports=exports,
+        )
 
     def _introduce(self, state: State | None) -> None:
         for note in self.objective.notes:

@@ -24,7 +24,7 @@ def summary(**changed: object) -> Summary:
         "uploads": {state.value: 2 for state in UploadState},
         "seconds": {"failed": 0.0, "silence": 40.0, "kept": 60.0},
         "reasons": {"too_short": 1.0, "no_speech": 39.0},
-        "stages": {"decode": StageCount(1, 2, 3, 100.0, 5.0)},
+        "stages": {"decode": StageCount(run=1, skipped=2, failed=3, seconds=100.0, wall_s=5.0)},
         "speakers": 2,
         "utterances": 9,
         "batches_run": 1,

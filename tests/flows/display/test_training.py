@@ -65,7 +65,9 @@ def test_a_line_of_text_shows_it_too() -> None:
 
 
 def step(number: int, **terms: float) -> Progress:
-    return Progress(number, 100, terms, 1e-3, 4.0, 10.0, float(number))
+    return Progress(
+        step=number, steps=100, losses=terms, rate=1e-3, examples_per_s=4.0, audio_per_s=10.0, seconds=float(number)
+    )
 
 
 def test_the_board_knows_first_lowest_and_last() -> None:

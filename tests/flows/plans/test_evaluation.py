@@ -61,9 +61,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     add_entry(store, folder, "ann", "third.model.", "student", "ann/0001")
     data = DataSettings(validation_share=0.3)
     phases = {"some": Phase(steps=1, rate=1e-3, mix={"target": 1.0})}
-    RunSpec(str(store.root), 1, "s1", "some", TrainingSettings(data=data, phases=phases), ("ann",)).write(
-        store.training / "first.model."
-    )
+    RunSpec(
+        store=str(store.root),
+        version=1,
+        network="s1",
+        phase="some",
+        settings=TrainingSettings(data=data, phases=phases),
+        speakers=("ann",),
+    ).write(store.training / "first.model.")
     graphs = folder / "graphs"
     graphs.mkdir()
     (graphs / "s1.onnx").write_bytes(b"graph")
@@ -113,7 +118,9 @@ def trained_on_all(store: Store, folder: Path, voice: str, prefix: str) -> Entry
     entry = add_entry(store, folder, voice, prefix)
     phases = {"all": Phase(steps=1, rate=1e-3, mix={"all": 1.0}, hold_back="speakers")}
     settings = TrainingSettings(data=DataSettings(validation_share=0.0), phases=phases)
-    RunSpec(str(store.root), 1, "s2", "all", settings).write(store.training / prefix)
+    RunSpec(store=str(store.root), version=1, network="s2", phase="all", settings=settings).write(
+        store.training / prefix
+    )
     return entry
 
 
@@ -258,7 +265,14 @@ def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
 
 
 def scores_of(entry: Entry, sentences: TestSet) -> Scores:
-    return Scores(sentences.sha256, entry.name, {}, {}, {}, {"corpus_version": sentences.corpus_version})
+    return Scores(
+        testset=sentences.sha256,
+        voice=entry.name,
+        items={},
+        totals={},
+        missing={},
+        lineage={"corpus_version": sentences.corpus_version},
+    )
 
 
 @pytest.mark.parametrize("forgotten", ["bob", "", "as a kill left it", "and it failed"])

@@ -68,7 +68,13 @@ def test_a_candidate(store: Store, entry: Entry) -> None:
 
 
 def test_what_was_found_of_it_and_became_of_it(store: Store, entry: Entry) -> None:
-    found = Scores("ab" * 32, "ann/0001", {"cer": {"a": 0.25}}, {"cer": 0.25, "bytes": 7}, {"mos": "nobody is asked"})
+    found = Scores(
+        testset="ab" * 32,
+        voice="ann/0001",
+        items={"cer": {"a": 0.25}},
+        totals={"cer": 0.25, "bytes": 7},
+        missing={"mos": "nobody is asked"},
+    )
     voices.add_scores(entry, replace(found, totals={"cer": 0.5}).as_json())
     voices.add_scores(entry, found.as_json())
     by = {"who": "eve", "when": "2026-01-01"}

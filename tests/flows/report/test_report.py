@@ -122,8 +122,25 @@ def publish_version(
 
 def held(speaker: str, number: int = 0, seconds: float = 12.5) -> UploadRow:
     sha256 = f.upload(speaker, number, seconds).sha256
-    where = (sha256, speaker, f"{speaker}/{number}.wav", 100, "pcm", RATE, 1, 0, seconds)
-    return UploadRow(*where, "en", "", UploadState.HELD, "", "", "", 0, "")
+    return UploadRow(
+        sha256=sha256,
+        speaker=speaker,
+        path=f"{speaker}/{number}.wav",
+        size=100,
+        codec="pcm",
+        rate=RATE,
+        channels=1,
+        samples=0,
+        seconds=seconds,
+        language="en",
+        consent="",
+        state=UploadState.HELD,
+        reason="",
+        detail="",
+        batch="",
+        batch_number=0,
+        pcm="",
+    )
 
 
 def mixed(store: Store) -> None:
@@ -312,7 +329,10 @@ def test_pictures_stay_small_however_many_utterances(store: Store, many: int) ->
     voices = {f"speaker {n}": random.lognormal(5, 0.3, many // 200 + 1) for n in range(200)}
     values = {name: random.normal(0, 10, many) for name in ("before", "after", "snr_db", "entropy")}
     measures = replace(found.measures, seconds=random.gamma(3, 2, many), f0_by_speaker=voices, **values)
-    speakers = [facts.Speaker(name, 1, 60.0, 60.0, 10, ("en",), 200.0) for name in voices]
+    speakers = [
+        facts.Speaker(name=name, uploads=1, seconds=60.0, kept=60.0, utterances=10, languages=("en",), f0_median=200.0)
+        for name in voices
+    ]
     found = replace(found, measures=measures, speakers=speakers)
     sizes = {name: len(svg) for name, svg in report.pictures(found).items()}
     assert sizes.keys() == {"outcomes", "durations", "loudness", "entropy", "snr", "pitch", "languages", "growth"}

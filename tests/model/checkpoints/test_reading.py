@@ -187,7 +187,9 @@ def test_our_own_file_round_trips_bit_for_bit(dtype: torch.dtype, tmp_path: Path
     }
     weights["a.alias"] = weights["a.weight"]
     lineage = {"corpus": 3, "parent": "s1.ckpt", "speakers": ["zoë"]}
-    made = Checkpoint("s1", "v2", weights, {"layers": [1, 2], "rate": 0.5}, "e3", lineage)
+    made = Checkpoint(
+        kind="s1", version="v2", weights=weights, config={"layers": [1, 2], "rate": 0.5}, info="e3", lineage=lineage
+    )
     path = tmp_path / "voice.safetensors"
     wrote, found = write(path, made), read(path)
     assert dataclasses.replace(found, weights={}) == dataclasses.replace(wrote, weights={})

@@ -17,7 +17,7 @@ def source(counts: list[int], name: str = "all", share: float = 1.0, first: int 
     """Shards of so many examples of 0.5 to 12 s."""
     shard = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     frames = np.random.default_rng(seed).integers(25, 600, len(shard)).astype(np.int32)
-    return Source(name, share, first + np.arange(len(shard)), shard, frames)
+    return Source(name=name, share=share, rows=first + np.arange(len(shard)), shard=shard, frames=frames)
 
 
 COUNTS = st.lists(st.integers(1, 40), min_size=1, max_size=30)
@@ -111,7 +111,7 @@ def test_windows_are_bounded(counts: list[int], order: Order) -> None:
 
 
 def test_lanes_take_turns() -> None:
-    plan = Plan([source([100] * 40)], Order(5, 100, 4, 10**9, 4, 1))
+    plan = Plan([source([100] * 40)], Order(batch=5, bucket=100, window=4, window_frames=10**9, lanes=4, seed=1))
     lanes = [turn.lane for turn in islice(plan.steps(), 780)]
     assert lanes[:8] == [0, 1, 2, 3] * 2
     assert max(Counter(lanes).values()) - min(Counter(lanes).values()) <= 21  # a shard
@@ -128,7 +128,10 @@ def test_shares_are_met_at_every_step(one: list[int], two: list[int], share: flo
 
 
 def test_a_source_that_ends_starts_its_own_next_epoch() -> None:
-    plan = Plan([source([4], "target", 0.5), source([200], "others", 0.5, 1000)], Order(4, 100, 4, 10**6, 2, 1))
+    plan = Plan(
+        [source([4], "target", 0.5), source([200], "others", 0.5, 1000)],
+        Order(batch=4, bucket=100, window=4, window_frames=10**6, lanes=2, seed=1),
+    )
     found = drawn(plan, 100)
     assert [max(turn.epoch for turn, _ in found if turn.source == n) for n in (0, 1)] == [49, 0]
     others = [row for turn, rows in found if turn.source == 1 for row in rows]

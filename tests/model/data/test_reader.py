@@ -90,7 +90,15 @@ def test_row_groups_are_let_go(found: Index) -> None:
 def raw(frames: int, content: int, f0: int, samples: int) -> Raw:
     values = np.arange(content * 3, dtype=np.float16).reshape(content, 3)
     wave = np.linspace(-0.5, 0.5, samples, dtype=np.float32)
-    return Raw("x-0001", "x", frames, np.array([1, 2]), values, np.arange(f0, dtype=np.float16), flac(wave))
+    return Raw(
+        id="x-0001",
+        speaker="x",
+        frames=frames,
+        phones=np.array([1, 2]),
+        content=values,
+        f0=np.arange(f0, dtype=np.float16),
+        audio=flac(wave),
+    )
 
 
 @given(st.integers(2, 60), st.integers(-1, 1), st.integers(-2, 2), st.integers(0, 639))

@@ -44,7 +44,11 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     counts: dict[str, int] = {}
     with (
         torch.inference_mode(),
-        new_folder(path, precision, lambda: Manifest("full", precision, "", sizes, counts)) as to,
+        new_folder(
+            path,
+            precision,
+            lambda: Manifest(voice="full", precision=precision, content="", sizes=sizes, parameters=counts),
+        ) as to,
     ):
         counts |= {"s1": write_s1(to, s1.eval()), "s2": write_s2(to, s2.eval())}
     return read_folder(path)

@@ -82,7 +82,8 @@ def test_the_likeliest_codes_are_those_of_the_whole_forward_pass(voices: tuple[V
 def test_of_a_test_set(voices: tuple[Voice, Voice], recording: Wave) -> None:
     clip = Clip("r", recording, "", "en")
     sentences = tuple(
-        Sentence(name, text, "en", "ann", None, clip) for name, text in (("a", WORDS), ("b", "..."), ("c", "A hill."))
+        Sentence(id=name, text=text, language="en", speaker="ann", recording=None, reference=clip)
+        for name, text in (("a", WORDS), ("b", "..."), ("c", "A hill."))
     )
     found = agreements(*voices, TestSet(sentences, 1, ()), SHORT)
     assert {name: set(items) for name, items in found.items.items()} == {

@@ -160,7 +160,14 @@ def test_sizes_are_of_what_speaks(tmp_path: Path) -> None:
 def spec(corpus: CorpusVersion, mix: dict[str, float], by: str = "recordings") -> RunSpec:
     phase = Phase(steps=1, rate=1e-3, mix=mix, hold_back=by)  # type: ignore[arg-type]
     settings = TrainingSettings(phases={"some": phase})
-    return RunSpec(str(corpus.store.root), 1, "s1", "some", settings, ("ann",) if "target" in mix else ())
+    return RunSpec(
+        store=str(corpus.store.root),
+        version=1,
+        network="s1",
+        phase="some",
+        settings=settings,
+        speakers=("ann",) if "target" in mix else (),
+    )
 
 
 def test_a_sentence_is_unheard_if_no_training_drew_on_it(corpus: CorpusVersion) -> None:

@@ -9,7 +9,18 @@ from voicemill.storage.voices.votes import Vote, turned
 
 
 def vote(choice: str, listener: str = "lis", sentence: str = "s", left: str = "a") -> Vote:
-    return Vote("2025", listener, "anna", 1, 2, "f" * 64, sentence, choice, left, 0)  # type: ignore[arg-type]
+    return Vote(
+        time="2025",
+        listener=listener,
+        voice="anna",
+        a=1,
+        b=2,
+        testset="f" * 64,
+        sentence=sentence,
+        choice=choice,
+        left=left,
+        order=0,
+    )  # type: ignore[arg-type]
 
 
 def test_wilson_interval_against_published_values() -> None:

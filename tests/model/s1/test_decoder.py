@@ -153,7 +153,9 @@ def test_settings_of_an_official_checkpoint() -> None:
     official = {"vocab_size": 1025, "phoneme_vocab_size": 732, "embedding_dim": 512, "hidden_dim": 512, "head": 16}
     official |= {"linear_units": 2048, "n_layer": 24, "dropout": 0, "EOS": 1024}
     assert S1Config.of({"model": official}) == S1Config()
-    assert S1Config.of(json.loads(json.dumps(S1.official()))) == S1Config(40, 16, 64, 4, 2)
+    assert S1Config.of(json.loads(json.dumps(S1.official()))) == S1Config(
+        phonemes=40, codes=16, dim=64, heads=4, layers=2
+    )
     with pytest.raises(ConfigError, match="lack head, EOS"):
         S1Config.of({"model": {key: value for key, value in official.items() if key not in ("head", "EOS")}})
     with pytest.raises(ConfigError, match="lack model"):

@@ -47,7 +47,12 @@ def rendering(z: float, mean: float, logs: float, posterior_logs: float) -> Rend
     frames = torch.tensor([[[1.0, 1.0, 0.0]]])
     posterior = Posterior(full(0.0), full(0.0), full(posterior_logs))
     return Rendering(
-        torch.zeros(1, 1), torch.zeros(1).long(), posterior, Prior(full(mean), full(logs)), full(z), frames
+        wave=torch.zeros(1, 1),
+        starts=torch.zeros(1).long(),
+        posterior=posterior,
+        prior=Prior(full(mean), full(logs)),
+        z_prior=full(z),
+        mask=frames,
     )
 
 

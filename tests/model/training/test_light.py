@@ -159,7 +159,7 @@ def spec(network: Network, start: str = "", steps: int = 3, **phase: Any) -> Run
         loop=LoopSettings(precision="float32", evaluate_every=steps, checkpoint_every=steps, log_every=1),
         phases={"light": Phase(**{"steps": steps, "rate": 3e-3, "networks": LIGHT, **phase})},
     )
-    return RunSpec("store", 1, network, "light", settings, start=start)
+    return RunSpec(store="store", version=1, network=network, phase="light", settings=settings, start=start)
 
 
 class Fixed:

@@ -66,14 +66,14 @@ def test_the_golden_loss() -> None:
     bert[1, :, 8:] = 0
     frames = 2 * counts + torch.tensor([0, 1])
     batch = Batch(
-        ("a", "b"),
-        ("x", "x"),
-        torch.from_numpy(gold["tr_phones"]),
-        torch.tensor([12, 8]),
-        codes[:, None].clamp(max=1023).float().repeat_interleave(2, -1),
-        frames,
-        torch.zeros(2, dtype=torch.int64),
-        totals_of(frames),
+        ids=("a", "b"),
+        speakers=("x", "x"),
+        phones=torch.from_numpy(gold["tr_phones"]),
+        phone_lengths=torch.tensor([12, 8]),
+        content=codes[:, None].clamp(max=1023).float().repeat_interleave(2, -1),
+        lengths=frames,
+        seeds=torch.zeros(2, dtype=torch.int64),
+        totals=totals_of(frames),
         bert=bert,
     )
     objective = S1Objective(network.eval(), Coder(line), S1Settings())

@@ -44,7 +44,7 @@ def spec(network: str = "s2", kind: str = "full", **changes: Any) -> RunSpec:
     s2: dict[str, Any] = {"sizes": SIZES, "discriminator": False} | changes.pop("s2", {})
     phase = Phase(steps=1, rate=1e-3, adapt={"kind": kind})  # type: ignore[arg-type]
     settings = TrainingSettings(s1=s1, s2=s2, phases={"one": phase}, **changes)
-    return RunSpec("store", 1, network, "one", settings, **own)  # type: ignore[arg-type]
+    return RunSpec(store="store", version=1, network=network, phase="one", settings=settings, **own)  # type: ignore[arg-type]
 
 
 def begun(what: RunSpec, dims: int = 6) -> Objective:

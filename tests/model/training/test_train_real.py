@@ -111,8 +111,11 @@ def fall(folder: Path, term: str) -> float:
 def test_losses_fall(store: Path, tmp_path: Path) -> None:
     """Over 100 steps of 8 examples s2's mel loss falls to MEL of what it was, s1's cross entropy to CODES."""
     made = settings(100, 2e-3)
-    first = trained(tmp_path / "s2", RunSpec(str(store), 1, "s2", "only", made))
-    second = trained(tmp_path / "s1", RunSpec(str(store), 1, "s1", "only", made, quantizer=first.exports["s2"]))
+    first = trained(tmp_path / "s2", RunSpec(store=str(store), version=1, network="s2", phase="only", settings=made))
+    second = trained(
+        tmp_path / "s1",
+        RunSpec(store=str(store), version=1, network="s1", phase="only", settings=made, quantizer=first.exports["s2"]),
+    )
     falls = fall(tmp_path / "s2", "mel"), fall(tmp_path / "s1", "cross_entropy")
     assert falls[0] < MEL, falls
     assert falls[1] < CODES, falls
@@ -130,9 +133,23 @@ def test_one_sentence_is_learned_until_it_is_spoken(store: Path, tmp_path: Path)
     one = {"speaker": ONE, "evaluate_every": 10_000, "checkpoint_every": 10_000}
     wide = settings(700, 3e-3, **one, clip=20.0)
     wide = wide.model_copy(update={"s2": wide.s2.model_copy(update={"discriminator": False})})
-    s2 = trained(tmp_path / "s2", RunSpec(str(store), 1, "s2", "only", wide, (ONE,)))
+    s2 = trained(
+        tmp_path / "s2",
+        RunSpec(store=str(store), version=1, network="s2", phase="only", settings=wide, speakers=(ONE,)),
+    )
     narrow = settings(250, 2e-3, **one)
-    s1 = trained(tmp_path / "s1", RunSpec(str(store), 1, "s1", "only", narrow, (ONE,), quantizer=s2.exports["s2"]))
+    s1 = trained(
+        tmp_path / "s1",
+        RunSpec(
+            store=str(store),
+            version=1,
+            network="s1",
+            phase="only",
+            settings=narrow,
+            speakers=(ONE,),
+            quantizer=s2.exports["s2"],
+        ),
+    )
     (row,) = CorpusVersion.open(Store.open(store), 1).utterances(["text", "audio"], speaker=ONE).to_pylist()
     real, rate = soundfile.read(io.BytesIO(row["audio"]), dtype="float32")
     assert rate == RATE
@@ -167,7 +184,7 @@ def test_a_group_that_is_terminated_ends_with_its_readers_and_goes_on(store: Pat
     """As a launcher ends it: the signal reaches the processes that read, too."""
     made = settings(10_000, 2e-3, log_every=1, evaluate_every=10_000, checkpoint_every=10_000)
     made = made.model_copy(update={"data": made.data.model_copy(update={"loaders": 2})})
-    RunSpec(str(store), 1, "s2", "only", made).write(tmp_path)
+    RunSpec(store=str(store), version=1, network="s2", phase="only", settings=made).write(tmp_path)
     command = [sys.executable, "-m", "voicemill.model.training.main", str(tmp_path)]
     for attempt in (1, 2):
         with subprocess.Popen(

@@ -12,7 +12,14 @@ from voicemill.storage.corpus.artifacts import BLOCK, Artifact, ArtifactWriter, 
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Aligned, Word
 
-ROW = Aligned("u", 0, "héllo 你好", "en", (Word("héllo", 0, 5, 0.5), Word("你好", 5, 9, 1.0)), "aligned")
+ROW = Aligned(
+    upload="u",
+    index=0,
+    text="héllo 你好",
+    language="en",
+    words=(Word("héllo", 0, 5, 0.5), Word("你好", 5, 9, 1.0)),
+    status="aligned",
+)
 
 
 def write(path: Path, pieces: list[np.ndarray]) -> Artifact:
@@ -21,7 +28,9 @@ def write(path: Path, pieces: list[np.ndarray]) -> Artifact:
             writer.audio("u", -1, piece)
         writer.audio("u", 0, np.ones(3, np.float32))
         failure = Failure("v", "broke", reason=Reason.WORKER_DIED)
-        return writer.finish([ROW], Aligned, Meta("align", "k", (failure,), ("v",), ("v",)))
+        return writer.finish(
+            [ROW], Aligned, Meta(stage="align", key="k", failures=(failure,), pending=("v",), lost=("v",))
+        )
 
 
 def test_rows_and_meta_come_back(tmp_path: Path) -> None:

@@ -18,7 +18,17 @@ ME = UPLOAD.sha256
 
 
 def decoded(samples: int, outcome: Outcome = Outcome.KEPT, reason: str = "") -> Decoded:
-    return Decoded(ME, samples, "", "flac", 32_000, 1, outcome, reason, "words of the decoder" if reason else "")
+    return Decoded(
+        upload=ME,
+        samples=samples,
+        pcm="",
+        codec="flac",
+        rate=32_000,
+        channels=1,
+        outcome=outcome,
+        reason=reason,
+        detail="words of the decoder" if reason else "",
+    )
 
 
 verdicts = st.builds(
@@ -37,7 +47,16 @@ def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, SegmentVerdict]
     for start, stop in zip([0, *joints], joints, strict=False):
         outcome = draw(st.sampled_from([Outcome.KEPT, Outcome.SILENCE, Outcome.FILTERED]))
         kept = outcome is Outcome.KEPT
-        segments.append(Segment(ME, index if kept else -1, start, stop, outcome, "" if kept else "no_speech"))
+        segments.append(
+            Segment(
+                upload=ME,
+                index=index if kept else -1,
+                start=start,
+                stop=stop,
+                outcome=outcome,
+                reason="" if kept else "no_speech",
+            )
+        )
         index += kept
     said = {n: draw(verdicts) for n in range(index)}
     return joints[-1], draw(st.permutations(segments)), said
@@ -64,7 +83,9 @@ def test_a_broken_tiling_is_refused(
     at = data.draw(st.integers(0, len(segments) - 1))
     how = data.draw(st.sampled_from(["drop", "double", "shift"]))
     old = segments[at]
-    moved = Segment(ME, old.index, old.start, old.stop + 1, old.outcome, old.reason)
+    moved = Segment(
+        upload=ME, index=old.index, start=old.start, stop=old.stop + 1, outcome=old.outcome, reason=old.reason
+    )
     put = {"drop": [], "double": [old, old], "shift": [moved]}[how]
     broken = [*segments[:at], *put, *segments[at + 1 :]]
     if broken:
@@ -86,7 +107,11 @@ def test_what_cannot_be_cut_is_one_row() -> None:
         "decode said nothing": account(UPLOAD, None, [], {}, {}),
         "corrupt": account(UPLOAD, decoded(7, Outcome.CORRUPT, "truncated"), [], {}, {}),
         "nothing in it": account(
-            UPLOAD, decoded(0, Outcome.CORRUPT, "empty"), [Segment(ME, -1, 0, 0, Outcome.CORRUPT)], {}, {}
+            UPLOAD,
+            decoded(0, Outcome.CORRUPT, "empty"),
+            [Segment(upload=ME, index=-1, start=0, stop=0, outcome=Outcome.CORRUPT)],
+            {},
+            {},
         ),
         "slice failed": account(UPLOAD, decoded(9), [], {}, {"slice": Failure(ME, "E: x")}),
     }
@@ -100,7 +125,7 @@ def test_what_cannot_be_cut_is_one_row() -> None:
 
 
 def interval(outcome: Outcome, reason: str = "", start: int = 0, detail: str = "") -> LedgerInterval:
-    return LedgerInterval(ME, start, start + 10, outcome, reason, detail=detail)
+    return LedgerInterval(upload=ME, start=start, stop=start + 10, outcome=outcome, reason=reason, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +146,20 @@ def test_state_follows_from_the_rows(rows: list[LedgerInterval], state: tuple[Up
 
 
 def test_summary_adds_up_in_every_direction() -> None:
-    def row(upload: str, speaker: str, start: int, stop: int, *said: str) -> LedgerRow:
-        return LedgerRow(upload, speaker, f"{upload}.wav", start, stop, Outcome(said[0]), *said[1:], None, None, "")
+    def row(upload: str, speaker: str, start: int, stop: int, outcome: str, reason: str, stage: str) -> LedgerRow:
+        return LedgerRow(
+            upload=upload,
+            speaker=speaker,
+            path=f"{upload}.wav",
+            start=start,
+            stop=stop,
+            outcome=Outcome(outcome),
+            reason=reason,
+            stage=stage,
+            score=None,
+            threshold=None,
+            detail="",
+        )
 
     table = to_table(
         [

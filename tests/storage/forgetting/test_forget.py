@@ -70,7 +70,18 @@ def fill(root: Path) -> Store:
             run / "tensorboard" / "events", f.noise(MINE[0].sha256, -1, 192_000)[:2000].tobytes() * (number > 1)
         )
     for upload in MINE:
-        vote = Vote(f.WHEN, "lis", "zoe", 1, 2, digest([TEXT]), f"{upload.sha256[:16]}-0000", "a", "a", 0)
+        vote = Vote(
+            time=f.WHEN,
+            listener="lis",
+            voice="zoe",
+            a=1,
+            b=2,
+            testset=digest([TEXT]),
+            sentence=f"{upload.sha256[:16]}-0000",
+            choice="a",
+            left="a",
+            order=0,
+        )
         votes.append(store, vote)
     (store.stages / "mel" / ".x.arrow.77.abcd.tmp").write_bytes(f.matrix("mel", MINE[0].sha256, 0, 9999).data)
     return store
@@ -242,7 +253,21 @@ def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("zoe"))])
     for voice in ("ann", "zoe"):
-        votes.append(store, Vote(f.WHEN, "lis", voice, 1, 2, "f" * 64, "0123-0000", "a", "a", 0))
+        votes.append(
+            store,
+            Vote(
+                time=f.WHEN,
+                listener="lis",
+                voice=voice,
+                a=1,
+                b=2,
+                testset="f" * 64,
+                sentence="0123-0000",
+                choice="a",
+                left="a",
+                order=0,
+            ),
+        )
     assert forget(store, "zoe", created=f.WHEN).mentions == ("votes/zoe/0001-0002.jsonl",)
 
 

@@ -19,8 +19,33 @@ def store(tmp_path: Path) -> Store:
 def added(store: Store, kind: Kind, parent: str = "") -> Entry:
     """The next entry of ann."""
     run = f"run-{len(voices.entries(store, 'ann'))}"
-    training = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, run)
-    card = Card("ann", 1, "r", ("ann",), (training,), "c", {}, "mfcc", "", "2026-01-01", kind=kind, parent=parent)
+    training = Training(
+        network="s1",
+        phase="finetune",
+        adapt="full",
+        outcome="finished",
+        detail="",
+        steps=1,
+        best_step=1,
+        best=None,
+        losses={},
+        seconds=1.0,
+        folder=run,
+    )
+    card = Card(
+        voice="ann",
+        corpus_version=1,
+        recipe="r",
+        speakers=("ann",),
+        trainings=(training,),
+        config="c",
+        base={},
+        content="mfcc",
+        code="",
+        created="2026-01-01",
+        kind=kind,
+        parent=parent,
+    )
     return voices.add(store, card, {})
 
 

@@ -28,7 +28,17 @@ def promote(voice: Path, number: int, instead_of: int, kind: str = "trained") ->
 
 def test_a_lane_has_one_champion_and_the_one_before_is_a_candidate_again(tmp_path: Path) -> None:
     assert stages.standing(tmp_path).of(1) == "candidate"
-    assert promote(tmp_path, 1, 0) == Change(1, "trained", "champion", "eve", WHEN, "better", 0, False, 1)
+    assert promote(tmp_path, 1, 0) == Change(
+        number=1,
+        kind="trained",
+        stage="champion",
+        who="eve",
+        when=WHEN,
+        why="better",
+        instead_of=0,
+        forced=False,
+        sequence=1,
+    )
     assert promote(tmp_path, 2, 0, "student").sequence == 2
     promote(tmp_path, 3, 1)
     now = stages.standing(tmp_path)
@@ -52,7 +62,9 @@ def test_a_promotion_that_compared_with_another_champion_is_refused(tmp_path: Pa
 
 def test_retired_is_for_good_and_once(tmp_path: Path) -> None:
     promote(tmp_path, 1, 0)
-    assert stages.retire(tmp_path, 1, "trained", **BY) == Change(1, "trained", "retired", *BY.values(), 1, False, 2)
+    assert stages.retire(tmp_path, 1, "trained", **BY) == Change(
+        number=1, kind="trained", stage="retired", **BY, instead_of=1, forced=False, sequence=2
+    )
     assert stages.retire(tmp_path, 1, "trained", **BY) is None
     assert stages.standing(tmp_path).champions == {}
     assert stages.standing(tmp_path).of(1) == "retired"

@@ -13,7 +13,18 @@ from voicemill.storage.store import Store
 from voicemill.storage.voices import votes
 from voicemill.storage.voices.votes import Vote
 
-ONE = Vote("2025-01-01T00:00:00+00:00", "lis", "anna", 1, 2, "f" * 64, "s1", "a", "a", 0)
+ONE = Vote(
+    time="2025-01-01T00:00:00+00:00",
+    listener="lis",
+    voice="anna",
+    a=1,
+    b=2,
+    testset="f" * 64,
+    sentence="s1",
+    choice="a",
+    left="a",
+    order=0,
+)
 
 
 @pytest.fixture

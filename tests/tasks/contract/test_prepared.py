@@ -17,11 +17,22 @@ def _upload(name: str) -> Upload:
 
 
 def _levelled(upload: str, index: int, gain_db: float) -> Levelled:
-    return Levelled(upload, index, -30.0, -30.0 + gain_db, gain_db, -6.0, "", "upload")
+    return Levelled(
+        upload=upload,
+        index=index,
+        before=-30.0,
+        after=-30.0 + gain_db,
+        gain_db=gain_db,
+        peak_db=-6.0,
+        bound="",
+        measured="upload",
+    )
 
 
 def _screened(upload: str, index: int, outcome: Outcome = Outcome.KEPT) -> Screened:
-    return Screened(upload, index, 3.0, 40.0, 0.0, 16_000.0, outcome)
+    return Screened(
+        upload=upload, index=index, entropy=3.0, snr_db=40.0, clipped=0.0, bandwidth_hz=16_000.0, outcome=outcome
+    )
 
 
 def _write(folder: Path, stage: str, rows: list[object], record: type, waves: dict[tuple[str, int], Wave]) -> Artifact:

@@ -21,7 +21,23 @@ def upload(name: int, seconds: float = 300.0, speaker: str = "anna") -> Upload:
 def rows_of(batches: list[Batch]) -> list[UploadRow]:
     return [
         UploadRow(
-            u.sha256, u.speaker, u.path, 1, "", 0, 0, 0, 0.0, "", "", UploadState.PREPARED, "", "", b.id, b.number, ""
+            sha256=u.sha256,
+            speaker=u.speaker,
+            path=u.path,
+            size=1,
+            codec="",
+            rate=0,
+            channels=0,
+            samples=0,
+            seconds=0.0,
+            language="",
+            consent="",
+            state=UploadState.PREPARED,
+            reason="",
+            detail="",
+            batch=b.id,
+            batch_number=b.number,
+            pcm="",
         )
         for b in batches
         for u in b.uploads

@@ -186,8 +186,25 @@ def test_the_same_bytes_stay_once(inbox: Path, store: Store) -> None:
 
 
 def row_of(upload: Upload) -> UploadRow:
-    facts = (upload.sha256, upload.speaker, upload.path, upload.size, "", 0, 0, 0, 0.0, "", "")
-    return UploadRow(*facts, UploadState.PREPARED, "", "", "0" * 16, 1, "")
+    return UploadRow(
+        sha256=upload.sha256,
+        speaker=upload.speaker,
+        path=upload.path,
+        size=upload.size,
+        codec="",
+        rate=0,
+        channels=0,
+        samples=0,
+        seconds=0.0,
+        language="",
+        consent="",
+        state=UploadState.PREPARED,
+        reason="",
+        detail="",
+        batch="0" * 16,
+        batch_number=1,
+        pcm="",
+    )
 
 
 def test_the_same_bytes_under_two_speakers_need_both_consents(inbox: Path, store: Store) -> None:

@@ -18,12 +18,27 @@ def counts(**shares: float) -> Counts:
     names = {"filtered": ("screen", "noisy"), "failed": ("mel", "stage_error"), "corrupt": ("decode", "damaged")}
     names |= {"silence": ("slice", "no_speech")}
     causes = [
-        Cause(name, *names[name], 1000 * shares.get(name, 0.0), round(100 * shares.get(f"lost_{name}", 0.0)))
-        for name in names
+        Cause(
+            outcome=name,
+            stage=stage,
+            reason=reason,
+            seconds=1000 * shares.get(name, 0.0),
+            lost=round(100 * shares.get(f"lost_{name}", 0.0)),
+        )
+        for name, (stage, reason) in names.items()
         if name in shares or f"lost_{name}" in shares
     ]
     kept = 1000 - sum(cause.seconds for cause in causes)
-    return Counts({}, {}, {}, (*causes, Cause("kept", "", "", kept, 0)), 100, 1, 1, 1.0)
+    return Counts(
+        uploads={},
+        seconds={},
+        reasons={},
+        causes=(*causes, Cause(outcome="kept", stage="", reason="", seconds=kept, lost=0)),
+        accounted=100,
+        speakers=1,
+        utterances=1,
+        hours=1.0,
+    )
 
 
 BOUNDS = [
@@ -69,12 +84,31 @@ def test_what_was_bad_before_may_stay_so() -> None:
 
 
 def test_small_corpora_and_duplicates_do_not_trip_it() -> None:
-    few = Counts({}, {}, {}, (Cause("failed", "mel", "stage_error", 299.0, 9),), 9, 0, 0, 0.0)
+    few = Counts(
+        uploads={},
+        seconds={},
+        reasons={},
+        causes=(Cause(outcome="failed", stage="mel", reason="stage_error", seconds=299.0, lost=9),),
+        accounted=9,
+        speakers=0,
+        utterances=0,
+        hours=0.0,
+    )
     check_breaker(None, few, Settings())
     with pytest.raises(BreakerOpen):
         check_breaker(None, few, Settings(min_minutes=4))
     twice = Counts(
-        {}, {}, {}, (Cause("filtered", "slice", "duplicate", 900.0, 9), Cause("kept", "", "", 400.0, 0)), 18, 1, 1, 1
+        uploads={},
+        seconds={},
+        reasons={},
+        causes=(
+            Cause(outcome="filtered", stage="slice", reason="duplicate", seconds=900.0, lost=9),
+            Cause(outcome="kept", stage="", reason="", seconds=400.0, lost=0),
+        ),
+        accounted=18,
+        speakers=1,
+        utterances=1,
+        hours=1,
     )
     check_breaker(None, twice, Settings())
 

@@ -31,7 +31,7 @@ TEXTS = ("The old lighthouse stood above the harbour.", "Nobody had answered the
 
 
 def segments_of(upload: str, *bounds: tuple[int, int]) -> list[Segment]:
-    return [Segment(upload, i, a, b, Outcome.KEPT) for i, (a, b) in enumerate(bounds)]
+    return [Segment(upload=upload, index=i, start=a, stop=b, outcome=Outcome.KEPT) for i, (a, b) in enumerate(bounds)]
 
 
 def made(folder: Path, waves: Mapping[str, Wave], uploads: list[Upload], segments: list[Segment]) -> Inputs:
@@ -40,7 +40,10 @@ def made(folder: Path, waves: Mapping[str, Wave], uploads: list[Upload], segment
     with ArtifactWriter(folder / "decode.arrow") as writer:
         for name, wave in waves.items():
             writer.audio(name, -1, wave)
-        rows = [Decoded(name, len(wave), "", "wav", RATE, 1) for name, wave in waves.items()]
+        rows = [
+            Decoded(upload=name, samples=len(wave), pcm="", codec="wav", rate=RATE, channels=1)
+            for name, wave in waves.items()
+        ]
         artifacts["decode"] = writer.finish(rows, Decoded, Meta("decode", "k"))
     with ArtifactWriter(folder / "slice.arrow") as writer:
         artifacts["slice"] = writer.finish(segments, Segment, Meta("slice", "k"))
@@ -53,7 +56,7 @@ def made(folder: Path, waves: Mapping[str, Wave], uploads: list[Upload], segment
 
 
 def upload(name: str, text: str, language: str = "en") -> Upload:
-    return Upload(name, "s", f"s/{name}.wav", 1, language, text)
+    return Upload(sha256=name, speaker="s", path=f"s/{name}.wav", size=1, language=language, text=text)
 
 
 def rows_of(inputs: Inputs, settings: Settings) -> list[Aligned]:
@@ -71,7 +74,7 @@ def test_what_each_segment_gets() -> None:
     found = {}
     for name, where in texts.items():
         for aligner in (True, False):
-            given_ = [Transcript(u, i, "a b", "xx", "given") for u, i in where]
+            given_ = [Transcript(upload=u, index=i, text="a b", language="xx", engine="given") for u, i in where]
             rows, units = settle(segments, given_, lambda _, aligner=aligner: aligner)  # type: ignore[misc]
             found[name, aligner] = ([(r.index, r.status, r.text) for r in rows], [len(u.segments) for u in units])
     assert found == {
@@ -93,7 +96,7 @@ def alignments(draw: st.DrawFn) -> tuple[Unit, list[Span | None]]:
     segments, at = [], 0
     for index, length in enumerate(lengths):
         at += draw(st.integers(0, 50))
-        segments.append(Segment("u", index, at, at + length, Outcome.KEPT))
+        segments.append(Segment(upload="u", index=index, start=at, stop=at + length, outcome=Outcome.KEPT))
         at += length
     edges = sorted(draw(st.sets(st.integers(0, sum(lengths)), min_size=2, max_size=20)))
     spans: list[Span | None] = [Span(a, b, 0.9) for a, b in zip(edges[::2], edges[1::2], strict=False)]

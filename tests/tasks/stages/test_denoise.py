@@ -28,10 +28,12 @@ def tiles(upload: str, *lengths: float) -> list[Segment]:
     for number, seconds in enumerate(lengths):
         stop = at + round(seconds * RATE)
         if number % 2 and stop > at:
-            rows.append(Segment(upload, index, at, stop, Outcome.KEPT))
+            rows.append(Segment(upload=upload, index=index, start=at, stop=stop, outcome=Outcome.KEPT))
             index += 1
         elif stop > at:
-            rows.append(Segment(upload, -1, at, stop, Outcome.SILENCE, "no_speech"))
+            rows.append(
+                Segment(upload=upload, index=-1, start=at, stop=stop, outcome=Outcome.SILENCE, reason="no_speech")
+            )
         at = stop
     return rows
 
@@ -143,12 +145,12 @@ def test_noise_is_read_from_all_over_and_no_more_than_asked() -> None:
     hour = [
         row
         for start in range(0, 3600 * RATE, 2 * RATE)
-        for row in [Segment("u", -1, start, start + RATE, Outcome.SILENCE)]
+        for row in [Segment(upload="u", index=-1, start=start, stop=start + RATE, outcome=Outcome.SILENCE)]
     ]
     spans = spans_of_noise(hour, 30 * RATE)
     assert 25 * RATE <= sum(stop - start for start, stop in spans) <= 30 * RATE
     assert spans[-1][1] > 3000 * RATE
-    assert spans_of_noise([Segment("u", -1, 0, 100, Outcome.SILENCE)], RATE) == []
+    assert spans_of_noise([Segment(upload="u", index=-1, start=0, stop=100, outcome=Outcome.SILENCE)], RATE) == []
 
 
 def test_contradictions_are_refused_by_name() -> None:

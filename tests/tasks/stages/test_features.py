@@ -44,8 +44,29 @@ def inputs(tmp_path: Path) -> Callable[[dict[tuple[str, int], Wave | None]], Inp
                 outcome = Outcome.FILTERED if wave is None else Outcome.KEPT
                 writer.audio(upload, index, samples)
                 segments["denoise"].append(Denoised(upload, index, 40.0, False))
-                segments["loudness"].append(Levelled(upload, index, -20.0, -26.0, GAIN_DB, -3.0, "", "segment"))
-                segments["screen"].append(Screened(upload, index, 3.0, 40.0, 0.0, 16e3, outcome))
+                segments["loudness"].append(
+                    Levelled(
+                        upload=upload,
+                        index=index,
+                        before=-20.0,
+                        after=-26.0,
+                        gain_db=GAIN_DB,
+                        peak_db=-3.0,
+                        bound="",
+                        measured="segment",
+                    )
+                )
+                segments["screen"].append(
+                    Screened(
+                        upload=upload,
+                        index=index,
+                        entropy=3.0,
+                        snr_db=40.0,
+                        clipped=0.0,
+                        bandwidth_hz=16e3,
+                        outcome=outcome,
+                    )
+                )
             artifacts = {"denoise": writer.finish(segments["denoise"], Denoised, Meta("denoise", "k"))}
         for name, record in (("loudness", Levelled), ("screen", Screened)):
             with ArtifactWriter(tmp_path / f"{name}.arrow") as writer:

@@ -103,19 +103,36 @@ def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
         ("u", 2, 5 * RATE, 7 * RATE),
         ("v", 0, 0, 2 * RATE),
     ]
-    kept = [Segment(upload, index, start, stop, Outcome.KEPT) for upload, index, start, stop in spans]
+    kept = [
+        Segment(upload=upload, index=index, start=start, stop=stop, outcome=Outcome.KEPT)
+        for upload, index, start, stop in spans
+    ]
     quiet = {("u", 2)}
     levels = [
-        Levelled(u, i, -30.0, -23.0, 7.0, -3.0, "", "upload", Outcome.FILTERED if (u, i) in quiet else Outcome.KEPT)
+        Levelled(
+            upload=u,
+            index=i,
+            before=-30.0,
+            after=-23.0,
+            gain_db=7.0,
+            peak_db=-3.0,
+            bound="",
+            measured="upload",
+            outcome=Outcome.FILTERED if (u, i) in quiet else Outcome.KEPT,
+        )
         for u, i, _, _ in spans
     ]
+    decoded = [
+        Decoded(upload=name, samples=len(samples), pcm=name, codec="FLAC", rate=48_000, channels=1)
+        for name, samples in (("u", wave), ("v", bad))
+    ]
+    silence = Segment(upload="u", index=-1, start=0, stop=RATE, outcome=Outcome.SILENCE)
     artifacts = {
         "decode": write(
             tmp_path, "decode",
-            [Decoded("u", len(wave), "x", "FLAC", 48_000, 1), Decoded("v", len(bad), "y", "FLAC", 48_000, 1)],
-            Decoded, {("u", -1): wave.astype(np.float32), ("v", -1): bad},
+            decoded, Decoded, {("u", -1): wave.astype(np.float32), ("v", -1): bad},
         ),
-        "slice": write(tmp_path, "slice", [Segment("u", -1, 0, RATE, Outcome.SILENCE), *kept], Segment, {}),
+        "slice": write(tmp_path, "slice", [silence, *kept], Segment, {}),
         "denoise": write(tmp_path, "denoise", [Denoised(u, i, 33.0, False) for u, i, _, _ in spans], Denoised, {}),
         "loudness": write(tmp_path, "loudness", levels, Levelled, {}),
     }  # fmt: skip
@@ -124,7 +141,15 @@ def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
     inputs.close()
     rows = [row for row in out if isinstance(row, Screened)]
     assert [(row.upload, row.index, row.reason) for row in rows] == [("u", 0, ""), ("u", 1, Reason.ENTROPY_HIGH)]
-    assert rows[0] == Screened("u", 0, score(voice()).entropy, 33.0, 0.0, score(voice()).bandwidth_hz, Outcome.KEPT)
+    assert rows[0] == Screened(
+        upload="u",
+        index=0,
+        entropy=score(voice()).entropy,
+        snr_db=33.0,
+        clipped=0.0,
+        bandwidth_hz=score(voice()).bandwidth_hz,
+        outcome=Outcome.KEPT,
+    )
     assert [(row.upload, row.index) for row in out if isinstance(row, Failure)] == [("v", 0)]
 
 

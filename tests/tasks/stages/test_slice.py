@@ -168,7 +168,18 @@ def inputs(folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]]) -> Inp
     with ArtifactWriter(folder / "decode.arrow") as writer:
         for upload, wave, outcome in uploads:
             reason = "" if outcome is Outcome.KEPT else Reason.TRUNCATED
-            rows.append(Decoded(upload.sha256, len(wave), "", "wav", RATE, 1, outcome, reason))
+            rows.append(
+                Decoded(
+                    upload=upload.sha256,
+                    samples=len(wave),
+                    pcm="",
+                    codec="wav",
+                    rate=RATE,
+                    channels=1,
+                    outcome=outcome,
+                    reason=reason,
+                )
+            )
             if outcome is Outcome.KEPT:
                 writer.audio(upload.sha256, -1, wave)
         artifact = writer.finish(rows, Decoded, Meta("decode", "key"))
@@ -193,17 +204,21 @@ def test_uploads_without_speech_and_those_not_decoded(tmp_path: Path) -> None:
         ],
     )
     assert list(run(read, Settings(), frozenset({"twin"}))) == [
-        Segment("silence", -1, 0, len(silence), Outcome.SILENCE, Reason.NO_SPEECH),
-        Segment("corrupt", -1, 0, 99, Outcome.CORRUPT, Reason.TRUNCATED),
-        Segment("nothing", -1, 0, 0, Outcome.CORRUPT, Reason.TRUNCATED),
-        Segment("twin", -1, 0, 500, Outcome.FILTERED, Reason.DUPLICATE),
-        Segment("short", -1, 0, 700, Outcome.SILENCE, Reason.NO_SPEECH),
+        Segment(
+            upload="silence", index=-1, start=0, stop=len(silence), outcome=Outcome.SILENCE, reason=Reason.NO_SPEECH
+        ),
+        Segment(upload="corrupt", index=-1, start=0, stop=99, outcome=Outcome.CORRUPT, reason=Reason.TRUNCATED),
+        Segment(upload="nothing", index=-1, start=0, stop=0, outcome=Outcome.CORRUPT, reason=Reason.TRUNCATED),
+        Segment(upload="twin", index=-1, start=0, stop=500, outcome=Outcome.FILTERED, reason=Reason.DUPLICATE),
+        Segment(upload="short", index=-1, start=0, stop=700, outcome=Outcome.SILENCE, reason=Reason.NO_SPEECH),
     ]
 
 
 def test_nothing_was_decoded(tmp_path: Path) -> None:
     read = inputs(tmp_path, [(upload("a"), np.zeros(0, np.float32), Outcome.CORRUPT)])
-    assert list(run(read, Settings())) == [Segment("a", -1, 0, 0, Outcome.CORRUPT, Reason.TRUNCATED)]
+    assert list(run(read, Settings())) == [
+        Segment(upload="a", index=-1, start=0, stop=0, outcome=Outcome.CORRUPT, reason=Reason.TRUNCATED)
+    ]
 
 
 def test_an_upload_whose_audio_is_damaged_fails_alone(tmp_path: Path) -> None:
@@ -217,7 +232,7 @@ def test_an_upload_whose_audio_is_damaged_fails_alone(tmp_path: Path) -> None:
     failure, row = run(read, Settings())
     assert isinstance(failure, Failure)
     assert (failure.upload, failure.reason) == ("bad", Reason.STAGE_ERROR)
-    assert row == Segment("good", -1, 0, RATE, Outcome.SILENCE, Reason.NO_SPEECH)
+    assert row == Segment(upload="good", index=-1, start=0, stop=RATE, outcome=Outcome.SILENCE, reason=Reason.NO_SPEECH)
 
 
 def test_the_key_follows_transcripts_and_the_model() -> None:

@@ -18,7 +18,7 @@ from voicemill.tasks.stages.transcribe import STAGE, Settings, metadata, models,
 
 
 def upload(name: str, text: str = "", language: str = "") -> Upload:
-    return Upload(name, "s", f"s/{name}.wav", 1, language, text)
+    return Upload(sha256=name, speaker="s", path=f"s/{name}.wav", size=1, language=language, text=text)
 
 
 def noise(seconds: float, seed: int) -> Wave:
@@ -36,14 +36,18 @@ def made(folder: Path, uploads: list[Upload], pieces: Mapping[str, list[float]],
             at, parts = 0, []
             for index, seconds in enumerate(lengths):
                 wave = noise(seconds, index + len(name))
-                segments.append(Segment(name, index, at, at + len(wave), Outcome.KEPT))
+                segments.append(Segment(upload=name, index=index, start=at, stop=at + len(wave), outcome=Outcome.KEPT))
                 parts += [wave, gap]
                 at += len(wave) + len(gap)
             whole = np.concatenate([*parts, gap])
-            segments.append(Segment(name, -1, at, at + len(gap), Outcome.SILENCE, "no_speech"))
+            segments.append(
+                Segment(
+                    upload=name, index=-1, start=at, stop=at + len(gap), outcome=Outcome.SILENCE, reason="no_speech"
+                )
+            )
             if name != absent:
                 writer.audio(name, -1, whole)
-            decoded.append(Decoded(name, len(whole), "", "wav", RATE, 1))
+            decoded.append(Decoded(upload=name, samples=len(whole), pcm="", codec="wav", rate=RATE, channels=1))
         artifacts = {"decode": writer.finish(decoded, Decoded, Meta("decode", "k"))}
     with ArtifactWriter(folder / "slice.arrow") as writer:
         artifacts["slice"] = writer.finish(segments, Segment, Meta("slice", "k"))
@@ -54,8 +58,8 @@ def test_given_text(tmp_path: Path) -> None:
     uploads = [upload("a", "  one  two ", "en"), upload("b", "all of it", "de"), upload("c"), upload("d", "unheard")]
     inputs = made(tmp_path, uploads, {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": []})
     assert list(run(inputs, Settings(language="fr"))) == [
-        Transcript("a", 0, "one two", "en", "given"),
-        Transcript("b", -1, "all of it", "de", "given"),
+        Transcript(upload="a", index=0, text="one two", language="en", engine="given"),
+        Transcript(upload="b", index=-1, text="all of it", language="de", engine="given"),
     ]
     assert STAGE.inputs_of(Settings()) == ("slice",)
     assert models(Settings()) == {}

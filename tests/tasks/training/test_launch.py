@@ -125,7 +125,7 @@ def test_a_line_is_cut_anywhere_and_comes_whole() -> None:
 )
 def test_a_bad_end_says_why(folder: Path, text: str, outcome: str, code: int, said: str) -> None:
     """A bad result of an attempt before is not taken for the one of this attempt."""
-    run.finish(folder, run.Result("no_memory", "before", 1, 1, 1.0, {}))
+    run.finish(folder, run.Result(outcome="no_memory", detail="before", step=1, best_step=1, best=1.0, losses={}))
     raw = json.dumps({"outcome": "not_finite", **RESULT})
     ended = launch.launch(folder, module=program(folder, f"RESULT = {raw!r}\n{text}"))
     assert (ended.good, ended.outcome, ended.code) == (False, outcome, code)

@@ -102,4 +102,4 @@ def f(values):
     fields = {"voicemill.storage.records.Upload": five, "voicemill.storage.records.Word": ["a"]}
     fields |= dict(records("m", tree))
     assert fields["m.Own"] == five
-    assert [node.lineno for node, _ in constructions("m", tree, fields)] == [17, 19, 20, 15]
+    assert [node.lineno for node, _ in constructions("m", tree, fields)] == [16, 18, 19, 14]

@@ -28,7 +28,7 @@ import torch.nn.utils.parametrize
 from numpy.typing import NDArray
 
 from voicemill.model.device import Placement
-from voicemill.model.speech.words import WITHOUT_SPACES, Span, Unalignable, is_sounded
+from voicemill.model.speech.words import WITHOUT_SPACES, Span, Unalignable, is_sounded, spoken_english
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.units import RATE, Frames, Samples
@@ -192,13 +192,18 @@ def bundle_file(name: str, setting: str) -> Path:
 
 
 def tokens_of(words: Sequence[str], language: str, dictionary: dict[str, int]) -> list[tuple[int | None, int]]:
-    """(label, number of its word) of every character; None = wildcard; the word of a separator is -1."""
+    """(label, number of its word) of every character; None = wildcard; the word of a separator is -1.
+
+    English words are spelt as they are read (`spoken_english`), with a separator between spoken words.
+    """
     separator = dictionary.get("|") if language not in WITHOUT_SPACES else None
+    english = spoken_english(words) if language == "en" else None
+    parts = [[part.text for part in word] for word in english] if english else [[word] for word in words]
     tokens: list[tuple[int | None, int]] = []
-    for number, word in enumerate(words):
-        if number and separator is not None:
+    for number, part in ((number, part) for number, word in enumerate(parts) for part in word):
+        if tokens and separator is not None:
             tokens.append((separator, -1))
-        tokens += [(dictionary.get(char), number) for char in word.lower()]
+        tokens += [(dictionary.get(char), number) for char in part.lower()]
     return tokens
 
 
@@ -206,6 +211,8 @@ def place_words(
     emissions: Sequence[Emission], words: Sequence[str], language: str, dictionary: dict[str, int], blank: int
 ) -> list[Span | None]:
     """Place words on the concatenation of clips: a span for each word, None for words without a letter or digit.
+
+    English words are placed as they are read: `$12.50` spans five spoken words.
 
     The score of a word is the mean probability of its characters at the frames that emit them, wildcards left out.
 
@@ -231,7 +238,7 @@ def place_words(
     frames = _frames_of(path, len(tokens))
     for number, word in enumerate(words):
         mine = [n for n, (_, of) in enumerate(tokens) if of == number]
-        if not is_sounded(word) or not mine:
+        if not mine or (language != "en" and not is_sounded(word)):
             continue
         last = frames[mine[-1]][1]
         following = frames[mine[-1] + 1][0] if mine[-1] + 1 < len(tokens) else last

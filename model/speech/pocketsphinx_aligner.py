@@ -4,22 +4,25 @@ What: Viterbi alignment of a word sequence (with optional pauses between words) 
 second decoding of the same audio as any sequence of phones, which says how well it could have been explained.
 Method: PocketSphinx 5, `set_align_text` and an allphone search, both without the lattice search that follows by default
 (`bestpath`: it loses words, and whole paths, the more of them the wider the beam). Beams are wide: a path is nearly
-always found, and the score judges it. A word that the dictionary lacks gets pronunciations by rule (`pronunciations`).
+always found, and the score judges it. Words and pronunciations are those of the English front end, beside which a word
+may have those of the decoder's dictionary.
 Score of a word: exp(s / 4), where s is the mean over its frames of ln p(frame | word) - ln p(frame | any phones), at
 most 0: a goodness of pronunciation (Witt & Young 2000). It is fair to voices that the model fits badly, synthetic ones.
 Cost: about 10 x real time a core. Results do not depend on what was aligned before.
 """
 
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.speech.words import Span, Unalignable, spoken
+from voicemill.model.speech.words import Span, Unalignable, spoken_english
+from voicemill.model.text.written import SpokenWord
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Frames, Samples
 
@@ -33,63 +36,6 @@ UNITS = 1024
 """The segments of a decoder without lattice state their score in units of 1.0001 ** 1024."""
 LEAD = 10
 """Frames of faint noise put before and after the audio: a recording cut off in its last sound has no end otherwise."""
-
-# letters -> phones (ARPABET), longest first; enough for names that the dictionary of 134,000 words lacks
-_RULES = (
-    ("ough", "AO"), ("augh", "AO"), ("eigh", "EY"), ("tion", "SH AH N"), ("sion", "ZH AH N"), ("igh", "AY"),
-    ("tch", "CH"), ("sch", "SH"), ("dge", "JH"), ("eau", "OW"), ("qu", "K W"), ("ch", "CH"), ("sh", "SH"),
-    ("th", "TH"), ("ph", "F"), ("wh", "W"), ("ck", "K"), ("ng", "NG"), ("gh", "G"), ("kn", "N"), ("wr", "R"),
-    ("ee", "IY"), ("ea", "IY"), ("ie", "IY"), ("ei", "IY"), ("oo", "UW"), ("ou", "AW"), ("ow", "OW"), ("oa", "OW"),
-    ("oi", "OY"), ("oy", "OY"), ("ai", "EY"), ("ay", "EY"), ("au", "AO"), ("aw", "AO"), ("ew", "UW"), ("ue", "UW"),
-    ("er", "ER"), ("ir", "ER"), ("ur", "ER"), ("ar", "AA R"), ("or", "AO R"), ("bb", "B"), ("cc", "K"), ("dd", "D"),
-    ("ff", "F"), ("gg", "G"), ("ll", "L"), ("mm", "M"), ("nn", "N"), ("pp", "P"), ("rr", "R"), ("ss", "S"),
-    ("tt", "T"), ("zz", "Z"), ("ce", "S EH"), ("ci", "S IH"), ("cy", "S IY"), ("ge", "JH EH"), ("a", "AE"),
-    ("b", "B"), ("c", "K"), ("d", "D"), ("e", "EH"), ("f", "F"), ("g", "G"), ("h", "HH"), ("i", "IH"), ("j", "JH"),
-    ("k", "K"), ("l", "L"), ("m", "M"), ("n", "N"), ("o", "AA"), ("p", "P"), ("q", "K"), ("r", "R"), ("s", "S"),
-    ("t", "T"), ("u", "AH"), ("v", "V"), ("w", "W"), ("x", "K S"), ("y", "IY"), ("z", "Z"),
-)  # fmt: skip
-_ENDINGS = (("ces", "S IH Z"), ("ges", "JH IH Z"), ("ce", "S"), ("ge", "JH"), ("es", "S"), ("ed", "D"), ("e", ""))
-_LONG = {"a": "EY", "e": "IY", "i": "AY", "o": "OW", "u": "UW"}
-
-
-def letters_to_phones(word: str) -> str:
-    """A rough English pronunciation of a-z and apostrophes: phones separated by spaces. Never empty.
-
-    Raises ValueError where `word` has no letter.
-    """
-    word = re.sub("[^a-z]", "", word)
-    if not word:
-        raise ValueError("a pronunciation needs at least one letter a-z")
-    phones: list[str] = []
-    at = 0
-    while at < len(word):
-        rest = word[at:]
-        ending = next((phones for letters, phones in _ENDINGS if at > 1 and rest == letters), None)
-        if ending is not None:
-            phones += ending.split()
-            break
-        if rest[0] in _LONG and re.fullmatch("[aeiou][b-df-hj-np-tv-z]es?", rest):  # a silent e makes the vowel long
-            phones.append(_LONG[rest[0]])
-            at += 1
-            continue
-        letters, sound = next((letters, sound) for letters, sound in _RULES if rest.startswith(letters))
-        phones += sound.split()
-        at += len(letters)
-    return " ".join(phones)
-
-
-def pronunciations(word: str) -> list[str]:
-    """`letters_to_phones`, and its variants with reduced and with open vowels, for the aligner to choose from."""
-    phones = letters_to_phones(word).split()
-    vowels = [at for at, phone in enumerate(phones) if phone in ("AE", "EH", "IH", "AA", "AH")]
-    variants = [phones]
-    for spared in range(len(vowels)):  # every short vowel but one becomes a schwa
-        variants.append(["AH" if at in vowels and at != vowels[spared] else p for at, p in enumerate(phones)])
-    variants.append([{"AA": "OW", "AE": "AA", "IH": "IY"}.get(phone, phone) for phone in phones])
-    for spared in vowels:  # or a long vowel among schwas
-        long = {"AA": "OW", "AE": "EY", "IH": "AY", "EH": "IY", "AH": "UW"}[phones[spared]]
-        variants.append([long if at == spared else "AH" if at in vowels else p for at, p in enumerate(phones)])
-    return list(dict.fromkeys(" ".join(variant) for variant in variants))[:12]
 
 
 class Pocket:
@@ -108,40 +54,67 @@ class Pocket:
     def align(self, wave: Wave, words: Sequence[str]) -> list[Span | None]:
         """Place `words` on float32 [samples], 32 kHz, -1..1: a span for each word, None for those that make no sound.
 
+        A word that is read as several (`$12.50`) spans all of them.
+
         Raises:
-            Unalignable: no word of the text is sounded, or no path through the audio speaks them all.
+            Unalignable: no word of the text makes a sound, or no path through the audio speaks them all.
+            ModelMissing: the wheel with the English dictionary is not installed.
         """
-        said = [[part for whole in spoken(word) for part in self._known(whole)] for word in words]
-        text = [part for parts in said for part in parts]
+        entries = [[self._entry(spoken) for spoken in word] for word in spoken_english(words)]
+        text = [entry for word in entries for entry in word]
         if not text:
             raise Unalignable("the text has no word that can be spoken")
         pcm = _pcm(wave)
         self._decoder.set_align_text(" ".join(text))
-        found = [part for part in _decode(self._decoder, pcm) if not part.name.startswith(("<", "[", "("))]  # pauses
-        if [part.name for part in found] != text:
+        placed = [part for part in _decode(self._decoder, pcm) if not part.name.startswith(("<", "[", "("))]  # pauses
+        if [part.name for part in placed] != text:
             raise Unalignable(f"pocketsphinx finds no path that speaks the {len(text)} words of the text")
         free = np.concatenate([np.full(part.stop - part.start, part.mean) for part in _decode(self._free, pcm)])
-        spans: list[Span | None] = []
-        for parts in said:
-            mine, found = found[: len(parts)], found[len(parts) :]
-            spans.append(_span(mine, free, len(wave)) if mine else None)
-        return spans
+        rest = iter(placed)
+        shares = [list(itertools.islice(rest, len(word))) for word in entries]
+        return [_span(share, free, len(wave)) if share else None for share in shares]
 
-    def _known(self, word: str) -> list[str]:
-        """`word` as words of the dictionary: itself, two that make it up, its letters, or itself with a new entry."""
-        if self._decoder.lookup_word(word):
-            return [word]
-        bare = word.strip("'")
-        if bare != word and bare and self._decoder.lookup_word(bare):
-            return [bare]
-        for at in range(3, len(bare) - 2):
-            if self._decoder.lookup_word(bare[:at]) and self._decoder.lookup_word(bare[at:]):
-                return [bare[:at], bare[at:]]
-        if not re.search("[aeiouy]", bare):  # an abbreviation
-            return [letter for letter in bare if letter != "'"]
-        for number, phones in enumerate(pronunciations(word), 1):
-            self._decoder.add_word(word if number == 1 else f"{word}({number})", phones, True)
-        return [word]
+    def _entry(self, spoken: SpokenWord) -> str:
+        """Name of a word in the decoder's dictionary, with the front end's pronunciation and alternatives to it.
+
+        The name holds the phones: a spelling with two readings has two entries. Alternatives are those of the decoder's
+        own dictionary (weak forms, dialects), and `variants` of a word that it lacks.
+        """
+        phones = " ".join(phone.rstrip("012") for phone in spoken.phones)
+        name = f"{spoken.text}:{phones.replace(' ', '.')}"
+        if not self._decoder.lookup_word(name):
+            spelling = spoken.text.lower()
+            known = [] if len(spelling) == 1 and spelling != spoken.text else list(self._dictionary(spelling))
+            others = known if known or len(spelling) == 1 else variants(phones)
+            for number, reading in enumerate(dict.fromkeys([phones, *others]), 1):
+                self._decoder.add_word(name if number == 1 else f"{name}({number})", reading, False)
+        return name
+
+    def _dictionary(self, spelling: str) -> Iterator[str]:
+        """Pronunciations of a spelling in the decoder's own dictionary."""
+        for number in itertools.count(1):
+            phones = self._decoder.lookup_word(spelling if number == 1 else f"{spelling}({number})")
+            if phones is None:
+                return
+            yield phones
+
+
+def variants(pronunciation: str) -> list[str]:
+    """Other pronunciations of a word that no dictionary has, at most 12: with reduced and with open vowels."""
+    phones = pronunciation.split()
+    vowels = [at for at, phone in enumerate(phones) if phone in _LONG]
+    others: list[list[str]] = []
+    for spared in vowels:  # every short vowel but one becomes a schwa
+        others.append(["AH" if at in vowels and at != spared else phone for at, phone in enumerate(phones)])
+    others.append([{"AA": "OW", "AE": "AA", "IH": "IY"}.get(phone, phone) for phone in phones])
+    for spared in vowels:  # or a long vowel among schwas
+        long = _LONG[phones[spared]]
+        others.append([long if at == spared else "AH" if at in vowels else p for at, p in enumerate(phones)])
+    return list(dict.fromkeys(" ".join(other) for other in others))[:12]
+
+
+_LONG = {"AA": "OW", "AE": "EY", "IH": "AY", "EH": "IY", "AH": "UW"}
+"""Short vowels and the long ones that are written with the same letter."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 What: forced alignment of the text that `transcribe` gives with the kept segments. Engine `ctc`: a wav2vec 2.0 model for
 each language (model/speech/ctc.py). Engine `pocketsphinx`: English with the model in its wheel
-(model/speech/pocketsphinx_aligner.py). A text of a whole upload is aligned with its kept segments end to end; a word
-goes to the segment that holds most of it. A text that does not fit its audio has status `failed` and says why: no path,
-words missing, or scores too low. Cost: ctc a little more than the emissions of its model, pocketsphinx about 10 x real
-time a core. Rows do not depend on the batch with pocketsphinx, nor with ctc on a CPU; on a GPU, but for rounding.
+(model/speech/pocketsphinx_aligner.py). Both align English as the front end of training and speaking reads it, so that
+`$12.50` spans its five spoken words. A text of a whole upload is aligned with its kept segments end to end; a word
+belongs to the segment that holds most of it. A text that does not fit its audio has status `failed` and the reason: no
+path, words missing, or scores too low. Cost: ctc a little more than the emissions of its model, pocketsphinx about 10 x
+real time a core. Rows do not depend on the batch with pocketsphinx, nor with ctc on a CPU; on a GPU, but for rounding.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from voicemill.model.speech.words import Span, Unalignable
+from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Aligned, Segment, Transcript
 from voicemill.storage.units import RATE, Seconds
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from voicemill.model.speech.ctc import CtcModel, Emission
     from voicemill.model.speech.pocketsphinx_aligner import Pocket
 
-VERSION = 1
+VERSION = 1 + FRONT_END["en"]
+"""Grows with the version of the English front end, whose reading is what is aligned."""
 
 Engine = Literal["ctc", "pocketsphinx"]
 

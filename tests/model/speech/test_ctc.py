@@ -134,7 +134,7 @@ def test_a_long_pause_is_no_part_of_the_word() -> None:
 
 def test_digits_are_wildcards_and_keep_their_place() -> None:
     emission = peaky(60, {5: "i", 8: "|", 14: "t", 15: "w", 16: "o", 22: "|", 30: "m", 31: "e", 32: "n"})
-    spans = place_words([emission], ["I", "2", "—", "men."], "en", DICTIONARY, 0)
+    spans = place_words([emission], ["I", "2", "—", "men."], "de", DICTIONARY, 0)
     assert [span is None for span in spans] == [False, False, True, False]
     two, men = spans[1], spans[3]
     assert two is not None
@@ -171,7 +171,9 @@ def test_a_wrong_text_scores_low() -> None:
 def test_what_cannot_be_aligned() -> None:
     emission = peaky(50, {10: "o"})
     with pytest.raises(Unalignable, match="no character"):
-        place_words([emission], ["123", "—"], "en", DICTIONARY, 0)
+        place_words([emission], ["123", "—"], "de", DICTIONARY, 0)
+    with pytest.raises(Unalignable, match="no character"):
+        place_words([emission], ["...", "—"], "en", DICTIONARY, 0)
     with pytest.raises(Unalignable, match="do not fit"):
         place_words([emission], ["one"] * 20, "en", DICTIONARY, 0)
     with pytest.raises(Unalignable, match="frames are needed"):

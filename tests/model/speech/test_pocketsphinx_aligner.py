@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given
-from hypothesis import strategies as st
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
-from voicemill.model.speech.pocketsphinx_aligner import Pocket, letters_to_phones, pronunciations
+from voicemill.model.speech.pocketsphinx_aligner import Pocket
 from voicemill.model.speech.words import Span, Unalignable, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
@@ -21,9 +19,6 @@ from voicemill.tasks.stages.align import Settings
 from voicemill.tasks.stages.word_placement import quality
 
 SPEECH = Path(__file__).parents[3] / "../shared/speech/recordings"
-PHONES = set(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()  # noqa: SIM905
-)
 SENTENCES = (
     "The old lighthouse stood above the harbour.",
     "Nobody had answered the letter for 3 weeks.",
@@ -40,28 +35,6 @@ def said() -> tuple[Wave, ...]:
 
 def score(spans: list[Span | None]) -> float:
     return quality([span.score for span in spans if span])
-
-
-@given(st.from_regex(r"[a-z']*[a-z][a-z']*", fullmatch=True))
-def test_every_word_has_a_pronunciation(word: str) -> None:
-    found = pronunciations(word)
-    assert found[0] == letters_to_phones(word)
-    assert all(phones and set(phones.split()) <= PHONES for phones in found)
-    assert len(set(found)) == len(found) <= 12
-
-
-@pytest.mark.parametrize(
-    ("word", "phones"),
-    [
-        ("zarate", "Z AA R EY T"),
-        ("quill", "K W IH L"),
-        ("bright", "B R AY T"),
-        ("phone", "F OW N"),
-        ("tching", "CH IH NG"),
-    ],
-)
-def test_letters_to_phones(word: str, phones: str) -> None:
-    assert letters_to_phones(word) == phones
 
 
 def test_a_sentence_and_a_pause_before_it() -> None:

@@ -16,6 +16,7 @@ from support.tiny_speech_models import tiny_ctc
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.words import Span, split
+from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.outcomes import Failure, Outcome
@@ -183,6 +184,24 @@ def test_the_text_of_an_upload_over_its_segments(tmp_path: Path, said: list[Wave
         assert [word.text for word in row.words] == row.text.split()
         assert row.words[0].start == pytest.approx(start, abs=RATE // 10)
         assert row.words[-1].stop == pytest.approx(stop, abs=RATE // 5)
+
+
+def test_a_number_spans_the_words_that_it_is_read_as(tmp_path: Path) -> None:
+    """The transcript keeps its written words; the stage runs again when the reading changes."""
+    texts = [
+        "The ticket cost $12.50 in 1999.",
+        "The ticket cost twelve dollars and fifty cents in nineteen ninety nine.",
+    ]
+    (line,) = speak([Line(texts[1], "en-us")])
+    wave = np.asarray(soxr.resample(line, ESPEAK_RATE, RATE), np.float32)
+    uploads = [upload(name, text) for name, text in zip("ab", texts, strict=True)]
+    segments = [segment for u in uploads for segment in segments_of(u.sha256, (0, len(wave)))]
+    written, spelt = rows_of(made(tmp_path, {"a": wave, "b": wave}, uploads, segments), Settings())
+    assert [word.text for word in written.words] == texts[0].split()
+    edges = [(word.start, word.stop) for word in spelt.words]
+    expected = [*edges[:3], (edges[3][0], edges[7][1]), edges[8], (edges[9][0], edges[11][1])]
+    assert [(word.start, word.stop) for word in written.words] == expected
+    assert STAGE.version == 1 + FRONT_END["en"]
 
 
 def test_rows_do_not_depend_on_the_batch(tmp_path: Path, said: list[Wave]) -> None:

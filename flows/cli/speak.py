@@ -74,7 +74,7 @@ def speak(
 ) -> None:
     """Say a text in the voice of a recording. The file is marked as AI-generated: by metadata and a quiet watermark."""
     from voicemill.flows.plans.speak import VoiceChoice, source_of
-    from voicemill.model.s1.sampling import Sampling
+    from voicemill.model.s1.generate import Sampling
     from voicemill.model.speaking.loading import load_voice
     from voicemill.model.speaking.options import SpeakOptions
     from voicemill.model.speaking.voice import Voice

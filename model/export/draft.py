@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.model.onnx_graph import ConstantFile, Graph
-from voicemill.model.s1.graph import BLOCKS, rounded_linear
+from voicemill.model.s1.graph import BLOCKS, eight_bit_linear
 
 Precision: TypeAlias = Literal["float32", "float16", "int8"]
 Array: TypeAlias = NDArray[Any]
@@ -121,7 +121,7 @@ class Draft:
         held = np.asarray(weight, np.float32)
         name = self._name("linear")
         if self.precision == "int8" and held.size >= SMALL and held.shape[1] % BLOCKS[-1] == 0:
-            rounded_linear(self.graph, x, name, held, None if bias is None else np.asarray(bias, np.float32))
+            eight_bit_linear(self.graph, x, name, held, None if bias is None else np.asarray(bias, np.float32))
             return name
         y = self.do("MatMul", x, self.weight(held.T))
         return y if bias is None else self.do("Add", y, self.const(bias))

@@ -71,7 +71,7 @@ class OnnxEngine:
 
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "OnnxDecoding":
         """See `voicemill.model.s1.prefix.Engine`."""
-        return OnnxDecoding(self, [prefix.checked(self.config) for prefix in prefixes], room)
+        return OnnxDecoding(self, [prefix.validate(self.config) for prefix in prefixes], room)
 
 
 class OnnxDecoding:

@@ -12,7 +12,7 @@ next   code int64 [rows]; place int64 [rows], how many codes stood before it, th
 lengths are read one after the other, and lie in the room from its start. Keys and values are float32; in 8 bits they
 are int8, with scales that the graphs hold.
 
-No noise is drawn in a graph, and none decides when to stop: sampling (`model.s1.sampling`: argmax(p / e), e ~ Exp(1))
+No noise is drawn in a graph, and none decides when to stop: sampling (`model.s1.generate`: argmax(p / e), e ~ Exp(1))
 and the rules of the loop (`voicemill.model.s1.generate`: 11 codes at least) are the same for every engine.
 """
 
@@ -22,10 +22,9 @@ import numpy as np
 
 from voicemill.model.export.draft import FLOAT, Array, Draft, array
 from voicemill.model.onnx_graph import Graph
-from voicemill.model.s1.cache_scales import cache_scales
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Front, Positions, Text2Semantic
-from voicemill.model.s1.eight_bit_reader import LEVELS, EightBitReader
+from voicemill.model.s1.eight_bit import LEVELS, EightBitReader, cache_scales
 from voicemill.model.s1.graph import ATTENTION, BLOCKS, FEED, NORMS, layers
 from voicemill.storage.errors import ConfigError
 

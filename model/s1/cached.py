@@ -1,11 +1,11 @@
-"""The reference engine: s1 as it is, in the precision of its weights, with keys and values kept.
+"""The reference engine: s1 in PyTorch, in the precision of its weights, with a cache of keys and values.
 
-Memory for keys and values is taken once, [layers, 2, batch, heads, time, dim / heads], and written in place. Rows are
-aligned on the right: they all write the same place in a step, and the mask of the padding on the left never changes.
-Positions are added to the embeddings, so where a row lies in the cache means nothing. Every prefix is read alone,
-without padding.
+The cache, [layers, 2, batch, heads, time, dim / heads], is allocated once and written in place. Rows are aligned on the
+right: they all write the same place in a step, and the mask of the padding on the left never changes. Positions are
+added to the embeddings, so the place of a row in the cache does not matter. Every prefix is read alone, without
+padding.
 
-Cost of a step: all weights are read once (302 MB in float32 for v2), which is what a CPU waits for.
+Cost of a step: one read of all weights (302 MB in float32 for v2), which bounds the time on a CPU.
 """
 
 import math
@@ -19,7 +19,7 @@ from voicemill.model.s1.prefix import Prefix
 
 
 class CachedEngine:
-    """Runs where the model's parameters are. The model is put into eval mode and not copied."""
+    """Engine on the device of the model's parameters. The model is put into eval mode and not copied."""
 
     def __init__(self, model: Text2Semantic) -> None:
         self.model = model
@@ -30,7 +30,7 @@ class CachedEngine:
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "CachedDecoding":
         """See `voicemill.model.s1.prefix.Engine`."""
         with torch.inference_mode():
-            return CachedDecoding(self.model, [prefix.checked(self.config) for prefix in prefixes], room)
+            return CachedDecoding(self.model, [prefix.validate(self.config) for prefix in prefixes], room)
 
 
 class CachedDecoding:
@@ -61,7 +61,7 @@ class CachedDecoding:
         self.step = 0
 
     def _read(self, row: int, prefix: Prefix) -> Tensor:
-        """Fills the cache of one row up to `filled`; float32 [1, vocabulary]."""
+        """Fill the cache of one row up to `filled`; return its logits, float32 [1, vocabulary]."""
         model, weight = self.model, self.model.ar_predict_layer.weight
         bert = None if prefix.bert is None else prefix.bert.to(weight)[None]
         x = torch.cat(
@@ -77,7 +77,7 @@ class CachedDecoding:
         return model.ar_predict_layer(x[:, -1]).float()
 
     def advance(self, codes: Tensor) -> None:
-        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when the cache is full."""
         with torch.inference_mode():
             self.logits = self._next(codes)
 

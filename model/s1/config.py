@@ -1,4 +1,4 @@
-"""The size of s1, and the reading of it from the settings that a GPT-SoVITS checkpoint carries."""
+"""Sizes of s1, read from and written to the settings of a GPT-SoVITS checkpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from voicemill.storage.errors import ConfigError
 
 @dataclass(frozen=True)
 class S1Config:
-    """Defaults: GPT-SoVITS v2 (`s1longer-v2.yaml`), 77,606,402 parameters; v2Pro has the same size."""
+    """Sizes of s1. Defaults: GPT-SoVITS v2 (`s1longer-v2.yaml`), 77,606,402 parameters; v2Pro has the same size."""
 
     phonemes: int = 732
     """Rows of the phone table: the symbols of the text front end."""
     codes: int = 1024
-    """Semantic codes, 0 to codes - 1. The table has one row more: `eos`."""
+    """Number of semantic codes, 0 to codes - 1. The table has one row more: `eos`."""
     dim: int = 512
     """Width of the model; its feed-forward layers are four times as wide."""
     heads: int = 16
@@ -22,7 +22,7 @@ class S1Config:
     bert: int = 1024
     """Dimensions of the BERT features, one vector for each phone."""
     dropout: float = 0.1
-    """While training: of the embeddings with their positions, and in every layer. 0 to 1, 1 excluded."""
+    """Dropout of the embeddings with their positions and inside every layer, in training; 0 to 1, 1 excluded."""
 
     def __post_init__(self) -> None:
         for name in ("phonemes", "codes", "dim", "heads", "layers", "bert"):
@@ -35,12 +35,12 @@ class S1Config:
 
     @property
     def eos(self) -> int:
-        """The code that ends a sequence."""
+        """Code that ends a sequence."""
         return self.codes
 
     @property
     def vocabulary(self) -> int:
-        """Codes and EOS: the width of the logits."""
+        """Width of the logits: codes and EOS."""
         return self.codes + 1
 
     @property
@@ -50,9 +50,9 @@ class S1Config:
 
     @classmethod
     def of(cls, official: Mapping[str, Any]) -> "S1Config":
-        """From the "config" of an official checkpoint: {"model": {"vocab_size": 1025, "EOS": 1024, ...}, ...}.
+        """Read the "config" of an official checkpoint: {"model": {"vocab_size": 1025, "EOS": 1024, ...}, ...}.
 
-        Its "linear_units" and "dropout" are read by nothing there, and so not here.
+        "linear_units" and "dropout" are ignored, as GPT-SoVITS ignores them.
 
         Raises:
             ConfigError: "model" or a size is missing, or the sizes do not fit each other.
@@ -73,7 +73,7 @@ class S1Config:
         return cls(phonemes=phonemes, codes=eos, dim=dim, heads=heads, layers=layers)
 
     def official(self) -> dict[str, Any]:
-        """The inverse of `of`, as the original writes it."""
+        """The "config" of an official checkpoint of this size: the inverse of `of`."""
         return {
             "model": {
                 "vocab_size": self.vocabulary,

@@ -6,7 +6,8 @@ each counted from its own 0 and scaled by a learned alpha. The layers are post-n
 themselves. The last phone predicts the first code, a code the next one, the last code EOS.
 
 In a batch rows are padded on the right, padding is never a key, and the first code is predicted at each row's own last
-phone: a padded row has the logits it has alone. (The original masks the wrong side in a batch; alone it is the same.)
+phone: a padded row has the logits that it has alone. (The original masks the wrong side in a batch; for single rows
+both agree.)
 
 Modules are named so that `state_dict` has the keys of an official checkpoint without their prefix "model.".
 """
@@ -25,7 +26,7 @@ PHONE, CODE = "phones", "codes"
 
 
 class Embedding(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """A table; the name of its parameter is that of the checkpoints."""
+    """Embedding table, its parameter named as in the checkpoints."""
 
     def __init__(self, rows: int, dim: int) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class Embedding(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class Positions(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Adds alpha x position: sine and cosine interleaved, wavelengths 2 pi to 20000 pi."""
+    """Addition of alpha x position: sine and cosine interleaved, wavelengths 2 pi to 20000 pi."""
 
     table: Tensor
 
@@ -49,18 +50,18 @@ class Positions(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.register_buffer("table", positions(512, dim), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, time, dim] -> the same; time counts from 0."""
+        """[batch, time, dim] -> the same shape; time counts from 0."""
         return self.dropout(x + self.alpha * self.rows(x.shape[1]).to(x.dtype))
 
     def rows(self, count: int) -> Tensor:
-        """float32 [count, dim]; the table grows when more are asked for than ever before."""
+        """First `count` positions, float32 [count, dim]; the table grows when it is too short."""
         if count > len(self.table):
             self.table = positions(1 << (count - 1).bit_length(), self.dim).to(self.table.device)
         return self.table[:count]
 
 
 def positions(count: int, dim: int) -> Tensor:
-    """float32 [count, dim], -1..1."""
+    """Table of sinusoidal positions, float32 [count, dim], -1..1."""
     angles = torch.arange(count, dtype=torch.float32)[:, None] * torch.exp(
         torch.arange(0, dim, 2, dtype=torch.float32) * -(math.log(10000.0) / dim)
     )
@@ -68,7 +69,7 @@ def positions(count: int, dim: int) -> Tensor:
 
 
 class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Multi-head attention in three steps, so that a cache can stand between them; parameters as in torch's own."""
+    """Multi-head attention in two steps with room for a cache between them; parameters named as in torch's own."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -104,12 +105,12 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[batch, time, dim] -> the same."""
+        """[batch, time, dim] -> the same shape."""
         q, k, v = self.self_attn.project(x)
         return self.finish(x, q, k, v, mask)
 
     def finish(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """What follows the projection of `x`; keys and values may be those of a cache."""
+        """Output of the layer from the projections of `x`; keys and values may come from a cache."""
         share = self.dropout.p if self.training else 0.0
         x = self.norm1(x + self.dropout(self.self_attn.mix(q, k, v, mask, share)))
         inner = self.dropout(relu(self.linear1(x)))
@@ -117,7 +118,7 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class Stack(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """The layers, under the name that the checkpoints give them."""
+    """List of layers, named as in the checkpoints."""
 
     def __init__(self, config: S1Config) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class Stack(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class Front(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """What comes before the layers: phones, BERT features and codes become vectors."""
+    """Embeddings in front of the layers: phones, BERT features and codes to vectors."""
 
     def __init__(self, config: S1Config) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class Front(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     @classmethod
     def of(cls, model: "Front") -> "Front":
-        """A copy of the front of a model, in float32 on the CPU and in eval mode."""
+        """Copy of the front of a model, in float32 on the CPU and in eval mode."""
         front = cls(model.config)
         own = front.state_dict().keys()
         front.load_state_dict({key: value for key, value in model.state_dict().items() if key in own})
@@ -146,28 +147,28 @@ class Front(nn.Module):  # type: ignore[misc]  # torch is not followed
         return front
 
     def text(self, phones: Tensor, bert: Tensor | None) -> Tensor:
-        """int64 [batch, phones] and float32 [batch, 1024, phones] (None = zeros) -> [batch, phones, dim]."""
+        """Phones int64 [batch, phones], BERT float32 [batch, 1024, phones] (None = zeros) -> [batch, phones, dim]."""
         features = self.bert_proj.bias if bert is None else self.bert_proj(bert.transpose(1, 2))
         return self.ar_text_position(self.ar_text_embedding(phones) + features)
 
     def audio(self, codes: Tensor) -> Tensor:
-        """int64 [batch, codes] -> [batch, codes, dim]."""
+        """Codes int64 [batch, codes] -> [batch, codes, dim]."""
         return self.ar_audio_position(self.ar_audio_embedding(codes))
 
 
-class Begun(NamedTuple):
-    """A batch before its first layer."""
+class Embedded(NamedTuple):
+    """Batch before the first layer."""
 
     x: Tensor
     """[batch, phones + codes, dim]."""
     mask: Tensor | None
     """bool, True = may be seen: [time, time], [batch, 1, time, time], or None where everything sees everything."""
     last: Tensor
-    """int64 [batch]: place of each row's last phone."""
+    """Place of each row's last phone, int64 [batch]."""
 
 
 class Text2Semantic(Front):
-    """The whole model. `forward` serves training; `voicemill.model.s1.generate` speaks with it through an engine."""
+    """The whole model. `forward` serves training; `voicemill.model.s1.generate` decodes with it through an engine."""
 
     def __init__(self, config: S1Config | None = None) -> None:
         config = config or S1Config()
@@ -186,11 +187,11 @@ class Text2Semantic(Front):
         """Logits of every next code, given the true codes before it.
 
         Args:
-            phones: int64 [batch, phones], 0 to phonemes - 1; what stands on padding does not matter if it is in range.
+            phones: int64 [batch, phones], 0 to phonemes - 1; values on padding do not matter if they are in range.
             bert: float32 [batch, 1024, phones]; None = zeros.
             codes: int64 [batch, codes], 0 to EOS; codes may be 0 wide.
-            phone_lengths: at least 1 each; None = all of them full.
-            code_lengths: at least 0 each; None = all of them full.
+            phone_lengths: real phones of each row, at least 1; None = all.
+            code_lengths: real codes of each row, at least 0; None = all.
 
         Returns:
             float32 [batch, codes + 1, vocabulary]; [b, i] predicts code i of row b, and EOS at i = code_lengths[b].
@@ -198,21 +199,21 @@ class Text2Semantic(Front):
 
         Raises ValueError for lengths that do not fit.
         """
-        begun = self.begin(phones, bert, codes, phone_lengths, code_lengths)
-        x = begun.x
+        embedded = self.embed(phones, bert, codes, phone_lengths, code_lengths)
+        x = embedded.x
         for layer in self.h.layers:
-            x = layer(x, begun.mask)
-        return self.logits(x, begun.last, phones.shape[1])
+            x = layer(x, embedded.mask)
+        return self.logits(x, embedded.last, phones.shape[1])
 
-    def begin(
+    def embed(
         self,
         phones: Tensor,
         bert: Tensor | None,
         codes: Tensor,
         phone_lengths: Sequence[int] | None = None,
         code_lengths: Sequence[int] | None = None,
-    ) -> Begun:
-        """What the first layer takes; arguments and errors as of `forward`."""
+    ) -> Embedded:
+        """Input of the first layer; arguments and errors are those of `forward`."""
         time = phones.shape[1]
         last = lengths(phone_lengths, phones, 1, PHONE) - 1
         known = lengths(code_lengths, codes, 0, CODE)
@@ -221,28 +222,30 @@ class Text2Semantic(Front):
         mask = (
             prefix_mask(last + 1, known, time, codes.shape[1]) if padded else plain_mask(time, codes.shape[1], x.device)
         )
-        return Begun(x, mask, last)
+        return Embedded(x, mask, last)
 
     def logits(self, x: Tensor, last: Tensor, phones: int) -> Tensor:
-        """What the last layer gives, [batch, phones + codes, dim], and the place of each row's last phone, int64
-        [batch] -> [batch, codes + 1, vocabulary]."""
+        """Logits [batch, codes + 1, vocabulary] from the output of the last layer, [batch, phones + codes, dim].
+
+        `last`: place of each row's last phone, int64 [batch]; `phones`: width of the phones.
+        """
         first = x[torch.arange(len(x), device=x.device), last][:, None]
         return self.ar_predict_layer(torch.cat([first, x[:, phones:]], 1))
 
 
 def lengths(given: Sequence[int] | None, tokens: Tensor, least: int, name: str) -> Tensor:
-    """int64 [batch] on the device of `tokens` [batch, time]; ValueError for lengths outside least..time."""
+    """Lengths of the rows of `tokens` [batch, time], int64 [batch] on its device; ValueError outside least..time."""
     rows, time = tokens.shape
-    wanted = [time] * rows if given is None else [int(value) for value in given]
-    if len(wanted) != rows or min(wanted) < least or max(wanted) > time:
+    sizes = [time] * rows if given is None else [int(value) for value in given]
+    if len(sizes) != rows or min(sizes) < least or max(sizes) > time:
         raise ValueError(
-            f"{rows} rows of {time} {name} with the lengths {wanted}: expected {rows} from {least} to {time}"
+            f"{rows} rows of {time} {name} with the lengths {sizes}: expected {rows} from {least} to {time}"
         )
-    return torch.tensor(wanted, device=tokens.device)
+    return torch.tensor(sizes, device=tokens.device)
 
 
 def plain_mask(phones: int, codes: int, device: torch.device) -> Tensor | None:
-    """bool [time, time] of rows without padding, True = row may see column; None where everything sees everything."""
+    """Mask of rows without padding, bool [time, time], True = row may see column; None = everything is visible."""
     if not codes:
         return None
     mask = torch.ones(phones + codes, phones + codes, dtype=torch.bool, device=device).tril()
@@ -251,7 +254,7 @@ def plain_mask(phones: int, codes: int, device: torch.device) -> Tensor | None:
 
 
 def prefix_mask(phone_lengths: Tensor, code_lengths: Tensor, phones: int, codes: int) -> Tensor:
-    """bool [batch, 1, time, time] with time = phones + codes; padding is no key. Every row sees at least one phone."""
+    """Mask of padded rows, bool [batch, 1, time, time] with time = phones + codes: padding is never a key."""
     device = phone_lengths.device
     plain = plain_mask(phones, codes, device)
     keys = torch.cat(

@@ -1,4 +1,4 @@
-"""Which engine computes s1: one function decides."""
+"""Choice of the engine that computes s1, in one function."""
 
 import copy
 from typing import Literal, TypeAlias, get_args
@@ -14,24 +14,24 @@ from voicemill.storage.errors import ConfigError
 
 Precision: TypeAlias = Literal["auto", "reference", "float32", "bfloat16", "float16", "int8"]
 """
-auto       int8 on a CPU, what the GPU multiplies best on a GPU
+auto       int8 on a CPU; on a GPU the dtype that it multiplies fastest
 reference  PyTorch in the dtype of the weights, as in training; slow on a CPU
-float32    on a CPU an ONNX Runtime graph, the same to 1e-5 as the reference, and faster
+float32    on a CPU an ONNX Runtime graph, within 1e-5 of the reference, and faster
 bfloat16   PyTorch, with a copy of the weights in it; float16 likewise, on a GPU only
 int8       on a CPU: an ONNX Runtime graph with weights, keys and values of 8 bits, the fastest
 """
 
 
 def engine(model: Text2Semantic, precision: Precision = "auto", threads: int | None = None) -> Engine:
-    """An engine on the device that the model is on. Its `name` is the precision that was chosen.
+    """Make an engine on the device of the model. Its `name` is the chosen precision.
 
     Args:
         model: put into eval mode; "reference" keeps it, every other engine copies what it needs.
         precision: see `Precision`.
-        threads: of a graph on a CPU, 1 or more; None = as many as PyTorch uses.
+        threads: threads of a graph on a CPU, 1 or more; None = as many as PyTorch uses.
 
     Raises:
-        ConfigError: a precision that this device or the installed ONNX Runtime cannot have, or no thread.
+        ConfigError: the device or the installed ONNX Runtime does not support the precision, or `threads` is below 1.
     """
     weight = model.ar_predict_layer.weight
     on_cpu = weight.device.type == "cpu"
@@ -44,7 +44,8 @@ def engine(model: Text2Semantic, precision: Precision = "auto", threads: int | N
     if precision == "reference":
         return CachedEngine(model)
     if precision == ("float16" if on_cpu else "int8"):
-        raise ConfigError(f"s1 precision = {precision!r} on {weight.device.type}: it runs on the other kind of device")
+        other = "a GPU" if on_cpu else "a CPU"
+        raise ConfigError(f"s1 precision = {precision!r} on {weight.device.type}: it needs {other}")
     if on_cpu and precision in ("float32", "int8"):
         return GraphEngine(model, 8 if precision == "int8" else 32, threads or torch.get_num_threads())
     dtype = getattr(torch, precision)

@@ -4,8 +4,8 @@ Why. A step multiplies one vector with every weight and reads all keys and value
 positions, 77 and 8 MB in 8 bits. And its 200 nodes cost a microsecond or two each, where as many PyTorch calls cost
 five to ten. `tests/bench/s1_speed.py` compares the ways. In 8 bits `EightBitReader` reads the prefix.
 
-Memory for keys and values is taken once and written in place: the graph's input and output are bound to the same
-buffer. Rows of a batch each fill their own part of it from its start, so none waits for another.
+Memory for keys and values is allocated once and written in place: the graph's input and output are bound to the same
+buffer. Each row of a batch fills its own part of it from the start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,40 +17,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voicemill.model.s1.cache_scales import cache_scales
 from voicemill.model.s1.decoder import Front, Text2Semantic, plain_mask
-from voicemill.model.s1.eight_bit_reader import LEVELS, EightBitReader
+from voicemill.model.s1.eight_bit import LEVELS, EightBitReader, cache_scales
 from voicemill.model.s1.graph import Bits, graph_of
 from voicemill.model.s1.prefix import Prefix
 from voicemill.storage.errors import ConfigError
 
 HIDDEN = -1e9
-"""Added to the score of a key that must not be seen."""
+"""Value added to the score of a masked key."""
 OLDEST = (1, 29, 1)
-"""The first ONNX Runtime whose `GroupQueryAttention` can see in both directions."""
+"""First version of ONNX Runtime whose `GroupQueryAttention` supports attention in both directions."""
 
 
 @dataclass(frozen=True, eq=False)
 class EightBits:
-    """What an engine of 8 bits has besides its graph."""
+    """Parts of an engine of 8 bits besides its graph."""
 
     reader: EightBitReader
     scales: Tensor
-    """Of the cache: float32 [layers, 2, heads, 1, dim / heads]."""
+    """Scales of the cache, float32 [layers, 2, heads, 1, dim / heads]."""
 
 
 class GraphEngine:
-    """See `voicemill.model.s1.prefix.Engine`. Holds 270 MB in 8 bits; the model that it is made from can be dropped."""
+    """See `voicemill.model.s1.prefix.Engine`. Holds 270 MB in 8 bits; the model it is made from can be freed."""
 
     eight: EightBits | None = None
     """None in float32."""
 
     def __init__(self, model: Text2Semantic, bits: Bits, threads: int) -> None:
-        """Takes some two seconds for the v2 size in 8 bits, most of them to measure the scales of the cache.
+        """Build the graph: some two seconds for the v2 size in 8 bits, mostly to measure the scales of the cache.
 
-        `threads`: those of the graph, 1 or more; the prefix is read by PyTorch's in 8 bits.
+        `threads`: threads of the graph, 1 or more; in 8 bits PyTorch's threads read the prefix.
 
-        Raises ConfigError where the installed ONNX Runtime is too old, or for sizes that its operators do not take.
+        Raises ConfigError when the installed ONNX Runtime is too old or does not support the sizes.
         """
         import onnxruntime
 
@@ -74,7 +73,7 @@ class GraphEngine:
     def begin(self, prefixes: Sequence[Prefix], room: int) -> "GraphDecoding":
         """See `voicemill.model.s1.prefix.Engine`."""
         with torch.inference_mode():
-            return GraphDecoding(self, [prefix.checked(self.config) for prefix in prefixes], room)
+            return GraphDecoding(self, [prefix.validate(self.config) for prefix in prefixes], room)
 
 
 class GraphDecoding:
@@ -87,7 +86,7 @@ class GraphDecoding:
         self.front, self.session, self.eight = engine.front, engine.session, engine.eight
         sizes = [len(prefix.phones) + len(prefix.prompt) for prefix in prefixes]
         longest = max(sizes) + room
-        # zeros are a fresh mapping: a page is taken when it is written, so room that is never reached costs nothing
+        # zeros are a fresh mapping: a page is allocated when it is written, so unused room costs nothing
         shape = (config.layers, 2, rows, config.heads, longest, config.dim // config.heads)
         self.cache = np.zeros(shape, np.float32 if self.eight is None else np.int8)
         self.scores = np.zeros((rows, 1, config.vocabulary), np.float32)
@@ -104,13 +103,13 @@ class GraphDecoding:
         self.hidden = np.zeros((1, 1, 1, longest), np.float32)
         self.known, self.total = np.array(sizes, np.int32) - 1, np.array(max(sizes), np.int32)
         self.last = np.zeros(1, np.int64)
-        self.binding = self._bound(slice(None))
+        self.binding = self._bind(slice(None))
         bind_inputs(self.binding, {"x": self.x.numpy(), "known": self.known, "total": self.total})
         if self.eight is None:
             bind_inputs(self.binding, {"last": self.last})
 
-    def _bound(self, rows: slice) -> Any:
-        """Keys, values and logits of `rows`."""
+    def _bind(self, rows: slice) -> Any:
+        """Binding of the keys, values and logits of `rows`."""
         binding = self.session.io_binding()
         for layer, (keys, values) in enumerate(self.cache[:, :, rows]):
             bind_inputs(binding, {f"keys.{layer}": keys, f"values.{layer}": values})
@@ -119,7 +118,7 @@ class GraphDecoding:
         return binding
 
     def _read(self, row: int, prefix: Prefix) -> None:
-        """Fills one row of the cache and of the logits."""
+        """Fill one row of the cache and of the logits."""
         bert = None if prefix.bert is None else prefix.bert.float().cpu()[None]
         phones, prompt = prefix.phones.cpu()[None], prefix.prompt.cpu()[None]
         x = torch.cat([self.front.text(phones, bert), self.front.audio(prompt)], 1).contiguous()
@@ -128,25 +127,25 @@ class GraphDecoding:
             return
         cache = torch.from_numpy(self.cache)[:, :, row, :, : x.shape[1]]
 
-        def keep(layer: int, kept: Tensor) -> None:
-            cache[layer] = kept.div_(eight.scales[layer]).round_().clamp_(-LEVELS, LEVELS)
+        def keep(layer: int, memory: Tensor) -> None:
+            cache[layer] = memory.div_(eight.scales[layer]).round_().clamp_(-LEVELS, LEVELS)
 
         self.logits[row] = eight.reader.read(x[0], len(prefix.phones), keep)
 
     def _run(self, row: int, x: Tensor, phones: int) -> None:
-        """The graph of float32, over a whole prefix [1, time, dim]."""
+        """Run the float32 graph over a whole prefix [1, time, dim]."""
         size = x.shape[1]
         hidden = torch.zeros(1, 1, size, size)
         if (mask := plain_mask(phones, size - phones, x.device)) is not None:
             hidden.masked_fill_(~mask, HIDDEN)
-        given = {"x": x.numpy(), "hidden": hidden.numpy(), "last": np.array([size - 1])}
-        given |= {"known": np.array([size - 1], np.int32), "total": np.array(size, np.int32)}
-        binding = self._bound(slice(row, row + 1))
-        bind_inputs(binding, given)
+        inputs = {"x": x.numpy(), "hidden": hidden.numpy(), "last": np.array([size - 1])}
+        inputs |= {"known": np.array([size - 1], np.int32), "total": np.array(size, np.int32)}
+        binding = self._bind(slice(row, row + 1))
+        bind_inputs(binding, inputs)
         self.session.run_with_iobinding(binding)
 
     def advance(self, codes: Tensor) -> None:
-        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
+        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when the cache is full."""
         with torch.inference_mode():
             torch.add(self.table[codes.cpu()], self.positions[self.step], out=self.x[:, 0])
         self.step += 1
@@ -158,22 +157,23 @@ class GraphDecoding:
 
 
 def too_old(installed: str) -> str:
-    """Why a version of ONNX Runtime cannot run the graph, with what mends it, or ""."""
+    """Reason why this version of ONNX Runtime cannot run the graph, with the fix; "" if it can."""
     if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) >= OLDEST:
         return ""
     needed = ".".join(map(str, OLDEST))
     return (
-        f"this precision of s1 runs in onnxruntime {needed} or later, and {installed} is installed: "
+        f"this precision of s1 needs onnxruntime {needed} or later; {installed} is installed: "
         f"pip install 'onnxruntime>={needed}', or set precision = 'reference'"
     )
 
 
 def bind_inputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Binds to the memory of arrays, which the caller keeps alive while the graph runs."""
+    """Bind inputs to the memory of arrays, which the caller keeps alive while the graph runs."""
     for name, array in arrays.items():
         binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
 
 def bind_outputs(binding: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Bind outputs to the memory of arrays, which the caller keeps alive while the graph runs."""
     for name, array in arrays.items():
         binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)

@@ -1,4 +1,4 @@
-"""What s1 continues: the phones to speak, their BERT features, and the codes of a reference spoken before them."""
+"""The prefix that s1 continues (phones, their BERT features, codes of a reference), and the protocol of its engines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,45 +12,45 @@ from voicemill.model.s1.config import S1Config
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """One thing to say. With a prompt, `phones` are those of the reference text and then those of the new text."""
+    """Input of one row. With a prompt, `phones` are those of the reference text followed by those of the new text."""
 
     phones: Tensor
     """int64 [phones], at least one."""
     prompt: Tensor
-    """int64 [codes], those of the reference; empty = no prompt."""
+    """Codes of the reference, int64 [codes]; empty = no prompt."""
     bert: Tensor | None = None
     """float32 [1024, phones]; None = zeros, as for every language but Chinese."""
 
-    def checked(self, config: S1Config) -> "Prefix":
-        """Itself; ValueError when it does not fit a model of that size."""
+    def validate(self, config: S1Config) -> "Prefix":
+        """Return the prefix itself; raise ValueError when it does not fit a model of that size."""
         _tokens(self.phones, "phones", 1, config.phonemes)
         _tokens(self.prompt, "prompt", 0, config.codes)
         if self.bert is not None and tuple(self.bert.shape) != (config.bert, len(self.phones)):
             raise ValueError(
                 f"bert of shape {tuple(self.bert.shape)}: expected {(config.bert, len(self.phones))}, "
-                "a vector for each phone"
+                "one vector for each phone"
             )
         return self
 
 
 class Decoding(Protocol):
-    """Rows being continued, with the keys and values of all that was seen so far."""
+    """Rows being continued, with the keys and values of all positions so far."""
 
     logits: Tensor
-    """float32 [batch, vocabulary]: of the code that comes next in each row. Overwritten by `advance`."""
+    """Logits of the next code of each row, float32 [batch, vocabulary]. Overwritten by `advance`."""
 
     def advance(self, codes: Tensor) -> None:
-        """int64 [batch]: the code that was chosen in each row; `logits` are then those of the one after it."""
+        """Append the code chosen in each row, int64 [batch]; `logits` then hold those of the code after it."""
 
 
 class Engine(Protocol):
-    """A way to compute s1, in one precision. It holds the weights; threads may share it, each with a `Decoding`."""
+    """Implementation of s1 in one precision. It holds the weights; threads may share it, each with a `Decoding`."""
 
     config: S1Config
     name: str
 
     def begin(self, prefixes: Sequence[Prefix], room: int) -> Decoding:
-        """Reads the prefixes; memory for `room` codes more of each row is set aside once.
+        """Read the prefixes and allocate memory for `room` more codes of each row.
 
         Raises ValueError for prefixes that do not fit the model.
         """

@@ -3,8 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from voicemill.model.s1.generate import MAX_CODES
-from voicemill.model.s1.sampling import Sampling
+from voicemill.model.s1.generate import MAX_CODES, Sampling
 from voicemill.model.text.sentences import Cutting
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import Seconds

@@ -35,9 +35,8 @@ from voicemill.model.light.voice import LightVoice  # noqa: E402
 from voicemill.model.s1.config import S1Config  # noqa: E402
 from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
 from voicemill.model.s1.engines import engine  # noqa: E402
-from voicemill.model.s1.generate import generate  # noqa: E402
+from voicemill.model.s1.generate import Sampling, generate  # noqa: E402
 from voicemill.model.s1.prefix import Prefix  # noqa: E402
-from voicemill.model.s1.sampling import Sampling  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
 from voicemill.model.s2.inference import prepared  # noqa: E402
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402

@@ -31,10 +31,9 @@ from support import golden
 
 from voicemill.model.s1.cached import CachedDecoding, CachedEngine
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s1.generate import generate
+from voicemill.model.s1.generate import Sampling, draw, generate, penalise, probabilities
 from voicemill.model.s1.graph_engine import GraphEngine
 from voicemill.model.s1.prefix import Decoding, Prefix
-from voicemill.model.s1.sampling import Sampling, draw, penalised, probabilities
 
 ROOT = Path(__file__).resolve().parents[2]
 PHONES, PROMPT, SPOKEN, STEPS = 110, 125, 126, 200
@@ -153,7 +152,7 @@ def fidelity(engines: dict[str, Any], prefix: Prefix) -> dict[str, dict[str, flo
         seen[0, prefix.prompt] = True
         generator = torch.Generator().manual_seed(0)
         for code, row in zip(path, stacked, strict=True):
-            scores = penalised(row[None], seen, greedy)
+            scores = penalise(row[None], seen, greedy)
             choices.append(int(scores.argmax()))
             draws.append(int(draw(probabilities(scores, sampling), [generator])))
             seen[0, code] = True

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.data.batch import Batch
-from voicemill.model.s1.decoder import Begun, Layer, Text2Semantic
+from voicemill.model.s1.decoder import Embedded, Layer, Text2Semantic
 from voicemill.model.s1.loss import IGNORED, targets
 from voicemill.model.settings.training import DistillSettings, S1Settings
 from voicemill.model.training.distil.losses import attention_divergence, hidden_distance, soft_targets
@@ -109,8 +109,8 @@ class S1Lesson(nn.Module):  # type: ignore[misc]  # torch is not followed
         own = tuple(layer for layer, _ in self.matches.pairs)
         teacher = self._teacher[0].to(phones.device)
         with torch.no_grad():
-            target = traced(teacher, teacher.begin(*given), theirs, queries, phones.shape[1])
-        return Taught(traced(self.student, self.student.begin(*given), own, queries, phones.shape[1]), target)
+            target = traced(teacher, teacher.embed(*given), theirs, queries, phones.shape[1])
+        return Taught(traced(self.student, self.student.embed(*given), own, queries, phones.shape[1]), target)
 
 
 class S1Distillation(S1Objective):
@@ -230,17 +230,17 @@ class S1Distillation(S1Objective):
         return float(getattr(settings, f"{term}_weight"))
 
 
-def traced(network: Text2Semantic, begun: Begun, layers: tuple[int, ...], queries: Tensor, phones: int) -> Trace:
+def traced(network: Text2Semantic, embedded: Embedded, layers: tuple[int, ...], queries: Tensor, phones: int) -> Trace:
     """All layers of a network, with what the traced ones (from 1) give and attend to; logits as of its forward."""
-    x, hidden, attention = begun.x, [], []
+    x, hidden, attention = embedded.x, [], []
     for number, layer in enumerate(network.h.layers, 1):
         if number in layers:
-            x, weights = attended(layer, x, begun.mask, queries)
+            x, weights = attended(layer, x, embedded.mask, queries)
             hidden.append(x)
             attention.append(weights)
         else:
-            x = layer(x, begun.mask)
-    return Trace(network.logits(x, begun.last, phones), tuple(hidden), tuple(attention))
+            x = layer(x, embedded.mask)
+    return Trace(network.logits(x, embedded.last, phones), tuple(hidden), tuple(attention))
 
 
 def attended(layer: Layer, x: Tensor, mask: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:

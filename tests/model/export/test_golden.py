@@ -15,9 +15,8 @@ from voicemill.model.export.rendering import OnnxSynthesizer
 from voicemill.model.export.running import OnnxEngine
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s1.generate import generate
+from voicemill.model.s1.generate import Sampling, generate
 from voicemill.model.s1.prefix import Prefix
-from voicemill.model.s1.sampling import Sampling
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.synthesizer import Synthesizer
 

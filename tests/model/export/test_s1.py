@@ -18,9 +18,8 @@ from voicemill.model.export.running import OnnxEngine
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s1.generate import MIN_CODES, generate
+from voicemill.model.s1.generate import MIN_CODES, Sampling, generate
 from voicemill.model.s1.prefix import Engine, Prefix
-from voicemill.model.s1.sampling import Sampling
 from voicemill.storage.errors import ConfigError
 
 

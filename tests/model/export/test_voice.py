@@ -14,7 +14,7 @@ from voicemill.model.audio.mel import LogMel
 from voicemill.model.export.exporting import cached_export, export_voice, home_of
 from voicemill.model.export.folder import MANIFEST, read_folder
 from voicemill.model.onnx_graph import OPERATORS
-from voicemill.model.s1.sampling import Sampling
+from voicemill.model.s1.generate import Sampling
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.voice import Voice
 from voicemill.model.voices.graphs import load_onnx_voice

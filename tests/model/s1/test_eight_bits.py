@@ -7,12 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny_voice import random_prefix, tiny_s1
 
-from voicemill.model.s1 import cache_scales as scales_module
-from voicemill.model.s1 import eight_bit_reader
-from voicemill.model.s1.cache_scales import cache_scales
+from voicemill.model.s1 import eight_bit
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
-from voicemill.model.s1.eight_bit_reader import EightBitLinear, EightBitReader, product, scales_of
+from voicemill.model.s1.eight_bit import EightBitLinear, EightBitReader, cache_scales, product, scales_of
 from voicemill.model.s1.graph import Bits
 from voicemill.model.s1.graph_engine import GraphEngine
 from voicemill.model.s1.prefix import Prefix
@@ -33,7 +31,7 @@ def test_a_product_is_exact(rows: int, inner: int, columns: int, seed: int) -> N
 def test_where_integers_are_not_multiplied_the_product_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = random_levels(1, 9, 64), random_levels(2, 64, 33)
     expected = product(a, b)
-    monkeypatch.setattr(eight_bit_reader, "_multiplies_integers", lambda: False)
+    monkeypatch.setattr(eight_bit, "_multiplies_integers", lambda: False)
     assert torch.equal(product(a, b), expected)
 
 
@@ -82,7 +80,7 @@ def test_the_scales_repeat_and_leave_room(monkeypatch: pytest.MonkeyPatch) -> No
     scales = cache_scales(reader, model)
     assert scales.shape == (2, 2, 4, 16)
     assert torch.equal(cache_scales(reader, model), scales)
-    monkeypatch.setattr(scales_module, "HEADROOM", 1.0)
+    monkeypatch.setattr(eight_bit, "HEADROOM", 1.0)
     torch.testing.assert_close(cache_scales(reader, model) * 2, scales)
     long = CachedEngine(model).begin([random_prefix(1, 300, 900)], 1).cache[:, :, 0, :, :-1]
     assert ((long.abs() / scales[:, :, :, None]) <= 127).float().mean() > 0.9999
@@ -103,7 +101,7 @@ def test_heads_of_any_size(dim: int, heads: int) -> None:
 
 @pytest.mark.parametrize("bits", [32, 8])
 def test_heads_that_the_graph_does_not_take_are_refused(bits: Bits) -> None:
-    with pytest.raises(ConfigError, match=r"heads of 4: .* multiples of 8; set precision = 'reference'"):
+    with pytest.raises(ConfigError, match=r"heads of 4: .* a multiple of 8; set precision = 'reference'"):
         GraphEngine(tiny_s1(S1Config(phonemes=40, codes=16, dim=16, heads=4, layers=1, bert=24)), bits, 1)
 
 
@@ -123,7 +121,7 @@ def test_what_is_stepped_lies_in_the_cache_as_what_is_read() -> None:
 
 def test_what_does_not_fit_the_scales_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """And does not come out with the other sign, neither where a prefix is read nor in a step."""
-    monkeypatch.setattr(scales_module, "HEADROOM", 0.3)
+    monkeypatch.setattr(eight_bit, "HEADROOM", 0.3)
     made = GraphEngine(tiny_s1(), 8, 1)
     whole = random_prefix(3, 6, 9)
     stepped = made.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)

@@ -11,11 +11,10 @@ from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.engines import Precision, engine
-from voicemill.model.s1.generate import generate, stream
-from voicemill.model.s1.graph import Bits, rounded
+from voicemill.model.s1.generate import Sampling, generate, stream
+from voicemill.model.s1.graph import Bits, round_weight
 from voicemill.model.s1.graph_engine import GraphEngine, too_old
 from voicemill.model.s1.prefix import Engine, Prefix
-from voicemill.model.s1.sampling import Sampling
 from voicemill.storage.errors import ConfigError
 
 
@@ -142,7 +141,7 @@ def test_no_room_left_is_an_error(fast: GraphEngine, model: Text2Semantic) -> No
 def test_rounding_is_off_by_half_a_level(seed: int, inputs: int) -> None:
     weight = np.random.default_rng(seed).standard_normal((6, inputs)).astype(np.float32)
     weight[0] = 0
-    levels, scales, block = rounded(weight)
+    levels, scales, block = round_weight(weight)
     assert levels.shape == (6, inputs // block, block)
     assert 1 <= levels.min() <= levels.max() <= 255
     restored = (levels.astype(np.float32) - 128) * scales[..., None]

@@ -13,9 +13,8 @@ from torch import Tensor
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s1.generate import MIN_CODES, Generated, Stop, generate, stream
+from voicemill.model.s1.generate import MIN_CODES, Continuation, Sampling, Stop, generate, stream
 from voicemill.model.s1.prefix import Prefix
-from voicemill.model.s1.sampling import Sampling
 from voicemill.storage.errors import ConfigError
 
 
@@ -172,5 +171,5 @@ def test_settings_that_cannot_be_are_refused(engine: CachedEngine) -> None:
         next(stream(engine, prefix, Sampling(), 0, 0))
 
 
-def said(result: Generated) -> tuple[list[int], Stop]:
+def said(result: Continuation) -> tuple[list[int], Stop]:
     return result.codes.tolist(), result.stop

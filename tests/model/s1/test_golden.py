@@ -13,12 +13,11 @@ from torch import Tensor
 from voicemill.model.s1.cached import CachedEngine
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
-from voicemill.model.s1.generate import Stop, generate
+from voicemill.model.s1.generate import Sampling, Stop, generate, penalise, probabilities
 from voicemill.model.s1.graph import Bits
 from voicemill.model.s1.graph_engine import GraphEngine
 from voicemill.model.s1.loss import loss
 from voicemill.model.s1.prefix import Prefix
-from voicemill.model.s1.sampling import Sampling, penalised, probabilities
 
 pytestmark = [
     pytest.mark.realdata,
@@ -105,7 +104,7 @@ def test_sampled_probabilities(gold: Arrays, number: int, sampling: Sampling) ->
     logits = golden.inp("s1.samp_logits", (1, 1025), 3.0)
     seen = torch.zeros(1, 1025, dtype=torch.bool)
     seen[0, torch.from_numpy(gold["samp_prev"][0])] = True
-    close(probabilities(penalised(logits, seen, sampling), sampling), gold[f"samp_probs_{number}"], 1e-6)
+    close(probabilities(penalise(logits, seen, sampling), sampling), gold[f"samp_probs_{number}"], 1e-6)
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from voicemill.model.s1.sampling import Sampling, draw, penalised, probabilities
+from voicemill.model.s1.generate import Sampling, draw, penalise, probabilities
 from voicemill.storage.errors import ConfigError
 
 SHARES = torch.tensor([[0.5, 0.25, 0.125, 0.0625, 0.0625]])
@@ -21,8 +21,8 @@ def kept(shares: Tensor) -> list[int]:
 
 def test_the_penalty_lowers_what_occurred() -> None:
     logits, seen = torch.tensor([[2.0, -2.0, 3.0, -3.0]]), torch.tensor([[True, True, False, False]])
-    assert penalised(logits, seen, Sampling(repetition_penalty=2.0)).tolist() == [[1.0, -4.0, 3.0, -3.0]]
-    assert penalised(logits, seen, Sampling(repetition_penalty=1.0)).tolist() == logits.tolist()
+    assert penalise(logits, seen, Sampling(repetition_penalty=2.0)).tolist() == [[1.0, -4.0, 3.0, -3.0]]
+    assert penalise(logits, seen, Sampling(repetition_penalty=1.0)).tolist() == logits.tolist()
 
 
 def test_neither_filter() -> None:

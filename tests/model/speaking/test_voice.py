@@ -10,8 +10,7 @@ import soundfile
 import torch
 
 from voicemill.model.audio.watermark import detect
-from voicemill.model.s1.generate import Stop
-from voicemill.model.s1.sampling import Sampling
+from voicemill.model.s1.generate import Sampling, Stop
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.reference import Reference, codes_of
 from voicemill.model.speaking.voice import Voice

@@ -22,7 +22,7 @@ import soundfile
 import torch
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.s1.sampling import Sampling
+from voicemill.model.s1.generate import Sampling
 from voicemill.model.settings.training import Phase, TrainingSettings, load
 from voicemill.model.speaking.loading import load_voice
 from voicemill.model.speaking.options import SpeakOptions

@@ -16,7 +16,7 @@ from voicemill.storage.store import Store
 from voicemill.tasks import workers
 from voicemill.tasks.config import Config
 from voicemill.tasks.engine import as_task
-from voicemill.tasks.execute import Done, Work, artifact_path
+from voicemill.tasks.execute import StageResult, Work, artifact_path
 from voicemill.tasks.recipe import Recipe
 from voicemill.tasks.registry import BY_NAME, SINK, SOURCE
 
@@ -25,7 +25,7 @@ from voicemill.tasks.registry import BY_NAME, SINK, SOURCE
 class LotResult:
     """Result of a lot: references to stage outputs, and the errors of batches with a broken task run."""
 
-    shards: dict[str, Done] = field(default_factory=dict)
+    shards: dict[str, StageResult] = field(default_factory=dict)
     """Batch id -> reference to its shards."""
     decoded: dict[str, str] = field(default_factory=dict)
     """Batch id -> key of its `decode` output."""
@@ -58,7 +58,7 @@ def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     graves = tombstones.read(Store.open(plan.store)).pcm
     result.forgotten = {upload for upload, pcm in result.samples_of.items() if pcm in graves}
     result.duplicates = find_duplicates(result.samples_of, plan.order) | result.forgotten
-    futures: dict[tuple[str, str], PrefectFuture[Done]] = {
+    futures: dict[tuple[str, str], PrefectFuture[StageResult]] = {
         (SOURCE.name, id_): future for id_, future in decoding.items()
     }
     later = [stage for stage in recipe.stages if stage is not SOURCE]
@@ -78,8 +78,8 @@ def _submit(
     batch: Batch,
     stage: str,
     duplicates: Any,
-    futures: dict[tuple[str, str], PrefectFuture[Done]],
-) -> PrefectFuture[Done]:
+    futures: dict[tuple[str, str], PrefectFuture[StageResult]],
+) -> PrefectFuture[StageResult]:
     keys = recipe.keys(batch, duplicates)
     inputs = BY_NAME[stage].inputs_of(recipe.config.of(stage))
     uploads = {upload.sha256 for upload in batch.uploads}
@@ -99,11 +99,11 @@ def _submit(
     return as_task(stage).submit(work, return_state=False, wait_for=waits)
 
 
-def _collect(future: PrefectFuture[Done], stage: str, batch: Batch, result: LotResult) -> Done | None:
+def _collect(future: PrefectFuture[StageResult], stage: str, batch: Batch, result: LotResult) -> StageResult | None:
     """Wait for a task run. Returns its result, or None if it broke: the batch's first error is recorded."""
     future.wait()
     if future.state.is_completed():
-        done: Done = future.result()
+        done: StageResult = future.result()
         active().ended(done)
         return done
     active().broke(stage)

@@ -70,7 +70,7 @@ def refresh(options: RefreshOptions) -> Summary:
         repeat = True
         while repeat:
             scan = scan_inbox(options, store, recipe, before)
-            batches = batches_.form(store, scan.uploads, before, recipe.config.batches)
+            batches = batches_.form_batches(store, scan.uploads, before, recipe.config.batches)
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
             announce(plan, scan, last)
             lots = run_lots(plan, recipe, store)

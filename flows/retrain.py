@@ -125,8 +125,8 @@ def unusable(plan: RetrainPlan, entry: Entry, change: Change, result: Retrained,
 def decide(plan: RetrainPlan, before: Entry | None, *, force: bool) -> Decision:
     """Compare the corpus version with the one that the voice was trained on last."""
     old = CorpusVersion.open(plan.store, before.card.corpus_version) if before else None
-    new = new_speech.find(plan.corpus, old, plan.heard)
-    return new_speech.decide(new, plan.number, plan.settings.retrain, force=force)
+    new = new_speech.find_new_speech(plan.corpus, old, plan.heard)
+    return new_speech.decide_retraining(new, plan.number, plan.settings.retrain, force=force)
 
 
 def announce(plan: RetrainPlan, decision: Decision) -> None:

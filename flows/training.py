@@ -39,13 +39,13 @@ def train(spec: RunSpec, place: str) -> tuple[Training, dict[str, str]]:
 
     folder.mkdir(parents=True, exist_ok=True)
     available = devices.gpus()
-    processes = devices.wanted(spec.settings.loop.devices, available)
+    processes = devices.process_count(spec.settings.loop.devices, available)
     with devices.locked(folder / ".lock", holder, waiting) as lock:
         result = run.result(folder)
         if result and result.good:
             dashboard.log(f"{title} is trained already, in {folder}")
             return record(spec, folder, result), exports_of(folder, spec.network, result)
-        with devices.held(processes, holder, available, waiting) as held:
+        with devices.reserved_devices(processes, holder, available, waiting) as held:
             spec.write(folder)
             cpu = f"the CPU, {processes} process{'es' if processes > 1 else ''}"
             device = f"{processes} GPUs" if held.gpus else cpu

@@ -11,18 +11,18 @@ from functools import cache
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from voicemill.tasks.execute import Done, Work
+from voicemill.tasks.execute import StageResult, Work
 from voicemill.tasks.registry import BY_NAME
 from voicemill.tasks.workers import execute_anywhere
 
 
 @cache
-def as_task(stage: str) -> Task[[Work], Done]:
+def as_task(stage: str) -> Task[[Work], StageResult]:
     """The task of a stage, under the stage's name and with the first line of its module as description."""
     module = BY_NAME[stage].settings.__module__
     description = (__import__(module, fromlist=["_"]).__doc__ or "").strip().splitlines()[0]
 
-    def run_stage(work: Work) -> Done:
+    def run_stage(work: Work) -> StageResult:
         return execute_anywhere(work)
 
     run_stage.__qualname__ = stage  # Prefect's key of a task comes from it: one for each stage, not one for all

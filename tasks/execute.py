@@ -44,12 +44,12 @@ class Work:
     duplicates: tuple[str, ...] = ()
     recipe: str = ""
     feature_tables: dict[str, str] = field(default_factory=dict)
-    buried: tuple[str, ...] = ()
+    killers: tuple[str, ...] = ()
     """Uploads that killed a worker process: recorded as failed instead of run."""
 
 
 @dataclass(frozen=True)
-class Done:
+class StageResult:
     """What became of a `Work`: a reference to the artifact, and what it cost."""
 
     stage: str
@@ -97,13 +97,13 @@ def _look(work: Work) -> _Place:
     )
 
 
-def skipped(work: Work) -> Done | None:
+def existing_output(work: Work) -> StageResult | None:
     """The output of `work` where there is nothing to do for it; opens no model, and reads no audio."""
     place = _look(work)
     if place.old is None or place.todo:
         return None
     pending = place.old.meta.pending
-    return Done(
+    return StageResult(
         stage=work.stage,
         batch=work.batch.id,
         key=place.key,
@@ -118,15 +118,15 @@ def skipped(work: Work) -> Done | None:
     )
 
 
-def execute(work: Work) -> Done:
+def execute(work: Work) -> StageResult:
     """Bring the output of `work` into being, or find it there."""
     began, cpu = time.perf_counter(), time.process_time()
-    if done := skipped(work):
+    if done := existing_output(work):
         return done
     stage, place = BY_NAME[work.stage], _look(work)
     inputs, missing, old, todo = place.inputs, place.missing, place.old, place.todo
     _reset_peak()
-    died = [upload.sha256 for upload in todo if upload.sha256 in work.buried]
+    died = [upload.sha256 for upload in todo if upload.sha256 in work.killers]
     failures = {u: Failure(u, f"a worker died in {work.stage}", reason=Reason.WORKER_DIED) for u in died}
     work = replace(work, key=place.key)
     try:
@@ -135,10 +135,10 @@ def execute(work: Work) -> Done:
         if _of_machine(error):
             raise  # the store cannot be written, or read: the task fails, the flow decides
         alive = tuple(upload for upload in todo if upload.sha256 not in failures)
-        blamed = blame(alive, lambda uploads: rehearse(work, uploads))
+        blamed = find_culprits(alive, lambda uploads: dry_run(work, uploads))
         failures |= {upload: Failure(upload, words) for upload, words in blamed.items()}
         artifact = _run(stage, work, inputs, missing, old, todo, failures)
-    return Done(
+    return StageResult(
         stage=work.stage,
         batch=work.batch.id,
         key=artifact.meta.key,
@@ -153,7 +153,7 @@ def execute(work: Work) -> Done:
     )
 
 
-def uploads_at(work: Work) -> tuple[Upload, ...]:
+def remaining_uploads(work: Work) -> tuple[Upload, ...]:
     """The uploads that `execute` would run the stage on."""
     return _look(work).todo
 
@@ -242,9 +242,9 @@ def produce(
         inputs.close()
 
 
-def rehearse(work: Work, uploads: tuple[Upload, ...]) -> str:
+def dry_run(work: Work, uploads: tuple[Upload, ...]) -> str:
     """Run the stage on some uploads and keep nothing: the error that no guard of the stage catches, "" = none."""
-    stage, died = BY_NAME[work.stage], dict.fromkeys(work.buried, Failure("", "", reason=Reason.WORKER_DIED))
+    stage, died = BY_NAME[work.stage], dict.fromkeys(work.killers, Failure("", "", reason=Reason.WORKER_DIED))
     try:
         for _ in produce(stage, work, _look(work).inputs, uploads, died if stage.sealed else {}):
             pass
@@ -258,7 +258,7 @@ def rehearse(work: Work, uploads: tuple[Upload, ...]) -> str:
 PROBES = 5
 
 
-def blame(uploads: tuple[Upload, ...], attempt: Callable[[tuple[Upload, ...]], str]) -> dict[str, str]:
+def find_culprits(uploads: tuple[Upload, ...], attempt: Callable[[tuple[Upload, ...]], str]) -> dict[str, str]:
     """Upload -> error, of those that alone make an attempt fail; found by halves.
 
     Where several of many fail alike it is nobody's own fault (a model that cannot be loaded): all of them have failed.

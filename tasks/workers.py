@@ -24,7 +24,15 @@ from typing import TypeVar
 
 from voicemill.storage.errors import WorkerDied
 from voicemill.storage.records import Upload
-from voicemill.tasks.execute import Done, Work, blame, execute, rehearse, skipped, uploads_at
+from voicemill.tasks.execute import (
+    StageResult,
+    Work,
+    dry_run,
+    execute,
+    existing_output,
+    find_culprits,
+    remaining_uploads,
+)
 
 T = TypeVar("T")
 
@@ -42,27 +50,27 @@ class WorkerPool:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(1, context, _settle, (os.getpid(),))
 
-    def run(self, work: Work) -> Done:
+    def run(self, work: Work) -> StageResult:
         """Execute in a free process. When it dies: find the uploads that kill it, fail those, do the rest.
 
         Raises:
             WorkerDied: it dies again and again, but of no upload alone.
         """
-        if done := skipped(work):  # no process has to start for that
+        if done := existing_output(work):  # no process has to start for that
             return done
         for _ in range(3):
             try:
                 return self._call(execute, work)
             except BrokenProcessPool:
-                uploads = tuple(upload for upload in uploads_at(work) if upload.sha256 not in work.buried)
-                killers = blame(uploads, partial(self._attempt, work))
-                work = replace(work, buried=(*work.buried, *killers))
+                uploads = tuple(upload for upload in remaining_uploads(work) if upload.sha256 not in work.killers)
+                killers = find_culprits(uploads, partial(self._attempt, work))
+                work = replace(work, killers=(*work.killers, *killers))
         raise WorkerDied(f"a worker process died in {work.stage} three times, but of no upload alone")
 
     def _attempt(self, work: Work, uploads: tuple[Upload, ...]) -> str:
         for _ in range(2 if len(uploads) == 1 else 1):  # blamed only if it dies twice: others may kill a process, too
             try:
-                self._call(rehearse, work, uploads)
+                self._call(dry_run, work, uploads)
                 return ""
             except BrokenProcessPool:
                 continue
@@ -177,7 +185,7 @@ def ended_with_the_flow() -> Iterator[None]:
         raise
 
 
-def execute_anywhere(work: Work) -> Done:
+def execute_anywhere(work: Work) -> StageResult:
     """Execute in a worker process where a pool is open, else here (threads, Dask, Ray)."""
     return _active.run(work) if _active else execute(work)
 

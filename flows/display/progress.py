@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from voicemill.storage.units import Seconds
-from voicemill.tasks.execute import Done
+from voicemill.tasks.execute import StageResult
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Progress:
             self.total += batches
         self._notify()
 
-    def ended(self, done: Done) -> None:
+    def ended(self, done: StageResult) -> None:
         """Count a task run that returned."""
         with self._lock:
             count = self.stages[done.stage]

@@ -2,7 +2,7 @@
 
 `denoise` stores a segment's samples once, before the gain; `loudness` stores the gain alone. `content`, `f0`, `mel`,
 `screen` and `shards` read `gain * samples` through here, so that a new loudness target writes no audio anew.
-A stage that uses `Prepared` needs `denoise` and `loudness`; one that uses `kept` needs `screen`.
+A stage that uses `Prepared` needs `denoise` and `loudness`; one that uses `kept_segments` needs `screen`.
 """
 
 from functools import cached_property
@@ -39,12 +39,7 @@ class Prepared:
         return self._gains[upload, index] * self._waves.read(upload, index)
 
 
-def prepared_waves(inputs: Inputs) -> Prepared:
-    """Open the prepared waveforms of a stage's inputs."""
-    return Prepared(inputs)
-
-
-def kept(inputs: Inputs) -> list[Screened]:
+def kept_segments(inputs: Inputs) -> list[Screened]:
     """The segments that passed `screen`, in the order of the uploads in the batch and of time in each."""
     place = {upload.sha256: number for number, upload in enumerate(inputs.batch.uploads)}
     rows = [row for row in inputs.rows("screen", Screened) if row.outcome is Outcome.KEPT]

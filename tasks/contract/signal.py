@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from voicemill.storage.corpus.artifacts import Wave, Waves
 from voicemill.storage.records import Segment
-from voicemill.tasks.contract.prepared import prepared_waves
+from voicemill.tasks.contract.prepared import Prepared
 from voicemill.tasks.contract.stage import Inputs
 
 ListenTo: TypeAlias = Literal["original", "prepared"]
@@ -16,12 +16,12 @@ def inputs_for(listen_to: ListenTo, *more: str) -> tuple[str, ...]:
     return ("decode", "slice", *(("denoise", "loudness") if listen_to == "prepared" else ()), *more)
 
 
-def heard(inputs: Inputs, listen_to: ListenTo) -> Callable[[Segment], Wave]:
+def segment_reader(inputs: Inputs, listen_to: ListenTo) -> Callable[[Segment], Wave]:
     """A function that reads one segment: float32 [stop - start], 32 kHz. Files are opened at its first call.
 
     It raises ValueError where the audio does not hold the whole segment.
     """
-    prepared = prepared_waves(inputs)
+    prepared = Prepared(inputs)
     opened: list[Waves] = []
 
     def read(segment: Segment) -> Wave:

@@ -13,7 +13,7 @@ from voicemill.storage.records import Upload
 
 
 @dataclass(frozen=True)
-class Asked:
+class ConsentPolicy:
     """Consents as this run sees them."""
 
     consents: Consents
@@ -23,10 +23,10 @@ class Asked:
         return self.consents.of(speaker, self.assumed)
 
 
-def admit(
+def select_uploads(
     uploads: Iterable[Upload],
     corpus: Mapping[str, str],
-    consents: Asked,
+    consents: ConsentPolicy,
     forgotten: Tombstones,
     problems: list[Problem],
 ) -> tuple[list[Upload], list[UploadRow]]:
@@ -38,7 +38,7 @@ def admit(
     others: list[UploadRow] = []
     for sha256, group in _by_content(uploads).items():
         if sha256 in forgotten.content and group[0].size:
-            others += [aside_row(upload, UploadState.REFUSED, "forgotten") for upload in group]
+            others += [excluded_row(upload, UploadState.REFUSED, "forgotten") for upload in group]
             continue
         first = min(
             group,
@@ -53,13 +53,13 @@ def admit(
             own = consents.of(upload.speaker)
             if not own.granted or missing:
                 other = f"the same bytes are there under {missing}: {consents.of(missing or '').record}"
-                others.append(aside_row(upload, UploadState.HELD, other if own.granted else own.record))
+                others.append(excluded_row(upload, UploadState.HELD, other if own.granted else own.record))
                 continue
             upload = replace(upload, consent=own.record)
             if upload.path == first.path:
                 chosen.append(upload)
             else:
-                others.append(aside_row(upload, UploadState.DUPLICATE, f"same bytes as {first.path}"))
+                others.append(excluded_row(upload, UploadState.DUPLICATE, f"same bytes as {first.path}"))
     return chosen, others
 
 
@@ -70,7 +70,7 @@ def _by_content(uploads: Iterable[Upload]) -> dict[str, list[Upload]]:
     return groups
 
 
-def aside_row(upload: Upload, state: UploadState, detail: str, reason: str = "") -> UploadRow:
+def excluded_row(upload: Upload, state: UploadState, detail: str, reason: str = "") -> UploadRow:
     """A row of the table `uploads` for a file that enters no batch."""
     return UploadRow(
         sha256=upload.sha256,

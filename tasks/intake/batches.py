@@ -30,7 +30,7 @@ class Settings(StageSettings):
 
 
 @dataclass(frozen=True)
-class Formed:
+class RegisteredBatch:
     """A batch as it was formed."""
 
     id: str
@@ -39,7 +39,9 @@ class Formed:
     """sha256 of its members, in order."""
 
 
-def form(store: Store, uploads: Iterable[Upload], known: Iterable[UploadRow], settings: Settings) -> list[Batch]:
+def form_batches(
+    store: Store, uploads: Iterable[Upload], known: Iterable[UploadRow], settings: Settings
+) -> list[Batch]:
     """The batches of all uploads of the inbox, by number: those formed before, and new ones for what is new.
 
     Args:
@@ -54,25 +56,25 @@ def form(store: Store, uploads: Iterable[Upload], known: Iterable[UploadRow], se
     for group in _groups([upload for sha256, upload in here.items() if sha256 not in placed], settings.minutes * 60):
         number += 1
         members = tuple(upload.sha256 for upload in group)
-        formed.append(Formed(digest(sorted(members))[:16], number, members))
+        formed.append(RegisteredBatch(digest(sorted(members))[:16], number, members))
         _write(store, formed[-1])
     batches = [Batch(b.id, b.number, tuple(here[sha256] for sha256 in b.uploads if sha256 in here)) for b in formed]
     return [batch for batch in batches if batch.uploads]
 
 
-def registry(store: Store, known: Iterable[UploadRow] = ()) -> list[Formed]:
+def registry(store: Store, known: Iterable[UploadRow] = ()) -> list[RegisteredBatch]:
     """All batches formed so far, by number; an upload is in one of them only."""
-    found: dict[str, Formed] = {}
+    found: dict[str, RegisteredBatch] = {}
     for path in (store.stages / "batches").glob("[0-9]*.json"):
         raw = json.loads(path.read_text())
-        found[raw["id"]] = Formed(raw["id"], raw["number"], tuple(raw["uploads"]))
+        found[raw["id"]] = RegisteredBatch(raw["id"], raw["number"], tuple(raw["uploads"]))
     lost: dict[tuple[str, int], list[UploadRow]] = defaultdict(list)
     for row in known:
         if row.batch and row.batch not in found:
             lost[row.batch, row.batch_number].append(row)
     for (id_, number), rows in lost.items():
         members = tuple(row.sha256 for row in sorted(rows, key=lambda row: (row.speaker, row.path)))
-        found[id_] = Formed(id_, number, members)
+        found[id_] = RegisteredBatch(id_, number, members)
         _write(store, found[id_])
     return sorted(found.values(), key=lambda batch: batch.number)
 
@@ -89,7 +91,7 @@ def _groups(uploads: list[Upload], longest: Seconds) -> list[list[Upload]]:
     return groups
 
 
-def _write(store: Store, batch: Formed) -> None:
+def _write(store: Store, batch: RegisteredBatch) -> None:
     path = store.stages / "batches" / f"{batch.number:06}-{batch.id}.json"
     raw = {"id": batch.id, "number": batch.number, "uploads": batch.uploads}
     write_json(path, raw)

@@ -21,7 +21,7 @@ from voicemill.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Seen:
+class CachedFile:
     """One file as it was read: an upload with its digest and header, or a sidecar with its text."""
 
     path: str = ""
@@ -36,11 +36,11 @@ class Seen:
 
 
 @dataclass
-class Memory:
+class ListingCache:
     """The memory of one inbox, loaded at the start of a scan and saved at its end."""
 
     file: Path
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, CachedFile] = field(default_factory=dict)
     hashed: int = 0
     """Uploads read in this scan."""
     _changed: bool = False
@@ -54,24 +54,24 @@ class Memory:
                 table = parquet.read()
         except (FileNotFoundError, pa.ArrowInvalid):
             return cls(file)
-        if table.schema.remove_metadata() != schema_of(Seen):
+        if table.schema.remove_metadata() != schema_of(CachedFile):
             return cls(file)
         rows = zip(*(column.to_pylist() for column in table.columns), strict=True)  # half the time of `from_table`
-        return cls(file, {row[0]: Seen(**dict(zip(table.column_names, row, strict=True))) for row in rows})
+        return cls(file, {row[0]: CachedFile(**dict(zip(table.column_names, row, strict=True))) for row in rows})
 
-    def recall(self, entry: Entry) -> Seen | None:
+    def recall(self, entry: Entry) -> CachedFile | None:
         """The file as it was read, if it has not been touched since."""
         seen = self.seen.get(entry.path)
         return seen if seen and entry.stamp and (seen.size, seen.stamp) == (entry.size, entry.stamp) else None
 
-    def unmodified(self, entry: Entry) -> Seen | None:
+    def unmodified(self, entry: Entry) -> CachedFile | None:
         """The file as it was read, if its size and the time of its content are the same; a stamp begins with that."""
         seen = self.seen.get(entry.path)
         if seen is None or not entry.stamp or seen.size != entry.size:
             return None
         return seen if seen.stamp.split(" ")[0] == entry.stamp.split(" ")[0] else None
 
-    def learn(self, seen: Seen) -> None:
+    def learn(self, seen: CachedFile) -> None:
         """Remember a file that was read."""
         self.seen[seen.path] = seen
         self.hashed += bool(seen.sha256)
@@ -83,19 +83,19 @@ class Memory:
         if not self._changed and len(kept) == len(self.seen):
             return
         with whole_file(self.file) as temporary:
-            pq.write_table(to_table(kept, Seen), temporary, compression="zstd")
+            pq.write_table(to_table(kept, CachedFile), temporary, compression="zstd")
 
 
 @dataclass
-class Looker:
+class FileReader:
     """Reads what memory does not know."""
 
     box: Inbox
     store: Store
-    memory: Memory
+    memory: ListingCache
     problems: list[Problem]
 
-    def upload(self, entry: Entry) -> Seen:
+    def upload(self, entry: Entry) -> CachedFile:
         """Digest and header of an upload.
 
         Raises:
@@ -131,20 +131,20 @@ class Looker:
         except (OSError, ValueError) as error:
             self.problems.append(Problem(entry.path, 0, str(error)))
             return ""
-        self.memory.learn(Seen(entry.path, entry.size, entry.stamp, text=text))
+        self.memory.learn(CachedFile(entry.path, entry.size, entry.stamp, text=text))
         return text
 
 
-def _header(path: Path) -> Seen:
+def _header(path: Path) -> CachedFile:
     """What the header states; nothing where no decoder opens the file (`decode` says why)."""
     try:
         with opened(path) as source:
-            return Seen(
+            return CachedFile(
                 codec=source.codec, rate=source.rate, channels=source.channels, seconds=max(source.seconds, 0.0)
             )
     except OSError:
         raise
     except AudioError:
-        return Seen()
+        return CachedFile()
     except Exception:  # a header that breaks a decoder must not end the scan; `decode` gives it its outcome
-        return Seen()
+        return CachedFile()

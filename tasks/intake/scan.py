@@ -25,8 +25,8 @@ from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.contract.stage import StageSettings
-from voicemill.tasks.intake.admission import Asked, admit, aside_row
-from voicemill.tasks.intake.listing_cache import Looker, Memory
+from voicemill.tasks.intake.admission import ConsentPolicy, excluded_row, select_uploads
+from voicemill.tasks.intake.listing_cache import FileReader, ListingCache
 
 
 class Settings(StageSettings):
@@ -101,17 +101,19 @@ def scan(
     problems = list(about.problems)
     consents = consent.load(store, _consent_table(box, listing, about, problems))
     problems += consents.problems
-    memory = Memory.load(store, box.id)
+    memory = ListingCache.load(store, box.id)
     unsafe = about.refused | listing.refused
-    looker = Looker(box, store, memory, problems)
+    looker = FileReader(box, store, memory, problems)
     uploads, failed, sidecars = _look(listing, about, unsafe, looker, settings.default_language)
     corpus = {row.sha256: row.path for row in known if row.batch}
-    chosen, aside = admit(uploads, corpus, Asked(consents, assume_consent), tombstones.read(store), problems)
+    chosen, aside = select_uploads(
+        uploads, corpus, ConsentPolicy(consents, assume_consent), tombstones.read(store), problems
+    )
     buried = {sidecars[row.path] for row in aside if row.state is UploadState.REFUSED and row.path in sidecars}
     memory.save({entry.path for entry in listing.audio} | set(sidecars.values()) - buried)
     _drop_downloads(box, store, aside)
     refused = [
-        aside_row(Upload("", speaker_of(path), path, 0), UploadState.REFUSED, why) for path, why in unsafe.items()
+        excluded_row(Upload("", speaker_of(path), path, 0), UploadState.REFUSED, why) for path, why in unsafe.items()
     ]
     about_audio = len(about.files) + len(set(sidecars.values())) + (CONSENTS in listing.others)
     return ScanResult(
@@ -124,7 +126,7 @@ def scan(
 
 
 def _look(
-    listing: Listing, about: Metadata, refused: Mapping[str, str], looker: Looker, language: str
+    listing: Listing, about: Metadata, refused: Mapping[str, str], looker: FileReader, language: str
 ) -> tuple[list[Upload], list[UploadRow], dict[str, str]]:
     """Every audio file as an upload, rows of those that cannot be read, and the sidecar of each that has one."""
     beside = {path.lower(): path for path in listing.others if path.lower().endswith(SIDECARS)}
@@ -152,7 +154,7 @@ def _look(
             seen = looker.upload(entry)
         except OSError as error:
             detail = f"cannot be read: {error}"
-            failed.append(aside_row(upload, UploadState.FAILED, detail, Reason.UNREADABLE))
+            failed.append(excluded_row(upload, UploadState.FAILED, detail, Reason.UNREADABLE))
             continue
         uploads.append(
             replace(

@@ -21,7 +21,7 @@ from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Aligned, Segment, Transcript
 from voicemill.storage.units import RATE, Seconds
-from voicemill.tasks.contract.signal import ListenTo, heard, inputs_for
+from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 from voicemill.tasks.stages.word_placement import Unit, distribute, failed, settle
 
@@ -77,7 +77,7 @@ class Work:
     """The uploads of a batch on their way through; models are loaded when the first text needs them."""
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        self._read, self._settings = heard(inputs, settings.listen_to), settings
+        self._read, self._settings = segment_reader(inputs, settings.listen_to), settings
         self._segments: dict[str, list[Segment]] = {}
         for segment in inputs.segments():
             self._segments.setdefault(segment.upload, []).append(segment)

@@ -19,9 +19,9 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import RATE, Seconds
-from voicemill.tasks.contract.prepared import kept, prepared_waves
+from voicemill.tasks.contract.prepared import Prepared, kept_segments
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
-from voicemill.tasks.stages.mel import feature
+from voicemill.tasks.stages.mel import feature_row
 
 VERSION = 1
 
@@ -111,10 +111,10 @@ def wants_normalised(folder: Path) -> bool:
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     """One `Feature` for each kept segment, in their order."""
-    rows = kept(inputs)
+    rows = kept_segments(inputs)
     if not rows:
         return
-    engine, prepared = _Engine(settings), prepared_waves(inputs)
+    engine, prepared = _Engine(settings), Prepared(inputs)
     for start in range(0, len(rows), WINDOW):
         yield from _window(rows[start : start + WINDOW], engine, prepared.read)
 
@@ -134,7 +134,7 @@ def _window(rows: Sequence[Screened], engine: _Engine, read: Any) -> Iterator[Fe
 
     def encode(members: Sequence[int]) -> list[Feature]:
         found = engine.encode([waves[i] for i in members])
-        return [feature(rows[i].upload, rows[i].index, x) for i, x in zip(members, found, strict=True)]
+        return [feature_row(rows[i].upload, rows[i].index, x) for i, x in zip(members, found, strict=True)]
 
     at = list(waves)
     for group in batches([len(waves[i]) for i in at], engine.longest):

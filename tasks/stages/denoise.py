@@ -114,7 +114,7 @@ def _quietest(waves: Waves, upload: str, rows: list[Segment]) -> NDArray[np.floa
     return frames[np.sort(order[: round(len(frames) * _QUIETEST)])]
 
 
-def denoised(waves: Waves, row: Segment, noise: Noise | None, settings: Settings) -> tuple[Denoised, Wave]:
+def denoise_segment(waves: Waves, row: Segment, noise: Noise | None, settings: Settings) -> tuple[Denoised, Wave]:
     """One segment: what was done, and its samples, exactly as many as it has.
 
     The gate hears 80 ms of the upload on either side, so that a segment does not start or end with half a mask.
@@ -171,7 +171,7 @@ def _upload(waves: Waves, upload: str, rows: list[Segment], settings: Settings) 
 
 
 def _segment(waves: Waves, row: Segment, noise: Noise | None, settings: Settings) -> list[Denoised | Audio]:
-    done, wave = denoised(waves, row, noise, settings)
+    done, wave = denoise_segment(waves, row, noise, settings)
     if len(wave) != row.stop - row.start or not np.isfinite(wave).all():
         raise ValueError(f"segment {row.index}: {len(wave)} samples of {row.stop - row.start}, or some not finite")
     return [done, Audio(row.upload, row.index, wave)]

@@ -15,9 +15,9 @@ from pydantic import model_validator
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import Hertz
-from voicemill.tasks.contract.prepared import kept, prepared_waves
+from voicemill.tasks.contract.prepared import Prepared, kept_segments
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
-from voicemill.tasks.stages.mel import feature
+from voicemill.tasks.stages.mel import feature_row
 
 VERSION = 1
 
@@ -59,7 +59,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     """One `Feature` for each kept segment, in their order."""
     from voicemill.model.pitch.engines import tracker
 
-    rows, waves = kept(inputs), prepared_waves(inputs)
+    rows, waves = kept_segments(inputs), Prepared(inputs)
     engine = tracker(settings.engine, settings.fmin, settings.fmax, settings.threshold)
 
     def track(group: Sequence[Screened]) -> Iterable[Feature]:
@@ -67,7 +67,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
         if not all(np.isfinite(wave).all() for wave in heard):
             raise ValueError("the prepared waveform is not finite")
         paths = engine.track(heard)
-        return [feature(row.upload, row.index, path[:, None]) for row, path in zip(group, paths, strict=True)]
+        return [feature_row(row.upload, row.index, path[:, None]) for row, path in zip(group, paths, strict=True)]
 
     for start in range(0, len(rows), GROUP):
         group = rows[start : start + GROUP]

@@ -39,7 +39,7 @@ class Settings(StageSettings):
     """dBTP, -40 to 0: no true peak passes it. EBU R 128 allows -1."""
 
 
-def levelled(waves: Waves, upload: str, indices: list[int], settings: Settings) -> list[Levelled]:
+def level_upload(waves: Waves, upload: str, indices: list[int], settings: Settings) -> list[Levelled]:
     """The measures and the gain of each segment of one upload; `before` is the loudness that the gain comes from."""
     own: dict[int, tuple[Lufs, Decibels, bool]] = {}
     steps = []
@@ -96,7 +96,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Levelled | Failure]:
     waves = inputs.waves("denoise")
     for upload, group in groupby(rows, key=lambda row: row.upload):
         indices = [row.index for row in group]
-        yield from guarded(upload, partial(levelled, waves, upload, indices, settings))
+        yield from guarded(upload, partial(level_upload, waves, upload, indices, settings))
 
 
 STAGE = Stage(name="loudness", version=VERSION, settings=Settings, needs=("denoise",), row=Levelled, run=run)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from voicemill.storage.corpus.tensors import encode
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature
-from voicemill.tasks.contract.prepared import kept, prepared_waves
+from voicemill.tasks.contract.prepared import Prepared, kept_segments
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
 VERSION = 1
@@ -23,7 +23,7 @@ class Settings(StageSettings):
     """None: another mel would be another model."""
 
 
-def feature(upload: str, index: int, frames: NDArray[np.floating]) -> Feature:
+def feature_row(upload: str, index: int, frames: NDArray[np.floating]) -> Feature:
     """A row of float [frames, dims].
 
     Raises ValueError where float16 cannot hold a value (NaN, infinite, beyond 65504): the segment is a failure.
@@ -39,11 +39,11 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     """One `Feature` for each kept segment, in their order."""
     from voicemill.model.audio.mel import LogMel
 
-    compute, waves = LogMel(), prepared_waves(inputs)
-    for row in kept(inputs):
+    compute, waves = LogMel(), Prepared(inputs)
+    for row in kept_segments(inputs):
 
         def work(upload: str = row.upload, index: int = row.index) -> Iterable[Feature]:
-            return [feature(upload, index, compute.frames(waves.read(upload, index)))]
+            return [feature_row(upload, index, compute.frames(waves.read(upload, index)))]
 
         yield from guarded(row.upload, work, row.index)
 

@@ -61,15 +61,15 @@ class Settings(StageSettings):
         return self
 
 
-def clipped(wave: Wave) -> float:
+def clipped_share(wave: Wave) -> float:
     """Share of the samples, float32 [samples], at full scale."""
     return float(np.count_nonzero(np.abs(wave) >= FULL_SCALE)) / max(len(wave), 1)
 
 
-def screened(wave: Wave, row: Denoised, rate: int, settings: Settings) -> Screened:
+def screen_segment(wave: Wave, row: Denoised, rate: int, settings: Settings) -> Screened:
     """The scores and the verdict of one segment, from its original samples; `rate` of the file in Hz, 0 = unknown."""
     power = active(power_of(wave))
-    bits, share, width = entropy(power), clipped(wave), bandwidth(power)
+    bits, share, width = entropy(power), clipped_share(wave), bandwidth(power)
     width = min(width, rate / 2) if rate else width
     rules = (
         (bits < settings.min_entropy, Reason.ENTROPY_LOW, bits, settings.min_entropy),
@@ -108,7 +108,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Screened | Failure]:
 
 
 def _one(waves: Waves, row: Denoised, span: tuple[int, int], rate: int, settings: Settings) -> list[Screened]:
-    return [screened(waves.read(row.upload, -1, *span), row, rate, settings)]
+    return [screen_segment(waves.read(row.upload, -1, *span), row, rate, settings)]
 
 
 STAGE = Stage(

@@ -24,7 +24,7 @@ from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
 from voicemill.storage.records import Batch, Segment, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, to_samples, to_seconds
-from voicemill.tasks.contract.prepared import Prepared, prepared_waves
+from voicemill.tasks.contract.prepared import Prepared
 from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSettings
 from voicemill.tasks.stages.results import Name, Results, verdict
 
@@ -45,7 +45,7 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
     store, key, features = context.store, context.key, context.feature_tables
     if store is None:
         raise ValueError("shards writes into a store: RunContext.store is None")
-    results, waves = Results(inputs, tuple(features)), prepared_waves(inputs)
+    results, waves = Results(inputs, tuple(features)), Prepared(inputs)
     by_speaker: dict[str, list[Upload]] = defaultdict(list)
     for upload in inputs.batch.uploads:
         by_speaker[upload.speaker].append(upload)
@@ -56,7 +56,7 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
         yield _write(store, "ledger", speaker, key, [to_table(rows, LedgerRow)])
         if names:
             known = {upload.sha256: upload for upload in uploads}
-            texts = (utterance(results, waves, known[name[0]], name, context.recipe) for name in names)
+            texts = (utterance_row(results, waves, known[name[0]], name, context.recipe) for name in names)
             tables = (to_table([row], Utterance) for row in texts)
             yield _write(store, "utterances", speaker, key, tables)
             for stage, table in sorted(features.items()):
@@ -106,7 +106,7 @@ def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
     )
 
 
-def utterance(results: Results, waves: Prepared, upload: Upload, name: Name, recipe: str) -> Utterance:
+def utterance_row(results: Results, waves: Prepared, upload: Upload, name: Name, recipe: str) -> Utterance:
     """The row of one kept segment, with its audio."""
     sha256, index = name
     segment = results.segments[name]

@@ -69,7 +69,7 @@ class Settings(StageSettings):
         return self
 
 
-def spoken(
+def speech_spans(
     probability: Probability, step: Samples, samples: Samples, settings: Settings
 ) -> tuple[list[Span], list[Span]]:
     """The runs of speech, and the same padded and joined: what the detector says before lengths are looked at."""
@@ -78,7 +78,7 @@ def spoken(
     return runs, padded(runs, samples, to_samples(settings.pad_s), to_samples(settings.merge_gap_s))
 
 
-def tiled(
+def tile_segments(
     upload: str, probability: Probability, step: Samples, samples: Samples, transcribed: bool, settings: Settings
 ) -> list[Segment]:
     """The rows of one upload: they tile [0, samples).
@@ -87,7 +87,7 @@ def tiled(
         probability: float32 [frames], 0..1, one for every `step` samples.
         transcribed: it came with its text.
     """
-    runs, spans = spoken(probability, step, samples, settings)
+    runs, spans = speech_spans(probability, step, samples, settings)
     longest, shortest = to_samples(settings.max_segment_s), to_samples(settings.min_segment_s)
     if spans and transcribed and settings.whole_when_transcribed and spans[-1].stop - spans[0].start <= longest:
         pieces = [Span(spans[0].start, spans[-1].stop)]
@@ -154,7 +154,7 @@ def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozens
             ]
         blocks = waves.stream(row.upload)
         found = speech_probability(blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt)
-        return tiled(row.upload, found, step, row.samples, texts[row.upload], settings)
+        return tile_segments(row.upload, found, step, row.samples, texts[row.upload], settings)
 
     for row in rows:
         yield from guarded(row.upload, partial(work, row))

@@ -16,7 +16,7 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Batch, Segment, Transcript, Upload
-from voicemill.tasks.contract.signal import ListenTo, heard, inputs_for
+from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
 VERSION = 1
@@ -43,7 +43,7 @@ class Settings(StageSettings):
     """original, or prepared (after denoise and loudness). Default original: see above."""
 
 
-def whole_or_single(upload: Upload, segments: list[Segment], language: str) -> list[Transcript]:
+def given_transcripts(upload: Upload, segments: list[Segment], language: str) -> list[Transcript]:
     """The given transcript of an upload: at the index of its only kept segment, or -1 where it has several."""
     text = " ".join(upload.text.split())
     if not text or not segments:
@@ -61,7 +61,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
     unheard: list[Upload] = []
     for upload in inputs.batch.uploads:
         mine = segments.get(upload.sha256, [])
-        given = whole_or_single(upload, mine, upload.language or settings.language)
+        given = given_transcripts(upload, mine, upload.language or settings.language)
         if settings.engine == "whisperx" and mine and not (given and settings.prefer == "given"):
             unheard.append(upload)
         rows[upload.sha256] = list(given)
@@ -85,7 +85,7 @@ class Recogniser:
         from voicemill.model.hub import resolve
         from voicemill.model.speech.whisper import Whisper
 
-        self._read, self._settings, self._segments = heard(inputs, settings.listen_to), settings, segments
+        self._read, self._settings, self._segments = segment_reader(inputs, settings.listen_to), settings, segments
         folder = resolve(settings.model, "transcribe.model")
         self._whisper = Whisper(folder, settings.device, settings.compute_type, settings.beam_size)
 

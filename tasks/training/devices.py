@@ -37,7 +37,7 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Held:
+class ReservedDevices:
     """Devices that are this process's until the block ends."""
 
     gpus: tuple[Gpu, ...]
@@ -57,7 +57,7 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(Gpu(f"gpu-{name}", select) for name, select in zip(names, selects, strict=False))
 
 
-def wanted(devices: int, found: tuple[Gpu, ...]) -> int:
+def process_count(devices: int, found: tuple[Gpu, ...]) -> int:
     """How many processes train: `loop.devices`, where 0 stands for all GPUs, or one process on the CPU.
 
     Raises:
@@ -69,7 +69,9 @@ def wanted(devices: int, found: tuple[Gpu, ...]) -> int:
 
 
 @contextmanager
-def held(count: int, holder: str, found: tuple[Gpu, ...], waiting: Callable[[str], None]) -> Iterator[Held]:
+def reserved_devices(
+    count: int, holder: str, found: tuple[Gpu, ...], waiting: Callable[[str], None]
+) -> Iterator[ReservedDevices]:
     """`count` of the GPUs in `found`, or the CPU where there are none; waits until they are free.
 
     `holder` says who asks, for those who wait; `waiting` is called with who holds them, whenever that changes.
@@ -83,14 +85,14 @@ def held(count: int, holder: str, found: tuple[Gpu, ...], waiting: Callable[[str
             busy: list[str] = []
             # always in this order, and given back together: two that want several never wait for each other
             for name in names:
-                lock = stack.enter_context(FileLock(folder() / f"{name}.lock"))
+                lock = stack.enter_context(FileLock(lock_folder() / f"{name}.lock"))
                 if len(locks) < many and lock.take(holder):
                     locks[name] = lock
                 elif len(locks) < many:
                     busy.append(f"{name} is held by {lock.holder()}")
             if len(locks) == many:
                 chosen = tuple(gpu for gpu in found if gpu.name in locks)
-                yield Held(chosen, tuple(lock.fileno() for lock in locks.values()))
+                yield ReservedDevices(chosen, tuple(lock.fileno() for lock in locks.values()))
                 return
         if (text := "; ".join(busy)) != said:
             said = text
@@ -112,7 +114,7 @@ def locked(path: Path, holder: str, waiting: Callable[[str], None]) -> Iterator[
         yield lock.fileno()
 
 
-def folder() -> Path:
+def lock_folder() -> Path:
     """Where the locks of this machine are.
 
     Raises:

@@ -38,7 +38,7 @@ _MARK = "VOICEMILL_TRAINING"
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrainingOutcome:
     """How a training ended."""
 
     outcome: str
@@ -74,7 +74,7 @@ def launch(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     grace: Seconds = GRACE,
     module: str = MODULE,
-) -> Ended:
+) -> TrainingOutcome:
     """Run the training of a folder to its end.
 
     Args:
@@ -91,7 +91,7 @@ def launch(
     """
     if (found := run.result(folder)) and not found.good:
         (folder / "result.json").unlink()
-    _end(left_of(folder))
+    _end(training_processes(folder))
     guard = [sys.executable, "-m", GUARD, str(grace), *command(folder, processes, module)]
     tail: deque[str] = deque(maxlen=TAIL)
     with (folder / "log.txt").open("ab") as log:
@@ -112,7 +112,9 @@ def launch(
         finally:
             process.stdin.close()
             _drain(process.stdout, log, grace + MARGIN)
-            _end(left_of(folder))  # there are some only where the guard itself was killed, or cannot do its work
+            _end(
+                training_processes(folder)
+            )  # there are some only where the guard itself was killed, or cannot do its work
             process.stdout.close()
             code = process.wait()
     return _ended(folder, code, tuple(tail))
@@ -191,7 +193,7 @@ class Following:
         self._next = now + max(0.5, 20 * (now - began))
 
 
-def left_of(folder: Path) -> list[int]:
+def training_processes(folder: Path) -> list[int]:
     """Living processes of this user that train in this folder."""
     mark, found = f"{_MARK}={folder.resolve()}\0".encode(), []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -237,11 +239,11 @@ def _environment(folder: Path, processes: int, gpus: Sequence[str]) -> dict[str,
     return os.environ | told
 
 
-def _ended(folder: Path, code: int, tail: tuple[str, ...]) -> Ended:
+def _ended(folder: Path, code: int, tail: tuple[str, ...]) -> TrainingOutcome:
     if found := run.result(folder):
-        return Ended(outcome=found.outcome, detail=found.detail, code=code, result=found, tail=tail)
+        return TrainingOutcome(outcome=found.outcome, detail=found.detail, code=code, result=found, tail=tail)
     how = f"killed by signal {code - 128}" if 128 < code < 160 else f"exit status {code}"
-    return Ended(
+    return TrainingOutcome(
         outcome="crashed",
         detail=f"{how}, and no result.json",
         code=code if code >= 0 else 128 - code,

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from voicemill.model.settings.training import RetrainSettings
 from voicemill.storage.corpus.versions import CorpusVersion
 
-Verdict = Literal["Forced", "First training", "New speech", "New speakers", "Nothing new", "Too little new"]
+RetrainVerdict = Literal["Forced", "First training", "New speech", "New speakers", "Nothing new", "Too little new"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Decision:
     """Whether to train, and why."""
 
     train: bool
-    verdict: Verdict
+    verdict: RetrainVerdict
     reason: str
     """A sentence for a reader."""
     new: NewSpeech
 
 
-def find(corpus: CorpusVersion, before: CorpusVersion | None, speakers: Iterable[str] = ()) -> NewSpeech:
+def find_new_speech(corpus: CorpusVersion, before: CorpusVersion | None, speakers: Iterable[str] = ()) -> NewSpeech:
     """Compare two versions; with `speakers`, by the speech of those alone."""
     now = _heard(corpus, speakers)
     then = _heard(before, speakers) if before else now.slice(0, 0)
@@ -57,7 +57,7 @@ def _heard(corpus: CorpusVersion, speakers: Iterable[str]) -> pa.Table:
     return rows
 
 
-def decide(new: NewSpeech, version: int, settings: RetrainSettings, *, force: bool) -> Decision:
+def decide_retraining(new: NewSpeech, version: int, settings: RetrainSettings, *, force: bool) -> Decision:
     """Whether a voice that was trained on version `new.since` is trained on `version`."""
     who = f"{len(new.speakers)} new speaker{'' if len(new.speakers) == 1 else 's'}"
     since = f"since version {new.since}" if new.since else "for a voice that was never trained"

@@ -79,7 +79,7 @@ def main(uploads: int = 20_000) -> None:
         store = Store.open(work / "store", create=True)
         first, found = timed(lambda: scan(inbox, store, Settings(), assume_consent="bench"))
         assert (len(found.uploads), found.hashed) == (uploads, uploads)
-        formed = batches.form(store, found.uploads, (), batches.Settings())
+        formed = batches.form_batches(store, found.uploads, (), batches.Settings())
         known = [known_row(upload, batch) for batch in formed for upload in batch.uploads]
         quiet, cpu, forming = [], [], []
         for _ in range(5):
@@ -89,7 +89,7 @@ def main(uploads: int = 20_000) -> None:
             cpu.append(time.process_time() - began)
             quiet.append(took)
             began = time.perf_counter()
-            assert batches.form(store, again.uploads, known, batches.Settings()) == formed
+            assert batches.form_batches(store, again.uploads, known, batches.Settings()) == formed
             forming.append(time.perf_counter() - began)
         figures = {
             "uploads": uploads,

@@ -28,7 +28,7 @@ from voicemill.model.audio.spans import Span
 from voicemill.model.audio.vad import hop, speech_probability
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.units import RATE, Frames
-from voicemill.tasks.stages.slice import Settings, spoken, tiled
+from voicemill.tasks.stages.slice import Settings, speech_spans, tile_segments
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -178,8 +178,8 @@ def judged(session: Session, settings: Settings) -> tuple[Score, Score]:
     """What the detector says, and what is left of it as kept segments."""
     found, samples = probability(session.wave, settings), len(session.wave)
     step = hop(settings.engine)
-    _, speech = spoken(found, step, samples, settings)
-    rows = tiled("session", found, step, samples, False, settings)
+    _, speech = speech_spans(found, step, samples, settings)
+    rows = tile_segments("session", found, step, samples, False, settings)
     kept = [Span(row.start, row.stop) for row in rows if row.outcome is Outcome.KEPT]
     return score(session, speech), score(session, kept)
 
@@ -194,7 +194,7 @@ def speeds(sample: list[Wave], repeat: int = 5) -> dict[str, float]:
             start = time.process_time()
             for wave in sample:
                 found = probability(wave, settings)
-                tiled("upload", found, hop(settings.engine), len(wave), False, settings)
+                tile_segments("upload", found, hop(settings.engine), len(wave), False, settings)
             runs[engine].append(seconds / (time.process_time() - start))
     return {engine: float(np.median(values)) for engine, values in runs.items()}
 

@@ -18,7 +18,7 @@ from support.tiny_voice import VOICE_TOML
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry as voices
 from voicemill.storage.voices import status as stages
-from voicemill.tasks.training.launch import left_of
+from voicemill.tasks.training.launch import training_processes
 
 pytestmark = pytest.mark.slow
 
@@ -210,12 +210,12 @@ def test_what_is_ended_leaves_nothing_and_is_gone_on_with(
             assert time.monotonic() < end
             time.sleep(0.05)
         folder = started[0].parent.parent
-        assert left_of(folder)
+        assert training_processes(folder)
         os.kill(process.pid, how)
         process.communicate(timeout=120)
         assert process.returncode != 0
     end = time.monotonic() + 60
-    while left_of(folder):
+    while training_processes(folder):
         assert time.monotonic() < end
         time.sleep(0.05)
     done = json.loads((folder / "progress.jsonl").read_text().splitlines()[-1])["step"]

@@ -12,16 +12,16 @@ PATH = f"{FAULTS}{os.pathsep}{ROOT}"
 
 FUNCTIONS = {
     "decode": "decode",
-    "slice": "tiled",
-    "denoise": "denoised",
-    "loudness": "levelled",
-    "screen": "screened",
-    "transcribe": "whole_or_single",
+    "slice": "tile_segments",
+    "denoise": "denoise_segment",
+    "loudness": "level_upload",
+    "screen": "screen_segment",
+    "transcribe": "given_transcripts",
     "align": "settle",
-    "content": "feature",
-    "f0": "feature",
-    "mel": "feature",
-    "shards": "utterance",
+    "content": "feature_row",
+    "f0": "feature_row",
+    "mel": "feature_row",
+    "shards": "utterance_row",
 }
 """Stage -> a function of its module that is called with an upload, or with a record of it."""
 

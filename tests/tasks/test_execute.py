@@ -14,7 +14,7 @@ from voicemill.storage.store import Store
 from voicemill.tasks import execute as execute_
 from voicemill.tasks.config import Config
 from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage, StageSettings, guarded
-from voicemill.tasks.execute import Work, artifact_path, blame, execute
+from voicemill.tasks.execute import Work, artifact_path, execute, find_culprits
 
 BATCH = Batch("b" * 16, 1, tuple(Upload(name * 64, "ann", f"{name}.wav", 9, seconds=2.0) for name in "abc"))
 A, B, C = (upload.sha256 for upload in BATCH.uploads)
@@ -71,7 +71,7 @@ class Bench:
         for upload in inputs.batch.uploads:
             yield Denoised(upload.sha256, 0, 20.0, False)
 
-    def run(self, stage: str, **changes: Any) -> execute_.Done:
+    def run(self, stage: str, **changes: Any) -> execute_.StageResult:
         inputs = {"decode": {}, "denoise": {"decode": "key-decode"}, "shards": {"denoise": "key-denoise"}}[stage]
         work = Work(
             stage=stage,
@@ -85,7 +85,7 @@ class Bench:
         )
         return execute(work)
 
-    def rows(self, done: execute_.Done) -> list[str]:
+    def rows(self, done: execute_.StageResult) -> list[str]:
         return [row.upload for row in Artifact(Path(done.uri)).rows(execute_.BY_NAME[done.stage].row)]
 
 
@@ -181,11 +181,11 @@ def test_blame_finds_each_culprit_and_nobody_for_a_crowd() -> None:
         tried.append(len(uploads))
         return "boom" if guilty & {upload.sha256 for upload in uploads} else ""
 
-    assert blame(crowd, attempt) == dict.fromkeys(sorted(guilty), "boom")
+    assert find_culprits(crowd, attempt) == dict.fromkeys(sorted(guilty), "boom")
     assert len(tried) < 40
-    assert blame((), attempt) == {}
-    assert blame(crowd, lambda uploads: "too many" if len(uploads) > 9 else "") == {}
-    assert blame(crowd, lambda _: "no model") == {upload.sha256: "no model" for upload in crowd}
+    assert find_culprits((), attempt) == {}
+    assert find_culprits(crowd, lambda uploads: "too many" if len(uploads) > 9 else "") == {}
+    assert find_culprits(crowd, lambda _: "no model") == {upload.sha256: "no model" for upload in crowd}
 
 
 def test_a_sealed_stage_accounts_for_what_it_failed_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_a_store_that_cannot_be_written_is_an_error_of_the_task(bench: Bench) ->
 
 
 def test_a_buried_upload_is_not_run(bench: Bench) -> None:
-    done = bench.run("decode", buried=(C,))
+    done = bench.run("decode", killers=(C,))
     assert bench.seen == [("decode", [A, B])]
     (failure,) = Artifact(artifact_path(bench.store, "decode", done.key)).meta.failures
     assert (failure.upload, failure.reason) == (C, Reason.WORKER_DIED)

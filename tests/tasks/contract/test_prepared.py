@@ -1,4 +1,4 @@
-"""The prepared waveform is gain * stored samples, to the sample; `kept` follows the batch, not the artifact."""
+"""The prepared waveform is gain * stored samples, to the sample; `kept_segments` follows the batch, not the artifact."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Batch, Denoised, Levelled, Screened, Upload
-from voicemill.tasks.contract.prepared import kept, prepared_waves
+from voicemill.tasks.contract.prepared import Prepared, kept_segments
 from voicemill.tasks.contract.stage import Inputs
 
 
@@ -48,7 +48,7 @@ def test_prepared_is_the_gain_times_the_stored_samples(tmp_path: Path) -> None:
     denoise = _write(tmp_path, "denoise", [Denoised("a", 0, 20.0, True)], Denoised, waves)
     loudness = _write(tmp_path, "loudness", [_levelled("a", 0, -20.0), _levelled("a", 1, 6.0)], Levelled, {})
     inputs = Inputs(Batch("b", 1, (_upload("a"),)), {"denoise": denoise, "loudness": loudness})
-    prepared = prepared_waves(inputs)
+    prepared = Prepared(inputs)
     np.testing.assert_array_equal(prepared.read("a", 0), np.float32(0.1) * waves["a", 0])
     second = prepared.read("a", 1)
     assert second.dtype == np.float32
@@ -63,7 +63,7 @@ def test_kept_follows_the_batch_and_leaves_out_what_was_filtered(tmp_path: Path)
     rows = [_screened("b", 1), _screened("b", 0), _screened("a", 0, Outcome.FILTERED), _screened("a", 1)]
     screen = _write(tmp_path, "screen", [*rows, _screened("gone", 0)], Screened, {})
     inputs = Inputs(Batch("x", 1, (_upload("a"), _upload("b"))), {"screen": screen})
-    assert [(row.upload, row.index) for row in kept(inputs)] == [("a", 1), ("b", 0), ("b", 1)]
+    assert [(row.upload, row.index) for row in kept_segments(inputs)] == [("a", 1), ("b", 0), ("b", 1)]
 
 
 def test_a_batch_without_a_segment_has_no_audio_and_needs_none(tmp_path: Path) -> None:
@@ -73,5 +73,5 @@ def test_a_batch_without_a_segment_has_no_audio_and_needs_none(tmp_path: Path) -
         "screen": _write(tmp_path, "screen", [], Screened, {}),
     }
     inputs = Inputs(Batch("x", 1, (_upload("a"),)), artifacts)
-    prepared_waves(inputs)
-    assert kept(inputs) == []
+    Prepared(inputs)
+    assert kept_segments(inputs) == []

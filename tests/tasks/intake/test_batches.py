@@ -11,7 +11,7 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.outcomes import UploadState
 from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
-from voicemill.tasks.intake.batches import Settings, form
+from voicemill.tasks.intake.batches import Settings, form_batches
 
 
 def upload(name: int, seconds: float = 300.0, speaker: str = "anna") -> Upload:
@@ -55,31 +55,31 @@ def store(tmp_path: Path) -> Store:
 
 def test_up_to_twenty_minutes_and_a_longer_upload_alone(store: Store) -> None:
     uploads = [upload(1), upload(2), upload(3), upload(4), upload(5), upload(6, 4000.0), upload(7)]
-    batches = form(store, uploads, (), Settings())
+    batches = form_batches(store, uploads, (), Settings())
     assert [[int(u.sha256, 16) for u in batch.uploads] for batch in batches] == [[1, 2, 3, 4], [5], [6], [7]]
     assert [batch.number for batch in batches] == [1, 2, 3, 4]
 
 
 def test_new_uploads_leave_old_batches_alone(store: Store) -> None:
-    first = form(store, [upload(2), upload(4)], (), Settings())
-    second = form(store, [upload(n) for n in (1, 2, 3, 4)], rows_of(first), Settings(minutes=100))
+    first = form_batches(store, [upload(2), upload(4)], (), Settings())
+    second = form_batches(store, [upload(n) for n in (1, 2, 3, 4)], rows_of(first), Settings(minutes=100))
     assert shape(second)[:1] == shape(first)
     assert [int(u.sha256, 16) for u in second[1].uploads] == [1, 3]
 
 
 def test_an_upload_that_is_gone_leaves_and_comes_back(store: Store) -> None:
-    whole = form(store, [upload(1), upload(2)], (), Settings())
-    (less,) = form(store, [upload(2)], rows_of(whole), Settings())
+    whole = form_batches(store, [upload(1), upload(2)], (), Settings())
+    (less,) = form_batches(store, [upload(2)], rows_of(whole), Settings())
     assert (less.id, less.number, len(less.uploads)) == (whole[0].id, 1, 1)
-    assert form(store, [], rows_of(whole), Settings()) == []
-    assert [batch.number for batch in form(store, [upload(9)], (), Settings())] == [2]
-    assert shape(form(store, [upload(1), upload(2)], (), Settings())) == shape(whole)
+    assert form_batches(store, [], rows_of(whole), Settings()) == []
+    assert [batch.number for batch in form_batches(store, [upload(9)], (), Settings())] == [2]
+    assert shape(form_batches(store, [upload(1), upload(2)], (), Settings())) == shape(whole)
 
 
 def test_what_is_known_of_an_upload_is_what_the_inbox_says_now(store: Store) -> None:
-    form(store, [upload(1)], (), Settings())
+    form_batches(store, [upload(1)], (), Settings())
     moved = replace(upload(1), speaker="bob", path="bob/x.wav", text="hello")
-    assert form(store, [moved], (), Settings())[0].uploads == (moved,)
+    assert form_batches(store, [moved], (), Settings())[0].uploads == (moved,)
 
 
 @settings(deadline=None, max_examples=40)
@@ -97,10 +97,10 @@ def test_every_upload_is_in_one_batch_whatever_comes_in_which_order(
     other = Store.open(tmp_path_factory.mktemp("rebuilt"), create=True)
     uploads = [upload(*item) for item in items]
     early = uploads[: round(share * len(uploads))]
-    before = form(store, early, (), Settings())
-    after = form(store, data.draw(st.permutations(uploads)), rows_of(before), Settings())
+    before = form_batches(store, early, (), Settings())
+    after = form_batches(store, data.draw(st.permutations(uploads)), rows_of(before), Settings())
     assert sorted(u.sha256 for batch in after for u in batch.uploads) == sorted(u.sha256 for u in uploads)
     assert shape(after)[: len(before)] == shape(before)
     assert all(batch.seconds <= 1200 or len(batch.uploads) == 1 for batch in after)
     assert len({batch.id for batch in after}) == len({batch.number for batch in after}) == len(after)
-    assert shape(form(other, uploads, rows_of(after), Settings())) == shape(after)
+    assert shape(form_batches(other, uploads, rows_of(after), Settings())) == shape(after)

@@ -13,7 +13,7 @@ from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, W
 from voicemill.storage.outcomes import Outcome, Reason
 from voicemill.storage.records import Batch, Denoised, Levelled, Upload
 from voicemill.storage.units import RATE
-from voicemill.tasks.contract.prepared import prepared_waves
+from voicemill.tasks.contract.prepared import Prepared
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages.loudness import Settings, level, run
 
@@ -32,7 +32,7 @@ def go(folder: Path, waves: dict[tuple[str, int], Wave], settings: Settings) -> 
     inputs = Inputs(batch, {"denoise": denoise})
     rows = list(run(inputs, settings))
     loudness = write(folder, "loudness", rows, Levelled, {})
-    prepared = prepared_waves(Inputs(batch, {"denoise": denoise, "loudness": loudness}))
+    prepared = Prepared(Inputs(batch, {"denoise": denoise, "loudness": loudness}))
     return rows, {row.index: prepared.read(row.upload, row.index) for row in rows if row.upload == "a"}
 
 

@@ -13,7 +13,7 @@ from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Denoised, Levelled, Screened, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
-from voicemill.tasks.stages.screen import Settings, clipped, run, screened
+from voicemill.tasks.stages.screen import Settings, clipped_share, run, screen_segment
 
 SPEECH = Path(__file__).resolve().parents[3] / "../shared/speech"
 
@@ -28,7 +28,7 @@ def voice(seconds: float = 2.0) -> Wave:
 
 
 def score(wave: Wave, snr_db: float = 40.0, rate: int = 48_000, **settings: float) -> Screened:
-    return screened(wave.astype(np.float32), Denoised("u", 0, snr_db, False), rate, Settings(**settings))
+    return screen_segment(wave.astype(np.float32), Denoised("u", 0, snr_db, False), rate, Settings(**settings))
 
 
 def test_a_clean_voice_passes_and_its_scores_are_kept() -> None:
@@ -76,8 +76,8 @@ def test_a_file_has_no_more_band_than_half_its_rate() -> None:
 def test_clipped_is_a_share() -> None:
     wave = np.zeros(1000, np.float32)
     wave[[3, 5, 8]] = [1.0, -1.0, 0.98]
-    assert clipped(wave) == 0.002
-    assert clipped(np.zeros(0, np.float32)) == 0.0
+    assert clipped_share(wave) == 0.002
+    assert clipped_share(np.zeros(0, np.float32)) == 0.0
 
 
 def test_a_band_upside_down_is_refused_by_name() -> None:

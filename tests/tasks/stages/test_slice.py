@@ -16,7 +16,7 @@ from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
-from voicemill.tasks.stages.slice import STAGE, Settings, run, tiled
+from voicemill.tasks.stages.slice import STAGE, Settings, run, tile_segments
 
 STEP = 320
 Wave = NDArray[np.float32]
@@ -31,7 +31,7 @@ def probability(*runs: tuple[float, float], seconds: float, inside: float = 1.0)
 
 
 def spoken(found: Wave, seconds: float, transcribed: bool = False, **changes: float | bool) -> list[tuple[object, ...]]:
-    rows = tiled("u", found, STEP, round(seconds * RATE), transcribed, Settings(**changes))
+    rows = tile_segments("u", found, STEP, round(seconds * RATE), transcribed, Settings(**changes))
     return [(row.start / RATE, row.stop / RATE, row.reason or row.outcome.value) for row in rows]
 
 
@@ -64,7 +64,7 @@ def test_rows_tile_the_upload_and_keep_the_limits(
     detection: tuple[Wave, int, int], chosen: Settings, transcribed: bool
 ) -> None:
     found, step, samples = detection
-    rows = tiled("u", found, step, samples, transcribed, chosen)
+    rows = tile_segments("u", found, step, samples, transcribed, chosen)
     assert [rows[0].start, *(row.stop for row in rows)] == [*(row.start for row in rows), samples]
     assert all(row.start < row.stop for row in rows)
     kept = [row for row in rows if row.outcome is Outcome.KEPT]

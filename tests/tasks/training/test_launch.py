@@ -18,7 +18,7 @@ from voicemill.storage.errors import ConfigError
 from voicemill.storage.locks import FileLock
 from voicemill.tasks.training import devices, launch
 from voicemill.tasks.training.devices import Gpu
-from voicemill.tasks.training.launch import LONGEST, Ended, Lines, left_of
+from voicemill.tasks.training.launch import LONGEST, Lines, TrainingOutcome, training_processes
 
 ROOT = Path(__file__).parents[3]
 RESULT = {"detail": "because", "step": 3, "best_step": 2, "best": 0.5, "losses": {"mel": 0.5}}
@@ -34,7 +34,7 @@ def leave(name, text=""):
     (folder / f".{name}").rename(folder / name)
 """
 
-Start = Callable[..., Ended]
+Start = Callable[..., TrainingOutcome]
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
 
 def alive(folder: Path, *names: str) -> list[str]:
     """Processes of a training, by its mark and by the numbers that they left in files."""
-    pids = {int((folder / name).read_text()) for name in names if (folder / name).exists()} | set(left_of(folder))
+    pids = {int((folder / name).read_text()) for name in names if (folder / name).exists()} | set(
+        training_processes(folder)
+    )
     return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if launch._lives(pid)]
 
 
@@ -217,7 +219,7 @@ def test_a_killed_guard_takes_its_ranks_along(folder: Path) -> None:
     program(folder, STUBBORN + "leave('up')\ntime.sleep(600)")
     with caller(folder, grace=0.5) as process:
         until((folder / "up").exists)
-        (guard,) = [pid for pid in left_of(folder) if "guard.py" in Path(f"/proc/{pid}/cmdline").read_text()]
+        (guard,) = [pid for pid in training_processes(folder) if "guard.py" in Path(f"/proc/{pid}/cmdline").read_text()]
         os.kill(guard, signal.SIGKILL)
         assert process.communicate(timeout=60)[0] == "crashed\n"
     assert alive(folder, "child0") == []
@@ -226,7 +228,7 @@ def test_a_killed_guard_takes_its_ranks_along(folder: Path) -> None:
 def test_what_an_earlier_attempt_left_is_ended_first(folder: Path) -> None:
     mark = os.environ | {"VOICEMILL_TRAINING": str(folder)}
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=mark) as orphan:
-        until(lambda: left_of(folder) == [orphan.pid])
+        until(lambda: training_processes(folder) == [orphan.pid])
         ended = launch.launch(folder, module=program(folder, "sys.exit(5)"))
         assert ended.code == 5
         assert orphan.wait(timeout=10) == -signal.SIGKILL
@@ -258,7 +260,7 @@ def test_a_kill_ends_every_rank(folder: Path, victim: str) -> None:
         ranks = {int((folder / name).read_text()) for name in names}
         (agent,) = [
             pid
-            for pid in set(left_of(folder)) - ranks
+            for pid in set(training_processes(folder)) - ranks
             if "distributed.run" in (text := Path(f"/proc/{pid}/cmdline").read_text()) and "guard.py" not in text
         ]
         if victim != "caller":
@@ -295,7 +297,7 @@ def test_trainings_on_one_device_wait_for_each_other(locks: Path) -> None:
 
     def train(name: str) -> None:
         nonlocal most
-        with devices.held(1, name, (), lambda text: said.__setitem__(name, text)) as held:
+        with devices.reserved_devices(1, name, (), lambda text: said.__setitem__(name, text)) as held:
             assert held.gpus == ()
             inside.append(name)
             most = max(most, len(inside))
@@ -314,9 +316,9 @@ def test_trainings_on_one_device_wait_for_each_other(locks: Path) -> None:
 
 def test_each_training_gets_gpus_of_its_own(locks: Path) -> None:
     with (
-        devices.held(1, "one", GPUS, never) as first,
-        devices.held(1, "two", GPUS, never) as second,
-        devices.held(1, "three", (), never),  # the CPU is another device
+        devices.reserved_devices(1, "one", GPUS, never) as first,
+        devices.reserved_devices(1, "two", GPUS, never) as second,
+        devices.reserved_devices(1, "three", (), never),  # the CPU is another device
     ):
         assert (first.gpus, second.gpus) == (GPUS[:1], GPUS[1:])
         waits: list[str] = []
@@ -325,10 +327,10 @@ def test_each_training_gets_gpus_of_its_own(locks: Path) -> None:
             waits.append(text)
             raise TimeoutError
 
-        with pytest.raises(TimeoutError), devices.held(1, "four", GPUS, impatient):
+        with pytest.raises(TimeoutError), devices.reserved_devices(1, "four", GPUS, impatient):
             pass
         assert waits == ["gpu-a is held by one; gpu-b is held by two"]
-    with devices.held(2, "both", GPUS, never) as both:
+    with devices.reserved_devices(2, "both", GPUS, never) as both:
         assert both.gpus == GPUS
 
 
@@ -340,15 +342,15 @@ def test_a_dead_holder_holds_nothing(locks: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         process.kill()
-    with devices.held(1, "next", (), never):
+    with devices.reserved_devices(1, "next", (), never):
         pass
 
 
 def test_how_many_processes_train() -> None:
-    assert [devices.wanted(0, ()), devices.wanted(2, ())] == [1, 2]
-    assert [devices.wanted(0, GPUS), devices.wanted(1, GPUS)] == [2, 1]
+    assert [devices.process_count(0, ()), devices.process_count(2, ())] == [1, 2]
+    assert [devices.process_count(0, GPUS), devices.process_count(1, GPUS)] == [2, 1]
     with pytest.raises(ConfigError, match=r"loop\.devices = 3, and torch sees 2"):
-        devices.wanted(3, GPUS)
+        devices.process_count(3, GPUS)
 
 
 def test_a_training_takes_no_more_threads_than_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from voicemill.model.settings.training import RetrainSettings
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
-from voicemill.tasks.training.new_speech import Decision, NewSpeech, decide, find
+from voicemill.tasks.training.new_speech import Decision, NewSpeech, decide_retraining, find_new_speech
 
 LIMITS = RetrainSettings(new_minutes=10, new_speakers=2)
 
@@ -34,14 +34,14 @@ TABLE = [
 @pytest.mark.parametrize(("since", "version", "minutes", "speakers", "force", "verdict"), TABLE)
 def test_the_table(since: int, version: int, minutes: float, speakers: int, force: bool, verdict: str) -> None:
     new = NewSpeech(since, minutes, tuple(f"s{n}" for n in range(speakers)))
-    found = decide(new, version, LIMITS, force=force)
+    found = decide_retraining(new, version, LIMITS, force=force)
     assert found.verdict == verdict
     assert found.train == (verdict not in ("Nothing new", "Too little new"))
     assert found.new == new
 
 
 def test_the_reason_says_how_much_there_is_and_how_much_is_asked_for() -> None:
-    found = decide(NewSpeech(3, 1.25, ("x",)), 4, LIMITS, force=False)
+    found = decide_retraining(NewSpeech(3, 1.25, ("x",)), 4, LIMITS, force=False)
     assert found.reason == "1.2 min of new speech and 1 new speaker since version 3: at least 10 min or 2 are asked for"
 
 
@@ -50,7 +50,7 @@ def test_more_speech_never_turns_a_yes_into_a_no(
     since: int, version: int, minutes: float, speakers: int, more: float, others: int
 ) -> None:
     def decided(minutes: float, speakers: int) -> Decision:
-        return decide(NewSpeech(since, minutes, ("x",) * speakers), version, LIMITS, force=False)
+        return decide_retraining(NewSpeech(since, minutes, ("x",) * speakers), version, LIMITS, force=False)
 
     if decided(minutes, speakers).train:
         assert decided(minutes + more, speakers + others).train
@@ -77,28 +77,37 @@ def minutes_of(store: Store, number: int, speaker: str | None = None) -> float:
 
 def test_new_is_what_comes_of_uploads_that_the_other_version_had_not(store: Store) -> None:
     first, second, third = (CorpusVersion.open(store, number) for number in (1, 2, 3))
-    new = find(second, first)
+    new = find_new_speech(second, first)
     assert (new.since, new.speakers) == (1, ("cid",))
     assert new.minutes == pytest.approx(minutes_of(store, 2) - minutes_of(store, 1))
     assert new.minutes > 0
-    assert find(first, None) == NewSpeech(0, pytest.approx(minutes_of(store, 1)), ("ann", "bob"))
-    assert find(third, second) == NewSpeech(2, 0.0, ())  # cut anew, nothing new to hear
-    assert find(first, second).minutes == 0
+    assert find_new_speech(first, None) == NewSpeech(0, pytest.approx(minutes_of(store, 1)), ("ann", "bob"))
+    assert find_new_speech(third, second) == NewSpeech(2, 0.0, ())  # cut anew, nothing new to hear
+    assert find_new_speech(first, second).minutes == 0
 
 
 def test_with_targets_only_their_speech_counts(store: Store) -> None:
     first, second = CorpusVersion.open(store, 1), CorpusVersion.open(store, 2)
-    new = find(second, first, ["ann"])
+    new = find_new_speech(second, first, ["ann"])
     assert new.speakers == ()
     assert new.minutes == pytest.approx(minutes_of(store, 2, "ann") - minutes_of(store, 1, "ann"))
-    assert 0 < new.minutes < find(second, first).minutes
-    assert find(second, first, ["bob"]) == NewSpeech(1, 0.0, ())
+    assert 0 < new.minutes < find_new_speech(second, first).minutes
+    assert find_new_speech(second, first, ["bob"]) == NewSpeech(1, 0.0, ())
 
 
 def test_a_store_on_disk_decides_alike(store: Store, tmp_path: Path) -> None:
     """From the tables to the verdict, with limits just under and just over what is there."""
-    new = find(CorpusVersion.open(store, 2), CorpusVersion.open(store, 1))
+    new = find_new_speech(CorpusVersion.open(store, 2), CorpusVersion.open(store, 1))
     over, under = new.minutes * 1.01, new.minutes * 0.99
-    assert decide(new, 2, RetrainSettings(new_minutes=over, new_speakers=2), force=False).verdict == "Too little new"
-    assert decide(new, 2, RetrainSettings(new_minutes=under, new_speakers=2), force=False).verdict == "New speech"
-    assert decide(new, 2, RetrainSettings(new_minutes=over, new_speakers=1), force=False).verdict == "New speakers"
+    assert (
+        decide_retraining(new, 2, RetrainSettings(new_minutes=over, new_speakers=2), force=False).verdict
+        == "Too little new"
+    )
+    assert (
+        decide_retraining(new, 2, RetrainSettings(new_minutes=under, new_speakers=2), force=False).verdict
+        == "New speech"
+    )
+    assert (
+        decide_retraining(new, 2, RetrainSettings(new_minutes=over, new_speakers=1), force=False).verdict
+        == "New speakers"
+    )

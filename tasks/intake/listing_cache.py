@@ -46,7 +46,7 @@ class ListingCache:
     _changed: bool = False
 
     @classmethod
-    def load(cls, store: Store, inbox_id: str) -> "Memory":
+    def load(cls, store: Store, inbox_id: str) -> "ListingCache":
         """What is remembered; nothing where the file is missing, damaged or of another layout."""
         file = store.stages / "scan" / f"{inbox_id}.parquet"
         try:

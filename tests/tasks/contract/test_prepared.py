@@ -1,4 +1,4 @@
-"""The prepared waveform is gain * stored samples, to the sample; `kept_segments` follows the batch, not the artifact."""
+"""The prepared waveform is gain * stored samples, to the sample; `kept_segments` follows the batch."""
 
 from pathlib import Path
 

@@ -335,8 +335,12 @@ def test_each_training_gets_gpus_of_its_own(locks: Path) -> None:
 
 
 def test_a_dead_holder_holds_nothing(locks: Path) -> None:
-    text = "with held(1, 'x', (), print): print('held', flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", f"import time; from voicemill.tasks.training.devices import held\n{text}"]
+    text = "with reserved_devices(1, 'x', (), print): print('held', flush=True); time.sleep(600)"
+    command = [
+        sys.executable,
+        "-c",
+        f"import time; from voicemill.tasks.training.devices import reserved_devices\n{text}",
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

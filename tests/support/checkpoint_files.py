@@ -1,4 +1,4 @@
-"""Weights of the real shapes for tests, and the pickles that the original writes."""
+"""Weights in the real shapes, and checkpoint files as GPT-SoVITS writes them."""
 
 import io
 import sys
@@ -16,8 +16,10 @@ from torch import Tensor
 from voicemill.model.checkpoints.layout import Kind, layout
 
 
-def shared(kind: Kind, version: str = "v2", dtype: torch.dtype = torch.float16) -> "OrderedDict[str, Tensor]":
-    """Every tensor of a layout, all views of one storage: the real shapes in a small file. s1 has its prefix."""
+def weights_of_layout(
+    kind: Kind, version: str = "v2", dtype: torch.dtype = torch.float16
+) -> "OrderedDict[str, Tensor]":
+    """Every tensor of a layout as a view of one storage: real shapes in a small file. Keys of s1 have their prefix."""
     shapes = layout(kind, version)
     sizes = {key: torch.Size(shape).numel() for key, shape in shapes.items()}
     run = torch.linspace(-1, 1, max(sizes.values())).to(dtype)
@@ -29,24 +31,24 @@ def without_posterior(weights: "OrderedDict[str, Tensor]") -> "OrderedDict[str, 
     return OrderedDict((key, tensor) for key, tensor in weights.items() if not key.startswith("enc_q."))
 
 
-def marked(path: Path, digits: bytes) -> Path:
-    """The file with its first two bytes replaced, as the original does."""
+def with_first_bytes(path: Path, digits: bytes) -> Path:
+    """The file with its first two bytes replaced by `digits`: GPT-SoVITS marks the version of an s2 so."""
     path.write_bytes(digits + path.read_bytes()[2:])
     return path
 
 
-def repacked(path: Path, change: Callable[[dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED) -> Path:
-    """The zip with other entries: `change` gets name -> bytes."""
+def rewrite_zip(path: Path, change: Callable[[dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED) -> Path:
+    """The zip file rewritten after `change` has edited its members, name -> bytes."""
     with zipfile.ZipFile(path) as file:
-        entries = {name: file.read(name) for name in file.namelist()}
-    change(entries)
+        members = {name: file.read(name) for name in file.namelist()}
+    change(members)
     with zipfile.ZipFile(path, "w", compression) as file:
-        for name, data in entries.items():
+        for name, data in members.items():
             file.writestr(name, data)
     return path
 
 
-def saved(value: Any) -> bytes:
+def torch_saved(value: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
@@ -54,7 +56,7 @@ def saved(value: Any) -> bytes:
 
 @contextmanager
 def hparams() -> Iterator[type]:
-    """The class that official files name `utils.HParams`, importable while the file is written, and no longer."""
+    """The class that official files name `utils.HParams`, importable inside the `with` block only."""
 
     class HParams:
         def __init__(self, **values: Any) -> None:

@@ -1,11 +1,11 @@
-"""Test data: batches whose stage outputs are made up, but whole, so that shards and versions need no audio stage.
+"""Synthetic batches with outputs of every stage, so that tests of shards and versions run no audio stage.
 
     batch = make_batch(1, upload("ann"), upload("bob", text="..."))
     make = outputs(store, batch)                 # artifacts of all stages before shards
     key, files = shards(store, batch)            # runs the real stage `shards` on them
     version = corpus(store, [batch])             # and publishes
 
-Everything follows from names and numbers: two calls give the same bytes.
+Names and numbers decide everything: two calls give the same bytes.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ WHEN = "2025-01-01T00:00:00+00:00"
 
 
 def upload(speaker: str, number: int = 0, seconds: float = 6.0, text: str = "", salt: str = "") -> Upload:
-    """An upload of this speaker; its sha256 follows from the arguments."""
+    """An upload of this speaker; the arguments decide its sha256."""
     sha256 = digest([speaker, number, seconds, text, salt])
     path = f"{speaker}/{number}.wav"
     size = round(seconds * RATE) * 2 + 44
@@ -77,13 +77,13 @@ def make_batch(number: int, *uploads: Upload) -> Batch:
 
 
 def noise(upload: str, index: int, samples: int) -> Wave:
-    """float32 [samples] of an upload's segment: noise that no other segment has."""
+    """float32 [samples]: noise, different for every segment."""
     seed = int(hashlib.sha256(f"{upload}{index}".encode()).hexdigest()[:16], 16)
     return (np.random.default_rng(seed).standard_normal(samples) * 0.05).astype(np.float32)
 
 
 def matrix(name: str, upload: str, index: int, samples: int) -> Feature:
-    """A feature matrix that no other segment has."""
+    """A feature matrix, different for every segment."""
     dims, rate = DIMS[name]
     frames = max(1, samples * rate // RATE)
     seed = int(hashlib.sha256(f"{name}{upload}{index}".encode()).hexdigest()[:16], 16)
@@ -93,7 +93,7 @@ def matrix(name: str, upload: str, index: int, samples: int) -> Feature:
 
 @dataclass
 class Made:
-    """The rows of every stage, to be changed by a test before they are written."""
+    """The rows of every stage; a test may change them before they are written."""
 
     rows: dict[str, list[Any]] = field(default_factory=dict)
     failures: dict[str, list[Failure]] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Made:
 
 
 def make_rows(batch: Batch, pieces: int = 2) -> Made:
-    """Each upload: half a second of silence, then `pieces` segments of equal length, a tenth of a second between."""
+    """Rows of a batch. Each upload is 0.5 s of silence, then `pieces` segments of equal length 0.1 s apart."""
     made = Made({name: [] for name in SINK.needs}, {name: [] for name in SINK.needs})
     rows = made.rows
     for u in batch.uploads:
@@ -237,7 +237,7 @@ def shards(
 
 
 def upload_rows(store: Store, batch: Batch, files: Iterable[ShardFile]) -> list[UploadRow]:
-    """The rows of `uploads`, with the states that the ledger gives."""
+    """Rows of the table `uploads`, with the states that follow from the ledger."""
     mine = [File(f.path, f.speaker, f.size, f.rows) for f in files if f.table == "ledger"]
     found: dict[str, list[LedgerInterval]] = {}
     for row in from_table(read_all(store, "ledger", mine), LedgerRow):
@@ -287,7 +287,7 @@ def corpus(
     settings: Settings | None = None,
     force: bool = False,
 ) -> Version | None:
-    """Make the shards of all batches and publish them."""
+    """Write the shards of all batches and publish them as a version; None where nothing is new."""
     made = {batch.id: shards(store, batch, change, recipe) for batch in batches}
     uploads = [row for batch in batches for row in upload_rows(store, batch, made[batch.id][1])]
     return publish(

@@ -1,4 +1,4 @@
-"""Weights and inputs that are functions of their names: the rule by which the golden arrays were made.
+"""Weights and inputs as functions of their names: the rule that made the golden arrays.
 
 A parameter is drawn from a generator seeded with the CRC-32 of its state-dict key, so two implementations with the same
 keys and shapes have the same weights, and no weights file is needed. The rule is the whole interface: changing it here
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "gptsovits"
-"""Golden arrays and key listings; not in a user's clone."""
+"""Golden arrays and key listings; a user's clone does not have them."""
 
 
 def fill(shapes: Mapping[str, Sequence[int]], prefix: str = "") -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ def _scaled(key: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
     if leaf in {"emb_rel_k", "emb_rel_v"}:
         return 0.1 * x
     if leaf not in {"weight", "in_proj_weight"}:
-        raise ValueError(f"the golden rule says nothing of the parameter {key}")
+        raise ValueError(f"the golden rule does not cover the parameter {key}")
     if "embedding" in key:
         return x
     base = x / math.sqrt(math.prod(x.shape[1:]))

@@ -1,7 +1,7 @@
-"""Runs a function in another process and kills that process (SIGKILL) at its n-th touch of the file system.
+"""Run a function in another process and kill it (SIGKILL) at its n-th access to the file system.
 
-Python announces every open, rename, removal and change of times to audit hooks, before it happens: a place to die at
-that is the same in every run, and there is one between any two steps of a write.
+Python announces every open, rename, removal and change of times to audit hooks before it happens. These points are the
+same in every run, and there is one between any two steps of a write.
 """
 
 import multiprocessing
@@ -29,31 +29,31 @@ _CONTEXT.set_forkserver_preload(
 
 
 def _child(work: Callable[..., Any], args: tuple[Any, ...], at: int, root: str, pipe: Connection) -> None:
-    seen = 0
+    events = 0
 
-    def count(event: str, found: tuple[Any, ...]) -> None:
-        nonlocal seen
-        if event in EVENTS and any(str(arg).startswith(root) for arg in found[:2]):
-            seen += 1
-            if seen == at:
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal events
+        if event in EVENTS and any(str(arg).startswith(root) for arg in arguments[:2]):
+            events += 1
+            if events == at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
     work(*args)
-    pipe.send(seen)
+    pipe.send(events)
 
 
 def run(work: Callable[..., Any], *args: Any, root: Any, at: int = 0) -> int:
-    """Call `work(*args)` elsewhere and kill it at the `at`-th event on a path under `root`; 0 = let it end.
+    """Call `work(*args)` in another process and kill that at its `at`-th event on a path under `root`; 0 = do not.
 
-    Returns how many such events it had, 0 where it was killed.
+    Returns the number of such events, 0 where the process was killed.
     """
-    here, there = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=_child, args=(work, args, at, str(root), there))
+    receiver, sender = _CONTEXT.Pipe()
+    process = _CONTEXT.Process(target=_child, args=(work, args, at, str(root), sender))
     process.start()
-    there.close()
+    sender.close()
     process.join()
     if at:
-        assert process.exitcode == -signal.SIGKILL, f"it ended with {process.exitcode} before event {at}"
+        assert process.exitcode == -signal.SIGKILL, f"it exited with {process.exitcode} before event {at}"
         return 0
-    return int(here.recv())
+    return int(receiver.recv())

@@ -1,4 +1,4 @@
-"""A Prefect server under test: its API as it answers, and its pages as a browser without a network renders them."""
+"""Requests to the API of a Prefect server under test, and its pages as Chromium renders them without a network."""
 
 import json
 import shutil
@@ -25,19 +25,20 @@ FLAGS = (
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
-    """POST to the server's API."""
+    """Answer of the server's API to a POST of `body` to `path`."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), headers, method="POST")
     with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)
 
 
-def page(address: str, wanted: Iterable[str], folder: Path, budget: int = 60) -> str:
-    """The page as Chromium renders it; asked for again while words are missing: a busy machine can be too slow.
+def page(address: str, expected: Iterable[str], folder: Path, budget: int = 60) -> str:
+    """HTML of the page as Chromium renders it, up to three times until it has all `expected` words: a busy machine can
+    be too slow.
 
-    `budget`: seconds that the page believes to pass. The page of a run in progress asks the server all that time.
+    `budget`: virtual seconds that the page runs for. The page of a run in progress polls the server all that time.
     """
-    found = ""
+    html = ""
     for attempt in range(3):
         command = [
             str(CHROMIUM),
@@ -48,16 +49,16 @@ def page(address: str, wanted: Iterable[str], folder: Path, budget: int = 60) ->
             address,
         ]
         with suppress(subprocess.TimeoutExpired):
-            found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
-        if all(words in found for words in wanted):
+            html = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+        if all(words in html for words in expected):
             break
-    return found
+    return html
 
 
 def driven(address: str, script: str, folder: Path) -> Any:
-    """Open a page in Chromium and run `script`, an expression that may be a promise, in it; gives its value.
+    """Value of `script`, an expression that may be a promise, run in a page that Chromium has open.
 
-    Through the DevTools protocol: the page's own policy lets no script in but its own.
+    It runs through the DevTools protocol: the policy of the page lets in no script but its own.
     """
     from websockets.sync.client import connect
 
@@ -69,22 +70,22 @@ def driven(address: str, script: str, folder: Path) -> Any:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=60) as answer:
                 (target,) = [page for page in json.load(answer) if page["type"] == "page"]
             with connect(target["webSocketDebuggerUrl"], max_size=None, open_timeout=60) as socket:
-                wanted = {"expression": script, "awaitPromise": True, "returnByValue": True}
-                said: dict[str, Any] = {}
-                for number in range(1, 11):  # what begins before the page is there ends with the one before it
-                    socket.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": wanted}))
-                    while (said := json.loads(socket.recv(timeout=300))).get("id") != number:
+                request = {"expression": script, "awaitPromise": True, "returnByValue": True}
+                reply: dict[str, Any] = {}
+                for number in range(1, 11):  # a script that starts before the page has loaded ends with the page before
+                    socket.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": request}))
+                    while (reply := json.loads(socket.recv(timeout=300))).get("id") != number:
                         pass
-                    if "result" in said:
+                    if "result" in reply:
                         break
                     time.sleep(0.5)
         finally:
             browser.terminate()
-    return said["result"]["result"].get("value", said)
+    return reply["result"]["result"].get("value", reply)
 
 
 def _port(file: Path) -> str:
-    """Chromium writes it down when it listens."""
+    """Port of the DevTools protocol, which Chromium writes to `file` once it listens."""
     for _ in range(600):
         if file.is_file() and (lines := file.read_text().splitlines()):
             return lines[0]

@@ -1,4 +1,4 @@
-"""Sounds made up for tests, and what happens to sounds on their way."""
+"""Synthetic signals, and the codecs and resamplers that signals pass through."""
 
 import io
 
@@ -61,5 +61,6 @@ def through_mp3(wave: Wave, rate: int = RATE, kbit: int = 64) -> Wave:
 
 
 def resampled(wave: Wave, rate: int, to: int) -> Wave:
+    """float32 [samples] at `rate` -> the same at `to`, by soxr."""
     result: Wave = soxr.resample(wave, rate, to)
     return result

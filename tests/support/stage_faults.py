@@ -1,4 +1,4 @@
-"""Faults for the commands of a test, from outside of them: see tests/flows/faults/sitecustomize.py."""
+"""Faults that a test puts into the stages of a command: see tests/flows/faults/sitecustomize.py."""
 
 import hashlib
 import json
@@ -23,27 +23,27 @@ FUNCTIONS = {
     "mel": "feature_row",
     "shards": "utterance_row",
 }
-"""Stage -> a function of its module that is called with an upload, or with a record of it."""
+"""Stage -> the function of its module that takes an upload or a record of it."""
 
 
 def fault(stage: str, what: str, upload: Path, marker: Path | None = None) -> list[str]:
-    """One fault: in a stage, at an upload."""
+    """One fault of a stage at one upload: `what` is raise, kill or wait (see sitecustomize)."""
     sha256 = hashlib.sha256(upload.read_bytes()).hexdigest()
     return [f"voicemill.tasks.stages.{stage}", FUNCTIONS[stage], what, sha256, str(marker or "")]
 
 
 def environment(*faults: list[str]) -> dict[str, str]:
-    """What a command needs in its environment to suffer them."""
+    """Environment variables of a command that give it these faults."""
     return {"PYTHONPATH": PATH, "VOICEMILL_FAULTS": json.dumps(faults)}
 
 
 def limited(size: int) -> dict[str, str]:
-    """What a command needs in its environment to find the disk full at files of `size` bytes."""
+    """Environment variables of a command whose files cannot grow beyond `size` bytes, as on a full disk."""
     return {"PYTHONPATH": PATH, "VOICEMILL_LIMIT": str(size)}
 
 
 def until(path: Path, limit: float = 300.0) -> None:
-    """Wait for a file."""
+    """Wait until a file exists, `limit` seconds at most."""
     end = time.monotonic() + limit
     while not path.exists():
         assert time.monotonic() < end, f"{path} did not appear"

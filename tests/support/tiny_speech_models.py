@@ -1,4 +1,4 @@
-"""Models with random weights that a test makes in a moment, in the files that the real ones have."""
+"""Recognisers and aligners with random weights, small enough to be written by a test, in the files of real models."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
 
 
 def tiny_ctc(folder: Path, norm: str) -> Path:
-    """A Wav2Vec2ForCTC with random weights and its files, as the hub has them."""
+    """Folder of a Wav2Vec2ForCTC with random weights and its files, as on the hub. `norm`: group or layer."""
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2ForCTC
 
@@ -37,7 +37,7 @@ def tiny_ctc(folder: Path, norm: str) -> Path:
 
 
 def tiny_whisper(folder: Path) -> Path:
-    """A multilingual faster-whisper model whose words are w0, w1, ...; what it says follows from what it hears."""
+    """Folder of a multilingual faster-whisper of the words w0, w1, ...; its output depends on its input alone."""
     import torch
     from ctranslate2.converters import TransformersConverter
     from faster_whisper.tokenizer import _LANGUAGE_CODES

@@ -1,6 +1,6 @@
-"""A small real objective and its examples: two networks, one against the other, trained in a moment.
+"""A toy objective that trains in seconds, with its examples: a regression and a discriminator against it.
 
-Run as a program it trains a folder as `model.training.main` does: `regression.py FOLDER JSON` (of `Circumstances`).
+Run as a program it trains a folder as `model.training.main` does: `toy_objective.py FOLDER JSON` (of `Circumstances`).
 """
 
 import json
@@ -32,7 +32,7 @@ DIMS = 6
 
 
 def example(number: int) -> tuple[str, Tensor]:
-    """An utterance: its id, and content [DIMS, 4 to 12 frames] that has a part which can be predicted."""
+    """Id and content [DIMS, 4 to 12 frames] of an utterance; the content is noise drawn from `number`."""
     generator = torch.Generator().manual_seed(number)
     frames = 4 + 2 * (number % 5)
     return f"utterance-{number}", torch.randn(DIMS, frames, generator=generator)
@@ -58,16 +58,16 @@ def batch(numbers: list[int], totals: Totals) -> Batch:
 
 @dataclass
 class Examples:
-    """Global batches of `size` out of `count` utterances in an order that follows from the step."""
+    """Global minibatches of `size` out of `count` utterances, in an order that the step alone decides."""
 
     size: int
     count: int = 40
-    held_back: int = 6
-    asked: list[tuple[int, int]] = field(default_factory=list)
-    """(step, accumulate) of each stream that was begun."""
+    held_out: int = 6
+    streams: list[tuple[int, int]] = field(default_factory=list)
+    """(step, accumulate) at which each training stream began."""
 
     def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Batch]]:
-        self.asked.append((start_step, accumulate))
+        self.streams.append((start_step, accumulate))
         parts = world * accumulate
         step = start_step
         while True:
@@ -78,45 +78,45 @@ class Examples:
             step += 1
 
     def validation(self, rank: int, world: int) -> Iterator[Batch]:
-        for number in range(1000 + rank, 1000 + self.held_back, world):
+        for number in range(1000 + rank, 1000 + self.held_out, world):
             yield batch([number], Totals(1, 1, 4, 2))
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What goes wrong, or takes time."""
+    """Faults and delays of a training."""
 
     dropout: float = 0.0
     spoiled: str = ""
-    """Utterance whose loss is not a number."""
+    """Id of the utterance whose loss is NaN."""
     broken: str = ""
-    """Utterance whose gradient is not a number, though its loss is."""
+    """Id of the utterance whose loss is finite and whose gradient is NaN."""
     megabytes: int = 0
-    """Of memory that each example takes in the loss of s2."""
+    """Memory that each example takes in the loss of s2, MiB."""
     limit_megabytes: int = 0
-    """Of address space that the process may have beyond what it has when training begins; 0 = no limit."""
+    """Address space that the process may take beyond what it has when training begins, MiB; 0 = no limit."""
     limited_rank: int = -1
-    """Which rank is limited so; -1 = all."""
+    """Rank with that limit; -1 = all."""
     terminated_at: int = 0
-    """How many losses of s2 are computed when SIGTERM comes; 0 = it does not."""
+    """Number of losses of s2 after which SIGTERM is raised; 0 = never."""
     crashes_at: int = 0
-    """How many of them are computed when the program breaks."""
+    """Number of losses of s2 after which an exception is raised; 0 = never."""
     pause_s: float = 0.0
-    """Of each loss."""
-    held_back: int = 6
+    """Duration of each loss, seconds."""
+    held_out: int = 6
     grows: bool = False
-    """The validation loss rises from evaluation to evaluation."""
+    """Whether the validation loss rises from evaluation to evaluation."""
     empty: bool = False
-    """The corpus has nothing to train on."""
+    """Whether the corpus has nothing to train on."""
 
 
 class Regression:
-    """s2 learns its content in another order; the discriminator to give 1 for what is left, s2 that it gives 0."""
+    """s2 learns the content rolled by one band; the discriminator learns to give 1 for its error, s2 to make that 0."""
 
     network = "s2"
     needs: frozenset[str] = frozenset()
     rounds = ("discriminator", "s2")
-    notes = ("a small regression",)
+    notes = ("a toy regression",)
 
     def __init__(self, how: Circumstances) -> None:
         self.how = how
@@ -125,7 +125,7 @@ class Regression:
             "discriminator": nn.Conv1d(DIMS, 1, 1),
         }
         self.computed: list[int] = []
-        """Examples of each part whose losses of s2 were computed."""
+        """Number of examples of each part whose loss of s2 was computed."""
         self.evaluations = 0
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
@@ -136,52 +136,52 @@ class Regression:
 
     def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
         time.sleep(self.how.pause_s)
-        left = self._left(batch)
+        error = self._error(batch)
         share = batch.totals.parts / batch.totals.frames
-        frames = torch.arange(left.shape[-1], device=left.device)
+        frames = torch.arange(error.shape[-1], device=error.device)
         mask = (frames < batch.lengths[:, None])[:, None]
-        verdict = self.modules["discriminator"](left)
+        score = self.modules["discriminator"](error)
         if module == "discriminator":
-            return {"discriminator": ((verdict - 1) ** 2 * mask).sum() * share}
+            return {"discriminator": ((score - 1) ** 2 * mask).sum() * share}
         self.computed.append(len(batch))
-        # address space is what the test limits: nothing needs to be written there
-        ballast = torch.empty(len(batch) * self.how.megabytes, 1 << 18, device=left.device)
+        # the test limits address space: nothing needs to be written there
+        ballast = torch.empty(len(batch) * self.how.megabytes, 1 << 18, device=error.device)
         if len(self.computed) == self.how.terminated_at:
             signal.raise_signal(signal.SIGTERM)
         if len(self.computed) == self.how.crashes_at:
             raise ZeroDivisionError("the program breaks")
-        mel = (left**2 * mask).sum() * share
+        mel = (error**2 * mask).sum() * share
         if self.how.spoiled in batch.ids:
             mel = mel * math.nan
         if self.how.broken in batch.ids:
             mel = mel + (self.modules["s2"][0].bias * 0).sum().abs().sqrt()  # 0, and its derivative is 0 x inf
-        terms = {"mel": mel, "adversarial": 0.1 * (verdict**2 * mask).sum() * share}
+        terms = {"mel": mel, "adversarial": 0.1 * (score**2 * mask).sum() * share}
         del ballast
         return terms
 
-    def _left(self, batch: Batch) -> Tensor:
+    def _error(self, batch: Batch) -> Tensor:
         rendered: Tensor = self.modules["s2"](batch.content)
         return rendered - batch.content.roll(1, 1)
 
     def validate(self, batch: Batch) -> dict[str, float]:
         assert not any(module.training for module in self.modules.values())
         with torch.no_grad():
-            loss = float((self._left(batch) ** 2).mean((1, 2)).sum())
+            loss = float((self._error(batch) ** 2).mean((1, 2)).sum())
         self.evaluations += 1
         return {"loss": self.evaluations if self.how.grows else loss, "loss/weight": float(len(batch))}
 
     def sample(self, batch: Batch) -> Sample:
         with torch.no_grad():
-            left = self._left(batch)[0]
+            error = self._error(batch)[0]
         wave = 0.5 * np.sin(np.arange(3200, dtype=np.float32) * 0.1)
-        return Sample({"rendered": wave}, {"left": left.float().cpu().numpy()})
+        return Sample({"rendered": wave}, {"left": error.float().cpu().numpy()})
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
         return {"s2": Checkpoint("s2", "v2", dict(self.modules["s2"].state_dict()), lineage=dict(lineage))}
 
 
 def spec(steps: int = 20, batch: int = 8, **loop: Any) -> RunSpec:
-    """A run of the small objective."""
+    """A run of the toy objective; keywords are settings of the loop."""
     given = {"precision": "float32", "evaluate_every": 5, "checkpoint_every": 5, "log_every": 1, "sample_every": 1000}
     return RunSpec(
         store="unused",
@@ -198,7 +198,7 @@ def spec(steps: int = 20, batch: int = 8, **loop: Any) -> RunSpec:
 
 @dataclass
 class Built:
-    """What a training was given, to be looked at afterwards."""
+    """Builds the material of a training and keeps it, for a test to inspect afterwards."""
 
     how: Circumstances = field(default_factory=Circumstances)
     objective: Regression | None = None
@@ -213,12 +213,12 @@ class Built:
             hardest = resource.getrlimit(resource.RLIMIT_AS)[1]
             resource.setrlimit(resource.RLIMIT_AS, (used + (self.how.limit_megabytes << 20), hardest))
         self.objective = Regression(self.how)
-        self.source = Examples(spec.settings.data.batch, held_back=self.how.held_back)
+        self.source = Examples(spec.settings.data.batch, held_out=self.how.held_out)
         return Material(self.objective, self.source)
 
 
 def trained(folder: Path, **how: Any) -> int:
-    """Train a folder in this process; the exit status."""
+    """Exit status of a training of `folder` in this process; keywords are `Circumstances`."""
     return train(folder, Built(Circumstances(**how)))
 
 

@@ -1,4 +1,4 @@
-"""Entries of a voice with random weights, as a training would leave them."""
+"""Entries of a voice with random weights and the files that a training leaves."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ WHEN = "2025-01-01T00:00:00+00:00"
 
 
 def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = "trained", parent: str = "") -> Entry:
-    """s1 and s2 that read MFCC; the weights of s1 are functions of their names with `prefix` before them."""
+    """Add an entry with the tiny s1 and s2 that read MFCC; `prefix` decides the weights of s1."""
     weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", SPEAKING_S1, prefix)}
     weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", SPEAKING_S2, {"content": "mfcc"})
     names = {stem: f"{stem}.safetensors" for stem in weights}

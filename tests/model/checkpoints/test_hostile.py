@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.checkpoint_files import marked, repacked, saved, shared
+from support.checkpoint_files import rewrite_zip, torch_saved, weights_of_layout, with_first_bytes
 
 from voicemill.model.checkpoints import pickles, torchfile
 from voicemill.model.checkpoints.checkpoint import plain, read
@@ -52,7 +52,7 @@ def check_message(error: pytest.ExceptionInfo[CheckpointError], path: Path) -> N
 def test_os_system_does_not_run(where: str, tmp_path: Path) -> None:
     marker, path = tmp_path / "it_ran", tmp_path / "voice.pth"
     call = Call(os.system, f"touch {marker}")
-    value: dict[Any, Any] = {"weight": dict(shared("s1")), "config": {}, "info": ""}
+    value: dict[Any, Any] = {"weight": dict(weights_of_layout("s1")), "config": {}, "info": ""}
     if where == "weight":
         value["weight"]["model.bert_proj.bias"] = call
     elif where == "key":
@@ -152,7 +152,7 @@ def test_a_config_that_grows_or_holds_itself(tmp_path: Path) -> None:
         plain([[wide] * 1000], tmp_path)
     loop: dict[str, Any] = {}
     loop["self"] = loop
-    torch.save({"weight": shared("s1"), "config": loop}, tmp_path / "x.pth")
+    torch.save({"weight": weights_of_layout("s1"), "config": loop}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="parts or 20 levels"):
         read(tmp_path / "x.pth")
 
@@ -161,7 +161,7 @@ def test_a_config_that_grows_or_holds_itself(tmp_path: Path) -> None:
 def test_huge_numbers_are_not_printed(tmp_path: Path) -> None:
     huge = 1 << 100_000
     for key in ("info", "iteration", "config", huge):
-        value = {"weight": shared("s1"), "config": {}, key: {"a": huge} if key == "config" else huge}
+        value = {"weight": weights_of_layout("s1"), "config": {}, key: {"a": huge} if key == "config" else huge}
         torch.save(value, tmp_path / "x.pth")
         if key in ("info", "iteration"):
             assert read(tmp_path / "x.pth").info in ("a int", "iteration a int")
@@ -170,7 +170,7 @@ def test_huge_numbers_are_not_printed(tmp_path: Path) -> None:
                 read(tmp_path / "x.pth")
         else:
             assert read(tmp_path / "x.pth").kind == "s1"
-    (tmp_path / "y.pth").write_bytes(saved({huge: 1}))
+    (tmp_path / "y.pth").write_bytes(torch_saved({huge: 1}))
     with pytest.raises(CheckpointError, match="it has a int"):
         read(tmp_path / "y.pth")
 
@@ -254,8 +254,8 @@ def test_a_storage_that_is_missing(tmp_path: Path) -> None:
 def test_names_that_lead_out(name: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "x.pth"
-    path.write_bytes(saved({"weight": shared("s1")}))
-    repacked(path, lambda entries: entries.update({name: b"evil"}))
+    path.write_bytes(torch_saved({"weight": weights_of_layout("s1")}))
+    rewrite_zip(path, lambda entries: entries.update({name: b"evil"}))
     with pytest.raises(CheckpointError, match="leads out of the file"):
         read(path)
     assert sorted(item.name for item in tmp_path.rglob("*")) == ["in", "x.pth"]
@@ -263,8 +263,8 @@ def test_names_that_lead_out(name: str, tmp_path: Path) -> None:
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
-    path.write_bytes(saved({"weight": {}}))
-    repacked(path, lambda entries: entries.update({"archive/data/0": bytes(50_000_000)}), zipfile.ZIP_DEFLATED)
+    path.write_bytes(torch_saved({"weight": {}}))
+    rewrite_zip(path, lambda entries: entries.update({"archive/data/0": bytes(50_000_000)}), zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
     with pytest.raises(CheckpointError, match="compressed"):
         read(path)
@@ -273,7 +273,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_entries_that_claim_more_than_the_file_holds(tmp_path: Path) -> None:
     """The size in the directory changed by hand, and one run of bytes that many entries point to."""
     path = tmp_path / "x.pth"
-    path.write_bytes(saved({"weight": shared("s2_discriminator")}))
+    path.write_bytes(torch_saved({"weight": weights_of_layout("s2_discriminator")}))
     data, record = bytearray(path.read_bytes()), 0
     while (record := data.find(b"PK\1\2", record)) >= 0:
         data[record + 20 : record + 28] = struct.pack("<II", 2**31 - 1, 2**31 - 1)
@@ -301,7 +301,7 @@ def test_a_zip_of_something_else(tmp_path: Path) -> None:
 def test_the_other_byte_order(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save({"weight": {}}, path)
-    repacked(path, lambda entries: entries.update({"x/byteorder": b"big"}))
+    rewrite_zip(path, lambda entries: entries.update({"x/byteorder": b"big"}))
     with pytest.raises(CheckpointError, match="byte order"):
         read(path)
 
@@ -425,7 +425,7 @@ def renamed(weights: dict[str, torch.Tensor], *keys: str) -> dict[str, torch.Ten
         ({"weight": {}, "lora_rank": 32}, "a LoRA of v3 or v4; supported"),
         ({"weight": {"enc_p.text_embedding.weight": torch.zeros(322, 192)}}, r"the s2 of v1 \(322 phones\)"),
         ({"weight": {"model.ar_text_embedding.word_embeddings.weight": torch.zeros(512, 512)}}, "the s1 of v1"),
-        ({"weight": shared("s2_discriminator"), "config": 7}, "its config is a int"),
+        ({"weight": weights_of_layout("s2_discriminator"), "config": 7}, "its config is a int"),
     ],
 )
 def test_what_is_no_model_of_ours(value: Any, said: str, tmp_path: Path) -> None:
@@ -439,13 +439,13 @@ def test_what_is_no_model_of_ours(value: Any, said: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(("digits", "said"), [(b"03", "a LoRA of v3"), (b"04", "a LoRA of v4"), (b"06", "marked as")])
 def test_markers_of_other_versions(digits: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
-    torch.save({"weight": shared("s2", "v2Pro"), "config": {}, "info": ""}, path)
+    torch.save({"weight": weights_of_layout("s2", "v2Pro"), "config": {}, "info": ""}, path)
     with pytest.raises(CheckpointError, match=said):
-        read(marked(path, digits))
+        read(with_first_bytes(path, digits))
 
 
 def test_missing_unknown_and_misshapen_tensors(tmp_path: Path) -> None:
-    path, weights = tmp_path / "x.pth", shared("s2")
+    path, weights = tmp_path / "x.pth", weights_of_layout("s2")
     for i in range(5):
         del weights[f"enc_p.encoder_text.attn_layers.{i}.conv_k.bias"]
     weights["dec.extra.weight"] = torch.zeros(2)
@@ -461,7 +461,7 @@ def test_missing_unknown_and_misshapen_tensors(tmp_path: Path) -> None:
 
 
 def test_half_a_posterior_encoder_is_an_error(tmp_path: Path) -> None:
-    weights = shared("s2")
+    weights = weights_of_layout("s2")
     del weights["enc_q.proj.bias"]
     torch.save({"weight": weights}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=r"1 missing: enc_q\.proj\.bias"):
@@ -469,7 +469,7 @@ def test_half_a_posterior_encoder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_weights_of_integers(tmp_path: Path) -> None:
-    weights = shared("s1")
+    weights = weights_of_layout("s1")
     weights["model.bert_proj.bias"] = torch.zeros(512, dtype=torch.int64)
     torch.save({"weight": weights}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=r"bert_proj\.bias and 0 more hold integers"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.checkpoint_files import shared, without_posterior
+from support.checkpoint_files import weights_of_layout, without_posterior
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint, read
 from voicemill.model.checkpoints.layout import VERSIONS, Kind, layout
@@ -50,7 +50,7 @@ def filled(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def test_s1_of_an_official_file(tmp_path: Path) -> None:
-    torch.save({"weight": shared("s1"), "config": S1Config().official(), "info": ""}, tmp_path / "s1.ckpt")
+    torch.save({"weight": weights_of_layout("s1"), "config": S1Config().official(), "info": ""}, tmp_path / "s1.ckpt")
     module = load_s1(tmp_path / "s1.ckpt")
     assert module.config == S1Config()
     filled(module, read(tmp_path / "s1.ckpt"))
@@ -58,7 +58,7 @@ def test_s1_of_an_official_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("posterior", [True, False])
 def test_s2_with_and_without_posterior_encoder(posterior: bool, tmp_path: Path) -> None:
-    weights = shared("s2") if posterior else without_posterior(shared("s2"))
+    weights = weights_of_layout("s2") if posterior else without_posterior(weights_of_layout("s2"))
     torch.save({"weight": weights, "config": {}, "info": ""}, tmp_path / "s2.pth")
     module = load_s2(tmp_path / "s2.pth")
     assert hasattr(module, "enc_q") is posterior
@@ -67,9 +67,9 @@ def test_s2_with_and_without_posterior_encoder(posterior: bool, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_s2_of_v2pro_and_its_discriminators(tmp_path: Path) -> None:
-    torch.save({"weight": shared("s2", "v2Pro")}, tmp_path / "s2.pth")
+    torch.save({"weight": weights_of_layout("s2", "v2Pro")}, tmp_path / "s2.pth")
     filled(load_s2(tmp_path / "s2.pth"), read(tmp_path / "s2.pth"))
-    torch.save({"weight": shared("s2_discriminator", "v2Pro")}, tmp_path / "D.pth")
+    torch.save({"weight": weights_of_layout("s2_discriminator", "v2Pro")}, tmp_path / "D.pth")
     filled(load_discriminators(tmp_path / "D.pth"), read(tmp_path / "D.pth"))
 
 

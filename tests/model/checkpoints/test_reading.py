@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
-from support.checkpoint_files import hparams, marked, shared, without_posterior
+from support.checkpoint_files import hparams, weights_of_layout, with_first_bytes, without_posterior
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint, plain, read
 from voicemill.model.checkpoints.layout import Kind, layout
@@ -34,7 +34,7 @@ def same(checkpoint: Checkpoint, weights: "OrderedDict[str, torch.Tensor]", pref
 
 
 def test_s1(tmp_path: Path) -> None:
-    weights, path = shared("s1"), tmp_path / "voice-e15.ckpt"
+    weights, path = weights_of_layout("s1"), tmp_path / "voice-e15.ckpt"
     torch.save({"weight": weights, "config": {"model": {"head": 16}, "top": (1, 2)}, "info": "GPT-e15"}, path)
     found = read(path)
     assert (found.kind, found.version, found.form, found.info, found.source) == ("s1", "v2", "small", "GPT-e15", path)
@@ -46,7 +46,7 @@ def test_s1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("posterior", [True, False])
 def test_s2_of_every_version(version: str, posterior: bool, tmp_path: Path) -> None:
-    weights, path = shared("s2", version), tmp_path / "any_name.bin"
+    weights, path = weights_of_layout("s2", version), tmp_path / "any_name.bin"
     weights = weights if posterior else without_posterior(weights)
     with hparams() as cls:  # what the original's trainer pickles: an object of a class that is not there when reading
         config = cls(model={"gin_channels": 512, "inner": {"rates": [10, 8]}}, data={"hop_length": 640})
@@ -62,9 +62,9 @@ def test_s2_of_every_version(version: str, posterior: bool, tmp_path: Path) -> N
 @pytest.mark.parametrize(("digits", "version"), [(b"05", "v2Pro"), (b"06", "v2ProPlus")])
 def test_the_two_bytes_for_the_version(digits: bytes, version: str, tmp_path: Path) -> None:
     path = tmp_path / "voice.pth"
-    weights = without_posterior(shared("s2", version))
+    weights = without_posterior(weights_of_layout("s2", version))
     torch.save({"weight": weights, "config": {}, "info": ""}, path)
-    found = read(marked(path, digits))
+    found = read(with_first_bytes(path, digits))
     assert found.version == version
     same(found, weights)
     assert path.read_bytes()[:2] == digits
@@ -72,7 +72,7 @@ def test_the_two_bytes_for_the_version(digits: bytes, version: str, tmp_path: Pa
 
 @pytest.mark.parametrize("version", ["v2", "v2Pro"])
 def test_discriminators(version: str, tmp_path: Path) -> None:
-    weights, path = shared("s2_discriminator", version), tmp_path / "s2D.pth"
+    weights, path = weights_of_layout("s2_discriminator", version), tmp_path / "s2D.pth"
     torch.save({"weight": weights}, path)
     found = read(path)
     assert (found.kind, found.version, found.config, found.info) == ("s2_discriminator", version, {}, "")
@@ -80,7 +80,7 @@ def test_discriminators(version: str, tmp_path: Path) -> None:
 
 
 def test_resume_file_of_s2_with_its_optimizer(tmp_path: Path) -> None:
-    weights, path = shared("s2", dtype=torch.float32), tmp_path / "G_233333333333.pth"
+    weights, path = weights_of_layout("s2", dtype=torch.float32), tmp_path / "G_233333333333.pth"
     state = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(4)}}, "param_groups": [{"lr": 1e-4}]}
     torch.save({"model": weights, "iteration": 8, "optimizer": state, "learning_rate": 1e-4}, path)
     found = read(path)
@@ -89,7 +89,7 @@ def test_resume_file_of_s2_with_its_optimizer(tmp_path: Path) -> None:
 
 
 def test_resume_file_of_s1_by_lightning(tmp_path: Path) -> None:
-    weights, path = shared("s1", dtype=torch.float32), tmp_path / "epoch=1-step=2.ckpt"
+    weights, path = weights_of_layout("s1", dtype=torch.float32), tmp_path / "epoch=1-step=2.ckpt"
     hyper = {"config": {"model": {"n_layer": 24}}, "output_dir": PurePosixPath("logs/x"), "is_train": True}
     loops = {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 2}}}}
     torch.save({"epoch": 1, "state_dict": weights, "loops": loops, "hyper_parameters": hyper}, path)
@@ -100,7 +100,7 @@ def test_resume_file_of_s1_by_lightning(tmp_path: Path) -> None:
 
 def test_parameters_transposed_tensors_and_state_dicts_of_modules(tmp_path: Path) -> None:
     """What torch itself puts around tensors: Parameter, `_metadata`, strides that are not those of a fresh tensor."""
-    weights, path = shared("s1"), tmp_path / "s1.ckpt"
+    weights, path = weights_of_layout("s1"), tmp_path / "s1.ckpt"
     weights["model.bert_proj.weight"] = torch.randn(1024, 512).half().t()
     weights["model.bert_proj.bias"] = torch.nn.Parameter(torch.ones(512).half())
     weights._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def test_parameters_transposed_tensors_and_state_dicts_of_modules(tmp_path: Path
 
 def test_the_files_of_torch_are_read_without_torch_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "s1.ckpt"
-    torch.save({"weight": shared("s1"), "config": {}, "info": ""}, path)
+    torch.save({"weight": weights_of_layout("s1"), "config": {}, "info": ""}, path)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch.load was called"))
     assert read(path).kind == "s1"
 
@@ -132,7 +132,7 @@ def test_small_files_are_as_the_original_writes_them(kind: Kind, version: str, h
     own = {"model": {"n_speakers": 1}, "train": {"seed": 7}}
     write_official(path, Checkpoint(kind, version, weights, config=own, info="e8"), info="")
     assert path.read_bytes()[:2] == head
-    loaded = torch.load(marked(path, b"PK"), weights_only=True)
+    loaded = torch.load(with_first_bytes(path, b"PK"), weights_only=True)
     kept = {key: tensor.half() for key, tensor in weights.items() if not key.startswith("enc_q.")}
     assert loaded["weight"].keys() == {prefix + key for key in kept}
     assert all(torch.equal(loaded["weight"][prefix + key], tensor) for key, tensor in kept.items())
@@ -149,7 +149,7 @@ def test_small_files_are_as_the_original_writes_them(kind: Kind, version: str, h
 @pytest.mark.parametrize(("kind", "version"), [("s1", "v2"), ("s2", "v2Pro")])
 def test_what_was_written_for_the_original_is_read_back_bit_for_bit(kind: Kind, version: str, tmp_path: Path) -> None:
     first, second = tmp_path / "1.pth", tmp_path / "2.pth"
-    weights = {key.removeprefix("model."): t for key, t in without_posterior(shared(kind, version)).items()}
+    weights = {key.removeprefix("model."): t for key, t in without_posterior(weights_of_layout(kind, version)).items()}
     write_official(first, Checkpoint(kind, version, weights, info="a"))
     found = read(first)
     same(found, OrderedDict(weights))
@@ -160,7 +160,7 @@ def test_what_was_written_for_the_original_is_read_back_bit_for_bit(kind: Kind, 
 
 
 def test_a_weight_that_float16_cannot_hold_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    weights = {key: tensor.float() for key, tensor in shared("s2").items()}
+    weights = {key: tensor.float() for key, tensor in weights_of_layout("s2").items()}
     weights["enc_p.proj.bias"] = torch.full((384,), 7e4)
     with pytest.raises(CheckpointError, match=r"enc_p\.proj\.bias reaches 70000"):
         write_official(tmp_path / "x.pth", Checkpoint("s2", "v2", weights))
@@ -168,7 +168,7 @@ def test_a_weight_that_float16_cannot_hold_is_refused_and_nothing_is_left(tmp_pa
 
 
 def test_weights_that_are_not_all_there_are_not_written(tmp_path: Path) -> None:
-    weights = dict(list(shared("s2").items())[:-2])
+    weights = dict(list(weights_of_layout("s2").items())[:-2])
     with pytest.raises(CheckpointError, match=r"2 missing: flow\.flows\.6\.post\.weight, flow\.flows\.6\.post\.bias"):
         write_official(tmp_path / "x.pth", Checkpoint("s2", "v2", weights))
 
@@ -203,10 +203,10 @@ def test_our_own_file_round_trips_bit_for_bit(dtype: torch.dtype, tmp_path: Path
 
 def test_official_to_own_and_back(tmp_path: Path) -> None:
     official, own = tmp_path / "s2.pth", tmp_path / "s2.safetensors"
-    torch.save({"weight": shared("s2"), "config": {"a": 1}, "info": "i"}, official)
+    torch.save({"weight": weights_of_layout("s2"), "config": {"a": 1}, "info": "i"}, official)
     write(own, read(official))
     found = read(own)
-    same(found, shared("s2"))
+    same(found, weights_of_layout("s2"))
     assert (found.kind, found.version, found.form, found.config) == ("s2", "v2", "own", {"a": 1})
     with safe_open(own, framework="pt") as file:
         assert json.loads(file.metadata()["voicemill"])["format"] == 1

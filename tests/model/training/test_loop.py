@@ -72,7 +72,7 @@ def test_it_learns_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str
     exported = load_file(done.exports["s2"])
     assert all(torch.equal(exported[key], value) for key, value in built.objective.modules["s2"].state_dict().items())
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "a small regression"
+    assert said[0] == "a toy regression"
     assert said[1] == "s2: 214 parameters, 214 of them trained (100.00%)"
     assert any(line.startswith("step 40/40  loss ") and "examples/s" in line and "eta 0:00" in line for line in said)
     assert said[-1] == "finished: 40 steps, best at 40"
@@ -174,7 +174,7 @@ def test_it_stops_when_patience_runs_out_and_exports_the_best(tmp_path: Path) ->
 
 
 def test_without_a_validation_set_it_trains_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ran(tmp_path, spec(steps=12, evaluate_every=2, patience=1), held_back=0)
+    ran(tmp_path, spec(steps=12, evaluate_every=2, patience=1), held_out=0)
     done = result(tmp_path)
     assert done is not None
     assert (done.outcome, done.step, done.best_step) == ("finished", 12, 12)
@@ -215,7 +215,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(tmp_path: Path, capsys: p
     assert built.objective is not None
     assert built.objective.computed == [8, 4, *[2] * 4 * 6]
     assert built.source is not None
-    assert built.source.asked == [(0, 1), (0, 2), (0, 4)]
+    assert built.source.streams == [(0, 1), (0, 2), (0, 4)]
     said = capsys.readouterr().out
     assert "step 1: out of memory with 8 examples at a time: halved to 4, accumulate = 2; the step is repeated" in said
     assert "step 1: out of memory with 4 examples at a time: halved to 2" in said
@@ -232,7 +232,7 @@ def test_a_resumed_training_remembers_how_much_fits(tmp_path: Path) -> None:
         trained(tmp_path, megabytes=400, limit_megabytes=1400, crashes_at=2 + 4 + 4)
     built = ran(tmp_path, what, megabytes=400, limit_megabytes=1400)
     assert built.source is not None
-    assert built.source.asked[0][1] == 4
+    assert built.source.streams[0][1] == 4
 
 
 @pytest.mark.usefixtures("unlimited")

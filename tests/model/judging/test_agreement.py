@@ -48,7 +48,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> tuple[Voice, Voice]:
         s1 = tiny_voice.write_s1(folder / f"{name}-s1.safetensors", prefix=prefix)
         return load_voice(s1, s2, content="mfcc", precision="float32", device="cpu")
 
-    small = replace(tiny_voice.S2, resblock_kernels=(3,), resblock_dilations=(1,))
+    small = replace(tiny_voice.SPEAKING_S2, resblock_kernels=(3,), resblock_dilations=(1,))
     s2 = tiny_voice.write_s2(folder / "s2.safetensors", small)
     other = tiny_voice.write_s2(folder / "o2.safetensors", replace(small, upsample_channels=32))
     return loaded("one", "tiny.model.", s2), loaded("other", "other.model.", other)
@@ -71,7 +71,7 @@ def test_strangers_do_not(voices: tuple[Voice, Voice], recording: Wave) -> None:
 def test_the_likeliest_codes_are_those_of_the_whole_forward_pass(voices: tuple[Voice, Voice]) -> None:
     from voicemill.model.s1.decoder import Text2Semantic
 
-    network = Text2Semantic(tiny_voice.S1).eval()
+    network = Text2Semantic(tiny_voice.SPEAKING_S1).eval()
     phones, prompt, codes = torch.arange(5) + 3, torch.tensor([7, 1]), torch.tensor([4, 9, 60, 2])
     with torch.no_grad():
         logits = network(phones[None], None, torch.cat([prompt, codes])[None])[0]

@@ -1,4 +1,4 @@
-"""Makes `factories` importable from every test, and from processes that a test starts with the same path."""
+"""Puts `support` and the repository on the path of every test and of the processes that a test starts with it."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from hypothesis import settings
 
 HERE = Path(__file__).parent
-# the root first: `tests/model` would stand in front of `model`
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 # time limits of single examples only measure how busy the machine is

@@ -1,4 +1,4 @@
-"""The shape of the repository: imports point down, files stay short, nothing is tracked that does not belong."""
+"""Structure of the repository: order of the rooms, length of files, dependencies, and what git may track."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOML = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(TOML)["project"]
 FLOORS = ("flows", "tasks", "model", "storage")
-"""From the top: each may import itself and what stands after it."""
+"""The floors from the top: each may import itself and those after it."""
 ROOMS = (
     "flows/cli", "flows/demo", "flows", "flows/service", "flows/listening", "flows/evaluation", "flows/display",
     "flows/report", "flows/plans",
@@ -27,17 +27,17 @@ ROOMS = (
     "model/text/english", "model/pitch", "model/audio", "model",
     "storage/inbox", "storage/forgetting", "storage/voices", "storage/corpus", "storage/audio", "storage",
 )  # fmt: skip
-"""Every folder of the four floors, from the top: each may import itself and what stands after it. The files that lie in
+"""Every folder of the four floors from the top: each may import itself and those after it. The files that lie in
 `storage/` and `model/` themselves are the ground of their floor, those in `tasks/` the engine over its rooms, those in
 `flows/` the flows over theirs."""
 PREFECT = ("flows/", "tasks/engine.py")
 MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
 MOST_FILES = 14
-"""In a folder, its `__init__.py` included."""
+"""Most Python files in a folder, its `__init__.py` included."""
 LONGEST, LONGEST_STAGE = 300, 200
 """Lines."""
 MOST_SHARED = 12
-"""Lines that two places may not share."""
+"""Identical lines that make two places a repeat."""
 MAX_BYTES = 5_000_000
 
 
@@ -46,7 +46,7 @@ def name(path: Path) -> str:
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of every absolute import, wherever it stands."""
+    """Line and dotted name of every import, also inside functions; relative ones begin with a dot."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -55,13 +55,13 @@ def imports(source: str) -> Iterator[tuple[int, str]]:
 
 
 def distributions(requirements: Iterable[str]) -> set[str]:
-    """The normalised names of requirements: `Foo_Bar[x]>=1 ; marker` -> `foo-bar`."""
+    """Normalised names of requirements: `Foo_Bar[x]>=1 ; marker` -> `foo-bar`."""
     names = (re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in requirements)
     return {re.sub(r"[-_.]+", "-", item).lower() for item in names}
 
 
 def room(module: str) -> str:
-    """The folder of a module of ours, given by its dotted name: `voicemill.model.s1.loss` -> `model/s1`."""
+    """Folder of a module of voicemill, given by its dotted name: `voicemill.model.s1.loss` -> `model/s1`."""
     parts = module.split(".")[1:]
     while parts and not (ROOT.joinpath(*parts).is_dir()):
         parts.pop()
@@ -69,7 +69,7 @@ def room(module: str) -> str:
 
 
 def upward(here: str, source: str) -> list[tuple[int, str]]:
-    """The imports of a module in the room `here` that point up, or that are relative and so cannot be judged."""
+    """Imports of a module in the room `here` that point up, or that are relative and so cannot be judged."""
     allowed = ROOMS[ROOMS.index(here) :]
     return [
         (line, name)
@@ -101,12 +101,12 @@ def test_an_upward_import_is_seen() -> None:
     assert upward("storage", "from voicemill import storage") == [(1, "voicemill")]
 
 
-def test_the_rooms_are_those_that_are_there() -> None:
-    """A folder that is not in the order could import anything."""
+def test_the_order_lists_every_room() -> None:
+    """A folder outside the order could import anything."""
     assert sorted(ROOMS) == sorted({name(path.parent) for path in MODULES})
 
 
-def test_a_folder_can_be_surveyed() -> None:
+def test_a_folder_holds_few_files() -> None:
     counts = {here: len(list((ROOT / here).glob("*.py"))) for here in ROOMS}
     assert {here: count for here, count in counts.items() if count > MOST_FILES} == {}
 
@@ -128,7 +128,7 @@ def test_prefect_is_imported_by_flows_and_the_engine_only() -> None:
 
 
 def test_what_is_imported_is_a_declared_dependency() -> None:
-    """A package that only comes along with another one can leave with it."""
+    """A package that is only a dependency of a dependency can disappear with it."""
     extras = PROJECT["optional-dependencies"]
     declared = distributions([*PROJECT["dependencies"], *(r for name in extras if name != "dev" for r in extras[name])])
     known = packages_distributions()
@@ -198,11 +198,11 @@ def test_a_repeat_is_seen(tmp_path: Path) -> None:
     assert repeats(files, 7) == []
 
 
-def test_there_is_no_drawer_for_odds_and_ends() -> None:
+def test_no_module_is_named_utils() -> None:
     assert [name(path) for path in MODULES if path.stem in {"utils", "util", "helpers", "misc", "common"}] == []
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [name(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
     assert silent == []
 

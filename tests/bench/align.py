@@ -2,8 +2,8 @@
 
 Model: Wav2Vec2ForCTC at the size of wav2vec2-base (95 M parameters). There is no trained one here, so its encoder keeps
 random weights and its head is fitted (ridge regression) to the frames of this run's own recordings, whose letters lie
-where pocketsphinx heard their words. Its emissions are peaky where the audio says so, as those of a trained model; only
-so does a comparison of times mean something. Recordings: ../shared/speech, English, read.
+where pocketsphinx placed their words. Its emissions peak where the audio does, as those of a trained model: a
+comparison of times means nothing otherwise. Recordings: ../shared/speech, English, read.
 
 Compared are the starts and ends of all words (20 ms frames):
     whisperx (float32)  - ours in bfloat16 and float32      what a user sees
@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[2]
 LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
 FRAME = RATE // 50
 Times = list[tuple[float, float] | None]
-"""Start and stop of each word in seconds; None where there is none."""
+"""Start and stop of each word, seconds; None = the word has no time."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Clip:
     wave: Wave
     words: list[str]
     spans: list[Span | None]
-    """From pocketsphinx."""
+    """Words and times by pocketsphinx."""
 
 
 def material(seconds: Seconds) -> list[Clip]:
@@ -172,7 +172,7 @@ def their_path(clips: list[Clip], emissions: list[Emission], model: CtcModel) ->
 
 
 def starred(clip: Clip, emission: Emission, model: CtcModel) -> tuple[list[int], torch.Tensor]:
-    """The labels of a clip's text, and its scores with the column of the wildcard."""
+    """Labels of a clip's text, and its emissions with a column for the wildcard."""
     star = emission.scores.shape[1]
     labels = [star if label is None else label for label, _ in tokens_of(clip.words, "en", model.dictionary)]
     others = torch.cat([emission.scores[:, : model.blank], emission.scores[:, model.blank + 1 :]], 1)
@@ -180,7 +180,7 @@ def starred(clip: Clip, emission: Emission, model: CtcModel) -> tuple[list[int],
 
 
 def agreement(one: list[Times], other: list[Times], clips: list[Clip]) -> tuple[float, float, float, int]:
-    """Shares of starts and ends within one and two frames, the median difference (ms), and how many were compared."""
+    """Shares of starts and ends within one and two frames, the median difference (ms), and the number compared."""
     gaps = []
     for a, b, clip in zip(one, other, clips, strict=True):
         for x, y, word in zip(a, b, clip.words, strict=True):
@@ -191,7 +191,7 @@ def agreement(one: list[Times], other: list[Times], clips: list[Clip]) -> tuple[
 
 
 def cause(theirs: float, ours: float, *, exact: float, path: float, is_end: bool, last: bool) -> str:
-    """Why a time differs by more than two frames, tried in this order."""
+    """Cause of a difference of more than two frames: the first that applies."""
     if abs(exact - ours) > 0.04 and abs(exact - theirs) <= 0.0426:
         return "bfloat16: our float32 emissions agree with whisperx"
     if is_end and theirs - exact > 0.04 and abs(path - theirs) <= 0.0426:

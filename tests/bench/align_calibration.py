@@ -48,7 +48,7 @@ class Trial:
     file: str
     words: int
     score: float | None
-    """None = no path."""
+    """Score of the alignment; None = no path."""
 
 
 def recordings(most_seconds: Seconds = 40.0) -> list[Recording]:
@@ -82,7 +82,7 @@ def synthetic() -> list[tuple[Recording, Wave]]:
 
 
 def judged(spans: list[Span | None]) -> float:
-    """As `voicemill.tasks.stages.word_placement` judges a segment."""
+    """Verdict on a segment, as `voicemill.tasks.stages.word_placement` gives it."""
     return quality([span.score for span in spans if span])
 
 

@@ -50,7 +50,7 @@ def voice_like(seconds: float, rate: int, channels: int) -> Any:
 
 
 def decoded(path: Path, uploads: tuple[Upload, ...]) -> Iterator[Decoded]:
-    """One run of the stage into an artifact."""
+    """Artifact of one run of the stage."""
     rows: list[Decoded] = []
     with ArtifactWriter(path.parent / "out.arrow") as writer:
         for record in run(Inputs(Batch("b", 1, uploads)), Settings(), lambda _: path):

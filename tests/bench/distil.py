@@ -2,7 +2,7 @@
 
 Speaking: every part of s2 as it speaks (prepared for this machine) and a step of s1, teacher and student in turns, so
 that a load on the machine weighs on both alike: medians, least times, and processor seconds of all threads, each with
-how many times as fast it is. Other sizes of the small generator stand beside the one that is shipped. Training: what a
+its speed-up. Other sizes of the small generator stand beside the one that is shipped. Training: what a
 step of the s1 student costs with and without its matching terms.
 """
 
@@ -48,7 +48,7 @@ Timed = dict[str, dict[str, float]]
 
 
 def timed(cases: Cases, repeats: int) -> Timed:
-    """Seconds of each case, taken in turns after one warm-up."""
+    """Times of each case in seconds, measured in turns after one warm-up."""
     wall: dict[str, list[float]] = {name: [] for name in cases}
     used: dict[str, list[float]] = {name: [] for name in cases}
     for repeat in range(repeats + 1):
@@ -62,7 +62,7 @@ def timed(cases: Cases, repeats: int) -> Timed:
 
 
 def table(title: str, rows: Timed, more: dict[str, str] | None = None) -> None:
-    """Ratios are to the first row."""
+    """Markdown table of the times; ratios are to the first row."""
     print(f"\n{title:48}{'median s':>18}{'least s':>18}{'CPU s':>18}")
     first = next(iter(rows.values()))
     for name, row in rows.items():
@@ -125,7 +125,7 @@ def speaking_s1(repeats: int) -> Timed:
 
 
 def training(repeats: int) -> Timed:
-    """A step of the s1 student: 2 examples of 360 places."""
+    """Times of one step of the s1 student: 2 examples of 360 positions."""
     teacher = Text2Semantic(S1Config(dropout=0.0)).eval()
     teacher.load_state_dict(fill(teacher.state_dict(), "model."))
     quantizer = Synthesizer(S2Config(ssl_dim=39, reference_dim=16), posterior=False)

@@ -4,7 +4,7 @@
 
 Synthetic: harmonic sources with glides, vibrato and 0.3 % jitter through four formants, fricatives and silence between
 them, 8 voices of 6 s; real noises added. Real: recordings at 20, 10 and 5 dB against a consensus on the clean signal
-(voiced where all engines but one agree within 5 %, unvoiced where none hears a voice, other frames left out; an error
+(voiced where all engines but one agree within 5 %, unvoiced where none finds a voice, other frames left out; an error
 common to most engines is not seen). Frames within one of a change of voicing are left out.
 Speed: CPU seconds of one thread, the best of three, so other processes on the machine weigh little.
 
@@ -81,7 +81,7 @@ def voiced(hertz: NDArray[np.float64], formants: tuple[int, ...], rng: np.random
 
 
 def changes(f0: F0) -> NDArray[np.bool_]:
-    """Frames within one of a change of voicing."""
+    """Mask of the frames within one frame of a change of voicing."""
     change = np.diff((f0 > 0).astype(int), prepend=0) != 0
     result: NDArray[np.bool_] = change | np.roll(change, 1) | np.roll(change, -1)
     return result
@@ -101,7 +101,7 @@ def noises() -> list[Wave]:
 
 
 def noisy(wave: Wave, noise: Wave, snr: float | None, seed: int) -> Wave:
-    """`noise` added at that ratio to the active part of `wave`."""
+    """`wave` with `noise` added; the ratio is that to its active part."""
     if snr is None:
         return wave
     noise = np.resize(np.roll(noise, np.random.default_rng(seed).integers(len(noise))), len(wave))
@@ -123,7 +123,7 @@ def recordings(count: int) -> list[Wave]:
 
 
 def consensus(tracks: list[F0]) -> F0:
-    """F0 that all engines but one agree on; 0 where all hear none; -1 elsewhere."""
+    """F0 that all engines but one agree on; 0 where all find none; -1 elsewhere."""
     n = min(map(len, tracks))
     stack = np.stack([track[:n] for track in tracks])
     with np.errstate(divide="ignore"):
@@ -138,7 +138,7 @@ def consensus(tracks: list[F0]) -> F0:
 
 
 def errors(pairs: Iterator[tuple[F0, F0]]) -> dict[str, float]:
-    """Rates in percent (cents in cents) over (truth, found)."""
+    """Rates in percent (cents in cents) over (truth, estimate)."""
     sums = np.zeros(9)
     for truth, found in pairs:
         n = min(len(truth), len(found))

@@ -38,7 +38,7 @@ def waves(count: int, seconds: float) -> list[Wave]:
 
 
 def base() -> Any:
-    """HuBERT-base with random weights, always the same ones."""
+    """HuBERT-base with random weights, the same at every call."""
     from transformers import HubertConfig, HubertModel
 
     torch.manual_seed(0)

@@ -1,11 +1,11 @@
 """Benchmark: the light system beside the undistilled voice. `python tests/bench/light.py [--threads 2] [--repeats 7]`
 
-Some 5 s of speech, networks of the default size, random weights: what they say is noise, what they cost is real. The
+Some 5 s of speech, networks of the default size, random weights: the output is noise, the cost is real. The
 light system in PyTorch (float32, and as `voicemill speak` takes it) and as graphs of ONNX Runtime (float32, and 8 bits:
-LSTM and linear layers); of each the parts, and the whole as `LightVoice.speak` does it, text front end and watermark
-included. s1 and s2 of GPT-SoVITS's size say as much with the engines that `voicemill speak` takes. All in turns in one
-run: medians of wall clock over the seconds spoken, least times and the processor's beside them, because a busy machine
-weighs on the first. Prints two tables, writes bench/light.json.
+LSTM and linear layers): each part, and the whole as `LightVoice.speak` runs it, text front end and watermark
+included. s1 and s2 of GPT-SoVITS's size synthesise as much with the engines that `voicemill speak` takes. All in turns
+in one run: medians of wall clock over the seconds spoken, least times and the processor's beside them, because a busy
+machine weighs on the first. Prints two tables, writes bench/light.json.
 """
 
 import argparse
@@ -44,10 +44,10 @@ from voicemill.model.speaking.pieces import line_of  # noqa: E402
 
 TEXT = "She walked along the river in the morning, and the birds sang in the trees."
 CODES, PHONES, PROMPT, TARGET = 126, 110, 125, 70
-"""As in `speak.py`: 5.04 s."""
+"""Codes of the sentence, as in `speak.py`: 5.04 s."""
 OUT = Path("bench/light.json")
 Case = tuple[float, Callable[[], object]]
-"""Seconds of speech that it makes or hears, and the work."""
+"""Name -> seconds of speech that a part synthesises or reads, and the call."""
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def _parts(voice: LightVoice) -> dict[str, Case]:
-    """What is done once for a voice is over the seconds heard; all else over the seconds said."""
+    """Parts of the system. Work done once per voice counts per second of its reference, all else per second spoken."""
     heard = np.random.default_rng(0).normal(0, 0.1, 5 * 32_000).astype(np.float32)
     mel = LogMel().mel(torch.from_numpy(heard)[None])
     reference = voice.reference([heard])
@@ -125,7 +125,7 @@ def _undistilled() -> dict[tuple[str, str], Case]:
 
 
 def _timed(cases: dict[tuple[str, str], Case], repeats: int) -> dict[tuple[str, str], dict[str, float]]:
-    """Real-time factors, in turns after a warm-up."""
+    """Real-time factors, measured in turns after a warm-up."""
     walls: dict[tuple[str, str], list[float]] = {key: [] for key in cases}
     used: dict[tuple[str, str], list[float]] = {key: [] for key in cases}
     for repeat in range(repeats + 1):

@@ -1,13 +1,14 @@
 """Benchmark: durations of the light system by the forced alignment and by search alone. `python
 tests/bench/light_durations.py [--steps 300] [--longest 7] [--tolerances 2]`
 
-English recordings of `../shared/speech` that pocketsphinx aligns, every fifth held back. The acoustic model of the
-default size learns from the others, from the same weights and the same batches for the same steps; a random speaker
-encoder, the same for all. On what is held back:
+English recordings of `../shared/speech` that pocketsphinx aligns, every fifth held out. The acoustic model of the
+default size learns from the others, from the same weights and the same batches for the same steps; the speaker
+encoder is random and the same for all. On the held-out recordings:
 
 - words: how far the first and the last sound of each word are from where the forced alignment has them, by the
   durations that training sees (mean, ms), and the share of ends that are over 100 ms off;
-- mel: distance of the log-mel with those durations (nepers); mel/free: with durations by search, whatever it learnt by;
+- mel: distance of the log-mel with those durations (nepers); mel/free: with durations by search, whichever was used in
+  training;
 - duration: the loss of the predictor on its own durations (squared error of logs, unweighted);
 - spoken: how far the length of each word, as predicted from the text, is from the forced alignment (mean, ms).
 
@@ -54,7 +55,7 @@ from voicemill.tasks.stages.word_placement import quality  # noqa: E402
 OUT = Path("bench/light_durations.json")
 SPEECH = ROOT.parent / "shared" / "speech" / "recordings"
 FRAME = 20.0
-"""ms."""
+"""Threshold of an end that counts as off, ms."""
 SPEAKER = EcapaConfig(channels=32, scale=4, bottleneck=16)
 
 
@@ -65,7 +66,7 @@ class Corpus:
     training: list[Example]
     heard: list[Example]
     words: dict[str, list[tuple[Stretch, float, float]]]
-    """Of each utterance: words and when they begin and end, ms."""
+    """Words of each utterance with their start and end, ms."""
 
 
 def read(longest: float) -> Corpus:
@@ -109,7 +110,7 @@ def part(examples: list[Example]) -> Batch:
 
 
 class Remembered(LightAcousticObjective):
-    """Log-mels and speakers are made once for each utterance: they are nearly all of a step, and never change."""
+    """Log-mels and speaker vectors, computed once per utterance: they cost most of a step and do not change."""
 
     known: dict[str, tuple[Tensor, Tensor]]
 

@@ -1,9 +1,10 @@
 """Reading a corpus for training, against loose files: `python tests/bench/loader.py [utterances] [processes]`.
 
 The same examples three ways, with the same number of processes and the same padding into batches, from a warm page
-cache, passes in turn; medians. Loose is what GPT-SoVITS reads of each utterance: `4-cnhubert/<id>.pt` (float32
-[1, 768, frames], torch.load) and `5-wav32k/<id>.wav` (16 bit); its order is random. MB are those of what the network
-gets (float32 wave and content), so that they count the same work. Prints a table and writes bench/loader.json.
+cache, passes in turn; medians. Loose files are those that GPT-SoVITS reads for each utterance: `4-cnhubert/<id>.pt`
+(float32 [1, 768, frames], torch.load) and `5-wav32k/<id>.wav` (16 bit); its order is random. MB count the tensors that
+reach the network (float32 wave and content), so all ways count the same work. Prints a table and writes
+bench/loader.json.
 """
 
 import json
@@ -45,7 +46,7 @@ TEXT = "so this is what he had to say about it"
 
 
 def speech(number: int) -> np.ndarray:
-    """float32 [samples], 3 to 8 s: noise through a few resonances, in bursts, which FLAC packs about as speech."""
+    """float32 [samples], 3 to 8 s: noise through a few resonances, in bursts; FLAC compresses it about as speech."""
     from scipy.signal import lfilter
 
     random = np.random.default_rng(number)
@@ -63,7 +64,7 @@ def content(number: int, frames: int) -> np.ndarray:
 
 
 def make(root: Path, loose: Path, utterances: int) -> CorpusVersion:
-    """A version of `SHARD` utterances a shard, and the same as loose files."""
+    """Write a corpus version with `SHARD` utterances per shard, and the same utterances as loose files."""
     store = Store.open(root, create=True)
     names = f.FEATURE_TABLES
     files: dict[str, list[File]] = {name: [] for name in ("utterances", "ledger", "uploads", *names.values())}
@@ -177,13 +178,13 @@ def loose_batches(dataset: Loose, processes: int) -> Iterator[Batch]:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over all examples, counted from its second batch: starting processes is not reading."""
+    """Figures of one pass over all examples, from its second batch on: starting processes is not reading."""
 
     examples: int
     megabytes: float
     seconds: float
     processor: float
-    """Seconds of this process: all of them where no other one reads. A busy machine does not change them."""
+    """CPU seconds of this process, all there are where no other process reads; a busy machine does not change them."""
 
 
 def timed(batches: Iterator[Batch]) -> Pass:

@@ -1,7 +1,7 @@
-"""Benchmark: a refresh of many uploads of which none is new.
+"""Benchmark: a refresh of many uploads, none of them new.
 
-`python tests/bench/quiet.py [--uploads 20000]`: that many recordings of a third of a second (too short to keep, so that
-making the corpus is quick; what a quiet refresh does depends on the number of files alone) of 200 speakers are
+`python tests/bench/quiet.py [--uploads 20000]`: recordings of a third of a second (too short to keep, so that
+making the corpus is quick; a quiet refresh depends on the number of files alone) of 200 speakers are
 refreshed once, then twice again with nothing new. Prints and writes to bench/quiet.json the wall time of the whole
 command, with the start of its private server, and of the flow in it.
 """
@@ -31,7 +31,7 @@ def make_inbox(folder: Path, uploads: int) -> None:
 
 
 def refresh(inbox: Path, store: Path) -> tuple[float, dict[str, object]]:
-    """Wall time of one whole command, and its JSON."""
+    """Wall time of one whole command, seconds, and its JSON."""
     command = [
         sys.executable,
         "-m",

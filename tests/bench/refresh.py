@@ -45,7 +45,7 @@ def make_inbox(folder: Path, minutes: float) -> float:
 
 
 def refresh(inbox: Path, store: Path) -> dict[str, object]:
-    """One `voicemill refresh` as a user runs it."""
+    """Run `voicemill refresh` as a user does; wall time and JSON."""
     command = [
         sys.executable,
         "-m",

@@ -2,12 +2,12 @@
 
 110 phones, a prompt of 125 codes, 126 codes spoken (5.04 s), one row. The ways take turns, a few steps each, at the
 same places of the sequence, so a load on the machine weighs on all alike: ratios are medians over the turns, against
-float32 in PyTorch of the same turn. On a busy machine "best" says more of the time than "median". The real-time factor
-is (prefix + 126 steps) / 5.04 s, of the best times.
+float32 in PyTorch of the same turn. On a busy machine "best" is closer to the true time than "median". The real-time
+factor is (prefix + 126 steps) / 5.04 s, of the best times.
 
 Fidelity, against float32 in PyTorch, over 200 steps: `error` is that of the logits, root mean square, in parts of their
 standard deviation; `greedy` and `drawn` the share of equal choices (penalty 1.35; top-k 15 with the same noise) when
-all are led along the codes of the reference; `free` the share when each goes its own way, `first` where they part.
+all are given the codes of the reference; `free` the share when each continues its own codes, `first` where they part.
 Random weights are the hardest case: no code is much likelier than another. Writes bench/s1_speed.json.
 """
 
@@ -42,7 +42,7 @@ Linear = Callable[[Tensor], Tensor]
 
 
 class Calls:
-    """The same step as PyTorch calls, with another kind of linear layer; the prefix is read by the reference."""
+    """The step in PyTorch with another kind of linear layer; the reference engine reads the prefix."""
 
     def __init__(self, model: Text2Semantic, kind: str) -> None:
         self.model, self.config, self.name = model, model.config, kind
@@ -103,7 +103,7 @@ def eight_bit_dynamic(weight: Tensor, bias: Tensor) -> Linear:
 
 
 def speeds(engines: dict[str, Any], prefix: Prefix, turns: int) -> dict[str, dict[str, float]]:
-    """Times of the prefix and of steps, in turns; seconds."""
+    """Times of the prefix and of steps in seconds, measured in turns."""
     per_turn = SPOKEN // turns
     prefixes: dict[str, list[float]] = {name: [] for name in engines}
     steps: dict[str, list[list[float]]] = {name: [] for name in engines}

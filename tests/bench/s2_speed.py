@@ -2,7 +2,7 @@
 
 Every step of the generator towards `model.s2.packed`, one after the other, in turns, so that a load on the machine
 weighs on all alike. Ratio: median time of the first step by that of this one; CPU: seconds of all threads. Log-mel
-distance: mean |difference| (natural log) of the waveform to float32. Then what stands before the generator, the whole,
+distance: mean |difference| (natural log) of the waveform to float32. Then the parts before the generator, the whole,
 a length that was not rendered before, and the time to a first piece of 25 frames (half a second).
 """
 
@@ -38,7 +38,7 @@ Timed = dict[str, dict[str, float]]
 
 
 def timed(cases: dict[str, Callable[[], object]], repeats: int) -> Timed:
-    """Wall clock (median, least) and CPU seconds (least) of each case, taken in turns after one warm-up."""
+    """Wall clock (median, least) and CPU seconds (least) of each case, measured in turns after one warm-up."""
     wall: dict[str, list[float]] = {name: [] for name in cases}
     used: dict[str, list[float]] = {name: [] for name in cases}
     for repeat in range(repeats + 1):

@@ -27,7 +27,7 @@ from voicemill.tasks.intake.scan import ScanResult, Settings, scan
 
 
 def synthesise(folder: Path, uploads: int, speakers: int = 200) -> None:
-    """Tiny FLAC files, each of other bytes, with a sidecar each and a metadata.csv that names all."""
+    """Write tiny FLAC files, no two of them equal, each with a sidecar, and a metadata.csv that names all."""
     wave = np.random.default_rng(0).integers(-2000, 2000, 400, dtype=np.int16)
     rows = ["speaker,file,language,text"]
     for number in range(uploads):
@@ -41,7 +41,7 @@ def synthesise(folder: Path, uploads: int, speakers: int = 200) -> None:
 
 
 def known_row(upload: Upload, batch: Batch) -> UploadRow:
-    """The row of the table `uploads` after a refresh."""
+    """Row of the table `uploads` as a refresh leaves it."""
     return UploadRow(
         sha256=upload.sha256,
         speaker=upload.speaker,
@@ -64,7 +64,7 @@ def known_row(upload: Upload, batch: Batch) -> UploadRow:
 
 
 def timed(work: Callable[[], ScanResult]) -> tuple[float, ScanResult]:
-    """Seconds, and what it gave."""
+    """Seconds that a call takes, and its result."""
     began = time.perf_counter()
     result = work()
     return time.perf_counter() - began, result

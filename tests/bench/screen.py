@@ -1,8 +1,8 @@
-"""The screen on real speech against noises, tones and music: ROC of the spectral entropy, what is dropped, cost.
+"""The screen on real speech against noises, tones and music: ROC of the spectral entropy, shares dropped, cost.
 
     python tests/bench/screen.py
 
-Speech: every recording of ../shared/speech/recordings but those of kind silence, cut by `slice`. Against it: the clips
+Speech: every recording of ../shared/speech/recordings except kind silence, cut by `slice`. Against it: the clips
 of ../shared/speech/noise, synthesised tones, noises and music, and the music of musan_mix, in windows of 3 s. Prints
 tables and writes bench/screen.json.
 """
@@ -63,7 +63,7 @@ def load(path: Path) -> tuple[Wave, int]:
 
 
 def windows(wave: Wave) -> list[Wave]:
-    """3 s each, the last one of 1 s or more; a clip shorter than 1 s is one."""
+    """Windows of 3 s of a clip, the last of 1 s or more; a clip shorter than 1 s is one window."""
     parts = [wave[start : start + WINDOW] for start in range(0, len(wave), WINDOW)]
     return [part for part in parts if len(part) >= RATE] or parts
 
@@ -114,7 +114,7 @@ def music() -> dict[str, Wave]:
 
 
 def speech() -> list[dict[str, Any]]:
-    """Scores of every segment of the recordings that loudness kept, each recording through the stages."""
+    """Scores of every segment that `loudness` kept, each recording run through the stages."""
     rows = []
     with (SPEECH / "recordings/metadata.csv").open() as file:
         listed = [row for row in csv.DictReader(file) if row["kind"] != "silence"]
@@ -146,7 +146,7 @@ def speech() -> list[dict[str, Any]]:
 
 
 def others() -> list[dict[str, Any]]:
-    """Scores of what is not speech; `prepared`: after a gate that learnt from the quietest tenth of the clip."""
+    """Scores of the clips without speech; `prepared`: after a noise gate fitted to the quietest tenth of the clip."""
     clips = {("tones", name): wave for name, wave in tones().items()}
     clips |= {("hiss", name): wave for name, wave in hisses().items()}
     clips |= {("music", name): wave for name, wave in music().items()}

@@ -1,14 +1,14 @@
-"""Benchmark: a sentence spoken, s1 and s2 together. `python tests/bench/speak.py [--threads 2] [--repeats 5]`
+"""Benchmark: synthesis of one sentence, s1 and s2 together. `python tests/bench/speak.py [--threads 2] [--repeats 5]`
 
-The case on which the original needs 1.12 of real time on two cores: 110 phones, of which s1 reads all, a prompt of 125
-codes, 126 codes to speak (5.04 s). Networks of the real size, weights by the golden rule. The plain modules in float32
-and the engines that `voicemill speak` takes, under PyTorch and as ONNX graphs, of the whole voice and of the student
-that `voicemill distill` makes of it by default, and the light system (70 phones): all in turns in one run, so that a
-load on the machine weighs on all alike. Besides: seconds to the first half second of sound, bytes of the weights, and
-what the engines do to it: the log-mel distance of the renderer to float32, for the same codes. (What the engine of s1
-does to its codes is measured by `s1_speed.py`.) Prints a table, writes bench/speak.json.
+The case for which GPT-SoVITS needs 1.12 of real time on two cores: 110 phones, of which s1 reads all, a prompt of 125
+codes, 126 codes to generate (5.04 s). Networks of the real size, weights by the golden rule. The plain modules in
+float32 and the engines that `voicemill speak` takes, under PyTorch and as ONNX graphs, of the whole voice and of the
+student that `voicemill distill` makes of it by default, and the light system (70 phones): all in turns in one run, so
+that a load on the machine weighs on all alike. Also: seconds to the first half second of sound, bytes of the weights,
+and the error of the engines: the log-mel distance of the renderer to float32, for the same codes. (`s1_speed.py`
+measures the error of the engine of s1 in its codes.) Prints a table, writes bench/speak.json.
 
-To be reached: student in 8 bits < 0.15 of real time, light < 0.05.
+Targets: student in 8 bits < 0.15 of real time, light < 0.05.
 """
 
 import argparse
@@ -55,21 +55,21 @@ from voicemill.model.training.distil.students import small_config  # noqa: E402
 from voicemill.storage.units import RATE  # noqa: E402
 
 CODES, PHONES, PROMPT, TARGET = 126, 110, 125, 70
-"""`TARGET`: phones of the new text alone, which s2 reads."""
+"""`TARGET`: phones of the new text alone, the ones that s2 reads."""
 SECONDS = CODES / 25
 OUT = Path("bench/speak.json")
 
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """A way to speak."""
+    """One engine or system that synthesises the sentence."""
 
     voice: str
     name: str
     s1: Engine
     s2: Synthesis
     bytes: int
-    """Of the weights as they are kept."""
+    """Size of the weights as they are stored, bytes."""
 
 
 def main() -> None:
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _ways(voice: str, first: S1Config, second: S2Config, work: Path) -> list[Way]:
-    """The plain one first: the others are compared with it."""
+    """All ways; the plain modules come first, and the others are compared with them."""
     s1, s2 = Text2Semantic(first), Synthesizer(second, posterior=False)
     s1.load_state_dict(fill(s1.state_dict(), "model."))
     s2.load_state_dict(fill(s2.state_dict()))
@@ -168,7 +168,7 @@ def _ways(voice: str, first: S1Config, second: S2Config, work: Path) -> list[Way
 
 
 def _lights(work: Path) -> dict[str, tuple[LightVoice, int]]:
-    """Ways of the light system, and the bytes of each; random weights take as long as trained ones."""
+    """Ways of the light system with the bytes of each; random weights take as long as trained ones."""
     torch.manual_seed(0)
     system = LightSystem(trained=PARTS).eval()
     size = 4 * sum(parameter.numel() for parameter in system.parameters())
@@ -182,7 +182,7 @@ def _lights(work: Path) -> dict[str, tuple[LightVoice, int]]:
 
 @torch.inference_mode()
 def _light(voice: LightVoice, phones: Tensor) -> Tensor:
-    """float32 [samples]."""
+    """Speech of the light system, float32 [samples]."""
     mel = voice.acoustic.speak(phones, torch.nn.functional.normalize(torch.ones(192), dim=0), 1.0)
     wave: Tensor = voice.vocoder(mel[None])[0, 0]
     assert len(wave) == mel.shape[1] * HOP
@@ -190,7 +190,7 @@ def _light(voice: LightVoice, phones: Tensor) -> Tensor:
 
 
 def _say(first: Engine, prefix: Prefix) -> Tensor:
-    """int64 [CODES]."""
+    """Codes that s1 generates, int64 [CODES]."""
     (made,) = generate(first, [prefix], Sampling(), [0], CODES)
     assert len(made.codes) == CODES
     return made.codes
@@ -207,7 +207,7 @@ def _first(second: Synthesis, codes: Tensor, phones: Tensor, ge: Tensor) -> Tens
 
 
 def _timed(cases: dict[tuple[object, str], Callable[[], object]], repeats: int) -> dict[tuple[object, str], float]:
-    """Median wall clock of each, taken in turns after a warm-up."""
+    """Median wall clock of each way in seconds, measured in turns after a warm-up."""
     walls: dict[tuple[object, str], list[float]] = {key: [] for key in cases}
     for repeat in range(repeats + 1):
         for key, work in cases.items():
@@ -219,7 +219,7 @@ def _timed(cases: dict[tuple[object, str], Callable[[], object]], repeats: int) 
 
 
 def _distance(wave: Tensor, exact: Tensor) -> float:
-    """Mean |difference| of the log-mel, natural log."""
+    """Mean absolute difference of two log-mels, natural log."""
     mel = LogMel()
     return float((mel.mel(wave[None].float()) - mel.mel(exact[None])).abs().mean())
 

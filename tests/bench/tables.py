@@ -1,7 +1,7 @@
 """How publish, reading and forgetting grow with the corpus: `python tests/bench/tables.py [batches ...]`.
 
-Batches of four uploads of four speakers each, with everything but audio of real length: the cost that is measured is
-that of files and log entries, which is what grows. Prints a table and writes bench/tables.json.
+Batches of four uploads of four speakers each, with everything but audio of real length: the cost measured is
+that of files and log entries, the part that grows. Prints a table and writes bench/tables.json.
 """
 
 import json

@@ -67,7 +67,7 @@ def batch_of(examples: int) -> Batch:
 
 
 class Timer:
-    """Seconds that went into optimisers."""
+    """Sums the seconds spent in optimisers."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -118,7 +118,7 @@ def straight_s1(batch: Batch, timer: Timer) -> Step:
 
 
 class Same:
-    """A source of one batch."""
+    """A source that gives one minibatch again and again."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -140,7 +140,7 @@ def objective_of(network: str) -> Objective:
 
 
 def stepped(network: str, precision: str, batch: Batch, timer: Timer) -> tuple[Step, Tensor]:
-    """A step of the loop's stepper; the gradient of the network at its first weights."""
+    """Run a step of the loop's stepper; the gradient of the network at its first weights."""
     settings = LoopSettings(precision=precision, devices=1)  # type: ignore[arg-type]
     ranks, objective = Ranks(settings), objective_of(network)
     stepper = Stepper(ranks, objective, settings, RATE)
@@ -238,7 +238,7 @@ def measured(network: str, examples: int, repeats: int) -> dict[str, dict[str, f
 
 
 def cosine(first: Tensor, second: Tensor) -> float:
-    """Of two long vectors: their products are added up in float64."""
+    """Cosine of two long vectors, summed in float64."""
     one, other = first.double(), second.double()
     return float(one @ other / (one.norm() * other.norm()))
 

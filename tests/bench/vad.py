@@ -1,11 +1,11 @@
-"""Which share of the speech a detector keeps, and which share of the pauses it takes for speech.
+"""Share of the speech that a detector keeps, and share of the pauses that it takes for speech.
 
 Material, built as it runs from `../shared/speech`: read utterances of 1.5-8 s, trimmed to where they first and last
 come within 35 dB of their loudest 10 ms, all brought to one level; pauses of 0.8-2.5 s between them; one noise,
 repeated, over all of a session at 60, 10 or 5 dB below the mean power of the speech. The level of a session is drawn
 from -36 to -20 dBFS. Scored on 10 ms frames; 200 ms to both sides of every joint are left out. A speaker or a noise is
 in one of two halves: settings were chosen on `tune`, the figures that count are those of `report`. Pauses of 0.5 s and
-longer inside a recording are no speech here and part it in two: with `--inner 100000` they count as speech.
+longer inside a recording do not count as speech and split it in two: with `--inner 100000` they count as speech.
 
     python tests/bench/vad.py [--half report|tune] [--utterances N] [--seed S]
 """
@@ -35,7 +35,7 @@ SPEECH = ROOT.parent / "shared" / "speech"
 FRAME = RATE // 100
 COLLAR: Frames = 20
 INNER: Frames = 50
-"""What is at least this long and quiet inside a recording is a pause, not speech."""
+"""Shortest quiet stretch inside a recording that counts as a pause."""
 ENGINES = {
     "webrtc": Settings(engine="webrtc"),
     "silero": Settings(engine="silero"),
@@ -52,7 +52,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Session:
-    """One noise, many speakers."""
+    """A session: one noise, many speakers."""
 
     noise: str
     snr_db: int
@@ -88,7 +88,7 @@ class Score:
 
 
 def halves(names: set[str], half: str) -> list[str]:
-    """Every second one by name, from the first for `report` and from the second for `tune`."""
+    """Half of the names: every second one, from the first for `report` and from the second for `tune`."""
     return sorted(names)[0 if half == "report" else 1 :: 2]
 
 
@@ -108,7 +108,7 @@ def utterances_in(wave: Wave, inner: Frames) -> Iterator[Wave]:
 
 @cache
 def utterances(half: str, inner: Frames = INNER, per_speaker: int = 6) -> tuple[Wave, ...]:
-    """1.5-8 s each, at an RMS of 1, at most `per_speaker` of one speaker."""
+    """Utterances of 1.5-8 s at an RMS of 1, at most `per_speaker` of one speaker."""
     with (SPEECH / "recordings" / "metadata.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "read"]
     speakers = halves({row["speaker"] for row in rows}, half)
@@ -130,7 +130,7 @@ def noises(half: str) -> list[str]:
 
 
 def levelled(wave: Wave) -> Wave:
-    """At a root mean square of 1."""
+    """The wave scaled to a root mean square of 1."""
     return (wave / np.sqrt((wave.astype(np.float64) ** 2).mean())).astype(np.float32)
 
 
@@ -160,7 +160,7 @@ def sessions(half: str, snr_db: int, per_session: int, seed: int, inner: Frames 
 
 
 def score(session: Session, spans: list[Span]) -> Score:
-    """Frames by the share of them inside the spans (half or more = speech)."""
+    """Score of the spans: a frame is speech where half of it or more lies inside them."""
     inside = np.zeros(len(session.truth) * FRAME + 1, np.int8)
     for start, stop in spans:
         inside[start:stop] = 1
@@ -175,7 +175,7 @@ def probability(wave: Wave, settings: Settings) -> Wave:
 
 
 def judged(session: Session, settings: Settings) -> tuple[Score, Score]:
-    """What the detector says, and what is left of it as kept segments."""
+    """Spans that the detector gives, and the segments that are kept of them."""
     found, samples = probability(session.wave, settings), len(session.wave)
     step = hop(settings.engine)
     _, speech = speech_spans(found, step, samples, settings)

@@ -1,11 +1,11 @@
-"""The watermark on real speech: found after each attack, not found without, how far it lies under the speech, its cost.
+"""The watermark on real speech: detection after each attack, false alarms, its level under the speech, its cost.
 
     python tests/bench/watermark.py [recordings of each speaker]
 
 Speech: the recordings of ../shared/speech/recordings. Marked: of each speaker one or more with 4 s or more at 16 kHz or
 more, at 32 kHz, at most 12 s. Cropped: 3 s at a random place, pauses included. Not marked: every recording, whole, and
 every fourth after mp3. Noise to mask: the error in each Bark band against the masked threshold of Johnston (IEEE J.
-Selected Areas in Communications 6(2), 1988), the threshold of hearing left out. PESQ: wide band, ITU-T P.862.2, of the
+Selected Areas in Communications 6(2), 1988), without the threshold of hearing. PESQ: wide band, ITU-T P.862.2, of the
 marked recording against the unmarked one, with mp3 for comparison; of the package `pesq`, which compiles C when it is
 installed and so is in no extra: without it, no figures. Prints tables and writes bench/watermark.json.
 """
@@ -35,7 +35,7 @@ from voicemill.storage.units import RATE  # noqa: E402
 
 RECORDINGS = ROOT / "../shared/speech/recordings"
 DEPTHS = (1.0, 0.5, 0.75, 1.5)
-"""dB: the default on all, the others on every sixth."""
+"""Strengths, dB: the default on all recordings, the others on every sixth."""
 
 
 def load(file: str, seconds: float = math.inf) -> Wave:
@@ -51,7 +51,7 @@ def crop(wave: Wave, rng: np.random.Generator) -> Wave:
 
 
 def attacks(marked: Wave, rng: np.random.Generator) -> dict[str, tuple[Wave, int]]:
-    """Name -> (what is heard, its rate)."""
+    """Attack -> the attacked wave and its rate."""
     packed = through_mp3(marked)
     narrow = lambda wave: soxr.resample(wave, RATE, 16_000)  # noqa: E731
     return {
@@ -78,9 +78,9 @@ def segmental_snr(wave: Wave, marked: Wave) -> float:
 def noise_to_mask(wave: Wave, marked: Wave) -> dict[str, NDArray[np.float64]]:
     """dB [band-frames], 1 to 7 kHz: noise over masked threshold, where the signal is within 60 dB of its loudest.
 
-    How much speech masks depends on how tonal it is taken for, so three answers: as if it were all a tone, which masks
-    least; by the flatness of the whole spectrum, as Johnston has it, which takes the tilt of speech and an empty band
-    over 8 kHz for tones; by the flatness of each band.
+    Masking depends on the tonality assumed for speech, so there are three answers: as if it were all a tone, which
+    masks least; by the flatness of the whole spectrum, as Johnston has it, which takes the tilt of speech and an empty
+    band over 8 kHz for tones; by the flatness of each band.
     """
     size = 2048
     hertz = np.fft.rfftfreq(size, 1 / RATE)
@@ -105,7 +105,7 @@ def noise_to_mask(wave: Wave, marked: Wave) -> dict[str, NDArray[np.float64]]:
 
 
 def pesq_of(files: list[str]) -> dict[str, dict[str, float]]:
-    """What was done to a recording -> PESQ-WB, 1 to 4.644; empty where the package is not installed."""
+    """Treatment of a recording -> PESQ-WB, 1 to 4.644; empty where the package is not installed."""
     try:
         from pesq import pesq
     except ImportError:

@@ -1,4 +1,4 @@
-"""A small corpus version with real shards, made once: four speakers, three batches, 48 utterances of 1 to 4 s."""
+"""A small corpus version with real shards: four speakers, three batches, 48 utterances of 1 to 4 s."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def batches() -> list[Batch]:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> CorpusVersion:
-    """To be read only."""
+    """The version, made once; tests only read it."""
     store = Store.open(tmp_path_factory.mktemp("data") / "store", create=True)
     assert f.corpus(store, batches()) is not None
     return CorpusVersion.open(store)

@@ -1,4 +1,4 @@
-"""A small corpus version to judge on, and a voice that needs no networks."""
+"""A small corpus version to judge on, and a voice without networks."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ TEXT = "what a lovely day it is to say something"
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CorpusVersion]:
-    """A version of (speaker, seconds of each recording; two utterances in one) in batches of their own."""
+    """Make a version from the lengths of each speaker's recordings, seconds: one batch and two utterances per recording."""
 
     def make(**speakers: Sequence[float]) -> CorpusVersion:
         store = Store.open(tmp_path_factory.mktemp("corpus") / "store", create=True)
@@ -38,13 +38,12 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CorpusVersi
 
 @pytest.fixture(scope="session")
 def corpus(build: Callable[..., CorpusVersion]) -> CorpusVersion:
-    """Three speakers with four recordings each, utterances of 3.5 s and more; to be read only."""
+    """Three speakers with four recordings each, utterances of 3.5 s and more; tests only read it."""
     return build(ann=[8.0, 8.4, 8.8, 9.2], bob=[8.0, 8.4, 8.8, 9.2], cid=[8.0, 8.4, 8.8, 9.2])
 
 
 class Echo:
-    """Speaks by playing its reference, as long as the text is; counts what it was asked. A text with "hush" it cannot
-    say."""
+    """A voice that plays its reference for as long as the text is, and records its calls. It refuses texts with "hush"."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""A light system of a hundredth of the size, and batches of its kind."""
+"""A light system of a hundredth of the real size."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Small voices: the networks of v2 with random weights that are functions of their names, in sizes that run at once."""
+"""The tiny voice that speaks text, its content encoder and a recording."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ def voice(hubert: Path) -> Voice:
 
 @pytest.fixture(scope="session")
 def recording() -> Wave:
-    """Four seconds that are not silent."""
+    """Four seconds of a tone in noise."""
     rng = np.random.default_rng(5)
     wave = np.sin(np.arange(4 * RATE) * 0.03) * 0.2 + rng.normal(0, 0.02, 4 * RATE)
     return np.asarray(wave, np.float32)

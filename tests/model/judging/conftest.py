@@ -21,7 +21,7 @@ TEXT = "what a lovely day it is to say something"
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CorpusVersion]:
-    """Make a version from the lengths of each speaker's recordings, seconds: one batch and two utterances per recording."""
+    """Make a version from the seconds of each speaker's recordings: a batch and two utterances per recording."""
 
     def make(**speakers: Sequence[float]) -> CorpusVersion:
         store = Store.open(tmp_path_factory.mktemp("corpus") / "store", create=True)
@@ -43,7 +43,7 @@ def corpus(build: Callable[..., CorpusVersion]) -> CorpusVersion:
 
 
 class Echo:
-    """A voice that plays its reference for as long as the text is, and records its calls. It refuses texts with "hush"."""
+    """A voice that plays its reference for as long as the text is and records its calls; refuses texts with "hush"."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from support.tiny_models import LETTERS
+from support.tiny_speech_models import LETTERS
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak

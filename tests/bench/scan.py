@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +24,7 @@ from voicemill.storage.outcomes import UploadState
 from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.intake import batches
+from voicemill.tasks.intake.admission import excluded_row
 from voicemill.tasks.intake.scan import ScanResult, Settings, scan
 
 
@@ -42,25 +44,8 @@ def synthesise(folder: Path, uploads: int, speakers: int = 200) -> None:
 
 def known_row(upload: Upload, batch: Batch) -> UploadRow:
     """Row of the table `uploads` as a refresh leaves it."""
-    return UploadRow(
-        sha256=upload.sha256,
-        speaker=upload.speaker,
-        path=upload.path,
-        size=upload.size,
-        codec=upload.codec,
-        rate=upload.rate,
-        channels=upload.channels,
-        samples=0,
-        seconds=upload.seconds,
-        language=upload.language,
-        consent=upload.consent,
-        state=UploadState.PREPARED,
-        reason="",
-        detail="",
-        batch=batch.id,
-        batch_number=batch.number,
-        pcm="",
-    )
+    row = excluded_row(upload, UploadState.PREPARED, "")
+    return replace(row, batch=batch.id, batch_number=batch.number)
 
 
 def timed(work: Callable[[], ScanResult]) -> tuple[float, ScanResult]:

@@ -16,7 +16,7 @@ definition of the system (`voicemill.model.audio.mel`). `prior` stands in `voice
 import numpy as np
 
 from voicemill.model.export.draft import Draft, array
-from voicemill.model.s2.encoders import HEADS, ReferenceEncoder
+from voicemill.model.s2.encoders import REFERENCE_HEADS, ReferenceEncoder
 from voicemill.model.s2.generator import SLOPE, Generator
 from voicemill.model.s2.latent import Coupling
 from voicemill.model.s2.layers import WaveNet
@@ -45,7 +45,7 @@ def _reference(draft: Draft, spectrogram: str, encoder: ReferenceEncoder) -> str
         x = draft.do("Add", x, draft.do("Mul", content, draft.do("Sigmoid", gate)))
     x = draft.transpose(x, 0, 2, 1)
     own = encoder.slf_attn
-    q, k, v = (draft.heads(draft.module_linear(x, each), HEADS) for each in (own.w_qs, own.w_ks, own.w_vs))
+    q, k, v = (draft.heads(draft.module_linear(x, each), REFERENCE_HEADS) for each in (own.w_qs, own.w_ks, own.w_vs))
     mixed = draft.joined(draft.attend(q, k, v, own.fc.weight.shape[0] ** -0.5))
     x = draft.module_linear(draft.do("Add", x, draft.module_linear(mixed, own.fc)), encoder.fc.fc)
     return draft.transpose(draft.do("ReduceMean", x, axes=[1]), 0, 2, 1)

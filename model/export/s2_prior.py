@@ -51,7 +51,7 @@ def _stretched_frames(draft: Draft, total: str, speed: str) -> str:
 
 
 def _stretched(draft: Draft, x: str, before: str, after: str) -> str:
-    """`voicemill.model.s2.encoders.stretched`: frame i lies at (i + 1/2) before / after - 1/2, clipped to the row."""
+    """`voicemill.model.s2.encoders.stretch`: frame i lies at (i + 1/2) before / after - 1/2, clipped to the row."""
     places = draft.do("Cast", draft.range(draft.do("ReduceMax", after, axes=[0])), to=FLOAT)
     share = draft.do("Div", *(draft.do("Cast", count, to=FLOAT) for count in (before, after)))
     half, last = draft.const(0.5), draft.unsqueeze(draft.do("Sub", before, draft.const(1, "int64")), 1)
@@ -121,7 +121,7 @@ def _split(draft: Draft, x: str, heads: int, time: str) -> str:
 
 
 def _spread(draft: Draft, band: str, time: str, window: int) -> str:
-    """`voicemill.model.s2.layers.spread`: [rows, heads, t, 2 window + 1] -> [rows, heads, t, t]."""
+    """`voicemill.model.s2.layers.by_position`: [rows, heads, t, 2 window + 1] -> [rows, heads, t, t]."""
     flat = draft.reshape(_padded(draft, band, draft.ints(0), time), 0, 0, -1)
     row = draft.do("Add", time, draft.ints(2 * window))
     flat = draft.slice(flat, 2, 0, draft.do("Mul", time, row))
@@ -129,7 +129,7 @@ def _spread(draft: Draft, band: str, time: str, window: int) -> str:
 
 
 def _gathered(draft: Draft, square: str, time: str, window: int) -> str:
-    """`voicemill.model.s2.layers.gathered`: [rows, heads, t, t] -> [rows, heads, t, 2 window + 1]."""
+    """`voicemill.model.s2.layers.by_distance`: [rows, heads, t, t] -> [rows, heads, t, 2 window + 1]."""
     wide = draft.reshape(_padded(draft, square, draft.ints(window), draft.ints(window)), 0, 0, 1, -1)
     flat = _padded(draft, wide, draft.ints(0), time)
     return draft.slice(draft.reshape(flat, 0, 0, time, -1), 3, 0, 2 * window + 1)

@@ -21,7 +21,7 @@ from voicemill.model.device import Placement, Wanted, place
 from voicemill.model.light.system import LightSystem, Source, load_light
 from voicemill.model.s1.engines import Precision
 from voicemill.model.s2.generator import context
-from voicemill.model.s2.packed import PackedGenerator, packs
+from voicemill.model.s2.packed import PackedGenerator, can_pack
 from voicemill.model.s2.weight_norm import fold
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.pieces import Line, Said, Speech, SpeechStream, lines_of, spoken, streamed
@@ -55,7 +55,7 @@ class LightVoice:
         fold(system.eval().requires_grad_(False)).to(self.device)
         self.speaker, self.acoustic = system.speaker, system.acoustic
         self.config, self.vocoder = system.vocoder.config, system.vocoder
-        if self.device.type == "cpu" and packs():
+        if self.device.type == "cpu" and can_pack():
             self.vocoder = PackedGenerator(system.vocoder, where.dtype)
         self._mel = LogMel()
 

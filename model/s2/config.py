@@ -1,4 +1,4 @@
-"""Sizes of s2 in the versions that voicemill knows: v2, v2Pro and v2ProPlus of GPT-SoVITS."""
+"""Sizes of s2 in the supported versions: v2, v2Pro and v2ProPlus of GPT-SoVITS."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ class S2Config:
     """
 
     version: str = "v2"
-    """Name written to checkpoints; the sizes below decide what is built."""
+    """Name written to checkpoints; the sizes below determine the network."""
     phones: int = 732
     """Entries of the symbol table."""
     ssl_dim: int = 768
@@ -26,7 +26,7 @@ class S2Config:
     spectrum_bins: int = 1025
     """Bins of the magnitude spectrogram that the posterior encoder reads."""
     reference_bins: int = 704
-    """Lowest bins of it that the reference encoder reads: 0 to 11 kHz."""
+    """Number of lowest bins that the reference encoder reads: 0 to 11 kHz."""
     reference_dim: int = 128
     """Channels inside the reference encoder."""
     style: int = 512
@@ -44,7 +44,7 @@ class S2Config:
     kernel: int = 3
     """Kernel of the encoders' feed-forward convolutions."""
     window: int = 4
-    """Largest distance with its own relative position."""
+    """Largest distance with a relative position of its own."""
     mrte_dim: int = 512
     """Channels of the cross-attention of content to text, and of the voice vector it adds."""
     mrte_heads: int = 4
@@ -62,17 +62,17 @@ class S2Config:
     resblock_kernels: tuple[int, ...] = (3, 7, 11)
     resblock_dilations: tuple[int, ...] = (1, 3, 5)
     segment: int = 32
-    """Frames of the random piece that one training step renders."""
+    """Frames of the random piece that a training step renders."""
     dropout: float = 0.1
-    """Of the encoders; 0 in v2Pro."""
+    """Dropout of the encoders; 0 in v2Pro."""
     reference_dropout: float = 0.1
     masked_reference: bool = True
-    """Whether padding is kept out of the reference encoder's convolutions, so that a row of a batch has the voice that
-    it has alone. False: as GPT-SoVITS trains, where up to four padded frames reach each row."""
+    """Whether the reference encoder's convolutions see masked padding, so that a row of a batch has the voice
+    that it has alone. False: as GPT-SoVITS trains, where up to four padded frames reach each row."""
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    """Of the period discriminators."""
+    """Periods of the period discriminators."""
     discriminator_width: int = 1024
-    """Most channels of a layer of the discriminators; a power of two, 16 or more."""
+    """Largest number of channels of a discriminator layer; a power of two, 16 or more."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that contradict each other."""
@@ -92,7 +92,7 @@ class S2Config:
                 for rate, kernel in zip(self.upsample_rates, self.upsample_kernels, strict=False)
             ),
         }
-        if bad := [name for name, found in wrong.items() if found]:
+        if bad := [name for name, is_wrong in wrong.items() if is_wrong]:
             raise ConfigError(f"S2Config: {', '.join(bad)} contradict the other sizes: {self}")
 
     @property
@@ -105,7 +105,7 @@ class S2Config:
 
     @classmethod
     def of(cls, version: str) -> "S2Config":
-        """The sizes of the official files of `version`.
+        """Sizes of the official files of `version`.
 
         Raises ConfigError for v1, v3, v4 (other networks) and for unknown names.
         """

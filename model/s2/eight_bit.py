@@ -1,12 +1,12 @@
-"""Residual blocks of the generator in 8 bits: where the CPU multiplies bytes, twice the products of bfloat16.
+"""Residual blocks of the generator in 8 bits: twice the products of bfloat16 on CPUs that multiply bytes.
 
-What enters a convolution is rounded to 0..255 with the 0 of the signal at `ZERO` (a leaky ReLU leaves a tenth of the
-negative side), weights to -127..127 with a scale of each output. Channels differ in loudness, so each is divided by
-its own peak first: inside a block that is folded into the weights of the convolution before, as a leaky ReLU lets
-positive factors through. Sums and the residual path stay as they are in `model.s2.packed`. oneDNN has no fast kernel of
+Inputs of a convolution are rounded to 0..255 with the 0 of the signal at `ZERO` (a leaky ReLU leaves a tenth of the
+negative side), weights to -127..127 with a scale for each output. Channels differ in loudness, so each is divided by
+its own peak first: inside a block the division is folded into the weights of the convolution before, as a leaky ReLU
+lets positive factors through. Sums and the residual path are those of `model.s2.packed`. oneDNN has no fast kernel of
 bytes with dilation d: the signal is read as a picture of d columns, in which the taps of a column are neighbours.
 
-Peaks are measured once for a network, on random codes and phones; what goes beyond `HEADROOM` times a peak is cut off.
+Peaks are measured once for a network, on random codes and phones; values beyond `HEADROOM` times a peak are clipped.
 """
 
 import torch
@@ -20,30 +20,32 @@ from voicemill.model.s2.synthesizer import Synthesizer
 
 ZERO = 23
 TOP = 255 - ZERO
-"""Levels of the positive side; -SLOPE of it is just above 0."""
+"""Number of levels of the positive side; -SLOPE of it is just above 0."""
 HEADROOM = 1.5
-"""In parts of the largest value measured."""
+"""Range of the levels over the largest value measured."""
 NARROWEST = 64
-"""Channels from which bytes win: narrower layers wait for memory, and rounding is two passes over it."""
+"""Fewest channels for which bytes are faster: narrower layers wait for memory, and rounding is two passes over it."""
 CODES, PHONES, FRAMES = 50, 60, 200
-"""Of the sentence, and of the reference, on which peaks are measured."""
+"""Sizes of the sentence and of the reference on which peaks are measured."""
 Peaks = dict[nn.Module, Tensor]
-"""Convolution -> float32 [in]: the largest absolute value that enters it, by channel."""
+"""Convolution -> float32 [in]: the largest absolute value of its input, by channel."""
 
 
-def has_bytes() -> bool:
+def has_fast_bytes() -> bool:
     """Whether this torch has the operators, and this CPU multiplies bytes faster than bfloat16."""
-    found = hasattr(torch.ops.onednn, "qconv_pointwise") and hasattr(torch.ops.onednn, "qconv2d_pointwise")
-    return found and bool(first_flag("amx_int8", "avx512_vnni", "avx_vnni"))
+    operators = ("qconv_pointwise", "qconv2d_pointwise")
+    return all(hasattr(torch.ops.onednn, name) for name in operators) and bool(
+        first_flag("amx_int8", "avx512_vnni", "avx_vnni")
+    )
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def peaks(synthesizer: Synthesizer) -> Peaks:
-    """Of the convolutions of its generator. `synthesizer` is in eval mode, on the CPU. Deterministic."""
-    config, found = synthesizer.config, Peaks()
+    """Measure the peaks of the generator's convolutions. `synthesizer`: in eval mode, on the CPU. Deterministic."""
+    config, largest = synthesizer.config, Peaks()
 
-    def watch(module: nn.Module, given: tuple[Tensor]) -> None:
-        found[module] = given[0].abs().amax((0, 2))
+    def watch(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        largest[module] = inputs[0].abs().amax((0, 2))
 
     convolutions = [conv for block in synthesizer.dec.resblocks for conv in (*block.convs1, *block.convs2)]
     hooks = [conv.register_forward_pre_hook(watch) for conv in convolutions]
@@ -52,8 +54,8 @@ def peaks(synthesizer: Synthesizer) -> Peaks:
         # a spectrum that falls like that of speech, 6 dB an octave
         fall = 1 / torch.arange(1, config.spectrum_bins + 1)[:, None].sqrt()
         spectrum = torch.rand(1, config.spectrum_bins, FRAMES, generator=generator) * fall
-        given = torch.randn(1, config.speaker_dim, generator=generator) if config.speaker_dim else None
-        ge = synthesizer.voices(spectrum, None, given)
+        sv = torch.randn(1, config.speaker_dim, generator=generator) if config.speaker_dim else None
+        ge = synthesizer.voices(spectrum, None, sv)
         codes = torch.randint(config.codebook, (1, CODES), generator=generator)
         phones = torch.randint(config.phones, (1, PHONES), generator=generator)
         prior = synthesizer.prior(codes, phones, ge)
@@ -62,28 +64,28 @@ def peaks(synthesizer: Synthesizer) -> Peaks:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return largest
 
 
 class Bytes:
     """One convolution of bytes, [batch, channels, 1, time] channels last, output as long as the input."""
 
     def __init__(self, weight: Tensor, bias: Tensor, dilation: int) -> None:
-        """float32 [out, in, odd kernel] of signals whose level is 1, and [out]."""
+        """Weight float32 [out, in, odd kernel] for inputs whose level is 1, and bias [out]."""
         largest = weight.abs().amax((1, 2)).clamp(min=1e-12)
         self.scales, self.columns = largest / 127, dilation
         levels = (weight / self.scales[:, None, None]).round().to(torch.int8)[..., None].contiguous()
         self.padding, self.bias = [weight.shape[-1] // 2, 0], bias.detach()
         self.zeros = torch.zeros(len(weight), dtype=torch.int64)
-        likely = [1, weight.shape[1], 4096, dilation]  # the layout is chosen for it; other lengths run too
+        likely = [1, weight.shape[1], 4096, dilation]  # the layout is chosen for this shape; other lengths run too
         self.weight = torch.ops.onednn.qconv_prepack(
             levels, self.scales, 1.0, ZERO, [1, 1], self.padding, [1, 1], 1, likely
         )
 
     def __call__(self, x: Tensor) -> Tensor:
         """uint8 [1, in, 1, time], time a multiple of the dilation -> bfloat16 [1, out, 1, time]."""
-        picture = _folded(x, self.columns)
-        return _unfolded(
+        picture = _fold(x, self.columns)
+        return _unfold(
             torch.ops.onednn.qconv_pointwise(
                 picture, 1.0, ZERO, self.weight, self.scales, self.zeros, self.bias, [1, 1], self.padding, [1, 1],
                 1, 1.0, 0, torch.bfloat16, "none", [], "",
@@ -91,23 +93,23 @@ class Bytes:
         )  # fmt: skip
 
     def add_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """The convolution of x is added to `other` bfloat16 [1, out, 1, time], in place."""
+        """Add the convolution of x to `other` bfloat16 [1, out, 1, time], in place."""
         torch.ops.onednn.qconv2d_pointwise.binary(
-            _folded(x, self.columns), 1.0, ZERO, self.weight, self.scales, self.zeros, _folded(other, self.columns),
+            _fold(x, self.columns), 1.0, ZERO, self.weight, self.scales, self.zeros, _fold(other, self.columns),
             self.bias, [1, 1], self.padding, [1, 1], 1, 1.0, 0, torch.bfloat16, 1.0, 0, "sum", 1.0, "none", [], "",
         )  # fmt: skip
         return other
 
 
 class EightBitBlock:
-    """A residual block; see `voicemill.model.s2.packed.Block`."""
+    """Residual block; see `voicemill.model.s2.packed.Block`."""
 
-    def __init__(self, block: ResidualBlock, found: Peaks) -> None:
-        """`found`: `peaks` of its convolutions."""
+    def __init__(self, block: ResidualBlock, largest: Peaks) -> None:
+        """`largest`: `peaks` of its convolutions."""
         self.dilations = [conv.dilation[0] for conv in block.convs1]
         self.layers: list[tuple[Tensor, Bytes, Bytes]] = []
         for first, second in zip(block.convs1, block.convs2, strict=True):
-            entering, inside = _levels(found[first]), _levels(found[second])
+            entering, inside = _levels(largest[first]), _levels(largest[second])
             weight = first.normed().detach() * entering[:, None] / inside[:, None, None]
             one = Bytes(weight, first.bias / inside, first.dilation[0])
             two = Bytes(second.normed().detach() * inside[:, None], second.bias, 1)
@@ -115,27 +117,27 @@ class EightBitBlock:
 
     def active(self, x: Tensor, end: int, wide: Tensor) -> Tensor:
         """See `voicemill.model.s2.packed.Block`: uint8."""
-        return _levelled(x, self.layers[0][0], end, wide)
+        return _quantize(x, self.layers[0][0], end, wide)
 
     def __call__(self, x: Tensor, active: Tensor, end: int, wide: Tensor) -> Tensor:
         """See `voicemill.model.s2.packed.Block`."""
         x = x.clone()
         for number, (factor, first, second) in enumerate(self.layers):
             if number:
-                active = _levelled(x, factor, end, wide)
-            x = second.add_to(x, _levelled(first(active), None, end, wide))
+                active = _quantize(x, factor, end, wide)
+            x = second.add_to(x, _quantize(first(active), None, end, wide))
         return x
 
 
 def _levels(peak: Tensor) -> Tensor:
-    """The value of one level of each channel; dead channels are as loud as the softest millionth."""
+    """Value of one level of each channel; dead channels count as a millionth of the loudest."""
     return peak.clamp(min=float(peak.max()) * 1e-6 + 1e-12) * HEADROOM / TOP
 
 
-def _levelled(x: Tensor, factor: Tensor | None, end: int, wide: Tensor) -> Tensor:
+def _quantize(x: Tensor, factor: Tensor | None, end: int, wide: Tensor) -> Tensor:
     """bfloat16 through the leaky ReLU, times `factor` [channels, 1, 1], to uint8; the level of 0 from `end` on.
 
-    Computed in `wide`, float32 of as many elements or more: a new one would cost more than the arithmetic.
+    Computed in `wide`, float32 of as many elements or more: a new buffer would cost more than the arithmetic.
     """
     _, channels, _, time = x.shape
     y = wide[: x.numel()].view(1, 1, time, channels).permute(0, 3, 1, 2).copy_(x)
@@ -148,13 +150,13 @@ def _levelled(x: Tensor, factor: Tensor | None, end: int, wide: Tensor) -> Tenso
     return torch.empty(0, dtype=torch.uint8).set_(rounded.untyped_storage(), 0, rounded.shape, rounded.stride())
 
 
-def _folded(x: Tensor, columns: int) -> Tensor:
+def _fold(x: Tensor, columns: int) -> Tensor:
     """[1, channels, 1, time] -> [1, channels, time / columns, columns], both channels last: a view."""
     _, channels, _, time = x.shape
     return x.permute(0, 2, 3, 1).reshape(1, time // columns, columns, channels).permute(0, 3, 1, 2)
 
 
-def _unfolded(x: Tensor) -> Tensor:
-    """The inverse of `_folded`."""
+def _unfold(x: Tensor) -> Tensor:
+    """The inverse of `_fold`."""
     _, channels, rows, columns = x.shape
     return x.permute(0, 2, 3, 1).reshape(1, 1, rows * columns, channels).permute(0, 3, 1, 2)

@@ -1,4 +1,8 @@
-"""Encoders of what s2 is given: codes and phones to a prior (MRTE of GPT-SoVITS), a spectrogram to a voice vector."""
+"""Encoders of the inputs of s2: codes and phones to a prior, the spectrogram of a reference to a voice vector.
+
+The prior encoder joins content and text by cross-attention (MRTE of GPT-SoVITS). The reference encoder is the
+MelStyleEncoder of Meta-StyleSpeech (Min et al. 2021).
+"""
 
 import math
 from typing import NamedTuple
@@ -10,9 +14,12 @@ from torch.nn import functional
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.layers import Attention, Encoder
 
+REFERENCE_KERNEL = 5
+REFERENCE_HEADS = 2
+
 
 class Prior(NamedTuple):
-    """float32 [batch, hidden, frames] each, 0 where masked."""
+    """Normal distribution of each latent frame: float32 [batch, hidden, frames] each, 0 where masked."""
 
     mean: Tensor
     logs: Tensor
@@ -20,7 +27,7 @@ class Prior(NamedTuple):
 
 
 class Mrte(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Content attends to text; the result, the content itself and the voice are added."""
+    """Cross-attention of content to text; its result, the content itself and the voice are added."""
 
     def __init__(self, config: S2Config) -> None:
         super().__init__()
@@ -37,7 +44,7 @@ class Mrte(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class PriorEncoder(nn.Module):  # type: ignore[misc]
-    """The part of s2 that reads codes and phones."""
+    """Encoder of codes and phones."""
 
     def __init__(self, config: S2Config) -> None:
         super().__init__()
@@ -62,7 +69,7 @@ class PriorEncoder(nn.Module):  # type: ignore[misc]
         self.proj = nn.Conv1d(config.hidden, 2 * config.hidden, 1)
 
     def forward(self, content: Tensor, mask: Tensor, phones: Tensor, text_mask: Tensor, voice: Tensor) -> Tensor:
-        """Hidden frames before the distribution: what `speed` stretches.
+        """Hidden frames before the distribution, which `speed` stretches.
 
         Content [batch, ssl_dim, frames], mask [batch, 1, frames], phones int64 [batch, phones], their mask, voice
         [batch, mrte_dim, 1] -> [batch, hidden, frames].
@@ -78,14 +85,14 @@ class PriorEncoder(nn.Module):  # type: ignore[misc]
 
 
 def stretched_frames(frames: int, speed: float) -> int:
-    """Frames after a change of speed: GPT-SoVITS renders one more than the quotient, except at speed 1."""
+    """Number of frames after a change of speed: one more than the quotient, as in GPT-SoVITS, except at speed 1."""
     return frames if speed == 1 else int(frames / speed) + 1
 
 
-def stretched(x: Tensor, lengths: list[int], speed: float) -> Tensor:
-    """[batch, channels, frames], rows real up to `lengths` -> the same at another speed, linearly interpolated.
+def stretch(x: Tensor, lengths: list[int], speed: float) -> Tensor:
+    """Interpolate [batch, channels, frames], rows real up to `lengths`, linearly to another speed.
 
-    Row by row, since the grid of each depends on its length.
+    Row by row, because the grid of each depends on its length.
     """
     rows = [
         functional.interpolate(row[None, :, :n], size=stretched_frames(n, speed), mode="linear")[0].mT
@@ -94,12 +101,8 @@ def stretched(x: Tensor, lengths: list[int], speed: float) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).mT
 
 
-KERNEL = 5
-HEADS = 2
-
-
 class Dense(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """A linear layer under the name `fc`, as the checkpoints have it."""
+    """Linear layer named `fc`, as in the checkpoints."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -116,7 +119,7 @@ class GatedConvolution(nn.Module):  # type: ignore[misc]
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
         self.conv1 = nn.Module()
-        self.conv1.conv = nn.Conv1d(channels, 2 * channels, KERNEL, padding=KERNEL // 2)
+        self.conv1.conv = nn.Conv1d(channels, 2 * channels, REFERENCE_KERNEL, padding=REFERENCE_KERNEL // 2)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,14 +140,15 @@ class SelfAttention(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """[batch, time, channels], mask [batch, 1, time], 1 = real -> the shape of x."""
-        q, k, v = (w(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for w in (self.w_qs, self.w_ks, self.w_vs))
+        projections = (self.w_qs, self.w_ks, self.w_vs)
+        q, k, v = (w(x).unflatten(-1, (REFERENCE_HEADS, -1)).transpose(1, 2) for w in projections)
         scores = (q @ k.mT / math.sqrt(x.shape[-1])).masked_fill(mask[:, None] == 0, -math.inf)
         heads = self.drop(scores.softmax(-1)) @ v
         return x + self.drop(self.fc(heads.transpose(1, 2).flatten(2)))
 
 
 class ReferenceEncoder(nn.Module):  # type: ignore[misc]
-    """Magnitude spectrogram of a voice -> its vector, the mean over the real frames. `masked`: see `S2Config`."""
+    """Voice vector of a magnitude spectrogram, the mean over its real frames. `masked`: see `S2Config`."""
 
     def __init__(self, bins: int, channels: int, style: int, dropout: float, masked: bool = True) -> None:
         super().__init__()

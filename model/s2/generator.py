@@ -1,4 +1,10 @@
-"""HiFi-GAN (Kong et al. 2020): latent frames to a waveform, conditioned on a voice. 20 billion products per second."""
+"""HiFi-GAN (Kong et al. 2020): latent frames to a waveform, conditioned on a voice. 20 billion products per second.
+
+`windows` renders a waveform piece by piece: flow and generator have a finite reach, so a window with that margin gives
+exact frames. The flow runs once over every frame, a margin ahead of the generator; the generator sees its own margin
+twice. With v2's sizes the margins are 32 and 11 frames to each side, so a first piece of n frames costs n + 11 frames
+of the generator.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -13,19 +19,19 @@ from voicemill.model.s2.weight_norm import Conv1d, ConvTranspose1d
 from voicemill.storage.errors import ConfigError
 
 SLOPE = 0.1
-"""Of the leaky ReLUs, except the last, whose slope is torch's default 0.01."""
+"""Slope of the leaky ReLUs, except the last, which has torch's default 0.01."""
 POST_KERNEL = 7
 
 
 class GeneratorSizes(Protocol):
-    """What a generator needs of a config; `S2Config` says what they mean."""
+    """Sizes of a generator; see `S2Config` for their meaning."""
 
     @property
     def hidden(self) -> int: ...
 
     @property
     def style(self) -> int:
-        """0 = the generator knows no voice."""
+        """Channels of the voice vector, 0 = not conditioned on a voice."""
 
     @property
     def upsample_channels(self) -> int: ...
@@ -100,9 +106,9 @@ class Generator(nn.Module):  # type: ignore[misc]
     ) -> Tensor:
         """Latent [batch, hidden, frames], voice [batch, style, 1] -> float32 [batch, 1, frames x hop], -1..1.
 
-        A generator that knows no voice is given none.
-        With a mask [batch, 1, frames] each row is what it would be alone: every layer sees zeros after its end.
-        What each stage gives, [batch, channels, time], is appended to `stages`.
+        `ge`: None for a generator without a voice. With a mask [batch, 1, frames] each row is what it would be alone:
+        every layer sees zeros after its end. The output of each stage, [batch, channels, time], is appended to
+        `stages`.
         """
         x = self.conv_pre(_masked(z, mask))
         if self.cond is not None:
@@ -117,13 +123,13 @@ class Generator(nn.Module):  # type: ignore[misc]
         return _masked(self.conv_post(_masked(functional.leaky_relu(x), mask)).tanh(), mask)
 
     def blocks(self, stage: int) -> nn.ModuleList:
-        """The residual blocks of one stage."""
-        each = len(self.config.resblock_kernels)
-        return self.resblocks[stage * each : (stage + 1) * each]
+        """Residual blocks of one stage."""
+        count = len(self.config.resblock_kernels)
+        return self.resblocks[stage * count : (stage + 1) * count]
 
 
 def context(config: GeneratorSizes) -> int:
-    """Frames to each side that one frame of the waveform depends on: the reach of every layer, followed backwards."""
+    """Number of frames to each side that one frame of the waveform depends on: the reach of every layer, backwards."""
     first, last = 0, config.hop - 1
     block = max(
         sum((kernel // 2) * (dilation + 1) for dilation in config.resblock_dilations)
@@ -138,7 +144,7 @@ def context(config: GeneratorSizes) -> int:
 
 
 class Renderer(Protocol):
-    """What `windows` runs: the flow and the generator of a synthesizer."""
+    """Flow and generator of a synthesizer, as `windows` runs them."""
 
     @property
     def config(self) -> S2Config: ...
@@ -151,7 +157,7 @@ class Renderer(Protocol):
 
 
 def windows(renderer: Renderer, z: Tensor, ge: Tensor, frames_per_chunk: int) -> Iterator[Tensor]:
-    """Latent [batch, hidden, frames] -> pieces [batch, up to frames_per_chunk x hop] of the waveform, in order.
+    """Yield pieces [batch, up to frames_per_chunk x hop] of the waveform of a latent [batch, hidden, frames], in order.
 
     Raises ConfigError for less than one frame per chunk.
     """
@@ -162,12 +168,12 @@ def windows(renderer: Renderer, z: Tensor, ge: Tensor, frames_per_chunk: int) ->
     first = done = 0
     for start in range(0, total, frames_per_chunk):
         stop = min(start + frames_per_chunk, total)
-        wanted = min(stop + reach, total)
-        if wanted > done:
+        needed = min(stop + reach, total)
+        if needed > done:
             left = max(0, done - margin)
-            window = z[..., left : wanted + margin]
+            window = z[..., left : needed + margin]
             fresh = renderer.flow(window, mask(None, window), ge, inverse=True)
-            ready, done = torch.cat((ready, fresh[..., done - left : wanted - left]), -1), wanted
+            ready, done = torch.cat((ready, fresh[..., done - left : needed - left]), -1), needed
         left = max(0, start - reach)
         ready, first = ready[..., left - first :], left
         wave = renderer.dec(ready, ge)[:, 0]

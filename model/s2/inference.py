@@ -1,4 +1,4 @@
-"""A loaded synthesizer made ready to speak: nothing that only training needs, weight norm folded, generator packed."""
+"""Preparation of a loaded synthesizer for inference: training parts removed, weight norm folded, generator packed."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -8,15 +8,18 @@ from torch import Tensor
 
 from voicemill.model.device import Placement
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.eight_bit import has_bytes, peaks
+from voicemill.model.s2.eight_bit import has_fast_bytes, peaks
 from voicemill.model.s2.encoders import Prior
-from voicemill.model.s2.packed import PackedGenerator, packs
+from voicemill.model.s2.packed import PackedGenerator, can_pack
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.s2.weight_norm import fold
 
 
 class Synthesis(Protocol):
-    """What speaks: a `Synthesizer`, or its graphs (`model.export.rendering`). Methods are those of `Synthesizer`."""
+    """Inference interface of s2, implemented by `Synthesizer` and by its graphs (`model.export.rendering`).
+
+    Methods are those of `Synthesizer`.
+    """
 
     @property
     def config(self) -> S2Config: ...
@@ -37,21 +40,21 @@ class Synthesis(Protocol):
     def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]: ...
 
 
-def prepared(synthesizer: Synthesizer, placement: Placement, eight_bits: bool = False) -> Synthesizer:
-    """Take `synthesizer` over, in eval mode and without gradients, on the device of `placement`.
+def prepare(synthesizer: Synthesizer, placement: Placement, eight_bits: bool = False) -> Synthesizer:
+    """Turn `synthesizer` in place into one for inference: eval mode, no gradients, on the device of `placement`.
 
     On a CPU whose torch has oneDNN the generator runs in the dtype of `placement`; everything before it stays float32,
-    as does the generator elsewhere. `eight_bits`: where that dtype is bfloat16 and the CPU multiplies bytes faster, it
-    computes mostly in 8 bits. Every method answers as before (log-mel within a hundredth on average, within two in 8
-    bits); the training forward and the state dict of the generator are gone.
+    as does the generator elsewhere. `eight_bits`: compute mostly in 8 bits, where that dtype is bfloat16 and the CPU
+    multiplies bytes faster. Every method returns what it did before (log-mel within a hundredth on average, within two
+    in 8 bits); the training forward and the state dict of the generator are lost.
     """
     if hasattr(synthesizer, "enc_q"):
         del synthesizer.enc_q
     fold(synthesizer)
     synthesizer.eval().requires_grad_(False)
-    if placement.device.type == "cpu" and packs():
+    if placement.device.type == "cpu" and can_pack():
         dtype = placement.dtype if placement.dtype is torch.bfloat16 else torch.float32
-        found = peaks(synthesizer) if eight_bits and dtype is torch.bfloat16 and has_bytes() else None
-        synthesizer.dec = PackedGenerator(synthesizer.dec, dtype, found).eval()
+        largest = peaks(synthesizer) if eight_bits and dtype is torch.bfloat16 and has_fast_bytes() else None
+        synthesizer.dec = PackedGenerator(synthesizer.dec, dtype, largest).eval()
     synthesizer.to(placement.device)
     return synthesizer

@@ -1,4 +1,9 @@
-"""The latent of s2: codebook of semantic codes, posterior encoder (training only) and normalising flow."""
+"""The latent of s2: normalising flow, codebook of semantic codes and posterior encoder (training only).
+
+The flow is that of VITS: mean-only couplings (RealNVP, Dinh et al. 2017) with the channels reversed between. The
+codebook (VQ-VAE, van den Oord et al. 2017) is frozen: s1 was trained on its codes, and GPT-SoVITS never updates it
+either. The moving averages that its training left behind are kept, because checkpoints hold them.
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +14,7 @@ from voicemill.model.s2.layers import WaveNet
 
 
 class Coupling(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Adds to the upper half of the channels what a WaveNet makes of the lower half; volume preserving."""
+    """Shift of the upper half of the channels by a WaveNet of the lower half; volume preserving."""
 
     def __init__(self, channels: int, kernel: int, layers: int, style: int) -> None:
         super().__init__()
@@ -27,7 +32,7 @@ class Coupling(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class Flip(nn.Module):  # type: ignore[misc]
-    """Reverses the channels. Without parameters, but the couplings are numbered around it (flows.0, 2, 4, 6)."""
+    """Reversal of the channels. It has no parameters, but couplings are numbered around it (flows.0, 2, 4, 6)."""
 
     def forward(self, x: Tensor, mask: Tensor, ge: Tensor, sign: int) -> Tensor:
         """[batch, channels, time] -> the same shape."""
@@ -35,7 +40,7 @@ class Flip(nn.Module):  # type: ignore[misc]
 
 
 class Flow(nn.Module):  # type: ignore[misc]
-    """Posterior latent to prior latent (forward) and back (inverse), given the voice."""
+    """Map from the posterior latent to the prior latent (forward) and back (inverse), given the voice."""
 
     def __init__(self, channels: int, kernel: int, layers: int, couplings: int, style: int) -> None:
         super().__init__()
@@ -54,7 +59,7 @@ class Flow(nn.Module):  # type: ignore[misc]
 
 
 class Codebook(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Buffers of a trained codebook: `embed` [entries, dim], and its moving averages, which nothing reads."""
+    """Buffers of a trained codebook: `embed` [entries, dim], and its unused moving averages."""
 
     embed: Tensor
 
@@ -67,7 +72,7 @@ class Codebook(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class Quantizer(nn.Module):  # type: ignore[misc]
-    """One codebook, under the names of a residual quantizer with one layer."""
+    """One codebook, with the parameter names of a residual quantizer of one layer."""
 
     def __init__(self, entries: int, dim: int) -> None:
         super().__init__()
@@ -78,32 +83,32 @@ class Quantizer(nn.Module):  # type: ignore[misc]
 
     @property
     def embed(self) -> Tensor:
-        """float32 [entries, dim]."""
+        """Codebook entries, float32 [entries, dim]."""
         return self.vq.layers[0]._codebook.embed
 
     def codes(self, x: Tensor) -> Tensor:
-        """[batch, dim, time] -> int64 [batch, time]: the entry at the smallest Euclidean distance."""
+        """Nearest entry by Euclidean distance: [batch, dim, time] -> int64 [batch, time]."""
         flat = x.mT
         distance = self.embed.square().sum(-1) - 2 * flat @ self.embed.T  # + |x|^2, the same for every entry
         return distance.argmin(-1)
 
     def rows(self, codes: Tensor) -> Tensor:
-        """int64 [batch, time] -> [batch, dim, time]."""
+        """Entries of codes: int64 [batch, time] -> [batch, dim, time]."""
         return self.embed[codes].mT
 
 
 class Posterior(NamedTuple):
-    """float32 [batch, hidden, time] each, 0 where masked."""
+    """Normal distribution of each latent frame and a sample: float32 [batch, hidden, time] each, 0 where masked."""
 
     z: Tensor
-    """A sample: mean + noise x exp(logs)."""
+    """Sample: mean + noise x exp(logs)."""
     mean: Tensor
     logs: Tensor
     """Natural log of the standard deviation."""
 
 
 class PosteriorEncoder(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Magnitude spectrogram and voice -> a normal distribution per frame."""
+    """Encoder of a magnitude spectrogram, given the voice, to a normal distribution per frame (VITS)."""
 
     def __init__(self, bins: int, hidden: int, kernel: int, layers: int, style: int) -> None:
         super().__init__()
@@ -112,9 +117,10 @@ class PosteriorEncoder(nn.Module):  # type: ignore[misc]  # torch is not followe
         self.proj = nn.Conv1d(hidden, 2 * hidden, 1)
 
     def forward(self, spectrogram: Tensor, mask: Tensor, ge: Tensor, noise: Tensor | None = None) -> Posterior:
-        """[batch, bins, time], mask [batch, 1, time], voice [batch, style, 1], noise [batch, hidden, time] or drawn.
+        """[batch, bins, time], mask [batch, 1, time], voice [batch, style, 1] -> `Posterior`.
 
-        No gradient flows into the voice: it is learnt through prior, flow and generator (GPT-SoVITS).
+        `noise`: [batch, hidden, time], None = drawn. No gradient flows into the voice: it is learnt through prior, flow
+        and generator (GPT-SoVITS).
         """
         x = self.enc(self.pre(spectrogram) * mask, mask, ge.detach())
         mean, logs = (self.proj(x) * mask).chunk(2, 1)

@@ -10,9 +10,9 @@ from voicemill.model.s2.weight_norm import Conv1d
 
 
 def mask(lengths: Tensor | None, like: Tensor) -> Tensor:
-    """Integer [batch] -> [batch, 1, time] with the time, dtype and device of `like` [batch, ..., time]; 1 = real.
+    """Mask of the real frames of a padded batch, [batch, 1, time], 1 = real.
 
-    No lengths: every frame is real.
+    `lengths`: int [batch], None = every frame is real; `like` [batch, ..., time] gives time, dtype and device.
     """
     if lengths is None:
         return like.new_ones(like.shape[0], 1, like.shape[-1])
@@ -21,7 +21,10 @@ def mask(lengths: Tensor | None, like: Tensor) -> Tensor:
 
 
 class WaveNet(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """`layers` x [convolution, + voice, tanh x sigmoid, 1 x 1 to residual and skip]; the last has a skip alone."""
+    """Gated convolutions with skip connections, conditioned on a voice: the WaveNet of VITS, non-causal, undilated.
+
+    `layers` x [convolution, + voice, tanh x sigmoid, 1 x 1 to residual and skip]; the last has a skip alone.
+    """
 
     def __init__(self, channels: int, kernel: int, layers: int, style: int) -> None:
         super().__init__()
@@ -52,9 +55,9 @@ MASKED = -1e4
 
 
 class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Multi-head attention over [batch, channels, time]; with a window, each distance up to it has a key and a value.
+    """Multi-head attention over [batch, channels, time], with relative positions (Shaw et al. 2018) inside a window.
 
-    Distances and values are shared by the heads.
+    Each distance up to the window has a key and a value, which the heads share; window 0 = no positions.
     """
 
     def __init__(self, channels: int, heads: int, window: int = 0, dropout: float = 0.0) -> None:
@@ -75,17 +78,17 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed
     def forward(self, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
         """Queries from [batch, channels, t], keys and values from [batch, channels, s] -> [batch, channels, t].
 
-        `mask`: of the keys, [batch, 1, s], 1 = real. With a window, t = s.
+        `mask`: mask of the keys, [batch, 1, s], 1 = real. With a window, t = s.
         """
         q, k, v = self._split(self.conv_q(x)), self._split(self.conv_k(source)), self._split(self.conv_v(source))
         q = q / math.sqrt(q.shape[-1])
         scores = q @ k.transpose(-1, -2)
         if self.window:
-            scores = scores + spread(q @ self.emb_rel_k[0].T)
+            scores = scores + by_position(q @ self.emb_rel_k[0].T)
         weights = self.drop(scores.masked_fill(mask[:, None] == 0, MASKED).softmax(-1))
         result = weights @ v
         if self.window:
-            result = result + gathered(weights, self.window) @ self.emb_rel_v[0]
+            result = result + by_distance(weights, self.window) @ self.emb_rel_v[0]
         return self.conv_o(result.transpose(-1, -2).flatten(1, 2))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -93,8 +96,8 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed
         return x.unflatten(1, (self.heads, -1)).transpose(-1, -2)
 
 
-def spread(band: Tensor) -> Tensor:
-    """[..., t, 2w + 1] by distance -> [..., t, t] by position: entry (i, j) is (i, j - i + w), 0 outside the band.
+def by_position(band: Tensor) -> Tensor:
+    """[..., t, 2w + 1] by distance -> [..., t, t] by position: (i, j) holds (i, j - i + w), 0 outside the band.
 
     Each row is padded by t so that, read with rows one shorter, row i is moved i to the right.
     """
@@ -103,8 +106,8 @@ def spread(band: Tensor) -> Tensor:
     return flat.unflatten(-1, (t, t + width - 1))[..., width // 2 : width // 2 + t]
 
 
-def gathered(square: Tensor, window: int) -> Tensor:
-    """[..., t, t] by position -> [..., t, 2w + 1] by distance: the transpose of `spread`."""
+def by_distance(square: Tensor, window: int) -> Tensor:
+    """[..., t, t] by position -> [..., t, 2w + 1] by distance: the transpose of `by_position`."""
     t = square.shape[-1]
     flat = functional.pad(functional.pad(square, (window, window)).flatten(-2), (0, t))
     return flat.unflatten(-1, (t, t + 2 * window + 1))[..., : 2 * window + 1]

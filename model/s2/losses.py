@@ -1,4 +1,10 @@
-"""Losses of s2 and the discriminators that two of them need."""
+"""Losses of s2 and the discriminators of two of them.
+
+The losses are those of VITS (Kim et al. 2021) with the weights of GPT-SoVITS v2; adversarial terms are least-squares
+(Mao et al. 2017). Each term is a function; `generator_losses` computes all of them from one rendering, keyed as the
+weights in `LossWeights`. The discriminators are those of HiFi-GAN (Kong et al. 2020): one over the waveform, several
+over its samples folded by a period.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,13 +22,13 @@ from voicemill.model.s2.weight_norm import Conv1d, Conv2d
 SLOPE = 0.1
 
 
-class Verdict(NamedTuple):
-    """What one discriminator says of a batch."""
+class Discrimination(NamedTuple):
+    """Output of one discriminator for a minibatch."""
 
     score: Tensor
-    """[batch, n]: 1 = real, 0 = rendered, one per position."""
+    """Score of each position, [batch, n]: 1 = real, 0 = rendered."""
     features: list[Tensor]
-    """The output of each layer, in order: [batch, channels, ...]."""
+    """Output of each layer, in order: [batch, channels, ...]."""
 
 
 class ScaleDiscriminator(nn.Module):  # type: ignore[misc]  # torch is not followed
@@ -40,9 +46,9 @@ class ScaleDiscriminator(nn.Module):  # type: ignore[misc]  # torch is not follo
         self.convs.append(Conv1d(inputs, inputs, 5, padding=2))
         self.conv_post = Conv1d(inputs, 1, 3, padding=1)
 
-    def forward(self, wave: Tensor) -> Verdict:
-        """float32 [batch, samples] -> a verdict."""
-        return _judged(self.convs, self.conv_post, wave[:, None])
+    def forward(self, wave: Tensor) -> Discrimination:
+        """float32 [batch, samples] -> `Discrimination`."""
+        return _discriminate(self.convs, self.conv_post, wave[:, None])
 
 
 class PeriodDiscriminator(nn.Module):  # type: ignore[misc]
@@ -58,24 +64,24 @@ class PeriodDiscriminator(nn.Module):  # type: ignore[misc]
         )
         self.conv_post = Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
 
-    def forward(self, wave: Tensor) -> Verdict:
-        """float32 [batch, samples] -> a verdict; reflected at the end up to a multiple of the period."""
+    def forward(self, wave: Tensor) -> Discrimination:
+        """float32 [batch, samples], reflected at the end up to a multiple of the period -> `Discrimination`."""
         missing = -wave.shape[-1] % self.period
         folded = functional.pad(wave[:, None], (0, missing), mode="reflect").unflatten(-1, (-1, self.period))
-        return _judged(self.convs, self.conv_post, folded)
+        return _discriminate(self.convs, self.conv_post, folded)
 
 
-def _judged(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Verdict:
+def _discriminate(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Discrimination:
     features = []
     for conv in convs:
         x = functional.leaky_relu(conv(x), SLOPE)
         features.append(x)
     score = last(x)
-    return Verdict(score.flatten(1), [*features, score])
+    return Discrimination(score.flatten(1), [*features, score])
 
 
 class Discriminators(nn.Module):  # type: ignore[misc]
-    """All of them; state-dict keys and shapes are those of the official D files of the version."""
+    """All discriminators; state-dict keys and shapes are those of the official D files of the version."""
 
     def __init__(self, config: S2Config) -> None:
         super().__init__()
@@ -85,9 +91,9 @@ class Discriminators(nn.Module):  # type: ignore[misc]
             [ScaleDiscriminator(width), *(PeriodDiscriminator(period, width) for period in config.periods)]
         )
 
-    def forward(self, wave: Tensor) -> list[Verdict]:
-        """float32 [batch, samples], 32 kHz -> the verdict of each."""
-        return [judge(wave) for judge in self.discriminators]
+    def forward(self, wave: Tensor) -> list[Discrimination]:
+        """float32 [batch, samples], 32 kHz -> the output of each discriminator."""
+        return [discriminator(wave) for discriminator in self.discriminators]
 
 
 @dataclass(frozen=True)
@@ -96,16 +102,16 @@ class LossWeights:
 
     adversarial: float = 1.0
     features: float = 2.0
-    """L1 between the discriminators' inner outputs."""
+    """Weight of the L1 between the discriminators' inner outputs."""
     mel: float = 45.0
-    """L1 between log-mels, natural log."""
+    """Weight of the L1 between log-mels, natural log."""
     kl: float = 1.0
-    """Posterior against prior, per frame."""
+    """Weight of the divergence of posterior from prior, per frame."""
 
 
 @dataclass(frozen=True)
 class GeneratorLosses:
-    """Scalars, before weighting, under the names of `LossWeights`."""
+    """Terms of the generator's loss before weighting, scalars named as in `LossWeights`."""
 
     adversarial: Tensor
     features: Tensor
@@ -113,30 +119,30 @@ class GeneratorLosses:
     kl: Tensor
 
     def weighted(self, weights: LossWeights) -> dict[str, Tensor]:
-        """{term: scalar}, weighted."""
+        """Weighted terms: name -> scalar."""
         return {field.name: getattr(weights, field.name) * getattr(self, field.name) for field in fields(weights)}
 
     def total(self, weights: LossWeights) -> Tensor:
-        """The scalar to minimise."""
+        """Scalar to minimise: the sum of the weighted terms."""
         return torch.stack(list(self.weighted(weights).values())).sum()
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The piece that was rendered, beside the same piece of the recording."""
+    """Rendered piece (fake) and the same piece of the recording (real)."""
 
     real: Tensor
-    """float32 [batch, samples]."""
+    """Waveform, float32 [batch, samples]."""
     fake: Tensor
     real_mel: Tensor
-    """float32 [batch, 128, frames], natural log."""
+    """Log-mel, float32 [batch, 128, frames], natural log."""
     fake_mel: Tensor
 
 
 def pair(rendering: Rendering, wave: Tensor, spectrogram: Tensor, mel: LogMel) -> Pair:
-    """Recordings float32 [batch, samples] and their spectrograms [batch, 1025, frames] -> both sides of the piece.
+    """Cut the real piece from recordings float32 [batch, samples] and their spectrograms [batch, 1025, frames].
 
-    The real mel is cut from that of the whole recording, the other sees its piece alone, as in GPT-SoVITS.
+    The real mel is cut from that of the whole recording, the other is computed from its piece alone, as in GPT-SoVITS.
     """
     size = rendering.wave.shape[-1]
     real = pieces(wave[:, None], rendering.starts * HOP, size)[:, 0]
@@ -144,8 +150,8 @@ def pair(rendering: Rendering, wave: Tensor, spectrogram: Tensor, mel: LogMel) -
     return Pair(real, rendering.wave, mel.from_spectrogram(cut), mel.mel(rendering.wave.float()))
 
 
-def discriminator_loss(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tensor:
-    """Scalar: over all discriminators, mean (1 - D(real))^2 + mean D(fake)^2. `fake` is made of a detached wave."""
+def discriminator_loss(real: Sequence[Discrimination], fake: Sequence[Discrimination]) -> Tensor:
+    """Scalar: over all discriminators, mean (1 - D(real))^2 + mean D(fake)^2. `fake` comes from a detached wave."""
     return torch.stack(
         [
             (1 - r.score.float()).square().mean() + f.score.float().square().mean()
@@ -154,12 +160,12 @@ def discriminator_loss(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tens
     ).sum()
 
 
-def adversarial_loss(fake: Sequence[Verdict]) -> Tensor:
+def adversarial_loss(fake: Sequence[Discrimination]) -> Tensor:
     """Scalar: over all discriminators, mean (1 - D(fake))^2."""
-    return torch.stack([(1 - verdict.score.float()).square().mean() for verdict in fake]).sum()
+    return torch.stack([(1 - output.score.float()).square().mean() for output in fake]).sum()
 
 
-def feature_loss(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tensor:
+def feature_loss(real: Sequence[Discrimination], fake: Sequence[Discrimination]) -> Tensor:
     """Scalar: over all layers of all discriminators, mean |real - fake|; no gradient flows to the real side."""
     layers = [
         (r.float().detach() - f.float()).abs().mean()
@@ -170,11 +176,11 @@ def feature_loss(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tensor:
 
 
 def kl_rows(rendering: Rendering) -> Tensor:
-    """float32 [batch]: divergence of posterior from prior at its sample, summed over channels and frames."""
+    """Divergence of posterior from prior at its sample, summed over channels and frames: float32 [batch]."""
     mean, logs = rendering.prior.mean.float(), rendering.prior.logs.float()
     gap = rendering.z_prior.float() - mean
-    each = logs - rendering.posterior.logs.float() - 0.5 + 0.5 * gap.square() * (-2 * logs).exp()
-    return (each * rendering.mask).sum((1, 2))
+    divergence = logs - rendering.posterior.logs.float() - 0.5 + 0.5 * gap.square() * (-2 * logs).exp()
+    return (divergence * rendering.mask).sum((1, 2))
 
 
 def kl_loss(rendering: Rendering) -> Tensor:
@@ -183,9 +189,9 @@ def kl_loss(rendering: Rendering) -> Tensor:
 
 
 def generator_losses(
-    rendering: Rendering, both: Pair, real: Sequence[Verdict], fake: Sequence[Verdict]
+    rendering: Rendering, both: Pair, real: Sequence[Discrimination], fake: Sequence[Discrimination]
 ) -> GeneratorLosses:
-    """All terms of one rendering. `fake` is made of the wave with its gradient."""
+    """All terms of one rendering. `fake` comes from the wave with its gradient."""
     return GeneratorLosses(
         adversarial=adversarial_loss(fake),
         features=feature_loss(real, fake),

@@ -6,9 +6,9 @@ frame side by side (channels last, they are consecutive samples already), follow
 blocks is folded into the layer after it. Values between layers are rounded to bfloat16, sums inside a layer are not.
 
 oneDNN compiles its kernels anew for every length, a fifth of the time of rendering five seconds, and keeps those of
-about ten lengths. So lengths are rounded up, and after every layer what stands behind the end is set to 0 again, as the
+about ten lengths. So lengths are rounded up, and after every layer the values behind the end are set to 0 again, as the
 padding of a convolution would have it: the rendering is the same.
-`tests/bench/s2_speed.py` measures time and what it does to the log-mel.
+`tests/bench/s2_speed.py` measures the time and the error of the log-mel.
 """
 
 import math
@@ -22,12 +22,10 @@ from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, Peaks
 from voicemill.model.s2.generator import SLOPE, Generator, ResidualBlock
 
 
-def packs() -> bool:
+def can_pack() -> bool:
     """Whether this torch has oneDNN and the operators used here."""
-    found = hasattr(torch.ops.mkldnn, "_convolution_pointwise_") and hasattr(
-        torch.ops.mkldnn, "_reorder_convolution_weight"
-    )
-    return bool(torch.backends.mkldnn.is_available()) and found
+    operators = ("_convolution_pointwise_", "_reorder_convolution_weight")
+    return bool(torch.backends.mkldnn.is_available()) and all(hasattr(torch.ops.mkldnn, name) for name in operators)
 
 
 class Packed:
@@ -37,7 +35,7 @@ class Packed:
         """float32 [out, in, kernel] with an odd kernel, and [out]."""
         self.padding, self.dilation = [0, dilation * (weight.shape[-1] // 2)], [1, dilation]
         flat = weight.detach()[:, :, None].to(dtype).contiguous()
-        likely = [1, weight.shape[1], 1, 4096]  # the layout is chosen for it; other lengths run too
+        likely = [1, weight.shape[1], 1, 4096]  # the layout is chosen for this shape; other lengths run too
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(flat, self.padding, [1, 1], self.dilation, 1, likely)
         self.bias = bias.detach().to(dtype)
 
@@ -49,7 +47,7 @@ class Packed:
         )
 
     def add_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """The convolution of x is added to `other` [batch, out, 1, time], in place: one pass and one copy less."""
+        """Add the convolution of x to `other` [batch, out, 1, time], in place: one pass and one copy less."""
         return torch.ops.mkldnn._convolution_pointwise_.binary(
             other, x, self.weight, self.bias, self.padding, [1, 1], self.dilation, 1, "add", 1.0, None, [], None
         )
@@ -62,10 +60,10 @@ class Block(Protocol):
     """
 
     def active(self, x: Tensor, end: int, wide: Tensor) -> Tensor:
-        """What enters the first layer, in the block's own form: the same for all blocks of a stage."""
+        """Input of the first layer, in the block's own form: the same for all blocks of a stage."""
 
     def __call__(self, x: Tensor, active: Tensor, end: int, wide: Tensor) -> Tensor:
-        """x through the block, a new tensor; not 0 behind `end`."""
+        """Output of the block for x, a new tensor; not 0 behind `end`."""
 
 
 class PackedBlock:
@@ -89,8 +87,8 @@ class PackedBlock:
         x = x.clone()
         for number, (first, second) in enumerate(self.layers):
             if number:
-                active = functional.leaky_relu(_ended(x, end), SLOPE)
-            x = second.add_to(x, _ended(first(active, active=True), end))
+                active = functional.leaky_relu(_zero_from(x, end), SLOPE)
+            x = second.add_to(x, _zero_from(first(active, active=True), end))
         return x
 
 
@@ -111,19 +109,19 @@ def phases(weight: Tensor, rate: int, padding: int) -> Tensor:
 
 
 class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Stands for a `Generator` whose weights it copies; not trainable, and its state dict holds what is not packed."""
+    """Replacement of a `Generator`, whose weights it copies; not trainable, its state dict lacks the packed weights."""
 
     def __init__(self, generator: Generator, dtype: torch.dtype, peaks: Peaks | None = None) -> None:
-        """dtype: bfloat16 or float32. `generator` may be folded or not; it lies on the CPU. With the `peaks` of its
-        convolutions, residual blocks compute in 8 bits where that is faster, and dtype is bfloat16."""
+        """Pack `generator`, folded or not, on the CPU. dtype: bfloat16 or float32. With the `peaks` of its convolutions
+        (and bfloat16), residual blocks compute in 8 bits where that is faster."""
         super().__init__()
         config = self.config = generator.config
-        self.dtype, self.each = dtype, len(config.resblock_kernels)
+        self.dtype, self.per_stage = dtype, len(config.resblock_kernels)
         self.cond, self.post = generator.cond, generator.conv_post
         self.pre = Packed(generator.conv_pre.weight, generator.conv_pre.bias, 1, dtype)
         self.ups = []
         for stage, up in enumerate(generator.ups):
-            share = 1 if stage == 0 else 1 / self.each  # the sum of the blocks before it stands for their mean
+            share = 1 if stage == 0 else 1 / self.per_stage  # the sum of the blocks before it stands for their mean
             weight = phases(up.normed(), up.stride[0], up.padding[0]) * share
             self.ups.append(Packed(weight, up.bias.repeat(up.stride[0]), 1, dtype))
         self.blocks: list[Block] = [
@@ -136,7 +134,7 @@ class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.multiple = self._multiple()
 
     def forward(self, z: Tensor, ge: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """As `Generator.forward`: float32 [batch, 1, frames x hop]. With a mask, or in 8 bits, row by row."""
+        """See `Generator.forward`: float32 [batch, 1, frames x hop]. With a mask, or in 8 bits, row by row."""
         if mask is None and (len(z) == 1 or not self.in_bytes):
             return self._batch(z, ge)
         mask = torch.ones_like(z[:, :1]) if mask is None else mask
@@ -149,50 +147,50 @@ class PackedGenerator(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     def _batch(self, z: Tensor, ge: Tensor | None) -> Tensor:
         end = z.shape[-1]
-        x = functional.pad(z.to(self.dtype), (0, rounded(end, self.multiple) - end))[:, :, None]
+        x = functional.pad(z.to(self.dtype), (0, padded_length(end, self.multiple) - end))[:, :, None]
         x = self.pre(x.contiguous(memory_format=torch.channels_last))
         if self.cond is not None:
             x = x + self.cond(ge)[:, :, None].to(self.dtype)
         wide = torch.empty(self._widest(*x.shape) if self.in_bytes else 0)
         for stage, up in enumerate(self.ups):
-            x = up(functional.leaky_relu(_ended(x, end), SLOPE))
+            x = up(functional.leaky_relu(_zero_from(x, end), SLOPE))
             rate = self.config.upsample_rates[stage]
             end *= rate
-            x = _ended(_interleaved(x, rate), end)
-            first, *others = self.blocks[stage * self.each : (stage + 1) * self.each]
+            x = _zero_from(_interleave(x, rate), end)
+            first, *others = self.blocks[stage * self.per_stage : (stage + 1) * self.per_stage]
             active = first.active(x, end, wide)
             total = first(x, active, end, wide)
             for block in others:
                 total += block(x, active, end, wide)
-            x = _ended(total, end)
-        last = functional.leaky_relu(x)[:, :, 0, :end].float().contiguous() / self.each
-        return self.post(last).tanh()
+            x = _zero_from(total, end)
+        mean = functional.leaky_relu(x)[:, :, 0, :end].float().contiguous() / self.per_stage
+        return self.post(mean).tanh()
 
     def _multiple(self) -> int:
-        """Frames come in multiples of it, so that every dilation of a block of bytes divides the time of its stage."""
-        found, time = 1, 1
+        """Multiple of the padded frames, so that every dilation of an 8-bit block divides the time of its stage."""
+        multiple, time = 1, 1
         for stage, rate in enumerate(self.config.upsample_rates):
             time *= rate
-            for block in self.blocks[stage * self.each : (stage + 1) * self.each]:
+            for block in self.blocks[stage * self.per_stage : (stage + 1) * self.per_stage]:
                 if isinstance(block, EightBitBlock):
                     columns = math.lcm(*block.dilations)
-                    found = math.lcm(found, columns // math.gcd(columns, time))
-        return found
+                    multiple = math.lcm(multiple, columns // math.gcd(columns, time))
+        return multiple
 
     def _widest(self, batch: int, channels: int, _: int, time: int) -> int:
-        """Elements of the largest tensor between layers."""
+        """Number of elements of the largest tensor between layers."""
         sizes = [batch * channels * time]
         for rate in self.config.upsample_rates:
             sizes.append(sizes[-1] * rate // 2)
         return max(sizes)
 
 
-def rounded(frames: int, multiple: int = 1) -> int:
-    """The length that is rendered for so many frames: less than 8 more up to 124, less than 32 more above.
+def padded_length(frames: int, multiple: int = 1) -> int:
+    """Length that is rendered for `frames`: less than 8 more up to 124, less than 32 more above.
 
     4 less than a multiple, never the multiple: at 256 frames all tensors lie a power of two apart, fall into the same
-    cache sets, and everything takes a sixth longer than at 252. With a `multiple` that it must be of: in fours of it up
-    to 120, in twelves above.
+    cache sets, and everything takes a sixth longer than at 252. With a required `multiple` > 1: a multiple of 4 of it
+    up to 120 frames, of 12 above.
     """
     if multiple > 1:
         step = multiple * (4 if frames <= 120 else 12)
@@ -201,14 +199,14 @@ def rounded(frames: int, multiple: int = 1) -> int:
     return -(-(frames + 4) // step) * step - 4
 
 
-def _ended(x: Tensor, end: int) -> Tensor:
-    """[..., time], changed in place: 0 from `end` on."""
+def _zero_from(x: Tensor, end: int) -> Tensor:
+    """Set [..., time] to 0 from `end` on, in place, and return it."""
     if x.shape[-1] > end:
         x[..., end:] = 0
     return x
 
 
-def _interleaved(x: Tensor, rate: int) -> Tensor:
+def _interleave(x: Tensor, rate: int) -> Tensor:
     """[batch, rate x channels, 1, time] -> [batch, channels, 1, time x rate]: a view, channels last."""
     batch, width, _, time = x.shape
     return x.permute(0, 2, 3, 1).reshape(batch, 1, time * rate, width // rate).permute(0, 3, 1, 2)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from voicemill.model.s2.config import S2Config
-from voicemill.model.s2.encoders import Prior, PriorEncoder, ReferenceEncoder, stretched, stretched_frames
+from voicemill.model.s2.encoders import Prior, PriorEncoder, ReferenceEncoder, stretch, stretched_frames
 from voicemill.model.s2.generator import Generator, windows
 from voicemill.model.s2.latent import Flow, Posterior, PosteriorEncoder, Quantizer
 from voicemill.model.s2.layers import mask
@@ -19,24 +19,25 @@ CODE_FRAMES = 2
 
 @dataclass(frozen=True)
 class Rendering:
-    """What one training step renders, and what its losses need. Tensors are float32 unless said otherwise."""
+    """Output of one training step, with the inputs of its losses. Tensors are float32 unless stated otherwise."""
 
     wave: Tensor
-    """[batch, segment x hop]: the rendered piece, -1..1."""
+    """Rendered piece, [batch, segment x hop], -1..1."""
     starts: Tensor
-    """int64 [batch], frames: where the piece starts."""
+    """First frame of the piece, int64 [batch]."""
     posterior: Posterior
     prior: Prior
     z_prior: Tensor
-    """[batch, hidden, frames]: the posterior's sample, moved to the prior's space by the flow."""
+    """Sample of the posterior, moved to the prior's space by the flow, [batch, hidden, frames]."""
     mask: Tensor
-    """[batch, 1, frames], 1 = real."""
+    """Mask of the real frames, [batch, 1, frames], 1 = real."""
 
 
 class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """State-dict keys and shapes are those of the official files of `config.version`.
+    """s2. State-dict keys and shapes are those of the official files of `config.version`.
 
-    Without `posterior` the encoder that only training needs is left out, as in the official files for inference.
+    `posterior`: whether to build the posterior encoder, which only training needs and official files for inference
+    leave out.
     """
 
     def __init__(self, config: S2Config, posterior: bool = True) -> None:
@@ -65,7 +66,7 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     @property
     def device(self) -> torch.device:
-        """Where its inputs are taken."""
+        """Device of the weights, where inputs belong."""
         device: torch.device = self.ssl_proj.weight.device
         return device
 
@@ -80,15 +81,15 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         missing there, or given elsewhere.
         """
         if (sv is None) != (self.config.speaker_dim == 0):
-            wants = f"needs sv [batch, {self.config.speaker_dim}]" if sv is None else "has no speaker embedding"
-            raise ConfigError(f"s2 {self.config.version} {wants}; sv was {'not ' if sv is None else ''}given")
+            expected = f"needs sv [batch, {self.config.speaker_dim}]" if sv is None else "has no speaker embedding"
+            raise ConfigError(f"s2 {self.config.version} {expected}; sv was {'not ' if sv is None else ''}given")
         ge = self.ref_enc(spectrogram, mask(lengths, spectrogram))
         return ge if sv is None else self.prelu(ge + self.sv_emb(sv)[..., None])
 
     def reference(self, spectrograms: Sequence[Tensor], sv: Sequence[Tensor] | None = None) -> Tensor:
-        """One voice from one or more references, averaged: each float32 [1025, frames] or [1, 1025, frames], with its
-        `sv` [1, speaker_dim] in v2Pro -> `ge` float32 [1, style, 1].
+        """Mean voice of one or more references, `ge` float32 [1, style, 1].
 
+        `spectrograms`: float32 [1025, frames] or [1, 1025, frames] each, with its `sv` [1, speaker_dim] in v2Pro.
         Raises ConfigError without a reference, and where `sv` is missing or superfluous.
         """
         if not spectrograms:
@@ -96,11 +97,11 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         vectors: Sequence[Tensor | None] = [None] * len(spectrograms) if sv is None else sv
         if len(vectors) != len(spectrograms):
             raise ConfigError(f"{len(spectrograms)} references but {len(vectors)} speaker embeddings")
-        each = [
+        voices = [
             self.voices(spectrogram.reshape(1, *spectrogram.shape[-2:]), None, vector)
             for spectrogram, vector in zip(spectrograms, vectors, strict=True)
         ]
-        return torch.stack(each).mean(0)
+        return torch.stack(voices).mean(0)
 
     def prior(
         self,
@@ -112,10 +113,10 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         code_lengths: Tensor | None = None,
         phone_lengths: Tensor | None = None,
     ) -> Prior:
-        """Codes int64 [batch, T], phones of the target text int64 [batch, P], voice [batch or 1, style, 1]; real
-        lengths int [batch] -> (mean, logs), float32 [batch, hidden, frames], 0 after a row's end.
+        """Prior of codes and text: (mean, logs), float32 [batch, hidden, frames], 0 after a row's end.
 
-        `frames` says how many frames of each row are real. Raises ConfigError unless speed is in 0.25..4.
+        Codes int64 [batch, T], phones of the target text int64 [batch, P], voice [batch or 1, style, 1], real lengths
+        int [batch]. `frames` gives the real frames of each row. Raises ConfigError unless speed is in 0.25..4.
         """
         if not 0.25 <= speed <= 4:
             raise ConfigError(f"speed = {speed}: expected 0.25 to 4 (1 = as spoken by the reference)")
@@ -130,14 +131,14 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         code_lengths: Tensor | None = None,
         phone_lengths: Tensor | None = None,
     ) -> Prior:
-        """`prior` of entries of the codebook, float32 [batch, ssl_dim, T], or of mixtures of them."""
+        """`prior` from entries of the codebook, float32 [batch, ssl_dim, T], or mixtures of them."""
         batch = rows.shape[0]
         total = code_lengths if code_lengths is not None else torch.full((batch,), rows.shape[-1])
         content = rows.repeat_interleave(CODE_FRAMES, -1)
         text_mask = mask(phone_lengths, self.enc_p.text_embedding.weight.new_empty(batch, 1, phones.shape[1]))
         x = self.enc_p(content, mask(total * CODE_FRAMES, content), phones, text_mask, self._voice_of_text(ge))
         if speed != 1:
-            x = stretched(x, (total * CODE_FRAMES).tolist(), speed)
+            x = stretch(x, (total * CODE_FRAMES).tolist(), speed)
         return self.enc_p.distribution(x, mask(self.frames(total, speed), x))
 
     @staticmethod
@@ -153,9 +154,9 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A sample of the prior, [batch, hidden, frames]: mean + noise x exp(logs) x noise_scale.
+        """Sample of the prior, [batch, hidden, frames]: mean + noise x exp(logs) x noise_scale.
 
-        Noise is standard normal of that shape: given, or drawn from `generator`. noise_scale 0 = the mean.
+        `noise`: standard normal of that shape, None = drawn from `generator`. noise_scale 0 = the mean.
         """
         if noise_scale == 0:
             return mean
@@ -166,14 +167,14 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
     def waveform(self, z: Tensor, ge: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Latent of the prior [batch, hidden, frames], voice [batch or 1, style, 1] -> float32 [batch, frames x hop].
 
-        32 kHz, -1..1. Rows are real up to `lengths` (frames, int [batch]) and 0 after.
+        32 kHz, -1..1. Rows are real up to `lengths`, frames, int [batch], and 0 after.
         """
         z = self.flow(z, mask(lengths, z), ge, inverse=True)
         return self.dec(z, ge, None if lengths is None else mask(lengths, z))[:, 0]
 
     def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]:
-        """`waveform` piece by piece: yields float32 [batch, up to frames_per_chunk x hop]; joined they equal it to
-        within 1e-5. Each piece is computed with the frames to both sides that flow and generator reach."""
+        """Yield `waveform` piece by piece, float32 [batch, up to frames_per_chunk x hop]; joined they equal it within
+        1e-5. Each piece is computed with the frames to both sides that flow and generator reach."""
         yield from windows(self, z, ge, frames_per_chunk)
 
     def decode(
@@ -189,7 +190,7 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         code_lengths: Tensor | None = None,
         phone_lengths: Tensor | None = None,
     ) -> Tensor:
-        """`prior`, `latent` and `waveform` in one: float32 [batch, frames x hop], 32 kHz, -1..1."""
+        """Waveform of codes and text, float32 [batch, frames x hop], 32 kHz, -1..1: `prior`, `latent`, `waveform`."""
         prior = self.prior(codes, phones, ge, speed, code_lengths=code_lengths, phone_lengths=phone_lengths)
         lengths = None if code_lengths is None else self.frames(code_lengths, speed)
         return self.waveform(self.latent(*prior, noise_scale, noise, generator), ge, lengths)
@@ -206,15 +207,16 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         noise: Tensor | None = None,
         uniform: Tensor | None = None,
     ) -> Rendering:
-        """One training step: content float32 [batch, ssl_dim, frames], spectrogram [batch, 1025, frames], real frames
-        int [batch], phones int64 [batch, P] and their lengths. frames is even, or the content one longer.
+        """Render one training step.
 
-        `noise` [batch, hidden, frames] of the posterior and `uniform` [batch], 0 to 1, that places the piece, are drawn
-        where they are not given. Rows shorter than the piece are rendered with what stands after them.
+        Content float32 [batch, ssl_dim, frames], spectrogram [batch, 1025, frames], real frames int [batch], phones
+        int64 [batch, P] and their lengths. frames is even, or the content one longer. `noise` [batch, hidden, frames]
+        of the posterior and `uniform` [batch], 0 to 1, the place of the piece, are drawn unless given. Rows shorter
+        than the piece are rendered with the padding after them.
         """
         ge = self.voices(spectrogram, lengths, sv)
         frames = mask(lengths, spectrogram)
-        with torch.no_grad(), torch.autocast(ssl.device.type, enabled=False):  # the codes that speaking will see
+        with torch.no_grad(), torch.autocast(ssl.device.type, enabled=False):  # the codes that inference uses
             content = self.quantizer.rows(self.codes(ssl)).repeat_interleave(CODE_FRAMES, -1)[..., : frames.shape[-1]]
         text_mask = mask(phone_lengths, frames.new_empty(len(phones), 1, phones.shape[1]))
         prior = self.enc_p.distribution(self.enc_p(content, frames, phones, text_mask, self._voice_of_text(ge)), frames)
@@ -232,11 +234,11 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         )
 
     def _voice_of_text(self, ge: Tensor) -> Tensor:
-        """The voice as the prior encoder adds it, [batch, mrte_dim, 1]."""
+        """Voice that the prior encoder adds, [batch, mrte_dim, 1]."""
         return self.ge_to512(ge.mT).mT if self.config.speaker_dim else ge
 
 
 def pieces(x: Tensor, starts: Tensor, size: int) -> Tensor:
-    """[batch, channels, time], starts int64 [batch] -> [batch, channels, size]: the piece of each row."""
+    """Piece of each row: [batch, channels, time], starts int64 [batch] -> [batch, channels, size]."""
     index = starts[:, None] + torch.arange(size, device=x.device)
     return x.gather(-1, index[:, None].expand(-1, x.shape[1], -1))

@@ -15,12 +15,12 @@ NEW_NAMES = {"parametrizations.weight.original0": "weight_g", "parametrizations.
 
 
 def norm(direction: Tensor) -> Tensor:
-    """[first, ...] -> [first, 1, ...]: Euclidean norm over all but the first axis."""
+    """Euclidean norm over all but the first axis: [first, ...] -> [first, 1, ...]."""
     return torch.linalg.vector_norm(direction, dim=tuple(range(1, direction.dim())), keepdim=True)
 
 
 class WeightNorm(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Mixed in before a convolution of torch: replaces its `weight` by `weight_g` and `weight_v`."""
+    """Mix-in for a convolution of torch that replaces its `weight` by `weight_g` and `weight_v`."""
 
     weight: Tensor
 
@@ -33,17 +33,17 @@ class WeightNorm(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     @property
     def folded(self) -> bool:
-        """Whether `weight` is held itself."""
+        """Whether the module holds `weight` itself."""
         return "weight" in self._parameters
 
     def normed(self) -> Tensor:
-        """The weight that the convolution uses."""
+        """Weight that the convolution uses."""
         if self.folded:
             return self.weight
         return self.weight_v * (self.weight_g / norm(self.weight_v))
 
     def fold(self) -> None:
-        """Keep the product alone: for inference, where it would be computed anew at every call."""
+        """Keep only the product, for inference: it would be computed anew at every call."""
         if not self.folded:
             weight, trains = self.normed().detach(), self.weight_v.requires_grad
             del self.weight_g, self.weight_v

@@ -16,7 +16,7 @@ from voicemill.model.hub import resolve
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.engines import Precision, engine
 from voicemill.model.s1.prefix import Engine
-from voicemill.model.s2.inference import prepared
+from voicemill.model.s2.inference import prepare
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import Network
 from voicemill.model.speaking.bank import VoiceBank
@@ -111,7 +111,7 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
         s1=spoken,
         s2=synthesizer,
         engine=lambda module: engine(module.to(where.device), precision),  # type: ignore[arg-type]  # checked above
-        renderer=lambda module: prepared(module, rendering, eight_bits=precision == "int8"),
+        renderer=lambda module: prepare(module, rendering, eight_bits=precision == "int8"),
         content=encoder,
         bert=BertFeatures(bert, where.device) if bert else None,
     )

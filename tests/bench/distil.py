@@ -29,7 +29,7 @@ from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
 from voicemill.model.s1.engines import engine  # noqa: E402
 from voicemill.model.s1.prefix import Prefix  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
-from voicemill.model.s2.inference import prepared  # noqa: E402
+from voicemill.model.s2.inference import prepare  # noqa: E402
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
 from voicemill.model.settings.training import DistillSettings  # noqa: E402
 from voicemill.model.training.distil.s1 import S1Distillation  # noqa: E402
@@ -85,7 +85,7 @@ def synthesizers() -> dict[str, Synthesizer]:
 def speaking_s2(repeats: int) -> dict[str, Timed]:
     networks = synthesizers()
     sizes = {name: (size_of(network.dec), size_of(network.ref_enc)) for name, network in networks.items()}
-    ready = {name: prepared(network, place("cpu")) for name, network in networks.items()}
+    ready = {name: prepare(network, place("cpu")) for name, network in networks.items()}
     codes = (torch.arange(CODES) * 37 % 1024)[None]
     phones = (torch.arange(PHONES) * 53 % 732)[None]
     ge, z = 0.1 * inp("bench.ge", (1, 512, 1)), inp("bench.z", (1, 192, 2 * CODES))

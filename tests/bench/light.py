@@ -38,7 +38,7 @@ from voicemill.model.s1.engines import engine  # noqa: E402
 from voicemill.model.s1.generate import Sampling, generate  # noqa: E402
 from voicemill.model.s1.prefix import Prefix  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
-from voicemill.model.s2.inference import prepared  # noqa: E402
+from voicemill.model.s2.inference import prepare  # noqa: E402
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
 from voicemill.model.speaking.pieces import line_of  # noqa: E402
 
@@ -111,7 +111,7 @@ def _undistilled() -> dict[tuple[str, str], Case]:
     s2.load_state_dict(fill(s2.state_dict()))
     with torch.no_grad():  # a logit of 0 is not among the 15 highest: all codes are spoken
         s1.ar_predict_layer.weight[-1] = 0
-    first, second = engine(s1.eval(), "auto"), prepared(s2.eval(), place("cpu"))
+    first, second = engine(s1.eval(), "auto"), prepare(s2.eval(), place("cpu"))
     generator = torch.Generator().manual_seed(0)
     phones = torch.randint(732, (PHONES,), generator=generator)
     prefix = Prefix(phones, torch.randint(1024, (PROMPT,), generator=generator))

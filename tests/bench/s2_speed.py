@@ -26,7 +26,7 @@ from support.golden import fill, inp  # noqa: E402
 from voicemill.model.audio.mel import LogMel  # noqa: E402
 from voicemill.model.device import Placement, place  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
-from voicemill.model.s2.inference import prepared  # noqa: E402
+from voicemill.model.s2.inference import prepare  # noqa: E402
 from voicemill.model.s2.layers import mask  # noqa: E402
 from voicemill.model.s2.packed import PackedGenerator  # noqa: E402
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
@@ -67,7 +67,7 @@ def main() -> None:
     fold(folded)
     half = copy.deepcopy(folded.dec).bfloat16()
     packed = {dtype: PackedGenerator(folded.dec, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    ready = prepared(copy.deepcopy(model), Placement(chosen.device, chosen.dtype, chosen.reason))
+    ready = prepare(copy.deepcopy(model), Placement(chosen.device, chosen.dtype, chosen.reason))
     codes = (torch.arange(CODES) * 37 % 1024)[None]
     phones = (torch.arange(PHONES) * 53 % 732)[None]
     with torch.inference_mode():

@@ -48,7 +48,7 @@ from voicemill.model.s1.engines import engine  # noqa: E402
 from voicemill.model.s1.generate import Sampling, generate  # noqa: E402
 from voicemill.model.s1.prefix import Engine, Prefix  # noqa: E402
 from voicemill.model.s2.config import S2Config  # noqa: E402
-from voicemill.model.s2.inference import Synthesis, prepared  # noqa: E402
+from voicemill.model.s2.inference import Synthesis, prepare  # noqa: E402
 from voicemill.model.s2.synthesizer import Synthesizer  # noqa: E402
 from voicemill.model.settings.training import DistillSettings  # noqa: E402
 from voicemill.model.training.distil.students import small_config  # noqa: E402
@@ -139,8 +139,8 @@ def _ways(voice: str, first: S1Config, second: S2Config, work: Path) -> list[Way
     with torch.no_grad():  # a logit of 0 is not among the 15 highest: all 126 codes are spoken
         s1.ar_predict_layer.weight[-1] = 0
     size = 4 * sum(value.numel() for module in (s1, s2) for value in module.state_dict().values())
-    plain, exact = (prepared(copy.deepcopy(s2), place("cpu", precision)) for precision in ("auto", "float32"))
-    in_bytes = prepared(copy.deepcopy(s2), place("cpu"), eight_bits=True)
+    plain, exact = (prepare(copy.deepcopy(s2), place("cpu", precision)) for precision in ("auto", "float32"))
+    in_bytes = prepare(copy.deepcopy(s2), place("cpu"), eight_bits=True)
     fast = engine(s1, "auto")
     found = [
         Way(voice=voice, name="plain modules, float32", s1=CachedEngine(s1), s2=s2, bytes=size),

@@ -24,9 +24,9 @@ from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.data.batch import Batch
 from voicemill.model.s2.losses import (
+    Discrimination,
     Discriminators,
     Pair,
-    Verdict,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -227,7 +227,7 @@ class S2Objective:
         return found
 
 
-def verdicts(discriminators: nn.Module, both: Pair) -> tuple[list[Verdict], list[Verdict]]:
+def verdicts(discriminators: nn.Module, both: Pair) -> tuple[list[Discrimination], list[Discrimination]]:
     """Of the real and the rendered piece, with a gradient to the latter alone: a third less than with weights."""
     judges = discriminators.requires_grad_(False)
     try:
@@ -263,10 +263,10 @@ def _wave(batch: Batch) -> Tensor:
     return batch.wave
 
 
-def _halves(verdicts: list[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
+def _halves(verdicts: list[Discrimination]) -> tuple[list[Discrimination], list[Discrimination]]:
     """Verdicts of [real; fake] -> those of real, those of fake."""
     both = [(verdict.score.chunk(2), [feature.chunk(2) for feature in verdict.features]) for verdict in verdicts]
-    first, second = ([Verdict(score[i], [f[i] for f in features]) for score, features in both] for i in (0, 1))
+    first, second = ([Discrimination(score[i], [f[i] for f in features]) for score, features in both] for i in (0, 1))
     return first, second
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.model.s2.layers import Attention, Encoder, gathered, spread
+from voicemill.model.s2.layers import Attention, Encoder, by_distance, by_position
 
 
 @given(st.integers(1, 12), st.integers(1, 5))
@@ -17,12 +17,12 @@ def test_a_band_is_spread_and_gathered(time: int, window: int) -> None:
         for d in range(2 * window + 1):
             j = i + d - window
             if 0 <= j < time:
-                assert torch.equal(spread(band)[:, i, j], band[:, i, d])
-                assert torch.equal(gathered(square, window)[:, i, d], square[:, i, j])
+                assert torch.equal(by_position(band)[:, i, j], band[:, i, d])
+                assert torch.equal(by_distance(square, window)[:, i, d], square[:, i, j])
             else:
-                assert gathered(square, window)[:, i, d].eq(0).all()
-    total = (spread(band) * square).sum()
-    torch.testing.assert_close(total, (band * gathered(square, window)).sum(), atol=1e-4, rtol=1e-4)
+                assert by_distance(square, window)[:, i, d].eq(0).all()
+    total = (by_position(band) * square).sum()
+    torch.testing.assert_close(total, (band * by_distance(square, window)).sum(), atol=1e-4, rtol=1e-4)
 
 
 def test_attention_by_its_definition() -> None:

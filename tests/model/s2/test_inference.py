@@ -9,20 +9,20 @@ from support.golden import fill, inp
 from torch import Tensor, nn
 
 from voicemill.model.device import Placement
-from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, has_bytes, peaks
-from voicemill.model.s2.inference import prepared
-from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, packs, phases, rounded
+from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, has_fast_bytes, peaks
+from voicemill.model.s2.inference import prepare
+from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, can_pack, padded_length, phases
 from voicemill.model.s2.synthesizer import Synthesizer
 
 pytestmark = pytest.mark.skipif(
-    not packs(), reason="this torch has no oneDNN: the folded generator is used, tested elsewhere"
+    not can_pack(), reason="this torch has no oneDNN: the folded generator is used, tested elsewhere"
 )
-bytes_only = pytest.mark.skipif(not has_bytes(), reason="this CPU or torch has no fast products of bytes")
+bytes_only = pytest.mark.skipif(not has_fast_bytes(), reason="this CPU or torch has no fast products of bytes")
 CPU = torch.device("cpu")
 
 
 def ready(small: Synthesizer, dtype: torch.dtype) -> Synthesizer:
-    return prepared(copy.deepcopy(small), Placement(CPU, dtype, "test"))
+    return prepare(copy.deepcopy(small), Placement(CPU, dtype, "test"))
 
 
 def sample(small: Synthesizer, batch: int = 1) -> tuple[Tensor, Tensor]:
@@ -92,8 +92,8 @@ def test_rows_and_streams_of_a_prepared_one(small: Synthesizer, dtype: torch.dty
 
 
 def test_rounded_lengths() -> None:
-    assert [rounded(n) for n in (1, 4, 5, 124, 125, 252, 253)] == [4, 4, 12, 124, 156, 252, 284]
-    assert [rounded(n, 3) for n in (1, 12, 13, 120, 121, 252, 253)] == [12, 12, 24, 120, 144, 252, 288]
+    assert [padded_length(n) for n in (1, 4, 5, 124, 125, 252, 253)] == [4, 4, 12, 124, 156, 252, 284]
+    assert [padded_length(n, 3) for n in (1, 12, 13, 120, 121, 252, 253)] == [12, 12, 24, 120, 144, 252, 288]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def wide(small: Synthesizer) -> Synthesizer:
 
 
 def in_bytes(model: Synthesizer) -> Synthesizer:
-    return prepared(copy.deepcopy(model), Placement(CPU, torch.bfloat16, "test"), eight_bits=True)
+    return prepare(copy.deepcopy(model), Placement(CPU, torch.bfloat16, "test"), eight_bits=True)
 
 
 @bytes_only

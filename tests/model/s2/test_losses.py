@@ -10,11 +10,11 @@ from voicemill.model.audio.mel import LogMel
 from voicemill.model.s2.encoders import Prior
 from voicemill.model.s2.latent import Posterior
 from voicemill.model.s2.losses import (
+    Discrimination,
     Discriminators,
     GeneratorLosses,
     LossWeights,
     Pair,
-    Verdict,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -25,8 +25,8 @@ from voicemill.model.s2.losses import (
 from voicemill.model.s2.synthesizer import Rendering, Synthesizer, pieces
 
 
-def verdict(score: list[float], feature: list[float]) -> Verdict:
-    return Verdict(torch.tensor([score]), [torch.tensor([feature])])
+def verdict(score: list[float], feature: list[float]) -> Discrimination:
+    return Discrimination(torch.tensor([score]), [torch.tensor([feature])])
 
 
 def test_least_squares() -> None:

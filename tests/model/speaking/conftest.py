@@ -10,7 +10,7 @@ from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, tiny_s1, tiny_s2
 
 from voicemill.model.device import place
 from voicemill.model.s1.engines import engine
-from voicemill.model.s2.inference import prepared
+from voicemill.model.s2.inference import prepare
 from voicemill.model.speaking.voice import Voice
 from voicemill.model.speech.content import Encoder
 from voicemill.storage.corpus.artifacts import Wave
@@ -38,7 +38,7 @@ def voice(hubert: Path) -> Voice:
     # EOS comes early: a test does not wait for a minute of noise
     s1, s2 = tiny_s1(SPEAKING_S1, eos=2), tiny_s2(S2, posterior=False)
     plain = place("cpu", "float32")
-    return Voice(engine(s1, "reference"), prepared(s2, plain), Encoder.load(hubert, -1, plain))
+    return Voice(engine(s1, "reference"), prepare(s2, plain), Encoder.load(hubert, -1, plain))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from voicemill.model.judging.testset.testset import TestSetSettings
 from voicemill.model.voices.opening import Speaking, open_voice
 from voicemill.storage.errors import ConfigError, NoData, StoreError
 from voicemill.storage.units import Seconds
-from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices.cards import Entry
 
 __all__ = ["CompressOptions", "Compressed", "compress"]
 

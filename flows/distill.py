@@ -13,7 +13,7 @@ from voicemill.flows.plans.distill import DistillOptions, DistillPlan, plan_dist
 from voicemill.flows.plans.retrain import folder_of
 from voicemill.flows.training import train, training_table
 from voicemill.storage.units import Seconds
-from voicemill.storage.voices.registry import Entry, Kind, Training
+from voicemill.storage.voices.cards import Entry, Kind, Training
 
 __all__ = ["DistillOptions", "Distilled", "distill"]
 

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voicemill.flows.display import dashboard
-from voicemill.storage.forgetting import forget
+from voicemill.storage.forgetting.forget import retire_if_forgotten
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices.registry import Card, Entry
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Card, Entry
 
 
 def add_entry(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
     """Write an entry, and retire it at once if a speaker whose speech it learned from was forgotten meanwhile."""
-    entry = voices.add(store, card, files)
-    if forget.retire_learned(store, entry.name, when=entry.card.created):
+    entry = registry.add(store, card, files)
+    if retire_if_forgotten(store, entry.name, when=entry.card.created):
         dashboard.log(f"{entry.name} is retired: a speaker whose speech it learned from was forgotten meanwhile")
     return entry
 

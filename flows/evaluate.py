@@ -22,7 +22,7 @@ from voicemill.model.judging.testset.speech import Saying, Speech
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.units import Seconds
-from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import registry
 
 __all__ = ["EntryScores", "EvaluateOptions", "Evaluated", "evaluate"]
 
@@ -140,7 +140,7 @@ def judge_entry(plan: EvaluationPlan, name: str, judge: Judge, speech: Speech) -
     """Score one entry; return the scores and the path to which they are written."""
     entry = plans.find_entry(plan, name)
     scores = scoring.scores(plan, entry, judge, speech, scoring.agreement(plan, entry, judge.testset))
-    return scores, voices.add_scores(entry, scores.as_json())
+    return scores, registry.add_scores(entry, scores.as_json())
 
 
 def entry_scores(scores: Scores, role: str, path: Path) -> EntryScores:

@@ -13,8 +13,8 @@ from voicemill.storage.corpus.versions import Version
 from voicemill.storage.errors import ServerError
 from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.store import Store
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices.cards import Entry
+from voicemill.storage.voices.status import read_status
 
 
 def uploads_arrived(inbox: Inbox, files: int, megabytes: float) -> None:
@@ -52,7 +52,7 @@ def voice_trained(store: Store, entry: Entry) -> None:
 
     A failure is logged, not raised: the entry exists.
     """
-    if stages.standing(entry.folder.parent).of(entry.number) == "retired":
+    if read_status(entry.folder.parent).of(entry.number) == "retired":
         return
     _post_voice("voice.trained", store, entry, "No evaluation")
 

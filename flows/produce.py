@@ -27,13 +27,13 @@ from voicemill.flows.refresh import RefreshOptions, refresh
 from voicemill.flows.report import markdown
 from voicemill.flows.retrain import Retrained, RetrainOptions, retrain
 from voicemill.model.voices.opening import open_voice
-from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.forgetting.forget import evaluation_folder
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Entry
 from voicemill.storage.voices.notice import write_speech
-from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices.status import read_status
 
 __all__ = ["ProduceOptions", "Produced", "produce"]
 
@@ -136,7 +136,7 @@ def derive_entries(options: ProduceOptions, voice: str) -> list[int]:
     """Distil the voice and compress its students; return the numbers of all these entries."""
     distilled = distill(DistillOptions(store=options.store, voice=voice, which=options.which, config=options.training))
     students = [student.number for student in distilled.students]
-    retired = stages.standing(Store.open(options.store).models / voice).retired
+    retired = read_status(Store.open(options.store).models / voice).retired
     compressed = [
         compress(CompressOptions(store=options.store, voice=voice, number=number)).number
         for number in students
@@ -147,8 +147,8 @@ def derive_entries(options: ProduceOptions, voice: str) -> list[int]:
 
 def champions(store: Store, voice: str) -> list[Entry]:
     """Champions of all lanes of a voice."""
-    numbers = stages.standing(store.models / voice).champions.values()
-    return [voices.find(store, voice, number=number) for number in numbers]
+    numbers = read_status(store.models / voice).champions.values()
+    return [registry.find(store, voice, number=number) for number in numbers]
 
 
 def engines(entry: Entry) -> tuple[Engine, ...]:
@@ -168,7 +168,7 @@ def say(root: Path, entry: Entry, engine: Engine, text: str) -> Said:
         began = time.perf_counter()
         speech = voice.speak(text, reference)
         took = time.perf_counter() - began
-        folder = judged.folder(plan.store, sentences.corpus_version) / SPEECH
+        folder = evaluation_folder(plan.store, sentences.corpus_version) / SPEECH
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{entry.card.voice}-{entry.number:04d}-{engine}.flac"
         write_speech(path, speech.wave, speech.rate)

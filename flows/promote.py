@@ -23,9 +23,9 @@ from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.errors import Retired, StageConflict
 from voicemill.storage.files import read_json
 from voicemill.storage.units import Seconds
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.status import Change
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import finite_or_none
+from voicemill.storage.voices.status import StatusChange
 
 __all__ = ["PromoteOptions", "Promoted", "promote"]
 
@@ -65,7 +65,7 @@ def promote(options: PromoteOptions) -> Promoted:
         return end(_unchanged(name, "", "Retired", str(error), champion=""), began)
     entry = plan.entry
     if plan.status.of(entry.number) == "champion":
-        if not any(other.card.parent == entry.name for other in voices.entries(plan.store, entry.card.voice)):
+        if not any(other.card.parent == entry.name for other in registry.entries(plan.store, entry.card.voice)):
             events.voice_promoted(plan.store, entry)  # nothing was made of it: its event may have been lost
         reason = f"{entry.name} is the champion ({entry.card.kind}) already"
         return end(_unchanged(entry.name, entry.card.kind, "Champion already", reason, champion=entry.name), began)
@@ -113,11 +113,11 @@ def scores_of(plan: PromotionPlan, evaluated: Evaluated, against: int) -> tuple[
     return scores[plan.entry.name], scores[champion] if against else None
 
 
-def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False) -> Change:
+def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False) -> StatusChange:
     """Record the promotion. Raises StageConflict if the lane's champion is no longer `against`."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     kind = plan.entry.card.kind
-    return stages.promote(
+    return status.promote(
         plan.folder, plan.entry.number, kind, instead_of=against, who=who(), when=when, why=why, forced=forced
     )
 
@@ -145,7 +145,7 @@ def result_of(plan: PromotionPlan, verdict: Verdict, evaluated: Evaluated, again
 
 def _finite(value: Any) -> Any:
     """JSON has no infinity, which is an end of the confidence interval of a single sentence."""
-    return voices.finite(value) if isinstance(value, float) else value
+    return finite_or_none(value) if isinstance(value, float) else value
 
 
 def end_promoted(plan: PromotionPlan, result: Promoted, began: float) -> Promoted:

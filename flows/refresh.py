@@ -30,8 +30,8 @@ from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.errors import BreakerOpen
-from voicemill.storage.forgetting import evaluations as judged
 from voicemill.storage.forgetting import tombstones
+from voicemill.storage.forgetting.forget import erase_leftover_evaluations
 from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
 from voicemill.tasks import config as config_
@@ -65,7 +65,7 @@ def refresh(options: RefreshOptions) -> Summary:
     store = Store.open(options.store, create=True)
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
         store.drop_temporaries()
-        judged.sweep(store)
+        erase_leftover_evaluations(store)
         last, before = latest_rows(store)
         repeat = True
         while repeat:
@@ -138,7 +138,7 @@ def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
     """
     affected = [lot for lot in lots if lot.forgotten]
     for lot in affected:
-        tombstones.bury(store, lot.forgotten, ())
+        tombstones.add(store, lot.forgotten, ())
         for key in lot.decoded.values():
             path = artifact_path(store, SOURCE.name, key)
             audio_path(path).unlink(missing_ok=True)

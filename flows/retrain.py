@@ -28,10 +28,9 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NothingYet
 from voicemill.storage.keys import digest
 from voicemill.storage.units import Seconds
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Card, Entry, File, Training
-from voicemill.storage.voices.status import Change
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Card, Entry, Training, WeightsFile, voice_name_of
+from voicemill.storage.voices.status import StatusChange, read_status
 from voicemill.tasks.training import new_speech
 from voicemill.tasks.training.new_speech import Decision
 
@@ -67,7 +66,7 @@ def retrain(options: RetrainOptions) -> Retrained:
         plan = plan_retrain(options)
     except NothingYet as error:  # a schedule, or the event of a version with other speakers: not a failure
         return wait(options, error, began)
-    before = voices.latest(plan.store, plan.voice, "trained")
+    before = registry.latest(plan.store, plan.voice, "trained")
     decision = decide(plan, before, force=options.force)
     announce(plan, decision)
     result = Retrained(
@@ -87,7 +86,7 @@ def retrain(options: RetrainOptions) -> Retrained:
         so_far |= exports
     result.trainings = trainings
     entry = add_entry(plan.store, card_of(plan, decision, trainings, so_far), files_of(plan, so_far))
-    if (change := stages.standing(entry.folder.parent).retirement(entry.number)) is not None:
+    if (change := read_status(entry.folder.parent).retirement(entry.number)) is not None:
         return unusable(plan, entry, change, result, began)
     result.entry, result.speak = str(entry.folder), speak_command(entry)
     dashboard.complete(result, began)
@@ -106,20 +105,20 @@ def end(result: Retrained, entry: Entry | None, began: float) -> Retrained:
 
 def wait(options: RetrainOptions, error: NothingYet, began: float) -> Retrained:
     """End the run where there is nothing to train on yet: the next corpus version or date starts another one."""
-    voice = options.voice or voices.name_of(options.speakers)
+    voice = options.voice or voice_name_of(options.speakers)
     dashboard.name_run(f"retrain · {voice} · {error.state.lower()}", [f"voice:{voice}"])
     dashboard.log(f"not training: {error}")
     result = Retrained(voice=voice, version=options.version, trained=False, verdict=error.state, reason=str(error))
     return end(result, None, began)
 
 
-def unusable(plan: RetrainPlan, entry: Entry, change: Change, result: Retrained, began: float) -> Retrained:
+def unusable(plan: RetrainPlan, entry: Entry, change: StatusChange, result: Retrained, began: float) -> Retrained:
     """End the run where its entry is retired: the same trainings made it before, or it learned from a speaker who was
     forgotten. No event is sent, so no evaluation starts."""
     result.trained, result.verdict, result.reason = False, RETIRED, why_unusable(entry, change)
     dashboard.name_run(f"retrain · {plan.voice} · retired · v{plan.number}", [f"entry:{entry.name}"])
     dashboard.log(f"the new entry is not usable: {result.reason}")
-    return end(result, voices.latest(plan.store, plan.voice, "trained"), began)
+    return end(result, registry.latest(plan.store, plan.voice, "trained"), began)
 
 
 def decide(plan: RetrainPlan, before: Entry | None, *, force: bool) -> Decision:
@@ -165,7 +164,7 @@ def card_of(plan: RetrainPlan, decision: Decision, trainings: list[Training], so
         speakers=plan.speakers,
         trainings=tuple(trainings),
         config=digest(plan.settings.model_dump(mode="json")),
-        base={stem: File.of(path) for stem, path in plan.base.items()},
+        base={stem: WeightsFile.of(path) for stem, path in plan.base.items()},
         content=plan.content,
         code=code_version(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -13,7 +13,7 @@ from voicemill.flows.report import markdown
 from voicemill.model.training.engine import run
 from voicemill.model.training.engine.run import Result, RunSpec
 from voicemill.storage.errors import TrainingFailed
-from voicemill.storage.voices.registry import Training, finite
+from voicemill.storage.voices.cards import Training, finite_or_none
 from voicemill.tasks.training import devices, launch
 
 
@@ -81,8 +81,8 @@ def record(spec: RunSpec, folder: Path, result: Result) -> Training:
         detail=result.detail,
         steps=result.step,
         best_step=result.best_step,
-        best=finite(result.best),
-        losses={term: finite(value) for term, value in result.losses.items()},
+        best=finite_or_none(result.best),
+        losses={term: finite_or_none(value) for term, value in result.losses.items()},
         seconds=lines[-1].seconds if lines else 0.0,
         folder=folder.name,
     )

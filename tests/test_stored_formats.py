@@ -19,6 +19,7 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
 from voicemill.storage.voices import cards, status
 from voicemill.storage.voices.cards import Card, Training
+from voicemill.storage.voices.status import read_status
 
 FEATURE = ["id", "frames", "dims", "data", "speaker"]
 COLUMNS = {
@@ -49,7 +50,7 @@ FIELDS = {
     Training: [
         "network", "phase", "adapt", "outcome", "detail", "steps", "best_step", "best", "losses", "seconds", "folder",
     ],
-    status.Change: ["number", "kind", "stage", "who", "when", "why", "instead_of", "forced", "sequence"],
+    status.StatusChange: ["number", "kind", "stage", "who", "when", "why", "instead_of", "forced", "sequence"],
 }  # fmt: skip
 """Record -> fields of its JSON."""
 CARD = """{"voice": "brian", "corpus_version": 4,
@@ -109,9 +110,9 @@ def test_an_entry_and_its_status_open(tmp_path: Path) -> None:
     (voice / "stages").mkdir()
     (voice / "0001" / "card.json").write_text(CARD)
     (voice / "stages" / "00000001.json").write_text(CHANGE)
-    card = cards.read(voice / "0001" / "card.json")
+    card = cards.read_card(voice / "0001" / "card.json")
     assert (card.voice, card.trainings[0].folder) == ("brian", "brian-v4-s1-finetune-cc3c57e4b955")
-    assert dict(status.standing(voice).champions) == {"trained": 1}
+    assert dict(read_status(voice).champions) == {"trained": 1}
 
 
 def test_a_version_names_its_tables(tmp_path: Path) -> None:

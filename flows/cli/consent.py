@@ -72,14 +72,14 @@ def forget(
 ) -> None:
     """Erase a speaker from every table, version, cache and report; retire the voices that learned from them."""
     from voicemill.flows.display.terminal import console
-    from voicemill.storage.forgetting import forget as forget_
+    from voicemill.storage.forgetting.forget import forget_speaker
     from voicemill.storage.store import Store
 
     opened = Store.open(store)
     if not yes:
         where = f"{store} and {inbox}" if inbox else store
         typer.confirm(f"Erase everything of speaker {speaker!r} in {where}? This cannot be undone.", abort=True)
-    receipt = forget_.forget(opened, speaker, inbox=Path(inbox) if inbox else None, created=_now())
+    receipt = forget_speaker(opened, speaker, inbox=Path(inbox) if inbox else None, created=_now())
     if as_json:
         print(json.dumps(asdict(receipt), ensure_ascii=False))
     else:

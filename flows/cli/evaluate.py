@@ -140,10 +140,10 @@ def ab(
     from voicemill.flows.plans.evaluate import EvaluateOptions
     from voicemill.model.judging.testset.testset import TestSetSettings
     from voicemill.storage.store import Store
-    from voicemill.storage.voices import registry as voices
+    from voicemill.storage.voices import registry
 
     opened = Store.open(store)
-    name = voice or voices.only(opened)
+    name = voice or registry.only_voice(opened)
     if not result:
         settings = checked(TestSetSettings, sentences=sentences, texts=tuple(text or ()))
         numbers = [a, b]

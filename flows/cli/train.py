@@ -19,7 +19,7 @@ from voicemill.flows.cli.running import run_here, training_bars, watched
 if TYPE_CHECKING:
     from voicemill.flows.plans.retrain import RetrainOptions
     from voicemill.flows.retrain import Retrained
-    from voicemill.storage.voices.registry import Training
+    from voicemill.storage.voices.cards import Training
 
 
 def train(

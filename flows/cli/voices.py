@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from voicemill.flows.plans.promote import PromoteOptions
     from voicemill.flows.promote import Promoted
     from voicemill.storage.store import Store
-    from voicemill.storage.voices.registry import Entry
-    from voicemill.storage.voices.status import Standing
+    from voicemill.storage.voices.cards import Entry
+    from voicemill.storage.voices.status import VoiceStatus
 
 voices = typer.Typer(help="Trained voices: their entries, stages and cards.", no_args_is_help=True)
 
@@ -46,11 +46,12 @@ def list_voices(
     from voicemill.flows.display.terminal import console, table
     from voicemill.storage.store import Store
     from voicemill.storage.voices import registry
-    from voicemill.storage.voices import status as stages
+    from voicemill.storage.voices.cards import check_voice_name
+    from voicemill.storage.voices.status import read_status
 
     opened, found = Store.open(store), []
-    for name in [registry.check_name(voice)] if voice else registry.names(opened):
-        now = stages.standing(opened.models / name)
+    for name in [check_voice_name(voice)] if voice else registry.voice_names(opened):
+        now = read_status(opened.models / name)
         found += [_row(entry, now) for entry in registry.entries(opened, name)]
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
@@ -69,7 +70,7 @@ def _minute(when: str) -> str:
     return f"{datetime.fromisoformat(when).astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _row(entry: "Entry", now: "Standing") -> dict[str, Any]:
+def _row(entry: "Entry", now: "VoiceStatus") -> dict[str, Any]:
     card = entry.card
     return {
         "voice": card.voice,
@@ -97,14 +98,14 @@ def show_voice(
     from voicemill.flows.report.model_card import model_card
     from voicemill.storage.store import Store
     from voicemill.storage.voices import registry
-    from voicemill.storage.voices import status as stages
+    from voicemill.storage.voices.status import read_status
 
     opened = Store.open(store)
-    entry = registry.find(opened, voice or registry.only(opened), kind, number, allow_retired=True)
+    entry = registry.find(opened, voice or registry.only_voice(opened), kind, number, allow_retired=True)
     if not as_json:
         print(model_card(opened, entry))
         return
-    now = stages.standing(entry.folder.parent)
+    now = read_status(entry.folder.parent)
     history = [asdict(change) for change in now.history if change.number == entry.number]
     found = _row(entry, now) | {"card": asdict(entry.card), "scores": registry.scores(entry), "history": history}
     print(json.dumps(found, ensure_ascii=False))
@@ -187,13 +188,13 @@ def retire_voice(
 ) -> None:
     """Retire an entry, for good: it speaks only where --allow-retired is given; name the champions made of it."""
     from voicemill.storage.store import Store
-    from voicemill.storage.voices import registry
-    from voicemill.storage.voices import status as stages
+    from voicemill.storage.voices import registry, status
+    from voicemill.storage.voices.status import read_status
 
     opened = Store.open(store)
     entry = registry.find(opened, voice, number=number, allow_retired=True)
-    change = stages.retire(entry.folder.parent, number, entry.card.kind, **_by(reason))
-    champion = stages.standing(entry.folder.parent).champions.get(entry.card.kind, 0)
+    change = status.retire(entry.folder.parent, number, entry.card.kind, **_by(reason))
+    champion = read_status(entry.folder.parent).champions.get(entry.card.kind, 0)
     made = _made_of(store, opened, entry)
     if as_json:
         done = {"entry": entry.name, "changed": change is not None, "champion": champion}
@@ -217,14 +218,14 @@ def rollback_voice(
     """Make the champion before the present one champion again; name the champions made of the one taken back."""
     from voicemill.storage.errors import ConfigError
     from voicemill.storage.store import Store
-    from voicemill.storage.voices import registry
-    from voicemill.storage.voices import status as stages
+    from voicemill.storage.voices import registry, status
+    from voicemill.storage.voices.cards import KINDS, check_voice_name
 
-    if kind not in registry.KINDS:
-        raise ConfigError(f"--kind {kind} is none of {', '.join(registry.KINDS)}")
+    if kind not in KINDS:
+        raise ConfigError(f"--kind {kind} is none of {', '.join(KINDS)}")
     opened = Store.open(store)
-    name = registry.check_name(voice or registry.only(opened))
-    change = stages.rollback(opened.models / name, kind, **_by(reason))
+    name = check_voice_name(voice or registry.only_voice(opened))
+    change = status.rollback(opened.models / name, kind, **_by(reason))
     back = next((entry for entry in registry.entries(opened, name) if entry.number == change.instead_of), None)
     made = _made_of(store, opened, back) if back else []
     if as_json:
@@ -237,9 +238,9 @@ def rollback_voice(
 
 def _made_of(store: str, opened: "Store", entry: "Entry") -> list[tuple["Entry", str]]:
     """Champions that were made of an entry, each with the command that takes it out of its lane."""
-    from voicemill.storage.voices.lineage import champions_of
+    from voicemill.storage.voices.lineage import champions_made_from
 
-    return [(each, _taking_back(store, each)) for each in champions_of(opened, entry)]
+    return [(each, _taking_back(store, each)) for each in champions_made_from(opened, entry)]
 
 
 def _plain(made: list[tuple["Entry", str]]) -> list[dict[str, str]]:
@@ -253,11 +254,11 @@ def _tell(made: list[tuple["Entry", str]], of: str) -> None:
 
 def _taking_back(store: str, entry: "Entry") -> str:
     """The command that takes a champion out of its lane: back to the one before, or out of use where there is none."""
-    from voicemill.storage.voices import status as stages
+    from voicemill.storage.voices.status import read_status
 
     kind = entry.card.kind
     words = ["--store", store, "--voice", entry.card.voice]
-    if stages.standing(entry.folder.parent).before(kind):
+    if read_status(entry.folder.parent).previous_champion(kind):
         words = ["rollback", *words, "--kind", kind]
     else:
         words = ["retire", *words, "--number", str(entry.number)]

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from voicemill.flows.plans.evaluate import EvaluationPlan
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting import evaluations as judged
-from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.forgetting.forget import erase_leftover_evaluations, forgotten_versions
 
 
 @contextmanager
@@ -20,13 +19,13 @@ def erased_if_forgotten(plan: EvaluationPlan, sentences: TestSet) -> Iterator[No
     Raises:
         StoreError: a speaker was forgotten or is being forgotten; nothing of the output is left.
     """
-    judged.sweep(plan.store)
+    erase_leftover_evaluations(plan.store)
     try:
         yield
     finally:  # a failed evaluation has written speech, too
         number = sentences.corpus_version
-        if number in forgotten(plan.store):
-            judged.sweep(plan.store)
+        if number in forgotten_versions(plan.store):
+            erase_leftover_evaluations(plan.store)
             raise StoreError(
                 f"a speaker of corpus version {number} of {plan.store.root} was forgotten meanwhile: the page, and the "
                 f"speech and the figures of {', '.join(entry.name for entry in plan.entries)}, are deleted. Run "

@@ -22,7 +22,7 @@ from voicemill.model.s1.generate import Stop
 from voicemill.model.settings.promotion import METRICS, Metric
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.files import write_text
-from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.forgetting.forget import evaluation_folder
 from voicemill.storage.units import RATE, Seconds
 from voicemill.storage.voices.notice import Notice
 
@@ -69,7 +69,7 @@ class Figure:
 def path_of(plan: EvaluationPlan, testset: str) -> Path:
     """Path of the page of these entries on this test set."""
     numbers = "-".join(str(entry.number) for entry in plan.entries)
-    folder = judged.folder(plan.store, plan.corpus.version.number)
+    folder = evaluation_folder(plan.store, plan.corpus.version.number)
     return folder / f"evaluation-{plan.voice}-{numbers}-{testset[:12]}.html"
 
 

@@ -16,9 +16,9 @@ from voicemill.model.settings.promotion import METRICS
 from voicemill.model.voices.versions import code_version
 from voicemill.storage.files import read_json, write_json
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Entry
+from voicemill.storage.voices.status import read_status
 
 TEACHER_METRICS = ("token_agreement", "log_mel_distance")
 
@@ -36,7 +36,9 @@ def settings_of(store: Store, settings: JudgeSettings, entries: Collection[Entry
     """
     if settings.speaker_encoder != LIGHT:
         return settings
-    candidates = [entry for voice in voices.names(store) for entry in _in_use(store, voice) if entry.card.kind == LIGHT]
+    candidates = [
+        entry for voice in registry.voice_names(store) for entry in _in_use(store, voice) if entry.card.kind == LIGHT
+    ]
     if not candidates:
         return settings
     evaluated = {entry.name for entry in entries}
@@ -45,8 +47,8 @@ def settings_of(store: Store, settings: JudgeSettings, entries: Collection[Entry
 
 
 def _in_use(store: Store, voice: str) -> list[Entry]:
-    retired = stages.standing(store.models / voice).retired
-    return [entry for entry in voices.entries(store, voice) if entry.number not in retired]
+    retired = read_status(store.models / voice).retired
+    return [entry for entry in registry.entries(store, voice) if entry.number not in retired]
 
 
 def judge_of(plan: EvaluationPlan, sentences: TestSet) -> Judge:
@@ -142,4 +144,4 @@ def parameters(plan: EvaluationPlan, entry: Entry) -> tuple[int | None, str]:
 
 def find_entry(plan: EvaluationPlan, name: str) -> Entry | None:
     """Entry of the plan's voice with this name, "anna/0003"; None where there is none."""
-    return next((entry for entry in voices.entries(plan.store, plan.voice) if entry.name == name), None)
+    return next((entry for entry in registry.entries(plan.store, plan.voice) if entry.name == name), None)

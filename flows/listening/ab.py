@@ -48,7 +48,7 @@ class Outcome:
 
 def outcome(store: Store, voice: str, a: int, b: int) -> Outcome:
     """Of all votes so far."""
-    return Outcome(voice, a, b, preference(votes.counted(votes.history(store, voice, a, b))))
+    return Outcome(voice, a, b, preference(votes.latest_votes(votes.history(store, voice, a, b))))
 
 
 def prepare(options: EvaluateOptions, told: Callable[[str], None]) -> Ballot:

@@ -13,8 +13,8 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, StoreError
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices.registry import Card, Entry
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Card, Entry
 
 COMPRESSIBLE = ("student", "trained", "light")
 """Kinds of entries that can be compressed, in order of preference where the options name none."""
@@ -94,12 +94,12 @@ def plan_compression(options: CompressOptions) -> CompressionPlan:
 
 def _entry(store: Store, voice: str, options: CompressOptions) -> Entry:
     if options.kind or options.number:
-        return voices.find(store, voice, options.kind, options.number, options.allow_retired)
-    kinds = {entry.card.kind for entry in voices.entries(store, voice)}
+        return registry.find(store, voice, options.kind, options.number, options.allow_retired)
+    kinds = {entry.card.kind for entry in registry.entries(store, voice)}
     for kind in COMPRESSIBLE:
         if kind in kinds:
             try:
-                return voices.find(store, voice, kind, 0, options.allow_retired)
+                return registry.find(store, voice, kind, 0, options.allow_retired)
             except StoreError:  # every entry of the kind is retired
                 continue
-    return voices.find(store, voice, "", 0, options.allow_retired)
+    return registry.find(store, voice, "", 0, options.allow_retired)

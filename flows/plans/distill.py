@@ -17,11 +17,11 @@ from voicemill.model.training.engine.run import RunSpec
 from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, StoreError
-from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices.registry import Card, Entry, File, Kind, Training
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Card, Entry, Kind, Training, WeightsFile
 
 PHASES: dict[str, tuple[str, ...]] = {"student": ("distill", "joint"), "light": ("light",)}
 """Kind of student -> its phases in the config, in order; a config without "joint" skips that one."""
@@ -116,7 +116,7 @@ class DistillPlan:
             speakers=self.teacher.card.speakers,
             trainings=tuple(trainings),
             config=digest(self.settings.model_dump(mode="json")),
-            base={stem: File.of(path) for stem, path in base.items()},
+            base={stem: WeightsFile.of(path) for stem, path in base.items()},
             content=self.teacher.card.content,
             code=code_version(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -143,9 +143,9 @@ def plan_distill(options: DistillOptions) -> DistillPlan:
     """
     store, voice = options.open_store()
     settings = settings_.load(options.config)
-    teacher = voices.find(store, voice, "trained", options.number, options.allow_retired)
+    teacher = registry.find(store, voice, "trained", options.number, options.allow_retired)
     number = options.version or teacher.card.corpus_version
-    excluded = forgotten(store)
+    excluded = forgotten_versions(store)
     if not options.version and number in excluded:  # later versions are without the forgotten speaker
         number = CorpusVersion.open(store).version.number
     if number in excluded:
@@ -197,4 +197,4 @@ def _check_start(path: str) -> None:
         return
     if not Path(path).is_file():
         raise ConfigError(f"start_light = {path!r}: no such file; expected a .safetensors file of a light system")
-    voices.check_usable(path)
+    registry.check_usable(path)

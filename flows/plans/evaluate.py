@@ -21,12 +21,12 @@ from voicemill.model.voices.opening import Speaking, open_voice
 from voicemill.model.voices.versions import speech_key
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting import evaluations as judged
+from voicemill.storage.forgetting.forget import evaluation_folder
 from voicemill.storage.keys import digest, file_digest, folder_digest
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Entry
+from voicemill.storage.voices.status import read_status
 
 VERSION = 1
 """Part of the key of stored speech; changes when the same voice and sentences give other samples or times."""
@@ -95,15 +95,15 @@ def plan_evaluation(options: EvaluateOptions) -> EvaluationPlan:
 
 def _entries(store: Store, options: EvaluateOptions, voice: str) -> tuple[Entry, ...]:
     numbers = list(dict.fromkeys(options.numbers)) or _default_numbers(store, voice)
-    return tuple(voices.find(store, voice, number=n, allow_retired=options.allow_retired) for n in numbers)
+    return tuple(registry.find(store, voice, number=n, allow_retired=options.allow_retired) for n in numbers)
 
 
 def _default_numbers(store: Store, voice: str) -> list[int]:
     """The newest entry in use, the champion of its lane, and the entry that it was made from."""
-    now = stages.standing(store.models / voice)
-    in_use = [entry for entry in voices.entries(store, voice) if entry.number not in now.retired]
+    now = read_status(store.models / voice)
+    in_use = [entry for entry in registry.entries(store, voice) if entry.number not in now.retired]
     if not in_use:
-        return [voices.find(store, voice).number]  # raises an error that names the reason
+        return [registry.find(store, voice).number]  # raises an error that names the reason
     newest = in_use[-1]
     parent = [entry.number for entry in in_use if entry.name == newest.card.parent]
     champion = now.champions.get(newest.card.kind, newest.number)
@@ -152,7 +152,7 @@ def speech_folder(plan: EvaluationPlan, entry: Entry, sentences: TestSet) -> Pat
     how = [engine_of(plan, entry), options.precision, *where]
     speech = [asdict(speak_options(plan)), entry.card.content]
     key = digest([VERSION, entry.digest, outside, sentences.sha256, how, speech, speech_key()])
-    own = judged.folder(plan.store, sentences.corpus_version) / SPEECH / key[:32]
+    own = evaluation_folder(plan.store, sentences.corpus_version) / SPEECH / key[:32]
     others = () if own.exists() else sorted(plan.store.reports.glob(f"version-*/{SPEECH}/{key[:32]}"))
     complete = (other for other in others if all((other / f"{s.id}.json").is_file() for s in sentences.sentences))
     return next(complete, own)
@@ -181,7 +181,7 @@ def roles(plan: EvaluationPlan) -> dict[str, str]:
     """Entry -> its kind and role in this evaluation, such as "trained, champion"."""
     labels = {}
     for entry in plan.entries:
-        status = stages.standing(plan.store.models / entry.card.voice).of(entry.number)
+        status = read_status(plan.store.models / entry.card.voice).of(entry.number)
         role = "challenger" if status != "champion" and entry is plan.entries[0] else status
         labels[entry.name] = f"{entry.card.kind}, {role}"
     return labels

@@ -6,7 +6,8 @@ from pydantic import BaseModel, Field
 
 from voicemill.flows.plans import help_texts
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import check_voice_name
 
 
 class StoreOptions(BaseModel):
@@ -28,7 +29,7 @@ class VoiceOptions(StoreOptions):
             ConfigError: the name is malformed, or none is given and the store has no voice or several.
         """
         store = Store.open(self.store)
-        return store, voices.check_name(self.voice) if self.voice else voices.only(store)
+        return store, check_voice_name(self.voice) if self.voice else registry.only_voice(store)
 
 
 def user_name() -> str:

@@ -14,10 +14,9 @@ from voicemill.model.judging.testset.testset import TestSetSettings
 from voicemill.model.settings import training
 from voicemill.model.settings.promotion import GateSettings
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Entry
-from voicemill.storage.voices.status import Standing
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Entry
+from voicemill.storage.voices.status import VoiceStatus, read_status
 
 
 class PromoteOptions(VoiceOptions):
@@ -47,9 +46,9 @@ class PromotionPlan:
         return self.entry.folder.parent
 
     @property
-    def status(self) -> Standing:
+    def status(self) -> VoiceStatus:
         """Champions and retired entries of the voice, read anew at each access."""
-        return stages.standing(self.folder)
+        return read_status(self.folder)
 
     @property
     def champion(self) -> int:
@@ -59,7 +58,7 @@ class PromotionPlan:
     def evaluation(self, against: int) -> EvaluateOptions:
         """Options of the evaluation of the challenger beside the champion `against` (0 = none) and its parent."""
         options, retired, card = self.options, self.status.retired, self.entry.card
-        numbers_of = {entry.name: entry.number for entry in voices.entries(self.store, card.voice)}
+        numbers_of = {entry.name: entry.number for entry in registry.entries(self.store, card.voice)}
         parent = numbers_of.get(card.parent, 0)
         numbers = [self.entry.number, against, 0 if parent in retired else parent]
         return EvaluateOptions(
@@ -83,6 +82,6 @@ def plan_promotion(options: PromoteOptions) -> PromotionPlan:
     """
     store, voice = options.open_store()
     gate = training.load(options.config).gate
-    newest = voices.latest(store, voice)
+    newest = registry.latest(store, voice)
     number = options.number or (newest.number if newest else 0)
-    return PromotionPlan(options, store, voices.find(store, voice, number=number), gate)
+    return PromotionPlan(options, store, registry.find(store, voice, number=number), gate)

@@ -16,13 +16,13 @@ from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NothingYet
-from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices.learned import WHY
-from voicemill.storage.voices.registry import Entry
-from voicemill.storage.voices.status import Change
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Entry, check_voice_name, voice_name_of
+from voicemill.storage.voices.lineage import retired_by_forgetting
+from voicemill.storage.voices.status import StatusChange
 
 _LOGISTICS = {"devices", "accumulate", "checkpoint_every", "keep", "log_every", "sample_every"}
 """Settings of the loop that do not change the weights: a training resumes after they changed."""
@@ -136,14 +136,14 @@ def plan_retrain(options: RetrainOptions) -> RetrainPlan:
     _check_speakers(corpus, speakers)
     phases = tuple(options.phases) or ("finetune" if speakers else "pretrain",)
     _check_phases(settings, phases, speakers, options.config)
-    voice = voices.check_name(options.voice or voices.name_of(speakers))
+    voice = check_voice_name(options.voice or voice_name_of(speakers))
     plan = RetrainPlan(store=store, corpus=corpus, settings=settings, voice=voice, speakers=speakers, phases=phases)
     for stem, path in plan.base.items():
         if not Path(path).is_file():
             raise ConfigError(
                 f"{stem} is to start from {path}: no such file; expected a .pth, .ckpt or .safetensors file"
             )
-        voices.check_usable(path)
+        registry.check_usable(path)
     so_far = dict(plan.base)
     for phase, network in plan.trainings():
         plan.spec(phase, network, so_far)
@@ -164,7 +164,7 @@ def _corpus(store: Store, number: int) -> CorpusVersion:
     if not number and versions.latest(store) is None:
         raise NothingYet("No corpus version yet", f"{store.root} has no corpus version yet: run `voicemill refresh`")
     corpus = CorpusVersion.open(store, number or None)
-    if corpus.version.number in forgotten(store):
+    if corpus.version.number in forgotten_versions(store):
         raise NothingYet(
             "Waits for a refresh",
             f"a speaker of corpus version {corpus.version.number} of {store.root} was forgotten: no training uses that "
@@ -194,13 +194,13 @@ def _check_phases(settings: TrainingSettings, phases: tuple[str, ...], speakers:
             raise ConfigError(f"phase {phase!r} draws on target speakers, and none is named: give --speaker")
 
 
-def why_unusable(entry: Entry, change: Change) -> str:
+def why_unusable(entry: Entry, change: StatusChange) -> str:
     """Why the entry that these trainings make is retired, and what makes another one."""
     remedy = (
         "`voicemill train` makes another one with another config, such as another seed in its section [loop], or on a "
         "later corpus version"
     )
-    if change.why == WHY:
+    if retired_by_forgetting(change):
         remedy = (
             "`voicemill refresh` makes a corpus version without them; where the training started from weights trained "
             "on their speech, name others (--start-s1, --start-s2)"

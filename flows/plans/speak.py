@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import registry
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,13 @@ def source_of(choice: VoiceChoice) -> VoiceSource:
         if choice.kind or choice.number:
             raise ConfigError("--kind and --number choose an entry of a store: give --store too, or leave them out")
         for path in named.values():
-            voices.check_usable(path, allow_retired=choice.allow_retired)
+            registry.check_usable(path, allow_retired=choice.allow_retired)
         return VoiceSource(named, "", "")
     if not choice.store:
         raise ConfigError(f"--voice {choice.voice}: give --store, the folder of its store")
     store = Store.open(choice.store)
-    entry = voices.find(store, choice.voice or voices.only(store), choice.kind, choice.number, choice.allow_retired)
+    entry = registry.find(
+        store, choice.voice or registry.only_voice(store), choice.kind, choice.number, choice.allow_retired
+    )
     weights = {stem: path for stem, path in entry.weights.items() if stem in files}
     return VoiceSource(weights, entry.card.content if "s2" in weights else "", entry.name)

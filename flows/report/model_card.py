@@ -10,12 +10,12 @@ from voicemill.model.judging.scores import shown
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting import forget
+from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Card, Entry
 from voicemill.storage.voices.lineage import ancestors
-from voicemill.storage.voices.registry import Card, Entry
+from voicemill.storage.voices.status import VoiceStatus, read_status
 
 SHOWN = 20
 """Speakers that are listed."""
@@ -28,7 +28,7 @@ samples, which `voicemill watermark check` finds. Whoever has the weights can sp
 
 def model_card(store: Store, entry: Entry) -> str:
     """The card of one entry."""
-    card, now = entry.card, stages.standing(entry.folder.parent)
+    card, now = entry.card, read_status(entry.folder.parent)
     parts = [
         f"# {entry.name}",
         f"A {card.kind} voice, {now.of(entry.number)}, of {card.created}. {_sentence(card.reason)}".rstrip(),
@@ -68,10 +68,9 @@ def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     yield "trained on the speech of", _listed(card.heard) or "all speakers of the corpus version"
     yield "corpus version", str(card.corpus_version)
     yield "recipe", f"`{card.recipe[:16]}`"
-    for up in ancestors(store, entry):
-        yield "made of", f"{up.name} ({up.card.kind})"
-    if card.parent and not list(ancestors(store, entry)):
-        yield "made of", f"{card.parent}, which is gone"
+    for name in ancestors(store, entry.name, through="parents"):
+        up = next((up for up in registry.entries(store, name.rpartition("/")[0]) if up.name == name), None)
+        yield "made of", f"{name} ({up.card.kind})" if up else f"{name}, which is gone"
     for stem, file in card.base.items():
         yield f"base of {stem}", f"`{file.path}`, sha256 `{file.sha256[:16]}`"
     yield "content encoder", card.content
@@ -91,7 +90,7 @@ def _trainings(card: Card) -> str:
 
 def _figures(entry: Entry) -> Iterator[str]:
     """The newest evaluation on each test set."""
-    newest = {found["testset"]: found for found in voices.scores(entry)}
+    newest = {found["testset"]: found for found in registry.scores(entry)}
     for testset, found in newest.items():
         rows = [
             (name, shown(found["totals"][name]), metric.unit, len(found["items"].get(name, ())) or "", metric.meaning)
@@ -124,7 +123,7 @@ def _consents(store: Store, card: Card) -> Iterator[str]:
         yield f"- consent of {speaker}: {'; '.join(sorted(found[speaker]))}"
     if len(found) > SHOWN:
         yield f"- and of {len(found) - SHOWN} more speakers: table `uploads` of the corpus version"
-    if card.corpus_version in forget.forgotten(store):
+    if card.corpus_version in forgotten_versions(store):
         yield "- **somebody of this corpus version was forgotten since**"
 
 
@@ -137,7 +136,7 @@ def _files(entry: Entry) -> Iterator[tuple[str, object, str]]:
             yield f"`{path}` ({stem})", f"{path.stat().st_size:,}" if path.exists() else "gone", "outside of the entry"
 
 
-def _history(entry: Entry, now: stages.Standing) -> Iterator[tuple[str, str, str, str]]:
+def _history(entry: Entry, now: VoiceStatus) -> Iterator[tuple[str, str, str, str]]:
     for change in now.history:
         if entry.number in (change.number, change.instead_of if change.stage == "champion" else 0):
             mine = change.number == entry.number

@@ -21,7 +21,7 @@ from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError
-from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.units import RATE
 
 HOP = RATE // CONTENT_RATE
@@ -122,7 +122,7 @@ def index(corpus: CorpusVersion, settings: DataSettings) -> Index:
         NoData: nothing is left; the message counts the reasons and says what mends them.
     """
     number, store = corpus.version.number, corpus.store
-    if number in (gone := forgotten(store)):
+    if number in (gone := forgotten_versions(store)):
         raise StoreError(
             f"corpus version {number} of {store.root} cannot be trained on: a speaker of it was forgotten. "
             f"{_whole(corpus, gone)}"

@@ -1,17 +1,18 @@
-"""Forgetting a speaker: rows and bytes go out of everything that the store holds, in an order that bears any kill.
+"""Forgetting a speaker: rows and bytes leave everything that the store holds, in an order that survives any kill.
 
-1. What belongs to the speaker is written down (`<store>/forgetting-*.json`); another run picks it up from there.
-2. Tombstones: sha256 of the bytes and of the decoded samples, so that no refresh brings the recordings back.
-3. Tables: a commit takes the files out of the head, the log forgets that they ever were (old versions then read
-   without the speaker), and the folders are deleted.
-4. The stage cache of every batch with an upload of theirs, in whatever recipe; the memory of the scan; all reports,
-   which are made again; evaluations on what held the speaker; quarantined and fetched copies; the working folders of
-   trainings, whose samples can be heard; on request the files in the inbox.
-5. The receipt, which names voices, and nobody: it holds a salted hash, by which a name can be checked against it.
+1. What belongs to the speaker is written down (`<store>/forgetting-*.json`); another run continues from there.
+2. Voices trained on the speaker's speech are retired before anything else: they no longer speak unless that is allowed
+   by name. Their files stay, and are listed.
+3. Tombstones: sha256 of the bytes and of the decoded samples, so that no refresh brings the recordings back.
+4. Tables: a commit takes the files out of the head, their lines leave the log (old versions then read without the
+   speaker), and the folders are deleted.
+5. The stage cache of every batch with an upload of the speaker, in whatever recipe; the listing cache of the scan; all
+   reports, which are made again; evaluations on corpus versions with the speaker; quarantined and fetched copies; the
+   working folders of trainings, which hold audio samples; on request the files in the inbox.
+6. The receipt, which names voices but no person: it holds a salted hash, by which a name can be checked against it, and
+   lists the files that still hold the name: consents, and the history of runs.
 
-Others who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
-Voices that learned from the speaker are retired before anything else: they no longer speak unless that is allowed by
-name. Their files stay, and are listed. So are files that still hold the name: consents, and the history of runs.
+Speakers who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
 """
 
 import hashlib
@@ -33,17 +34,17 @@ from voicemill.storage.forgetting.erase import (
     erase_evaluations,
     erase_inbox,
     erase_trainings,
-    mentions,
-    objects,
+    json_objects,
     read_arrow,
+    remaining_mentions,
 )
 from voicemill.storage.store import Store
-from voicemill.storage.voices import learned as learned_
+from voicemill.storage.voices.lineage import lanes_to_retrain, models_trained_on, retire_models
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was forgotten. It holds no name but those of voices."""
+    """Record of one forgetting. It holds no name but those of voices."""
 
     created: str
     """ISO 8601."""
@@ -56,13 +57,13 @@ class Receipt:
     files: int
     """Shards deleted, of all versions."""
     size: int
-    """Their bytes."""
+    """Bytes of those shards."""
     versions: tuple[int, ...]
-    """Corpus versions that held the speaker; they read without now."""
+    """Corpus versions that held the speaker; they read without the speaker now."""
     models: tuple[str, ...]
-    """Models that learned from them, directly or from another model: retired, where they are entries of voices."""
+    """Models trained on the speech, directly or through another model: retired, where they are entries of voices."""
     retrain: tuple[str, ...] = ()
-    """Voices of others that lost their champion or all that they had, with the lane: "base/trained"."""
+    """Lanes of other speakers' voices, "base/trained", that lost their champion or all their entries."""
     inbox: tuple[str, ...] = ()
     """Files deleted in the inbox."""
     mentions: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class Receipt:
         return self.who == _hash(self.salt, speaker)
 
 
-def pending(store: Store) -> list[str]:
+def interrupted_speakers(store: Store) -> list[str]:
     """Speakers whose forgetting was interrupted: forget them again to complete it."""
     return sorted(read_json(path)["speaker"] for path in store.root.glob("forgetting-*.json"))
 
@@ -83,116 +84,137 @@ def receipts(store: Store) -> list[Receipt]:
     return [_receipt(read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
 
 
-def forgotten(store: Store) -> frozenset[int]:
-    """Corpus versions that held somebody who was forgotten, or whose forgetting was interrupted.
+def forgotten_versions(store: Store) -> frozenset[int]:
+    """Numbers of the corpus versions that held a speaker whose forgetting is complete, running or interrupted.
 
-    They read without those, so two trainings on one of them would not see the same: nothing trains on them again.
+    They read without the speaker, so two trainings on one of them would see different data: none trains on them again.
     """
-    return frozenset(number for receipt in _begun(store) for number in receipt.versions)
+    return frozenset(number for receipt in _all_receipts(store) for number in receipt.versions)
 
 
-def _begun(store: Store) -> list[Receipt]:
-    """Those of all forgettings, also of the one that goes on now. The marks are read first: a mark goes after its
-    receipt is there, so what ends meanwhile is found as either."""
+def _all_receipts(store: Store) -> list[Receipt]:
+    """Receipts of all forgettings, also of running ones. The marks are read first: a mark is deleted after its receipt
+    is written, so a forgetting that ends in between is found as one of the two."""
     marks = [raw for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
     return [*(_receipt(raw["receipt"]) for raw in marks), *receipts(store)]
 
 
-def retire_learned(store: Store, model: str, *, when: str) -> bool:
-    """Retire an entry, "anna/0004", that was made of somebody's speech while they were being forgotten.
+def evaluation_folder(store: Store, version: int) -> Path:
+    """Folder with the speech and pages of evaluations on a corpus version; forgetting erases it with all reports."""
+    return store.reports / f"version-{version}"
 
-    To be called by whoever has just written it: its training may have begun before. Whether it was retired now.
+
+def erase_leftover_evaluations(store: Store) -> None:
+    """Erase the output of evaluations that were killed while a speaker of their corpus version was forgotten.
+
+    No evaluation runs on such a version again, so whatever names one is a leftover. May run beside anything.
+
+    Raises:
+        StoreError: a part of it remains.
     """
-    for receipt in _begun(store):
-        if model in learned_.learned(store, receipt.versions, receipt.matches):
-            return bool(learned_.retire(store, [model], when=when))
+    numbers = forgotten_versions(store)
+    for version in sorted(numbers):
+        erase_folder(evaluation_folder(store, version))
+    if numbers:
+        erase_evaluations(store, numbers, unknown=False)
+
+
+def retire_if_forgotten(store: Store, model: str, *, when: str) -> bool:
+    """Retire an entry, "anna/0004", if a speaker of its training was forgotten meanwhile; whether it was retired now.
+
+    To be called after an entry is written: its training may have begun before the forgetting.
+    """
+    for receipt in _all_receipts(store):
+        if model in models_trained_on(store, receipt.versions, receipt.matches):
+            return bool(retire_models(store, [model], when=when))
     return False
 
 
-def forget(store: Store, speaker: str, *, created: str, inbox: Path | None = None) -> Receipt:
+def forget_speaker(store: Store, speaker: str, *, created: str, inbox: Path | None = None) -> Receipt:
     """Remove a speaker from the store, and from a local inbox if it is given. May be repeated after a kill.
 
     Raises:
-        StoreError: nothing is known of this speaker.
+        StoreError: the store holds nothing of this speaker.
         StoreBusy: a refresh holds the store.
     """
     with store.locked(f"forget (started {created})"):
         mark = store.root / f"forgetting-{tables.folder_of(speaker)[-12:]}.json"
-        traces, receipt = gather(store, speaker), None
+        traces, receipt = collect_traces(store, speaker), None
         if (raw := read_json(mark)) is not None:
-            traces |= Traces(speaker, *(frozenset(raw[name]) for name in ("content", "pcm", "sizes")))
+            content, pcm, sizes = (frozenset(raw[name]) for name in ("content", "pcm", "sizes"))
+            traces |= Traces(speaker=speaker, content=content, pcm=pcm, sizes=sizes)
             receipt = _receipt(raw["receipt"])
         elif not traces.content:
             raise StoreError(
-                f"nothing is known of a speaker {speaker!r} in {store.root}; `voicemill ledger --by speaker` names all"
+                f"{store.root} holds nothing of a speaker {speaker!r}: `voicemill ledger --by speaker` lists all names"
             )
         receipt = receipt or _draft(store, traces, created)
         _note(mark, traces, receipt)
-        receipt = _collected(store, receipt, speaker)  # whoever adds a model from here on sees the mark
+        receipt = _with_models(store, receipt, speaker)  # entries that are added from here on see the mark
         _note(mark, traces, receipt)
-        learned_.retire(store, receipt.models, when=created)
-        tombstones.bury(store, traces.content, traces.pcm)
+        retire_models(store, receipt.models, when=created)
+        tombstones.add(store, traces.content, traces.pcm)
         for table in tables.names(store):
             _erase_table(store, table, speaker)
         erase_cache(store, traces)
         erase_copies(store, traces)
         erase_trainings(store, receipt.versions)
-        erase_evaluations(store, forgotten(store))  # with what one that was killed left of another forgetting
+        erase_evaluations(store, forgotten_versions(store))  # and leftovers of other forgettings
         erase_folder(store.reports)
         if inbox is not None:
             for file in erase_inbox(inbox, traces):
                 receipt = replace(receipt, inbox=(*receipt.inbox, file))
                 _note(mark, traces, receipt)
-        receipt = replace(receipt, mentions=tuple(mentions(store, traces, inbox)))
+        receipt = replace(receipt, mentions=tuple(remaining_mentions(store, traces, inbox)))
         name = f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"
         write_json(store.receipts / name, asdict(receipt), indent=1)
         mark.unlink()
         return receipt
 
 
-def gather(store: Store, speaker: str) -> Traces:
-    """Everything that belongs to the speaker: from the shards of all versions, the batches, the cache."""
+def collect_traces(store: Store, speaker: str) -> Traces:
+    """Identifiers of all that belongs to the speaker: from the shards of all versions, the batches, the cache."""
     content: set[str] = set()
     pcm: set[str] = set()
     sizes: set[int] = set()
     for path in _shards(store, speaker):
-        found = set(pq.read_schema(path).names)
-        rows = pq.ParquetFile(path).read(columns=sorted(found & {"sha256", "upload", "pcm", "size"}), use_threads=False)
-        for name, into in (("sha256", content), ("upload", content), ("pcm", pcm), ("size", sizes)):
-            into |= set(rows[name].to_pylist()) if name in found else set()
+        columns = set(pq.read_schema(path).names) & {"sha256", "upload", "pcm", "size"}
+        rows = pq.ParquetFile(path).read(columns=sorted(columns), use_threads=False)
+        for name, values in (("sha256", content), ("upload", content), ("pcm", pcm), ("size", sizes)):
+            values |= set(rows[name].to_pylist()) if name in columns else set()
     for path in store.stages.rglob("*.json"):
-        for upload in objects(read_loose(path)):
+        for upload in json_objects(read_loose(path)):
             if upload.get("speaker") == speaker and "sha256" in upload:
                 content.add(str(upload["sha256"]))
                 sizes.add(int(upload.get("size", 0)))
     for path in (store.stages / "decode").glob("*.arrow"):
         if not path.name.endswith(".audio.arrow"):
-            rows = read_arrow(path).select(["upload", "pcm"]).to_pylist()
-            pcm |= {row["pcm"] for row in rows if row["upload"] in content}
-    return Traces(speaker, frozenset(content), frozenset(pcm - {""}), frozenset(sizes))
+            decoded = read_arrow(path).select(["upload", "pcm"]).to_pylist()
+            pcm |= {row["pcm"] for row in decoded if row["upload"] in content}
+    return Traces(speaker=speaker, content=frozenset(content), pcm=frozenset(pcm - {""}), sizes=frozenset(sizes))
 
 
 def _draft(store: Store, traces: Traces, created: str) -> Receipt:
-    """The receipt, as far as it is known before anything is gone; the models are not."""
-    files, used, salt = _shards(store, traces.speaker), _used_by(store, traces.speaker), secrets.token_hex(16)
-    head = {table: tables.active(store, table).values() for table in tables.names(store)}
+    """The receipt as far as it is known before anything is erased; without the models."""
+    speaker, files, salt = traces.speaker, _shards(store, traces.speaker), secrets.token_hex(16)
+    active = {table: tables.active(store, table).values() for table in tables.names(store)}
     return Receipt(
         created=created,
         salt=salt,
-        who=_hash(salt, traces.speaker),
+        who=_hash(salt, speaker),
         uploads=len(traces.content),
-        rows={table: sum(f.rows for f in found if f.speaker == traces.speaker) for table, found in head.items()},
+        rows={table: sum(file.rows for file in shards if file.speaker == speaker) for table, shards in active.items()},
         files=len(files),
         size=sum(path.stat().st_size for path in files),
-        versions=used,
+        versions=_versions_with(store, speaker),
         models=(),
     )
 
 
-def _collected(store: Store, receipt: Receipt, speaker: str) -> Receipt:
-    """With the models that learned from the speaker, beside those that are known from before a kill."""
-    models = learned_.learned(store, receipt.versions, speaker.__eq__)
-    retrain = learned_.to_retrain(store, models, speaker.__eq__)
+def _with_models(store: Store, receipt: Receipt, speaker: str) -> Receipt:
+    """The receipt with the models trained on the speaker, added to those noted before a kill."""
+    models = models_trained_on(store, receipt.versions, speaker.__eq__)
+    retrain = lanes_to_retrain(store, models, speaker.__eq__)
     return replace(
         receipt,
         models=tuple(sorted({*receipt.models, *models})),
@@ -206,11 +228,11 @@ def _shards(store: Store, speaker: str) -> list[Path]:
     return [path for name in tables.names(store) for path in (store.tables / name / folder).glob("*.parquet")]
 
 
-def _used_by(store: Store, speaker: str) -> tuple[int, ...]:
-    """Corpus versions with an utterance of the speaker."""
+def _versions_with(store: Store, speaker: str) -> tuple[int, ...]:
+    """Numbers of the corpus versions with an utterance of the speaker."""
     states = deltalog.replay(tables.folder(store, "utterances"))
-    held = {n for n, live in enumerate(states) if any(_owner(add) == speaker for add in live.values())}
-    return tuple(v.number for v in versions.history(store) if v.pins.get("utterances") in held)
+    commits = {n for n, live in enumerate(states) if any(_owner(add) == speaker for add in live.values())}
+    return tuple(v.number for v in versions.history(store) if v.pins.get("utterances") in commits)
 
 
 def _erase_table(store: Store, table: str, speaker: str) -> None:

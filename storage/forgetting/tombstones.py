@@ -1,4 +1,4 @@
-"""What was forgotten and must not come back: digests of content, never names.
+"""Tombstones: digests of forgotten content, so that it does not come back; never names.
 
 `<store>/tombstones.json`: {"content": [sha256 of files], "pcm": [sha256 of decoded samples]}, sorted.
 """
@@ -12,7 +12,7 @@ from voicemill.storage.store import Store
 
 @dataclass(frozen=True)
 class Tombstones:
-    """Digests of what was forgotten."""
+    """Digests of forgotten uploads."""
 
     content: frozenset[str] = frozenset()
     pcm: frozenset[str] = frozenset()
@@ -24,8 +24,8 @@ def read(store: Store) -> Tombstones:
     return Tombstones(frozenset(raw.get("content", ())), frozenset(raw.get("pcm", ())))
 
 
-def bury(store: Store, content: Iterable[str], pcm: Iterable[str]) -> None:
-    """Add digests; the caller holds the store."""
+def add(store: Store, content: Iterable[str], pcm: Iterable[str]) -> None:
+    """Add digests; the caller holds the store's lock."""
     old = read(store)
     raw = {"content": sorted(old.content | set(content)), "pcm": sorted((old.pcm | set(pcm)) - {""})}
     write_json(store.root / "tombstones.json", raw, indent=1)

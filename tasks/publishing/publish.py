@@ -18,7 +18,7 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import Cause, Counts, Version
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting.forget import forgotten
+from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.outcomes import Outcome, UploadState
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
@@ -158,7 +158,7 @@ def _same(
     store: Store, last: Version, wanted: Mapping[str, Iterable[File]], recipe: str, feature_tables: Mapping[str, str]
 ) -> bool:
     """Whether the latest version is what would be published: never one that held somebody who was forgotten since."""
-    if last.number in forgotten(store):
+    if last.number in forgotten_versions(store):
         return False
     if (last.recipe, dict(last.features), last.pins.keys()) != (recipe, dict(feature_tables), wanted.keys()):
         return False

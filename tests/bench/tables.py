@@ -16,7 +16,7 @@ from support import factories as f
 
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
 from voicemill.tasks.publishing.publish import Settings, publish
 
@@ -70,7 +70,7 @@ def measure(batches: int) -> dict[str, float]:
         tables.sweep(store, versions.pins(store))
         timed("sweep", began)
         began = time.perf_counter()
-        forget(store, "speaker 7", created=f.WHEN)
+        forget_speaker(store, "speaker 7", created=f.WHEN)
         timed("forget", began)
         return figures
 

@@ -13,7 +13,7 @@ from support.prefect_server import ask
 
 from voicemill.flows.service.up import UpSettings
 from voicemill.storage.store import Store
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import status
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_each_event_starts_its_deployment_with_its_entry(cli: Any, store: Store)
     (run,) = runs(cli, "distill/on-promotion", 1)
     assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 7, "which": "both"}
     assert runs(cli, "promote/on-model") == []
-    stages.retire(store.models / "anna b", 9, "light", who="ann", when="2026", why="too dull")
+    status.retire(store.models / "anna b", 9, "light", who="ann", when="2026", why="too dull")
     tell(cli, store, "voice_trained", "light", 9)  # nobody is to judge it
     tell(cli, store, "voice_trained", "light", 8)
     (run,) = runs(cli, "promote/on-model", 1)

@@ -12,8 +12,7 @@ from support.voice_entries import add_entry
 
 from voicemill.model.export.folder import read_folder
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +37,7 @@ def compressed(cli: Any, store: Store) -> dict[str, Any]:
 
 
 def test_the_student_becomes_an_entry_of_its_own(store: Store, compressed: dict[str, Any]) -> None:
-    entry = voices.find(store, "ann", "compressed")
+    entry = registry.find(store, "ann", "compressed")
     assert (entry.number, compressed["number"], compressed["parent"]) == (3, 3, "ann/0002")
     assert (entry.card.parent, entry.card.weights) == ("ann/0002", {"onnx": "onnx"})
     assert entry.card.content == "mfcc"
@@ -61,7 +60,7 @@ def test_the_student_becomes_an_entry_of_its_own(store: Store, compressed: dict[
 def test_again_is_the_same_entry(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
     ran = cli("compress", "--store", store.root, "--sentences", 1)
     assert "ann entry 3 (compressed)" in ran.out
-    assert [entry.number for entry in voices.entries(store, "ann")] == [1, 2, 3]
+    assert [entry.number for entry in registry.entries(store, "ann")] == [1, 2, 3]
 
 
 def test_what_is_compressed_already_is_refused(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
@@ -115,7 +114,7 @@ def test_a_voice_is_named_once(cli: Any, tmp_path: Path, more: tuple[str, ...], 
 
 
 def test_a_retired_entry_speaks_only_where_that_is_allowed(cli: Any, store: Store, tmp_path: Path) -> None:
-    stages.retire(store.models / "ann", 1, "trained", who="test", when="2025", why="a test")
+    status.retire(store.models / "ann", 1, "trained", who="test", when="2025", why="a test")
     files = [store.models / "ann" / "0001" / f"{stem}.safetensors" for stem in ("s1", "s2")]
     named = ("--s1", files[0], "--s2", files[1])
     said = ("--reference", store.root.parent / "reference.wav", "--text", "Hello.", "--out", tmp_path / "x.wav")

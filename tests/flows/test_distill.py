@@ -14,7 +14,7 @@ from support.tiny_voice import VOICE_TOML
 
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
+from voicemill.storage.voices import registry
 
 pytestmark = pytest.mark.slow
 
@@ -83,11 +83,11 @@ def test_an_entry_teaches_students_that_speak(cli: Any, taught: tuple[RefreshedS
     assert full["bytes"] < full["teacher_bytes"]
 
     store = Store.open(trained.store)
-    teacher, student, small = voices.entries(store, "ann")
+    teacher, student, small = registry.entries(store, "ann")
     for entry, kind, stems in ((student, "student", {"s1", "s2"}), (small, "light", {"light"})):
         assert (entry.card.kind, entry.card.parent, set(entry.card.weights)) == (kind, "ann/0001", stems)
         assert entry.card.content == teacher.card.content == "mfcc"
-        voices.check(entry)
+        registry.check_files(entry)
     assert set(student.card.base) == {"s1", "s2"}
 
     for entry in (student, small):
@@ -102,7 +102,7 @@ def test_an_entry_teaches_students_that_speak(cli: Any, taught: tuple[RefreshedS
     assert again["students"] == done["students"]
     after = {path: path.stat().st_mtime_ns for path in (trained.store / "training").rglob("*") if path.is_file()}
     assert {path.name for path in before if before[path] != after[path]} <= {".lock"}
-    assert len(voices.entries(store, "ann")) == 3
+    assert len(registry.entries(store, "ann")) == 3
 
 
 def test_what_is_killed_is_gone_on_with(

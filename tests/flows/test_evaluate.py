@@ -18,11 +18,9 @@ from voicemill.model.judging.scores import Scores
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import write_bytes
-from voicemill.storage.forgetting import evaluations as judged
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import evaluation_folder, forget_speaker
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +36,7 @@ def store(refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory) -
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, folder, "ann", prefix)
     add_entry(store, folder, "ann", "student.model.", "student", "ann/0001")
-    stages.promote(store.models / "ann", 1, "trained", instead_of=0, who="test", when="2025", why="the first")
+    status.promote(store.models / "ann", 1, "trained", instead_of=0, who="test", when="2025", why="the first")
     return store
 
 
@@ -61,8 +59,8 @@ def test_challenger_and_champion_are_judged_on_one_test_set(store: Store, evalua
         ("ann/0003", "student, candidate"),
     ]
     for number, each in zip((2, 1, 3), evaluated["entries"], strict=True):
-        entry = voices.find(store, "ann", number=number)
-        (raw,) = voices.scores(entry, evaluated["testset"])
+        entry = registry.find(store, "ann", number=number)
+        (raw,) = registry.scores(entry, evaluated["testset"])
         scores = Scores.from_json(raw)
         assert scores.voice == entry.name == each["entry"]
         assert set(scores.totals) | set(scores.missing) == set(METRICS)
@@ -165,17 +163,17 @@ def test_forgetting_somebody_while_they_are_judged_leaves_nothing(
             assert time.monotonic() < end
             time.sleep(0.02)
         process.send_signal(signal.SIGSTOP)  # a forgetting that takes longer than the rest would erase it all itself
-        forget(store, "ann", created="2026-01-01T00:00:00+00:00")
+        forget_speaker(store, "ann", created="2026-01-01T00:00:00+00:00")
         process.send_signal(signal.SIGCONT)
         err = process.communicate(timeout=600)[1]
     assert process.returncode != 0
     assert "was forgotten meanwhile" in err
     assert not [path for path in store.reports.rglob("*") if path.is_file()]
     assert not list(store.models.glob("*/*/evaluations/*"))
-    write_bytes(judged.folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"as a killed one leaves it")
+    write_bytes(evaluation_folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"as a killed one leaves it")
     shutil.rmtree(copied.inbox / "ann")
     cli.refresh(copied.inbox, store.root, "--config", copied.config)
-    assert not judged.folder(store, 1).exists()
+    assert not evaluation_folder(store, 1).exists()
 
 
 def test_forgetting_the_speaker_erases_what_was_said(cli: Any, store: Store, tmp_path: Path, evaluated: Any) -> None:

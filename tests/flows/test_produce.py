@@ -13,8 +13,8 @@ import soundfile
 
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.status import read_status
 
 SPEECH = Path(__file__).parents[3] / "shared" / "speech" / "recordings"
 SPEAKERS = {"vctk_p225": 10, "vctk_p228": 6}
@@ -66,7 +66,7 @@ def test_recordings_become_champions_that_speak(cli: Any, tmp_path: Path, monkey
     took = time.monotonic() - began
     assert took < LIMIT_S
     opened = Store.open(store)
-    assert list(stages.standing(opened.models / "anna").champions) == LANES
+    assert list(read_status(opened.models / "anna").champions) == LANES
     assert [each["verdict"] for each in result["promotions"]][:3] == ["Promoted"] * 3
     assert {(each["kind"], each["engine"]) for each in result["said"]} == {
         *((kind, engine) for kind in LANES[:3] for engine in ("torch", "onnx")),
@@ -107,10 +107,10 @@ def a_champion_speaks_by_name(cli: Any, folder: Path, store: Path, out: Path) ->
 
 def nothing_is_done_twice(cli: Any, words: tuple[Any, ...], store: Store, before: dict[str, Any]) -> None:
     """The same command again finds every training, student and graph, and leaves the champions."""
-    entries = [entry.name for entry in voices.entries(store, "anna")]
-    champions = stages.standing(store.models / "anna").champions
+    entries = [entry.name for entry in registry.entries(store, "anna")]
+    champions = read_status(store.models / "anna").champions
     result = cli(*words, timeout=2 * LIMIT_S).json
-    assert [entry.name for entry in voices.entries(store, "anna")] == entries
-    assert stages.standing(store.models / "anna").champions == champions
+    assert [entry.name for entry in registry.entries(store, "anna")] == entries
+    assert read_status(store.models / "anna").champions == champions
     spoken = [[{**said, "took_s": 0} for said in each["said"]] for each in (before, result)]
     assert spoken[0] == spoken[1]

@@ -13,8 +13,8 @@ from support.refreshed_store import RefreshedStore
 from support.voice_entries import add_entry
 
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.status import read_status
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def words(store: Store, *more: object) -> tuple[object, ...]:
 
 
 def champions(store: Store) -> dict[str, int]:
-    return dict(stages.standing(store.models / "ann").champions)
+    return dict(read_status(store.models / "ann").champions)
 
 
 def run_of(cli: Any, address: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_through_the_gate_and_back(cli: Any, store: Store) -> None:
     children = ask(cli.environment["PREFECT_API_URL"], "task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
     assert any(child["name"].startswith("evaluate") for child in children)
     assert champions(store) == {"trained": 1}
-    assert voices.find(store, "ann").number == 1
+    assert registry.find(store, "ann").number == 1
 
     again = cli(*words(store, "--number", 1)).json
     assert (again["promoted"], again["verdict"]) == (False, "Champion already")
@@ -93,7 +93,7 @@ def test_through_the_gate_and_back(cli: Any, store: Store) -> None:
     forced = cli(*words(store, "--number", 3, "--force", "heard it myself")).json
     assert (forced["verdict"], forced["rows"]) == ("Forced", [])
     assert champions(store) == {"trained": 1, "student": 3}
-    last = stages.standing(store.models / "ann").history[-1]
+    last = read_status(store.models / "ann").history[-1]
     assert (last.forced, last.why, last.number) == (True, "heard it myself", 3)
 
 
@@ -105,7 +105,7 @@ def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: 
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)
-        stages.promote(
+        status.promote(
             store.models / "ann", 1, "trained", instead_of=0, who="eve", when="2026", why="while nobody looked"
         )
         out, err = process.communicate(timeout=300)
@@ -113,7 +113,7 @@ def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: 
     done = json.loads(out)
     assert (done["verdict"], done["champion"]) == ("Promoted", "ann/0002")
     assert "is not worse than ann/0001 in rtf" in done["reason"]
-    history = stages.standing(store.models / "ann").history
+    history = read_status(store.models / "ann").history
     assert [(change.number, change.instead_of) for change in history] == [(1, 0), (2, 1)]
 
 
@@ -139,7 +139,7 @@ def test_what_was_retired_meanwhile_ends_well_and_a_command_says_so(cli: Any, st
 def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) -> None:
     """No server is needed for that."""
     for number, before in ((1, 0), (2, 1)):
-        stages.promote(
+        status.promote(
             store.models / "ann",
             number,
             "trained",
@@ -165,7 +165,7 @@ def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) 
     back = alone("voices", "rollback", *at, "--voice", "ann", "--reason", "2 mumbles", "--json").json
     assert (back["number"], back["instead_of"], back["why"], back["forced"]) == (1, 2, "2 mumbles", True)
     assert back["made_of_it"] == []
-    stages.promote(store.models / "ann", 3, "student", instead_of=0, who="eve", when="2026-01-02", why="3")
+    status.promote(store.models / "ann", 3, "student", instead_of=0, who="eve", when="2026-01-02", why="3")
     forth = alone("voices", "rollback", *at, "--reason", "2 does not").out.splitlines()
     assert forth[0] == "entry 2 of ann is champion (trained) again instead of 1"
     command = f"voicemill voices retire --store {store.root} --voice ann --number 3 --reason ..."

@@ -16,8 +16,7 @@ from support.refreshed_store import RefreshedStore
 from support.tiny_voice import VOICE_TOML
 
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
 from voicemill.tasks.training.launch import training_processes
 
 pytestmark = pytest.mark.slow
@@ -81,7 +80,7 @@ def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, copied: RefreshedStore, 
         ("s2", "finetune", "finished", 8),
         ("s1", "finetune", "finished", 8),
     ]
-    entry = voices.latest(Store.open(copied.store), "ann")
+    entry = registry.latest(Store.open(copied.store), "ann")
     assert entry is not None
     assert str(entry.folder) == done["entry"]
     assert (entry.number, entry.card.corpus_version, entry.card.content) == (1, 1, "mfcc")
@@ -141,7 +140,7 @@ def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, trained: Refr
     assert verdict() == ("Too little new", False, "0001")
     config.write_text(config.read_text() + "[retrain]\nnew_minutes = 0.01\n")
     assert verdict() == ("New speech", True, "0002")
-    cards = [entry.card for entry in voices.entries(Store.open(trained.store), "ann")]
+    cards = [entry.card for entry in registry.entries(Store.open(trained.store), "ann")]
     assert [card.corpus_version for card in cards] == [1, 2]
 
 
@@ -154,7 +153,7 @@ def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, trained
         found = ask(cli, "events/filter", filter={"event": {"name": ["voice.trained"]}}, limit=50)["events"]
         return [event["payload"]["number"] for event in found if event["payload"]["store"] == str(store.root)]
 
-    stages.retire(folder, 1, "trained", who="eve", when="2025-01-01", why="it mumbles")
+    status.retire(folder, 1, "trained", who="eve", when="2025-01-01", why="it mumbles")
     again = cli(*words(trained, "--json"), status=1).json
     assert (again["trained"], again["verdict"], again["entry"], again["speak"]) == (False, "Retired", "", "")
     for said in ("ann/0001", "it mumbles", "2025-01-01", "seed", "voicemill train"):
@@ -174,7 +173,7 @@ def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, trained
         assert time.monotonic() < end
         time.sleep(0.1)
     assert told() == [2]
-    assert voices.find(store, "ann").number == 2
+    assert registry.find(store, "ann").number == 2
 
 
 def test_a_bad_end_fails_the_run_and_says_why(cli: Any, copied: RefreshedStore, tmp_path: Path) -> None:
@@ -186,7 +185,7 @@ def test_a_bad_end_fails_the_run_and_says_why(cli: Any, copied: RefreshedStore, 
     assert "broken.pth" in ran.err.partition("Its folder")[2]  # its last words
     states = {run["name"]: run["state_type"] for run in ask(cli, "flow_runs/filter")}
     assert states["retrain · ann · steep · v1"] == "FAILED"
-    assert voices.latest(Store.open(copied.store), "ann") is None
+    assert registry.latest(Store.open(copied.store), "ann") is None
 
 
 # nightly: the signals that a process may handle. A push covers SIGTERM of a training's own processes in

@@ -5,8 +5,8 @@ from pathlib import Path
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, write_s1, write_s2
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices.registry import Card, Entry, Kind, Training
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Card, Entry, Kind, Training
 
 WHEN = "2025-01-01T00:00:00+00:00"
 
@@ -16,20 +16,32 @@ def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = 
     weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", SPEAKING_S1, prefix)}
     weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", SPEAKING_S2, {"content": "mfcc"})
     names = {stem: f"{stem}.safetensors" for stem in weights}
-    trained = Training("s1", "finetune", "full", "finished", "", 1, 1, None, {}, 1.0, prefix)
+    trained = Training(
+        network="s1",
+        phase="finetune",
+        adapt="full",
+        outcome="finished",
+        detail="",
+        steps=1,
+        best_step=1,
+        best=None,
+        losses={},
+        seconds=1.0,
+        folder=prefix,
+    )
     card = Card(
-        voice,
-        1,
-        digest("recipe"),
-        (voice,),
-        (trained,),
-        prefix,
-        {},
-        "mfcc",
-        "",
-        WHEN,
+        voice=voice,
+        corpus_version=1,
+        recipe=digest("recipe"),
+        speakers=(voice,),
+        trainings=(trained,),
+        config=prefix,
+        base={},
+        content="mfcc",
+        code="",
+        created=WHEN,
         weights=names,
         kind=kind,
         parent=parent,
     )
-    return voices.add(store, card, weights)
+    return registry.add(store, card, weights)

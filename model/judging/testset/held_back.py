@@ -7,9 +7,9 @@ from voicemill.model.judging.testset.testset import HeldBack
 from voicemill.model.judging.testset.trained_on import trained_on
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices.learned import origins
-from voicemill.storage.voices.registry import Entry
+from voicemill.storage.voices import registry
+from voicemill.storage.voices.cards import Entry
+from voicemill.storage.voices.lineage import ancestors
 
 GONE = "the folder of a training is gone, and what it heard cannot be told: the figures may flatter the voice"
 NO_RULE = "no training of the voice tells any more what it held back: held back is what the default settings hold back"
@@ -49,9 +49,9 @@ def _past(store: Store, entry: Entry) -> _Past:
     own: list[RunSpec] = []
     others: list[RunSpec] = []
     gone: dict[str, None] = {}
-    for name in [*reversed(origins(store, entry.name)), entry.name]:
+    for name in [*reversed(ancestors(store, entry.name, through="weights")), entry.name]:
         voice = name.rpartition("/")[0]
-        found = next((each for each in voices.entries(store, voice) if each.name == name), None) if voice else None
+        found = next((each for each in registry.entries(store, voice) if each.name == name), None) if voice else None
         if found is None:
             gone[name] = None
             continue

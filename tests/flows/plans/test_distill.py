@@ -14,10 +14,9 @@ from voicemill.model.settings.training import LIGHT
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.errors import ConfigError, Retired, StoreError, VoicemillError
 from voicemill.storage.store import Store
-from voicemill.storage.voices import learned
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Card, Entry, File
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import Card, Entry, Training, WeightsFile
+from voicemill.storage.voices.lineage import ancestors
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +37,33 @@ def add(store: Store, root: Path, voice: str, weights: bytes, stems: dict[str, s
         files[stem] = root / f"{words}.safetensors"
         files[stem].write_bytes(weights + stem.encode())
     names = {stem: f"{stem}.safetensors" for stem in files}
-    card = Card(voice, 1, "recipe", ("ann",), (), "config", {}, "mfcc", "0.1", "2026-01-01", weights=names)
-    training = voices.Training("s2", "finetune", "full", "finished", "", 1, 1, 0.5, {}, 1.0, weights.decode())
-    return voices.add(store, replace(card, trainings=(training,)), files)
+    card = Card(
+        voice=voice,
+        corpus_version=1,
+        recipe="recipe",
+        speakers=("ann",),
+        trainings=(),
+        config="config",
+        base={},
+        content="mfcc",
+        code="0.1",
+        created="2026-01-01",
+        weights=names,
+    )
+    training = Training(
+        network="s2",
+        phase="finetune",
+        adapt="full",
+        outcome="finished",
+        detail="",
+        steps=1,
+        best_step=1,
+        best=0.5,
+        losses={},
+        seconds=1.0,
+        folder=weights.decode(),
+    )
+    return registry.add(store, replace(card, trainings=(training,)), files)
 
 
 def options(root: Path, **changes: Any) -> DistillOptions:
@@ -65,15 +88,15 @@ def test_the_newest_entry_teaches_and_its_students_follow_each_other(root: Path)
 
 
 def test_a_champion_teaches_rather_than_the_newest(root: Path, tmp_path: Path) -> None:
-    from voicemill.storage.voices import status as stages
+    from voicemill.storage.voices import status
 
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"))])
     for number in (b"one", b"two"):
         add(store, tmp_path, "ann", number)
-    stages.promote(store.models / "ann", 1, "trained", instead_of=0, who="me", when="now", why="better")
+    status.promote(store.models / "ann", 1, "trained", instead_of=0, who="me", when="now", why="better")
     assert plan_distill(options(tmp_path)).teacher.name == "ann/0001"
-    stages.retire(store.models / "ann", 1, "trained", who="me", when="now", why="forgotten")
+    status.retire(store.models / "ann", 1, "trained", who="me", when="now", why="forgotten")
     assert plan_distill(options(tmp_path)).teacher.name == "ann/0002"
     with pytest.raises(StoreError, match="was retired"):
         plan_distill(options(tmp_path, number=1))
@@ -160,11 +183,11 @@ def test_a_light_system_names_the_one_that_it_began_with(root: Path, tmp_path: P
     config.write_text(f"start_light = '{start}'\n{text}")
     plan = plan_distill(options(tmp_path, voice="ann", which="light", config=str(config)))
     card = plan.card("light", [], {"light": str(start)})
-    assert card.base == {"light": File.of(start)}
-    entry = voices.add(store, card, {"light": start})
-    assert learned.origins(store, entry.name) == [plan.teacher.name, base.name]
+    assert card.base == {"light": WeightsFile.of(start)}
+    entry = registry.add(store, card, {"light": start})
+    assert ancestors(store, entry.name, "weights") == [plan.teacher.name, base.name]
     config.write_text(f"start_light = '{base.path('light')}'\n{text}")
-    stages.retire(base.folder.parent, base.number, "trained", who="eve", when="2026", why="forgotten")
+    status.retire(base.folder.parent, base.number, "trained", who="eve", when="2026", why="forgotten")
     with pytest.raises(Retired, match="forgotten"):
         plan_distill(options(tmp_path, voice="ann", which="light", config=str(config)))
 

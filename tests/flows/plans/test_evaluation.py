@@ -31,15 +31,13 @@ from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.errors import ConfigError, Retired, StoreError
 from voicemill.storage.files import write_bytes
 from voicemill.storage.forgetting import erase
-from voicemill.storage.forgetting import evaluations as judged
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import erase_leftover_evaluations, evaluation_folder, forget_speaker
 from voicemill.storage.records import Batch
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import Entry, WeightsFile
 from voicemill.storage.voices.notice import write_speech
-from voicemill.storage.voices.registry import Entry, File
 
 HOSTILE = "</span><script>alert(1)</script>\"'&"
 
@@ -72,9 +70,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     graphs = folder / "graphs"
     graphs.mkdir()
     (graphs / "s1.onnx").write_bytes(b"graph")
-    card = voices.entries(store, "ann")[2].card
+    card = registry.entries(store, "ann")[2].card
     made = replace(card, weights={"onnx": "onnx"}, kind="compressed", parent="ann/0003", files={})
-    voices.add(store, made, {"onnx": graphs})
+    registry.add(store, made, {"onnx": graphs})
     return store
 
 
@@ -108,9 +106,9 @@ def began_with(store: Store, folder: Path, entry: Entry, base: Entry) -> Entry:
     """Another entry of the same voice and trainings, begun from a copy of the weights of `base`."""
     copy = shutil.copyfile(base.path("s1"), folder / "pretrained.safetensors")
     trained = replace(entry.card.trainings[0], folder=f"on {base.name.replace('/', '-')}")
-    card = replace(entry.card, trainings=(trained,), base={"s1": File.of(copy)})
+    card = replace(entry.card, trainings=(trained,), base={"s1": WeightsFile.of(copy)})
     shutil.copytree(store.training / "first.model.", store.training / trained.folder)
-    return voices.add(store, card, {"s1": entry.path("s1"), "s2": entry.path("s2")})
+    return registry.add(store, card, {"s1": entry.path("s1"), "s2": entry.path("s2")})
 
 
 def trained_on_all(store: Store, folder: Path, voice: str, prefix: str) -> Entry:
@@ -173,7 +171,7 @@ def test_speech_of_the_same_test_set_is_that_of_another_corpus_version_once_it_i
     assert (before.corpus_version, now.corpus_version, before.sha256) == (1, 2, now.sha256)
     first, entry = speech_folder(old, old.entries[0], before), new.entries[0]
     own = speech_folder(new, entry, now)
-    assert (first.parent.parent, own.parent.parent) == (judged.folder(copy, 1), judged.folder(copy, 2))
+    assert (first.parent.parent, own.parent.parent) == (evaluation_folder(copy, 1), evaluation_folder(copy, 2))
     for sentence in before.sentences:
         assert speech_folder(new, entry, now) == own
         write_bytes(first / f"{sentence.id}.json", b"{}")
@@ -219,8 +217,8 @@ def test_who_is_heard(store: Store, tmp_path: Path) -> None:
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
     assert [entry.number for entry in plan_of(copy).entries] == [4, 3]
     folder, who = copy.models / "ann", {"who": "test", "when": "2025", "why": "test"}
-    stages.retire(folder, 4, "compressed", **who)
-    stages.promote(folder, 2, "trained", instead_of=0, **who)
+    status.retire(folder, 4, "compressed", **who)
+    status.promote(folder, 2, "trained", instead_of=0, **who)
     assert [entry.number for entry in plan_of(copy).entries] == [3, 1]
     with pytest.raises(Retired):
         plan_of(copy, 4)
@@ -237,13 +235,13 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
     named = JudgeSettings(speaker_encoder="some/model")
     assert evaluation_scores.settings_of(store, named) == named
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
-    card = voices.entries(copy, "ann")[0].card
+    card = registry.entries(copy, "ann")[0].card
     made = []
     for day in (2, 1):
         (tmp_path / "light").write_bytes(bytes([day]))
         names, when = {"light": "light.safetensors"}, f"2025-01-0{day}T00:00:00+00:00"
         light = replace(card, voice=f"v{day}", kind="light", created=when, weights=names, files={})
-        made.append(voices.add(copy, light, {"light": tmp_path / "light"}))
+        made.append(registry.add(copy, light, {"light": tmp_path / "light"}))
     assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[0].path("light"))
     assert evaluation_scores.settings_of(copy, named) == named
     by = [
@@ -251,9 +249,9 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
     ]
     assert by == [str(made[n].path("light")) for n in (1, 0, 0)]  # itself only where there is no other
     who = {"who": "forget", "when": "2026", "why": "somebody was forgotten"}
-    stages.retire(made[0].folder.parent, 1, "light", **who)
+    status.retire(made[0].folder.parent, 1, "light", **who)
     assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[1].path("light"))
-    stages.retire(made[1].folder.parent, 1, "light", **who)
+    status.retire(made[1].folder.parent, 1, "light", **who)
     assert evaluation_scores.settings_of(copy, settings) == settings
 
 
@@ -287,16 +285,16 @@ def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
         if forgotten == "as a kill left it":
             monkeypatch.setattr(erase, "file_digest", killed)
             with pytest.raises(KeyboardInterrupt):
-                forget(copy, "bob", created=f.WHEN)
+                forget_speaker(copy, "bob", created=f.WHEN)
         elif forgotten:
-            forget(copy, "bob", created=f.WHEN)
+            forget_speaker(copy, "bob", created=f.WHEN)
         evaluation_page.path_of(plan, sentences.sha256).parent.mkdir(parents=True, exist_ok=True)
         evaluation_page.path_of(plan, sentences.sha256).write_text("what bob said")
         for entry in plan.entries:
             folder = speech_folder(plan, entry, sentences)
             folder.mkdir(parents=True)
             (folder / "sentence.flac").write_bytes(b"sound")
-            voices.add_scores(entry, scores_of(entry, sentences).as_json())
+            registry.add_scores(entry, scores_of(entry, sentences).as_json())
         if forgotten == "and it failed":
             raise KeyboardInterrupt
 
@@ -313,7 +311,7 @@ def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
         with erased_if_forgotten(plan, sentences):
             write()
     assert len(list(copy.reports.rglob("*.*"))) == (0 if forgotten else 3)
-    assert [len(voices.scores(entry)) for entry in plan.entries] == ([0, 0] if forgotten else [1, 1])
+    assert [len(registry.scores(entry)) for entry in plan.entries] == ([0, 0] if forgotten else [1, 1])
 
 
 def written(store: Store) -> list[Path]:
@@ -328,10 +326,10 @@ def judged_while_bob_is_forgotten(plan: EvaluationPlan) -> None:
         for turn in (1, 2):
             for entry in plan.entries:
                 write_bytes(speech_folder(plan, entry, sentences) / "sentence.json", b"{}")
-                voices.add_scores(entry, scores_of(entry, sentences).as_json())
+                registry.add_scores(entry, scores_of(entry, sentences).as_json())
             write_bytes(evaluation_page.path_of(plan, sentences.sha256), b"what bob said")
             if turn == 1:
-                forget(plan.store, "bob", created=f.WHEN)
+                forget_speaker(plan.store, "bob", created=f.WHEN)
                 (plan.store.root / "turn-2").touch()
 
 
@@ -352,9 +350,9 @@ def test_what_was_killed_after_somebody_was_forgotten_is_swept(store: Store, tmp
         assert (copy.root / "turn-2").exists()
         assert written(copy)
         if mended_by == "forgetting":
-            forget(copy, "ann", created=f.WHEN)
+            forget_speaker(copy, "ann", created=f.WHEN)
         elif mended_by == "refresh":
-            judged.sweep(copy)  # which is the first that it does: `tests/flows/test_evaluate.py`
+            erase_leftover_evaluations(copy)  # which is the first that it does: `tests/flows/test_evaluate.py`
         else:
             assert f.corpus(copy, batches("ann")) is not None
             later = plan_of(copy, 2, 1, allow_retired=True)
@@ -408,5 +406,5 @@ def test_nothing_that_a_text_holds_breaks_the_page(store: Store, tmp_path: Path)
     assert html.count("<audio") == 2 + 2 * 2  # two recordings; of each entry all but one
     assert "14.0 s, the first 12 s" in html
     path = evaluation_page.write(plan, judge, found, said)
-    assert path.parent == judged.folder(store, 1)
+    assert path.parent == evaluation_folder(store, 1)
     assert path.read_text(encoding="utf-8") == html

@@ -11,10 +11,10 @@ from voicemill.flows.plans.retrain import RetrainOptions, digest_of, plan_retrai
 from voicemill.model.settings import training as settings_
 from voicemill.model.settings.training import CONFIGS
 from voicemill.storage.errors import ConfigError, NothingYet, Retired, StoreError, VoicemillError
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import Card
 
 CONFIG = """
 [s1.sizes]
@@ -73,7 +73,7 @@ def test_what_cannot_be_is_refused_by_name(root: Path, changes: dict[str, Any], 
 def test_a_version_with_somebody_forgotten_is_refused(tmp_path: Path, root: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
-    forget(store, "bob", created=f.WHEN)
+    forget_speaker(store, "bob", created=f.WHEN)
     with pytest.raises(NothingYet, match=r"a speaker of corpus version 1 of .* was forgotten") as caught:
         plan_retrain(options(root, store=str(store.root)))
     assert caught.value.state == "Waits for a refresh"
@@ -93,11 +93,23 @@ def test_what_will_be_there_later_has_a_name(tmp_path: Path, root: Path) -> None
 
 def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    card = voices.Card("base", 1, "", (), (), "", {}, "mfcc", "", f.WHEN, weights={"s2": "s2.safetensors"})
-    entry = voices.add(store, card, {"s2": root / "base.safetensors"})
+    card = Card(
+        voice="base",
+        corpus_version=1,
+        recipe="",
+        speakers=(),
+        trainings=(),
+        config="",
+        base={},
+        content="mfcc",
+        code="",
+        created=f.WHEN,
+        weights={"s2": "s2.safetensors"},
+    )
+    entry = registry.add(store, card, {"s2": root / "base.safetensors"})
     start = options(root, start_s2=str(entry.path("s2")))
     assert plan_retrain(start).base == {"s2": str(entry.path("s2"))}
-    stages.retire(entry.folder.parent, 1, "trained", who="eve", when=f.WHEN, why="forgotten")
+    status.retire(entry.folder.parent, 1, "trained", who="eve", when=f.WHEN, why="forgotten")
     with pytest.raises(Retired, match="entry 1 of base was retired"):
         plan_retrain(start)
 

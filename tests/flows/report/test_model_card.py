@@ -9,11 +9,10 @@ from support import factories as f
 
 from voicemill.flows.report.model_card import model_card
 from voicemill.model.judging.scores import Scores
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Card, Entry, File, Training
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import Card, Entry, Training, WeightsFile
 
 
 @pytest.fixture
@@ -24,11 +23,34 @@ def store(tmp_path: Path) -> Store:
 
 
 def card(**more: object) -> Card:
-    trained = Training("s2", "finetune", "lora", "early", "patience", 90, 50, 1.25, {}, 12.5, "run-1")
-    base = {"s2": File("s2G2333k.pth", "ab" * 32)}
+    trained = Training(
+        network="s2",
+        phase="finetune",
+        adapt="lora",
+        outcome="early",
+        detail="patience",
+        steps=90,
+        best_step=50,
+        best=1.25,
+        losses={},
+        seconds=12.5,
+        folder="run-1",
+    )
+    base = {"s2": WeightsFile("s2G2333k.pth", "ab" * 32)}
     weights = {"s2": "s2.safetensors", "s1": "/elsewhere/s1.ckpt"}
     first = Card(
-        "ann", 1, "r" * 64, ("ann",), (trained,), "c" * 64, base, "mfcc", "0.1+x", f.WHEN, "new | speech", weights
+        voice="ann",
+        corpus_version=1,
+        recipe="r" * 64,
+        speakers=("ann",),
+        trainings=(trained,),
+        config="c" * 64,
+        base=base,
+        content="mfcc",
+        code="0.1+x",
+        created=f.WHEN,
+        reason="new | speech",
+        weights=weights,
     )
     return replace(first, **more)  # type: ignore[arg-type]
 
@@ -36,7 +58,7 @@ def card(**more: object) -> Card:
 @pytest.fixture
 def entry(store: Store, tmp_path: Path) -> Entry:
     (tmp_path / "s2").write_bytes(b"weights")
-    return voices.add(store, card(heard=("ann",)), {"s2": tmp_path / "s2"})
+    return registry.add(store, card(heard=("ann",)), {"s2": tmp_path / "s2"})
 
 
 def cells(text: str, first: str) -> Iterator[list[str]]:
@@ -75,10 +97,10 @@ def test_what_was_found_of_it_and_became_of_it(store: Store, entry: Entry) -> No
         totals={"cer": 0.25, "bytes": 7},
         missing={"mos": "nobody is asked"},
     )
-    voices.add_scores(entry, replace(found, totals={"cer": 0.5}).as_json())
-    voices.add_scores(entry, found.as_json())
+    registry.add_scores(entry, replace(found, totals={"cer": 0.5}).as_json())
+    registry.add_scores(entry, found.as_json())
     by = {"who": "eve", "when": "2026-01-01"}
-    stages.promote(entry.folder.parent, 1, "trained", instead_of=0, why="heard it", forced=True, **by)
+    status.promote(entry.folder.parent, 1, "trained", instead_of=0, why="heard it", forced=True, **by)
     text = model_card(store, entry)
     assert "A trained voice, champion" in text
     assert list(cells(text, "cer")) == [
@@ -92,18 +114,18 @@ def test_a_line_of_descent(store: Store, entry: Entry, tmp_path: Path) -> None:
     small = {"weights": {"onnx": "onnx"}, "kind": "compressed", "parent": "ann/0002", "base": {}}
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "s2.onnx").write_bytes(b"graph")
-    voices.add(store, card(kind="student", parent=entry.name), {"s2": tmp_path / "s2"})
-    last = voices.add(store, card(account="| network | bytes |", **small), {"onnx": tmp_path / "onnx"})
+    registry.add(store, card(kind="student", parent=entry.name), {"s2": tmp_path / "s2"})
+    last = registry.add(store, card(account="| network | bytes |", **small), {"onnx": tmp_path / "onnx"})
     text = model_card(store, last)
     assert [row[1] for row in cells(text, "made of")] == ["ann/0002 (student)", "ann/0001 (trained)"]
     assert "## Compression\n\n| network | bytes |" in text
     assert list(cells(text, "`onnx/s2.onnx`"))
-    lost = voices.add(store, card(kind="light", parent="gone/0001"), {"s2": tmp_path / "s2"})
+    lost = registry.add(store, card(kind="light", parent="gone/0001"), {"s2": tmp_path / "s2"})
     assert [row[1] for row in cells(model_card(store, lost), "made of")] == ["gone/0001, which is gone"]
 
 
 def test_after_forgetting(store: Store, entry: Entry) -> None:
-    forget(store, "ann", created=f.WHEN)
+    forget_speaker(store, "ann", created=f.WHEN)
     text = model_card(store, entry)
     assert "A trained voice, retired" in text
     assert "**somebody of this corpus version was forgotten since**" in text

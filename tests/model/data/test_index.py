@@ -14,7 +14,7 @@ from voicemill.storage.corpus.tensors import encode
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError
 from voicemill.storage.forgetting import tombstones
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.store import Store
 
@@ -113,7 +113,7 @@ def test_somebody_forgotten_is_refused(store: Store) -> None:
     batches = [f.make_batch(1, GOOD), f.make_batch(2, BAD)]
     f.corpus(store, batches[:1])
     f.corpus(store, batches)
-    forget(store, "bob", created=f.WHEN)
+    forget_speaker(store, "bob", created=f.WHEN)
     assert len(index(CorpusVersion.open(store, 1), DataSettings())) == 2  # bob was not in it
     with pytest.raises(
         StoreError, match=r"corpus version 2 of .* a speaker of it was forgotten. `voicemill refresh` makes"
@@ -130,7 +130,7 @@ def test_somebody_who_is_being_forgotten_is_refused(store: Store, monkeypatch: p
     f.corpus(store, [f.make_batch(1, GOOD, BAD)])
     monkeypatch.setattr(tombstones, "bury", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        forget(store, "bob", created=f.WHEN)
+        forget_speaker(store, "bob", created=f.WHEN)
     with pytest.raises(StoreError, match="a speaker of it was forgotten"):
         index(CorpusVersion.open(store), DataSettings())
 

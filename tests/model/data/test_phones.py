@@ -15,7 +15,7 @@ from voicemill.model.text import versions
 from voicemill.model.text.frontend import phonemes
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.forgetting.erase import phones_folder
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
 
 TEXTS = {"ann": "A quick brown fox.", "bob": "今天天气很好，我们去公园。"}
@@ -125,7 +125,7 @@ def test_forgetting_takes_those_of_the_speaker_alone(corpus: CorpusVersion) -> N
     mine, other = (next(Path(s.phones) for s in found.shards if s.speaker == who) for who in ("ann", "bob"))
     (mine.parent / ".x.parquet.77.abcd.tmp").write_bytes(mine.read_bytes())
     secret, before = bytes(mine.read_bytes()), other.read_bytes()
-    forget(store, "ann", created=f.WHEN)
+    forget_speaker(store, "ann", created=f.WHEN)
     assert not phones_folder(store, "ann").exists()
     assert other.read_bytes() == before
     for path in (path for path in store.root.rglob("*") if path.is_file()):

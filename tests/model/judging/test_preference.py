@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicemill.model.judging.preference import preference, sign_test, wilson
-from voicemill.storage.voices.votes import Vote, turned
+from voicemill.storage.voices.votes import Vote, swapped
 
 
 def vote(choice: str, listener: str = "lis", sentence: str = "s", left: str = "a") -> Vote:
@@ -60,7 +60,7 @@ def test_a_preference_by_hand() -> None:
 @given(st.lists(st.sampled_from(["a", "b", "same"]), max_size=40))
 def test_both_sides_are_treated_alike(choices: list[str]) -> None:
     votes = [vote(choice, sentence=str(n)) for n, choice in enumerate(choices)]
-    one, other = preference(votes), preference(map(turned, votes))
+    one, other = preference(votes), preference(map(swapped, votes))
     assert (one.a, one.b, one.same) == (other.b, other.a, other.same)
     assert one.share == pytest.approx(1 - other.share)
     assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low))

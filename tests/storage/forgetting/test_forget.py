@@ -18,15 +18,14 @@ from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreBusy, StoreError
 from voicemill.storage.files import write_bytes
-from voicemill.storage.forgetting import erase, tombstones
-from voicemill.storage.forgetting import forget as forget_
-from voicemill.storage.forgetting.forget import forget, gather, receipts
+from voicemill.storage.forgetting import erase, forget, tombstones
+from voicemill.storage.forgetting.forget import collect_traces, forget_speaker, forgotten_versions, receipts
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch
 from voicemill.storage.store import Store
-from voicemill.storage.voices import status as stages
 from voicemill.storage.voices import votes
+from voicemill.storage.voices.status import read_status
 from voicemill.storage.voices.votes import Vote
 from voicemill.tasks.stages import shards as stage
 
@@ -155,11 +154,11 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert found(store) == kinds  # the scan finds every kind where it is there
     before = {number: others(store, number) for number in (1, 2, 3)}
     assert [len(rows) for rows in before.values()] == [4, 6, 8]
-    receipt = forget(store, WHO, created=f.WHEN)
+    receipt = forget_speaker(store, WHO, created=f.WHEN)
     check_forgotten(store, before)
     assert (receipt.uploads, receipt.versions, receipt.models) == (2, (2, 3), ("s2-7", "zoe/0002"))
     assert receipt.retrain == ("zoe/trained",)
-    assert stages.standing(store.models / "zoe").of(2) == "retired"
+    assert read_status(store.models / "zoe").of(2) == "retired"
     assert [path.name for path in store.training.iterdir()] == ["voice-v1"]
     assert [path.name for path in (store.models / "zoe" / "0002" / "evaluations").iterdir()] == ["1.json"]
     assert receipt.rows["utterances"] == 4
@@ -168,13 +167,13 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert receipt.matches(WHO)
     assert not receipt.matches("zoe forgotten")
     assert WHO not in next(store.receipts.glob("*.json")).read_text()
-    assert forget_.pending(store) == []
+    assert forget.interrupted_speakers(store) == []
     assert len(votes.history(store, "zoe", 1, 2)) == 2  # they tell no name and no words
     kept = erase.phones_folder(store, "ann") / "0123.parquet"
     assert pq.read_table(kept, partitioning=None)["text"].to_pylist() == [PHONES["ann"]]
     assert (store.stages / "batches" / f"3-{BATCHES[2].id}.json").exists()  # cid's batch keeps its number
-    with pytest.raises(StoreError, match="nothing is known"):
-        forget(store, WHO, created=f.WHEN)
+    with pytest.raises(StoreError, match="holds nothing of a speaker"):
+        forget_speaker(store, WHO, created=f.WHEN)
 
 
 @pytest.mark.parametrize("where", ["reports", "tables"])
@@ -194,17 +193,17 @@ def test_what_cannot_be_erased_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(shutil, "rmtree", refused)
     with pytest.raises(StoreError, match=r"cannot be erased, and a part of it remains.*Permission denied"):
-        forget(store, WHO, created=f.WHEN)
-    assert forget_.pending(store) == [WHO]
+        forget_speaker(store, WHO, created=f.WHEN)
+    assert forget.interrupted_speakers(store) == [WHO]
     monkeypatch.undo()
-    forget(store, WHO, created="later")
+    forget_speaker(store, WHO, created="later")
     check_forgotten(store, before)
     assert not list(store.root.rglob(".gone-*"))
 
 
 def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
-    forget(store, WHO, created=f.WHEN)
+    forget_speaker(store, WHO, created=f.WHEN)
     rest = [Batch(b.id, b.number, tuple(u for u in b.uploads if u.speaker != WHO)) for b in BATCHES]
     version = f.corpus(store, rest, recipe="another recipe")
     assert version is not None
@@ -215,12 +214,12 @@ def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
 
 def test_versions_that_held_somebody_are_known(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
-    assert forget_.forgotten(store) == frozenset()
-    forget(store, WHO, created=f.WHEN)
-    assert forget_.forgotten(store) == {2, 3}
+    assert forgotten_versions(store) == frozenset()
+    forget_speaker(store, WHO, created=f.WHEN)
+    assert forgotten_versions(store) == {2, 3}
     with pytest.raises(StoreError):
-        forget(store, WHO, created=f.WHEN)
-    assert forget_.forgotten(store) == {2, 3}
+        forget_speaker(store, WHO, created=f.WHEN)
+    assert forgotten_versions(store) == {2, 3}
 
 
 def test_forgetting_somebody_makes_the_next_version(tmp_path: Path) -> None:
@@ -229,10 +228,10 @@ def test_forgetting_somebody_makes_the_next_version(tmp_path: Path) -> None:
     batches = [f.make_batch(1, f.upload("ann")), f.make_batch(2, *MINE)]
     f.corpus(store, batches)
     assert f.corpus(store, batches) is None
-    forget(store, WHO, created=f.WHEN)
+    forget_speaker(store, WHO, created=f.WHEN)
     rest = f.corpus(store, batches[:1])
     assert rest is not None
-    assert (rest.number, forget_.forgotten(store)) == (2, {1})
+    assert (rest.number, forgotten_versions(store)) == (2, {1})
     assert others(store, 1) == others(store, 2)
     assert f.corpus(store, batches[:1]) is None
 
@@ -242,7 +241,7 @@ def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:
 
     store = fill(tmp_path / "store")
     pin = versions.get(store, 2).pins["utterances"]
-    forget(store, WHO, created=f.WHEN)
+    forget_speaker(store, WHO, created=f.WHEN)
     old = DeltaTable(store.tables / "utterances", version=pin)
     assert all(Path(uri).exists() for uri in old.file_uris())
     assert len(old.file_uris()) == 3
@@ -268,7 +267,7 @@ def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
                 order=0,
             ),
         )
-    assert forget(store, "zoe", created=f.WHEN).mentions == ("votes/zoe/0001-0002.jsonl",)
+    assert forget_speaker(store, "zoe", created=f.WHEN).mentions == ("votes/zoe/0001-0002.jsonl",)
 
 
 def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
@@ -282,7 +281,7 @@ def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
     for name, raw in (("renamed.wav", content), ("renamed.txt", TEXT.encode()), ("other.wav", b"S" * 100)):
         (inbox / name).write_bytes(raw)
     (tmp_path / "inbox" / "metadata.csv").write_text(f"speaker,file\n{WHO},renamed.wav\n")
-    receipt = forget(store, WHO, created=f.WHEN, inbox=tmp_path / "inbox")
+    receipt = forget_speaker(store, WHO, created=f.WHEN, inbox=tmp_path / "inbox")
     assert sorted(path.name for path in inbox.iterdir()) == ["other.wav"]
     assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt")
     assert receipt.mentions == ("inbox:metadata.csv",)
@@ -292,13 +291,13 @@ def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
 def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     with store.locked("somebody"), pytest.raises(StoreBusy, match="somebody"):
-        forget(store, WHO, created=f.WHEN)
-    assert gather(store, WHO).content == {u.sha256 for u in MINE}
+        forget_speaker(store, WHO, created=f.WHEN)
+    assert collect_traces(store, WHO).content == {u.sha256 for u in MINE}
 
 
 def again(root: str) -> None:
     """What is killed."""
-    forget(Store.open(root), WHO, created=f.WHEN)
+    forget_speaker(Store.open(root), WHO, created=f.WHEN)
 
 
 @pytest.mark.slow
@@ -316,8 +315,8 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         kill_points.run(again, str(copy), root=tmp_path, at=at)
         for number, rows in before.items():
             assert others(store, number) == rows  # half forgotten, the others still read
-        interrupted += forget_.pending(store) == [WHO]
-        forget(store, WHO, created="later")
+        interrupted += forget.interrupted_speakers(store) == [WHO]
+        forget_speaker(store, WHO, created="later")
         check_forgotten(store, before)
         (receipt,) = receipts(store)
         assert receipt.matches(WHO)

@@ -96,6 +96,6 @@ for number in range(50):
 
 def test_tombstones_add_up(store: Store) -> None:
     assert tombstones.read(store) == tombstones.Tombstones()
-    tombstones.bury(store, ["a"], ["p", ""])
-    tombstones.bury(store, ["b", "a"], [])
+    tombstones.add(store, ["a"], ["p", ""])
+    tombstones.add(store, ["b", "a"], [])
     assert tombstones.read(store) == tombstones.Tombstones(frozenset("ab"), frozenset("p"))

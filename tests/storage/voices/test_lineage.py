@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
+from voicemill.storage.voices import registry, status
 from voicemill.storage.voices.cards import Card, Entry, Kind, Training
-from voicemill.storage.voices.lineage import ancestors, champions_of
+from voicemill.storage.voices.lineage import ancestors, champions_made_from
+from voicemill.storage.voices.status import read_status
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def store(tmp_path: Path) -> Store:
 
 def added(store: Store, kind: Kind, parent: str = "") -> Entry:
     """The next entry of ann."""
-    run = f"run-{len(voices.entries(store, 'ann'))}"
+    run = f"run-{len(registry.entries(store, 'ann'))}"
     training = Training(
         network="s1",
         phase="finetune",
@@ -46,27 +46,27 @@ def added(store: Store, kind: Kind, parent: str = "") -> Entry:
         kind=kind,
         parent=parent,
     )
-    return voices.add(store, card, {})
+    return registry.add(store, card, {})
 
 
 def champion(entry: Entry) -> None:
-    before = stages.standing(entry.folder.parent).champions.get(entry.card.kind, 0)
+    before = read_status(entry.folder.parent).champions.get(entry.card.kind, 0)
     given = {"who": "eve", "when": "2026-01-01", "why": "better"}
-    stages.promote(entry.folder.parent, entry.number, entry.card.kind, instead_of=before, **given)
+    status.promote(entry.folder.parent, entry.number, entry.card.kind, instead_of=before, **given)
 
 
-def test_the_line_ends_where_an_entry_is_gone(store: Store) -> None:
+def test_the_line_ends_with_an_entry_that_is_not_in_the_store(store: Store) -> None:
     first = added(store, "trained", "eve/0007")
     student = added(store, "student", first.name)
     graphs = added(store, "compressed", student.name)
-    assert [up.name for up in ancestors(store, graphs)] == ["ann/0002", "ann/0001"]
-    assert list(ancestors(store, first)) == []
+    assert ancestors(store, graphs.name, "parents") == ["ann/0002", "ann/0001", "eve/0007"]
+    assert ancestors(store, first.name, "parents") == ["eve/0007"]
 
 
 def test_entries_that_name_each_other_end_too(store: Store) -> None:
     added(store, "student", "ann/0002")
     second = added(store, "student", "ann/0001")
-    assert [up.name for up in ancestors(store, second)] == ["ann/0001"]
+    assert ancestors(store, second.name, "parents") == ["ann/0001"]
 
 
 def test_champions_of_an_entry_are_those_of_other_lanes_that_come_of_it(store: Store) -> None:
@@ -77,11 +77,11 @@ def test_champions_of_an_entry_are_those_of_other_lanes_that_come_of_it(store: S
     beside = added(store, "light", new.name)
     for entry in (old, theirs, new, graphs):
         champion(entry)
-    assert [entry.name for entry in champions_of(store, new)] == [graphs.name]  # though its parent is none
+    assert [entry.name for entry in champions_made_from(store, new)] == [graphs.name]  # though its parent is none
     for entry in (student, beside):
         champion(entry)
-    assert [entry.name for entry in champions_of(store, new)] == [student.name, graphs.name, beside.name]
-    assert champions_of(store, old) == []
-    assert [entry.name for entry in champions_of(store, student)] == [graphs.name]
-    stages.retire(store.models / "ann", graphs.number, "compressed", who="eve", when="2026-01-02", why="hisses")
-    assert [entry.name for entry in champions_of(store, new)] == [student.name, beside.name]
+    assert [entry.name for entry in champions_made_from(store, new)] == [student.name, graphs.name, beside.name]
+    assert champions_made_from(store, old) == []
+    assert [entry.name for entry in champions_made_from(store, student)] == [graphs.name]
+    status.retire(store.models / "ann", graphs.number, "compressed", who="eve", when="2026-01-02", why="hisses")
+    assert [entry.name for entry in champions_made_from(store, new)] == [student.name, beside.name]

@@ -14,20 +14,44 @@ from support import kill_points
 
 from voicemill.storage.errors import ConfigError, Retired, StoreError
 from voicemill.storage.store import Store
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Card, Entry, File, Training
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import Card, Entry, Kind, Training, WeightsFile, check_voice_name, voice_name_of
 
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 
 
 def card(folder: str, weights: dict[str, str] | None = None) -> Card:
     losses = {"loss": 1.5, "kl": None}
-    training = Training("s2", "finetune", "lora", "early", "patience", 90, 50, None, losses, 12.5, folder)
-    base = {"s1": File("base.ckpt", "ab" * 32)}
+    training = Training(
+        network="s2",
+        phase="finetune",
+        adapt="lora",
+        outcome="early",
+        detail="patience",
+        steps=90,
+        best_step=50,
+        best=None,
+        losses=losses,
+        seconds=12.5,
+        folder=folder,
+    )
+    base = {"s1": WeightsFile("base.ckpt", "ab" * 32)}
     given = {"s2": "s2.safetensors", "s2_adapter": "s2_adapter", "s1": "base.ckpt"} if weights is None else weights
     when = "2026-01-01T00:00:00+00:00"
-    return Card("ann", 3, "r" * 64, ("ann",), (training,), "c" * 64, base, "mfcc", "0.1+x", when, "why", given)
+    return Card(
+        voice="ann",
+        corpus_version=3,
+        recipe="r" * 64,
+        speakers=("ann",),
+        trainings=(training,),
+        config="c" * 64,
+        base=base,
+        content="mfcc",
+        code="0.1+x",
+        created=when,
+        reason="why",
+        weights=given,
+    )
 
 
 @pytest.fixture
@@ -44,12 +68,12 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_an_entry_reads_as_it_was_written(store: Store, files: dict[str, Path]) -> None:
-    assert voices.latest(store, "ann") is None
-    entry = voices.add(store, card("run-1"), files)
+    assert registry.latest(store, "ann") is None
+    entry = registry.add(store, card("run-1"), files)
     assert (entry.folder, entry.number) == (store.models / "ann" / "0001", 1)
     digests = {"s2.safetensors": WEIGHTS, "s2_adapter/adapter_config.json": hashlib.sha256(b"{}").hexdigest()}
-    assert voices.latest(store, "ann") == entry == Entry(entry.folder, replace(card("run-1"), files=digests))
-    assert (entry.name, voices.names(store)) == ("ann/0001", ["ann"])
+    assert registry.latest(store, "ann") == entry == Entry(entry.folder, replace(card("run-1"), files=digests))
+    assert (entry.name, registry.voice_names(store)) == ("ann/0001", ["ann"])
     assert entry.path("s2").read_bytes() == b"weights"
     assert (entry.path("s2_adapter") / "adapter_config.json").read_text() == "{}"
     assert entry.path("s1") == entry.folder / "base.ckpt"  # relative ones lie in the entry; absolute ones stay
@@ -58,27 +82,27 @@ def test_an_entry_reads_as_it_was_written(store: Store, files: dict[str, Path]) 
 
 
 def test_the_same_trainings_make_one_entry(store: Store, files: dict[str, Path]) -> None:
-    first = voices.add(store, card("run-1"), files)
-    second = voices.add(store, card("run-2"), files)
-    again = voices.add(store, replace(card("run-1"), created="later"), files)
+    first = registry.add(store, card("run-1"), files)
+    second = registry.add(store, card("run-2"), files)
+    again = registry.add(store, replace(card("run-1"), created="later"), files)
     assert (first.number, second.number, again) == (1, 2, first)
-    assert [entry.number for entry in voices.entries(store, "ann")] == [1, 2]
+    assert [entry.number for entry in registry.entries(store, "ann")] == [1, 2]
 
 
 def test_entries_of_many_writers_are_all_there(store: Store, files: dict[str, Path]) -> None:
-    threads = [threading.Thread(target=voices.add, args=(store, card(f"run-{n}"), files)) for n in range(8)]
+    threads = [threading.Thread(target=registry.add, args=(store, card(f"run-{n}"), files)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    found = voices.entries(store, "ann")
+    found = registry.entries(store, "ann")
     assert [entry.number for entry in found] == list(range(1, 9))
     assert {entry.card.trainings[0].folder for entry in found} == {f"run-{n}" for n in range(8)}
     assert len(list((store.models / "ann").iterdir())) == 8
 
 
 def _add(root: Path, files: dict[str, Path]) -> None:
-    voices.add(Store.open(root), card("run-1"), files)
+    registry.add(Store.open(root), card("run-1"), files)
 
 
 def test_a_kill_leaves_no_half_entry(files: dict[str, Path], tmp_path: Path) -> None:
@@ -89,31 +113,31 @@ def test_a_kill_leaves_no_half_entry(files: dict[str, Path], tmp_path: Path) -> 
     for at in range(1, events + 1):
         store = Store.open(tmp_path / f"killed-{at}", create=True)
         kill_points.run(_add, store.root, files, root=store.root, at=at)
-        for entry in voices.entries(store, "ann"):
+        for entry in registry.entries(store, "ann"):
             assert entry.path("s2").read_bytes() == b"weights"
         for path in (store.models / "ann").glob(".*"):
             os.utime(path, (0, 0))
-        assert voices.add(store, card("run-1"), files).number == 1
-        voices.add(store, card("run-2"), files)
+        assert registry.add(store, card("run-1"), files).number == 1
+        registry.add(store, card("run-2"), files)
         assert sorted(path.name for path in (store.models / "ann").iterdir()) == ["0001", "0002"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".x", "a/b", "../x", "a b", "x" * 65, "-x", "a\n"])
 def test_what_is_no_name_of_a_folder_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="a name is 1 to 64"):
-        voices.check_name(name)
+        check_voice_name(name)
 
 
 @given(st.lists(st.text(max_size=80), unique=True, max_size=5))
 def test_every_speaker_gives_a_name(speakers: list[str]) -> None:
-    assert voices.check_name(voices.name_of(speakers))
-    assert (voices.name_of(speakers) == "base") == (not speakers or speakers == ["base"])
+    assert check_voice_name(voice_name_of(speakers))
+    assert (voice_name_of(speakers) == "base") == (not speakers or speakers == ["base"])
 
 
 def test_names_are_readable_and_tell_groups_apart() -> None:
-    assert voices.name_of(["ann"]) == voices.check_name("ann") == "ann"
-    assert voices.name_of(["张伟"]) == "张伟"
-    groups = [voices.name_of(each) for each in (["ann", "bob"], ["ann", "cid"], ["ann", "bob", "cid"])]
+    assert voice_name_of(["ann"]) == check_voice_name("ann") == "ann"
+    assert voice_name_of(["张伟"]) == "张伟"
+    groups = [voice_name_of(each) for each in (["ann", "bob"], ["ann", "cid"], ["ann", "bob", "cid"])]
     assert len(set(groups)) == 3
     assert all(name.startswith("ann-and-") for name in groups)
 
@@ -122,17 +146,17 @@ def test_names_are_readable_and_tell_groups_apart() -> None:
 
 
 def test_older_cards_still_read(store: Store, files: dict[str, Path]) -> None:
-    entry = voices.add(store, card("run-1"), files)
+    entry = registry.add(store, card("run-1"), files)
     raw = json.loads((entry.folder / "card.json").read_text())
     for name in ("kind", "parent", "files", "heard"):
         del raw[name]
     (entry.folder / "card.json").write_text(json.dumps(raw))
-    (old,) = voices.entries(store, "ann")
+    (old,) = registry.entries(store, "ann")
     assert (old.card.kind, old.card.parent, old.card.files, old.card.heard) == ("trained", "", {}, ())
-    assert voices.find(store, "ann") == old
+    assert registry.find(store, "ann") == old
 
 
-def child(kind: voices.Kind, parent: str = "ann/0001", weights: dict[str, str] | None = None) -> Card:
+def child(kind: Kind, parent: str = "ann/0001", weights: dict[str, str] | None = None) -> Card:
     """The card of what is made of another entry: with its trainings, or with none."""
     return replace(card("run-1", weights or {"s2": "s2.safetensors"}), kind=kind, parent=parent)
 
@@ -140,30 +164,30 @@ def child(kind: voices.Kind, parent: str = "ann/0001", weights: dict[str, str] |
 def test_the_same_origin_and_files_make_one_entry(store: Store, files: dict[str, Path]) -> None:
     """A compressed entry has the trainings of its parent, and is none of the same."""
     alone = {"s2": files["s2"]}
-    first = voices.add(store, card("run-1"), files)
-    packed = voices.add(store, child("compressed"), alone)
-    assert voices.add(store, child("compressed"), alone) == packed
-    assert voices.add(store, child("student"), alone).number == 3
-    assert voices.add(store, child("compressed", "ann/0003"), alone).number == 4
+    first = registry.add(store, card("run-1"), files)
+    packed = registry.add(store, child("compressed"), alone)
+    assert registry.add(store, child("compressed"), alone) == packed
+    assert registry.add(store, child("student"), alone).number == 3
+    assert registry.add(store, child("compressed", "ann/0003"), alone).number == 4
     files["s2"].write_bytes(b"weights of 16 bits")
-    assert voices.add(store, child("compressed"), alone).number == 5
-    assert voices.add(store, card("run-1"), files) == first
+    assert registry.add(store, child("compressed"), alone).number == 5
+    assert registry.add(store, card("run-1"), files) == first
     assert sorted(path.name for path in (store.models / "ann").iterdir()) == [f"000{n}" for n in range(1, 6)]
 
 
 def test_what_lies_in_an_entry_is_known_by_its_content(store: Store, files: dict[str, Path]) -> None:
-    entry = voices.add(store, card("run-1"), files)
-    voices.check(entry)
-    same = voices.add(store, replace(card("run-2")), files)
+    entry = registry.add(store, card("run-1"), files)
+    registry.check_files(entry)
+    same = registry.add(store, replace(card("run-2")), files)
     assert entry.digest == same.digest
     (entry.folder / "s2.safetensors").write_bytes(b"weightz")
     with pytest.raises(StoreError, match=r"entry ann/0001 is damaged: .*s2\.safetensors was changed"):
-        voices.find(store, "ann", number=1)
+        registry.find(store, "ann", number=1)
     (same.folder / "s2_adapter" / "adapter_config.json").unlink()
-    with pytest.raises(StoreError, match=r"adapter_config\.json is gone"):
-        voices.find(store, "ann", number=2)
+    with pytest.raises(StoreError, match=r"adapter_config\.json is missing"):
+        registry.find(store, "ann", number=2)
     files["s2"].write_bytes(b"other")
-    assert voices.add(store, card("run-3"), files).digest != entry.digest
+    assert registry.add(store, card("run-3"), files).digest != entry.digest
 
 
 WHO = {"who": "eve", "when": "2026-02-01T00:00:00+00:00", "why": "heard it"}
@@ -171,82 +195,82 @@ WHO = {"who": "eve", "when": "2026-02-01T00:00:00+00:00", "why": "heard it"}
 
 def test_found_is_the_champion_of_the_first_lane_that_has_one(store: Store, files: dict[str, Path]) -> None:
     alone, voice = {"s2": files["s2"]}, store.models / "ann"
-    voices.add(store, card("run-1"), files)
-    voices.add(store, child("compressed"), alone)
-    voices.add(store, child("student"), alone)
-    voices.add(store, card("run-2"), files)
-    assert voices.find(store, "ann").number == 4  # none is champion: the newest
-    assert voices.find(store, "ann", "compressed").number == 2
-    stages.promote(voice, 2, "compressed", instead_of=0, **WHO)
-    assert voices.find(store, "ann").number == 2
-    stages.promote(voice, 3, "student", instead_of=0, **WHO)
-    assert voices.find(store, "ann").number == 3
-    stages.promote(voice, 1, "trained", instead_of=0, **WHO)
-    assert (voices.find(store, "ann").number, voices.find(store, "ann", "trained").number) == (1, 1)
-    assert voices.find(store, "ann", "trained", 4).number == 4
-    assert voices.find(store, "ann", number=2).number == 2
+    registry.add(store, card("run-1"), files)
+    registry.add(store, child("compressed"), alone)
+    registry.add(store, child("student"), alone)
+    registry.add(store, card("run-2"), files)
+    assert registry.find(store, "ann").number == 4  # none is champion: the newest
+    assert registry.find(store, "ann", "compressed").number == 2
+    status.promote(voice, 2, "compressed", instead_of=0, **WHO)
+    assert registry.find(store, "ann").number == 2
+    status.promote(voice, 3, "student", instead_of=0, **WHO)
+    assert registry.find(store, "ann").number == 3
+    status.promote(voice, 1, "trained", instead_of=0, **WHO)
+    assert (registry.find(store, "ann").number, registry.find(store, "ann", "trained").number) == (1, 1)
+    assert registry.find(store, "ann", "trained", 4).number == 4
+    assert registry.find(store, "ann", number=2).number == 2
 
 
 def test_what_is_not_there_is_said(store: Store, files: dict[str, Path]) -> None:
     with pytest.raises(StoreError, match="has no voice 'ann'; it has none"):
-        voices.find(store, "ann")
-    voices.add(store, card("run-1"), files)
+        registry.find(store, "ann")
+    registry.add(store, card("run-1"), files)
     with pytest.raises(StoreError, match="has no voice 'bob'; it has ann"):
-        voices.find(store, "bob")
+        registry.find(store, "bob")
     with pytest.raises(StoreError, match=r"no entry number 7; it has 1 \(trained\)"):
-        voices.find(store, "ann", number=7)
+        registry.find(store, "ann", number=7)
     with pytest.raises(StoreError, match="no entry of kind light"):
-        voices.find(store, "ann", "light")
+        registry.find(store, "ann", "light")
     with pytest.raises(ConfigError, match="expected trained, student"):
-        voices.find(store, "ann", "heavy")
+        registry.find(store, "ann", "heavy")
 
 
 def test_a_retired_one_loads_only_where_that_is_allowed(store: Store, files: dict[str, Path]) -> None:
-    one, two = (voices.add(store, card(f"run-{n}"), files) for n in (1, 2))
-    voices.check_usable(two.path("s2"))
-    stages.retire(store.models / "ann", 2, "trained", **WHO)
-    assert voices.find(store, "ann") == voices.latest(store, "ann", "trained") == one
-    assert voices.latest(store, "ann", "student") is None
+    one, two = (registry.add(store, card(f"run-{n}"), files) for n in (1, 2))
+    registry.check_usable(two.path("s2"))
+    status.retire(store.models / "ann", 2, "trained", **WHO)
+    assert registry.find(store, "ann") == registry.latest(store, "ann", "trained") == one
+    assert registry.latest(store, "ann", "student") is None
     graphs = two.folder.parent / "graphs"
     for path in (two.path("s2"), two.folder, two.path("s2_adapter") / "adapter_config.json", graphs / "0002" / "ab"):
         with pytest.raises(Retired, match=r"entry 2 of ann was retired on 2026-02-01.* \(heard it\).*--allow-retired"):
-            voices.check_usable(path)
-        voices.check_usable(path, allow_retired=True)
-    voices.check_usable(one.path("s2"))
-    voices.check_usable(graphs / "0001" / "ab" / "manifest.json")
-    voices.check_usable(files["s2"])
+            registry.check_usable(path)
+        registry.check_usable(path, allow_retired=True)
+    registry.check_usable(one.path("s2"))
+    registry.check_usable(graphs / "0001" / "ab" / "manifest.json")
+    registry.check_usable(files["s2"])
     with pytest.raises(Retired):
-        voices.find(store, "ann", number=2)
-    assert voices.find(store, "ann", number=2, allow_retired=True) == two
-    stages.retire(store.models / "ann", 1, "trained", **WHO)
+        registry.find(store, "ann", number=2)
+    assert registry.find(store, "ann", number=2, allow_retired=True) == two
+    status.retire(store.models / "ann", 1, "trained", **WHO)
     with pytest.raises(Retired, match="--allow-retired"):
-        voices.find(store, "ann")
-    assert voices.find(store, "ann", allow_retired=True) == two
+        registry.find(store, "ann")
+    assert registry.find(store, "ann", allow_retired=True) == two
 
 
 def test_scores_stay_with_their_entry(store: Store, files: dict[str, Path]) -> None:
-    entry = voices.add(store, card("run-1"), files)
+    entry = registry.add(store, card("run-1"), files)
     found = {"testset": "ab" * 32, "voice": "ann/0001", "items": {"cer": {"a": 0.25}}, "totals": {"cer": 0.25}}
-    path = voices.add_scores(entry, found)
+    path = registry.add_scores(entry, found)
     assert path.parent == entry.folder / "evaluations"
     assert path.name.startswith("abababababab-")
-    assert voices.add_scores(entry, found) == path
+    assert registry.add_scores(entry, found) == path
     other = found | {"testset": "cd" * 32}
-    voices.add_scores(entry, other)
-    voices.add_scores(entry, found | {"totals": {"cer": 0.5}})
-    assert [each["totals"]["cer"] for each in voices.scores(entry, "ab" * 32)] == [0.25, 0.5]
-    assert voices.scores(entry, "cd" * 32) == [other]
-    assert len(voices.scores(entry)) == 3
-    voices.check(entry)
+    registry.add_scores(entry, other)
+    registry.add_scores(entry, found | {"totals": {"cer": 0.5}})
+    assert [each["totals"]["cer"] for each in registry.scores(entry, "ab" * 32)] == [0.25, 0.5]
+    assert registry.scores(entry, "cd" * 32) == [other]
+    assert len(registry.scores(entry)) == 3
+    registry.check_files(entry)
     with pytest.raises(ConfigError, match="do not belong to entry 'ann/0001'"):
-        voices.add_scores(entry, found | {"voice": "ann/0002"})
+        registry.add_scores(entry, found | {"voice": "ann/0002"})
 
 
 def test_the_only_voice_of_a_store_needs_no_name(store: Store, files: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match=r"name a voice by --voice: .* has none yet: `voicemill train` makes one"):
-        voices.only(store)
-    voices.add(store, card("run-1"), files)
-    assert voices.only(store) == "ann"
-    voices.add(store, replace(card("run-2"), voice="bob"), files)
+        registry.only_voice(store)
+    registry.add(store, card("run-1"), files)
+    assert registry.only_voice(store) == "ann"
+    registry.add(store, replace(card("run-2"), voice="bob"), files)
     with pytest.raises(ConfigError, match="has 2: ann, bob"):
-        voices.only(store)
+        registry.only_voice(store)

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from support import kill_points
 
 from voicemill.storage.errors import StageConflict, StoreError
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.status import Change
+from voicemill.storage.voices import status
+from voicemill.storage.voices.status import StatusChange, read_status
 
 WHEN = "2026-01-01T00:00:00+00:00"
 BY = {"who": "eve", "when": WHEN, "why": "better"}
 
 
-def promote(voice: Path, number: int, instead_of: int, kind: str = "trained") -> Change:
-    return stages.promote(voice, number, kind, instead_of=instead_of, **BY)
+def promote(voice: Path, number: int, instead_of: int, kind: str = "trained") -> StatusChange:
+    return status.promote(voice, number, kind, instead_of=instead_of, **BY)
 
 
 def test_a_lane_has_one_champion_and_the_one_before_is_a_candidate_again(tmp_path: Path) -> None:
-    assert stages.standing(tmp_path).of(1) == "candidate"
-    assert promote(tmp_path, 1, 0) == Change(
+    assert read_status(tmp_path).of(1) == "candidate"
+    assert promote(tmp_path, 1, 0) == StatusChange(
         number=1,
         kind="trained",
         stage="champion",
@@ -41,7 +41,7 @@ def test_a_lane_has_one_champion_and_the_one_before_is_a_candidate_again(tmp_pat
     )
     assert promote(tmp_path, 2, 0, "student").sequence == 2
     promote(tmp_path, 3, 1)
-    now = stages.standing(tmp_path)
+    now = read_status(tmp_path)
     assert now.champions == {"trained": 3, "student": 2}
     assert [now.of(number) for number in (1, 2, 3)] == ["candidate", "champion", "champion"]
     assert [(c.sequence, c.number, c.instead_of) for c in now.history] == [(1, 1, 0), (2, 2, 0), (3, 3, 1)]
@@ -54,38 +54,38 @@ def test_a_promotion_that_compared_with_another_champion_is_refused(tmp_path: Pa
         promote(tmp_path, 2, 0)
     with pytest.raises(StoreError, match="is the champion"):
         promote(tmp_path, 1, 1)
-    stages.retire(tmp_path, 1, "trained", **BY)
+    status.retire(tmp_path, 1, "trained", **BY)
     with pytest.raises(StageConflict, match="compared with entry 1, and meanwhile no champion"):
         promote(tmp_path, 2, 1)
-    assert len(stages.standing(tmp_path).history) == 2
+    assert len(read_status(tmp_path).history) == 2
 
 
 def test_retired_is_for_good_and_once(tmp_path: Path) -> None:
     promote(tmp_path, 1, 0)
-    assert stages.retire(tmp_path, 1, "trained", **BY) == Change(
+    assert status.retire(tmp_path, 1, "trained", **BY) == StatusChange(
         number=1, kind="trained", stage="retired", **BY, instead_of=1, forced=False, sequence=2
     )
-    assert stages.retire(tmp_path, 1, "trained", **BY) is None
-    assert stages.standing(tmp_path).champions == {}
-    assert stages.standing(tmp_path).of(1) == "retired"
-    with pytest.raises(StoreError, match="is retired, and stays so"):
+    assert status.retire(tmp_path, 1, "trained", **BY) is None
+    assert read_status(tmp_path).champions == {}
+    assert read_status(tmp_path).of(1) == "retired"
+    with pytest.raises(StoreError, match="is retired for good"):
         promote(tmp_path, 1, 0)
 
 
 def test_rollback_goes_to_the_last_one_that_is_not_retired(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no earlier champion"):
-        stages.rollback(tmp_path, "trained", **BY)
+        status.rollback(tmp_path, "trained", **BY)
     for number in (1, 2, 3):
         promote(tmp_path, number, number - 1)
     promote(tmp_path, 9, 0, "light")
     with pytest.raises(StoreError, match=r"no earlier champion \(light\)"):
-        stages.rollback(tmp_path, "light", **BY)
-    stages.retire(tmp_path, 2, "trained", **BY)
-    assert stages.rollback(tmp_path, "trained", **BY).number == 1
-    assert stages.rollback(tmp_path, "trained", **BY).number == 3
-    stages.retire(tmp_path, 3, "trained", **BY)
-    assert stages.rollback(tmp_path, "trained", **BY).number == 1
-    assert stages.standing(tmp_path).champions == {"trained": 1, "light": 9}
+        status.rollback(tmp_path, "light", **BY)
+    status.retire(tmp_path, 2, "trained", **BY)
+    assert status.rollback(tmp_path, "trained", **BY).number == 1
+    assert status.rollback(tmp_path, "trained", **BY).number == 3
+    status.retire(tmp_path, 3, "trained", **BY)
+    assert status.rollback(tmp_path, "trained", **BY).number == 1
+    assert read_status(tmp_path).champions == {"trained": 1, "light": 9}
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["promote", "retire", "rollback"]), st.integers(1, 4)), max_size=12)
@@ -99,17 +99,17 @@ def test_whatever_is_done_the_champion_is_never_retired(
     voice = tmp_path_factory.mktemp("voice")
     done = 0
     for verb, number in steps:  # type: ignore[attr-defined]
-        before = stages.standing(voice)
+        before = read_status(voice)
         try:
             if verb == "promote":
-                changed: Change | None = promote(voice, number, before.champions.get("trained", 0))
+                changed: StatusChange | None = promote(voice, number, before.champions.get("trained", 0))
             elif verb == "retire":
-                changed = stages.retire(voice, number, "trained", **BY)
+                changed = status.retire(voice, number, "trained", **BY)
             else:
-                changed = stages.rollback(voice, "trained", **BY)
+                changed = status.rollback(voice, "trained", **BY)
         except StoreError:
             changed = None
-        now = stages.standing(voice)
+        now = read_status(voice)
         done += changed is not None
         assert [change.sequence for change in now.history] == list(range(1, done + 1))
         assert now.history[: len(before.history)] == before.history
@@ -122,8 +122,8 @@ def test_whatever_is_done_the_champion_is_never_retired(
 def test_a_damaged_change_is_named(tmp_path: Path) -> None:
     promote(tmp_path, 1, 0)
     (tmp_path / "stages" / "00000002.json").write_text("{}")
-    with pytest.raises(StoreError, match=r"00000002\.json is no change of a stage"):
-        stages.standing(tmp_path)
+    with pytest.raises(StoreError, match=r"00000002\.json is no change of status"):
+        read_status(tmp_path)
 
 
 # -- at once
@@ -155,7 +155,7 @@ def test_of_many_promotions_at_once_one_wins(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert (len(won), len(lost)) == (1, 5)
-        now = stages.standing(voice)
+        now = read_status(voice)
         assert now.champions == {"trained": won[0]}
         assert len(now.history) == 2
 
@@ -167,7 +167,7 @@ def test_changes_of_different_lanes_at_once_all_happen(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    now = stages.standing(tmp_path)
+    now = read_status(tmp_path)
     assert now.champions == {lane: n for n, lane in enumerate(lanes, 1)}
     assert [change.sequence for change in now.history] == [1, 2, 3, 4]
 
@@ -180,13 +180,13 @@ def test_killed_at_any_step_the_old_champion_stands_or_the_new_one(tmp_path: Pat
     promote(calm, 1, 0)
     events = kill_points.run(promote, calm, 2, 1, root=tmp_path)
     assert events >= 4
-    assert stages.standing(calm).champions == {"trained": 2}
+    assert read_status(calm).champions == {"trained": 2}
     outcomes = []
     for at in range(1, events + 1):
         voice = tmp_path / str(at)
         promote(voice, 1, 0)
         kill_points.run(promote, voice, 2, 1, root=tmp_path, at=at)
-        champion = stages.standing(voice).champions["trained"]
+        champion = read_status(voice).champions["trained"]
         outcomes.append(champion)
         if champion == 1:
             promote(voice, 2, 1)
@@ -202,7 +202,7 @@ def test_killed_at_any_step_the_old_champion_stands_or_the_new_one(tmp_path: Pat
 
 def _promote_for_ever(voice: Path) -> None:
     while True:
-        champion = stages.standing(voice).champions["trained"]
+        champion = read_status(voice).champions["trained"]
         with suppress(StageConflict):
             promote(voice, champion + 1, champion)
 
@@ -223,7 +223,7 @@ def test_killed_at_random_moments_the_history_is_whole(tmp_path: Path) -> None:
             process.kill()
             process.join()
             assert process.exitcode == -signal.SIGKILL
-        now = stages.standing(tmp_path)
+        now = read_status(tmp_path)
         before, numbers = numbers, [change.number for change in now.history]
         assert numbers == list(range(1, len(numbers) + 1))  # each followed the champion before it, and none was lost
         assert len(numbers) > len(before)

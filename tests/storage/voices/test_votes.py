@@ -37,8 +37,8 @@ def test_votes_come_back_in_their_order_from_either_side(store: Store) -> None:
     for vote in given:
         votes.append(store, vote)
     assert votes.history(store, "anna", 1, 2) == [*given[:2], replace(ONE, sentence="s3", choice="b", left="b")]
-    assert votes.history(store, "anna", 2, 1) == [votes.turned(vote) for vote in votes.history(store, "anna", 1, 2)]
-    assert [votes.turned(votes.turned(vote)) for vote in given] == given
+    assert votes.history(store, "anna", 2, 1) == [votes.swapped(vote) for vote in votes.history(store, "anna", 1, 2)]
+    assert [votes.swapped(votes.swapped(vote)) for vote in given] == given
     assert votes.history(store, "anna", 1, 3) == []
 
 
@@ -58,7 +58,7 @@ def test_a_vote_that_a_crash_cut_off_spoils_no_other(store: Store) -> None:
 
 def test_the_last_vote_of_a_listener_on_a_sentence_counts(store: Store) -> None:
     changed, other = replace(ONE, choice="b"), replace(ONE, listener="max")
-    assert votes.counted([ONE, other, changed]) == [changed, other]
+    assert votes.latest_votes([ONE, other, changed]) == [changed, other]
 
 
 def test_a_listener_is_forgotten_as_the_manual_says(store: Store) -> None:
@@ -93,4 +93,4 @@ def test_votes_of_several_processes_are_all_there(store: Store) -> None:
     for writer in writers:
         writer.join()
     found = votes.history(store, "anna", 1, 2)
-    assert len(found) == len(votes.counted(found)) == 100
+    assert len(found) == len(votes.latest_votes(found)) == 100

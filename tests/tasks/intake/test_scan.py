@@ -249,7 +249,7 @@ def test_without_consent_an_upload_is_held(inbox: Path, store: Store) -> None:
 
 def test_what_was_forgotten_does_not_come_back(inbox: Path, store: Store) -> None:
     path = put(inbox / "anna" / "a.wav")
-    tombstones.bury(store, [file_digest(path)], [])
+    tombstones.add(store, [file_digest(path)], [])
     put(inbox / "bob" / "under another name.wav").write_bytes(path.read_bytes())
     result = look(inbox, store)
     assert {(row.state, row.detail) for row in result.others} == {(UploadState.REFUSED, "forgotten")}

@@ -11,13 +11,13 @@ from support import factories as f
 
 from voicemill.storage.errors import Retired
 from voicemill.storage.files import write_bytes
-from voicemill.storage.forgetting import forget as forget_
-from voicemill.storage.forgetting.forget import forget
+from voicemill.storage.forgetting import forget
+from voicemill.storage.forgetting.forget import forget_speaker, retire_if_forgotten
 from voicemill.storage.store import Store
-from voicemill.storage.voices import learned
-from voicemill.storage.voices import registry as voices
-from voicemill.storage.voices import status as stages
-from voicemill.storage.voices.registry import Card, Entry, File, Kind
+from voicemill.storage.voices import registry, status
+from voicemill.storage.voices.cards import Card, Entry, Kind, Training, WeightsFile
+from voicemill.storage.voices.lineage import FORGOTTEN, ancestors, models_trained_on
+from voicemill.storage.voices.status import read_status
 
 WHO = "zoe"
 BATCHES = [f.make_batch(1, f.upload("ann")), f.make_batch(2, f.upload(WHO), f.upload("bob"))]
@@ -41,22 +41,45 @@ def add(store: Store, tmp_path: Path) -> Add:
         kind: Kind = "trained",
         heard: tuple[str, ...] = (),
         parent: str = "",
-        base: dict[str, File] | None = None,
+        base: dict[str, WeightsFile] | None = None,
         weights: str = "s2.safetensors",
         speakers: tuple[str, ...] = (),
     ) -> Entry:
         (tmp_path / "s2").write_bytes(f"{voice} {version} {kind} {heard} {parent}".encode())
-        number = len(voices.entries(store, voice))
-        training = voices.Training("s2", "p", "full", "finished", "", 1, 1, None, {}, 1.0, f"{voice}-{number}")
-        card = Card(voice, version, "r" * 64, speakers, (training,), "c" * 64, base or {}, "mfcc", "0", f.WHEN)
+        number = len(registry.entries(store, voice))
+        training = Training(
+            network="s2",
+            phase="p",
+            adapt="full",
+            outcome="finished",
+            detail="",
+            steps=1,
+            best_step=1,
+            best=None,
+            losses={},
+            seconds=1.0,
+            folder=f"{voice}-{number}",
+        )
+        card = Card(
+            voice=voice,
+            corpus_version=version,
+            recipe="r" * 64,
+            speakers=speakers,
+            trainings=(training,),
+            config="c" * 64,
+            base=base or {},
+            content="mfcc",
+            code="0",
+            created=f.WHEN,
+        )
         card = replace(card, kind=kind, heard=heard, parent=parent, weights={"s2": weights})
-        return voices.add(store, card, {} if Path(weights).is_absolute() else {"s2": tmp_path / "s2"})
+        return registry.add(store, card, {} if Path(weights).is_absolute() else {"s2": tmp_path / "s2"})
 
     return write
 
 
 def used(store: Store) -> list[str]:
-    return learned.learned(store, {2}, WHO.__eq__)
+    return models_trained_on(store, {2}, WHO.__eq__)
 
 
 def test_those_on_its_versions_that_heard_it(store: Store, add: Add) -> None:
@@ -83,41 +106,46 @@ def test_those_that_began_with_their_weights(store: Store, add: Add, tmp_path: P
     base = add("base", 2)
     path = base.path("s2")
     if how == "copied elsewhere":
-        file = File(str(tmp_path / "copy"), File.of(path).sha256)
+        file = WeightsFile(str(tmp_path / "copy"), WeightsFile.of(path).sha256)
     else:
-        file = File(str(path), "0" * 64)
+        file = WeightsFile(str(path), "0" * 64)
     if how == "as it lies there":
         add("ann", 1, heard=("ann",), weights=str(path))
     else:
         add("ann", 1, heard=("ann",), base={"s2": file})
-    add("bob", 1, heard=("ann",), base={"s2": File("elsewhere", "1" * 64)})
+    add("bob", 1, heard=("ann",), base={"s2": WeightsFile("elsewhere", "1" * 64)})
     assert used(store) == ["ann/0001", "base/0001"]
 
 
 def test_origins_go_as_far_as_forgetting_does(store: Store, add: Add, tmp_path: Path) -> None:
     """The nearest first, the parent before the others; who is forgotten from an origin retires all that come of it."""
     base, other = add("base", 2), add("other", 1)
-    teacher = add("ann", 1, heard=("ann",), base={"s2": File(str(tmp_path / "copy"), File.of(base.path("s2")).sha256)})
-    student = add("ann", 1, "student", ("ann",), teacher.name, {"light": File(str(other.path("s2")), "0" * 64)})
+    teacher = add(
+        "ann",
+        1,
+        heard=("ann",),
+        base={"s2": WeightsFile(str(tmp_path / "copy"), WeightsFile.of(base.path("s2")).sha256)},
+    )
+    student = add("ann", 1, "student", ("ann",), teacher.name, {"light": WeightsFile(str(other.path("s2")), "0" * 64)})
     small = add("ann", 1, "compressed", (), student.name)
-    assert learned.origins(store, small.name) == [student.name, teacher.name, other.name, base.name]
-    assert learned.origins(store, base.name) == learned.origins(store, "nobody/0001") == []
+    assert ancestors(store, small.name, "weights") == [student.name, teacher.name, other.name, base.name]
+    assert ancestors(store, base.name, "weights") == ancestors(store, "nobody/0001", "weights") == []
     every = [entry.name for entry in (base, other, teacher, student, small)]
     for name in every:
-        heirs = {each for each in every if name in (each, *learned.origins(store, each))}
+        heirs = {each for each in every if name in (each, *ancestors(store, each, "weights"))}
         version = 2 if name == base.name else 1
         if name in (base.name, other.name):
             raw = json.loads((store.models / name / "card.json").read_text())
             write_bytes(store.models / name / "card.json", json.dumps(raw | {"speakers": [WHO]}).encode())
-            assert set(learned.learned(store, {version + 10}, WHO.__eq__)) >= heirs
+            assert set(models_trained_on(store, {version + 10}, WHO.__eq__)) >= heirs
     orphan = add("ann", 1, "student", ("ann",), "ann/0099")
-    assert learned.origins(store, orphan.name) == ["ann/0099"]
+    assert ancestors(store, orphan.name, "weights") == ["ann/0099"]
 
 
 def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store, add: Add) -> None:
     def champion(entry: Entry) -> None:
         folder, kind = entry.folder.parent, entry.card.kind
-        stages.promote(folder, entry.number, kind, instead_of=0, who="eve", when=f.WHEN, why="first")
+        status.promote(folder, entry.number, kind, instead_of=0, who="eve", when=f.WHEN, why="first")
 
     first, base = add("base", 1), add("base", 2)
     champion(base)
@@ -127,64 +155,64 @@ def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store
     champion(zoe)
     add("more", 1)
     add("more", 2)
-    receipt = forget(store, WHO, created=f.WHEN)
+    receipt = forget_speaker(store, WHO, created=f.WHEN)
     assert receipt.models == ("base/0002", "base/0003", "more/0002", "zoe/0001")
     assert receipt.retrain == ("base/student", "base/trained")  # more has 1 left, and zoe is nobody's any more
-    assert receipt == forget_.receipts(store)[-1]
-    standing = stages.standing(base.folder.parent)
+    assert receipt == forget.receipts(store)[-1]
+    standing = read_status(base.folder.parent)
     assert [standing.of(entry.number) for entry in (first, base, student)] == ["candidate", "retired", "retired"]
     assert standing.champions == {}
-    assert {change.why for change in standing.history[1:]} == {learned.WHY}
-    assert voices.find(store, "ann") == ann
-    assert voices.find(store, "base") == first
+    assert {change.why for change in standing.history[1:]} == {FORGOTTEN}
+    assert registry.find(store, "ann") == ann
+    assert registry.find(store, "base") == first
     with pytest.raises(Retired, match="was forgotten"):
-        voices.find(store, "zoe")
-    assert voices.find(store, "zoe", allow_retired=True) == zoe
+        registry.find(store, "zoe")
+    assert registry.find(store, "zoe", allow_retired=True) == zoe
 
 
 def test_what_is_added_while_forgetting_begins_is_retired(
     store: Store, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its training ends after the others were looked for and before the mark is there to be seen."""
-    early, note, late = add("base", 2), forget_._note, []
+    early, note, late = add("base", 2), forget._note, []
 
     def noted(*args: Any) -> None:
         if not late:
             late.append(add("base", 2))
-            assert not forget_.retire_learned(store, late[0].name, when=f.WHEN)
+            assert not retire_if_forgotten(store, late[0].name, when=f.WHEN)
         note(*args)
 
-    monkeypatch.setattr(forget_, "_note", noted)
-    receipt = forget(store, WHO, created=f.WHEN)
+    monkeypatch.setattr(forget, "_note", noted)
+    receipt = forget_speaker(store, WHO, created=f.WHEN)
     assert receipt.models == (early.name, late[0].name)
     assert receipt.retrain == ("base/trained",)
-    assert stages.standing(early.folder.parent).retired == {early.number, late[0].number}
+    assert read_status(early.folder.parent).retired == {early.number, late[0].number}
 
 
 def test_graphs_go_with_the_entry_that_they_were_made_of(store: Store, add: Add) -> None:
     first, base = add("base", 1), add("base", 2)
     graphs = base.folder.parent / "graphs"
-    stages.retire(base.folder.parent, base.number, "trained", who="eve", when=f.WHEN, why="before")
+    status.retire(base.folder.parent, base.number, "trained", who="eve", when=f.WHEN, why="before")
     for name in (first.folder.name, base.folder.name):
         write_bytes(graphs / name / "0a1b" / "s1.onnx", b"graph")
     write_bytes(graphs / ("ab" * 12) / "s1.onnx", b"of nobody knows whom")
-    forget(store, WHO, created=f.WHEN)
+    forget_speaker(store, WHO, created=f.WHEN)
     assert [path.name for path in graphs.iterdir()] == [first.folder.name]
     assert (graphs / first.folder.name / "0a1b" / "s1.onnx").read_bytes() == b"graph"
 
 
 def test_what_was_being_trained_meanwhile_is_born_retired(store: Store, add: Add) -> None:
-    forget(store, WHO, created=f.WHEN)
+    forget_speaker(store, WHO, created=f.WHEN)
     late, mine, other = add("base", 2), add("ann", 2, heard=("ann",)), add("base", 1)
-    assert [forget_.retire_learned(store, entry.name, when=f.WHEN) for entry in (late, mine, other)] == [
+    assert [retire_if_forgotten(store, entry.name, when=f.WHEN) for entry in (late, mine, other)] == [
         True,
         False,
         False,
     ]
-    assert not forget_.retire_learned(store, late.name, when=f.WHEN)
+    assert not retire_if_forgotten(store, late.name, when=f.WHEN)
     child = add("base", 1, "student", (), late.name)
-    assert forget_.retire_learned(store, child.name, when=f.WHEN)
-    assert stages.standing(late.folder.parent).retired == {late.number, child.number}
+    assert retire_if_forgotten(store, child.name, when=f.WHEN)
+    assert read_status(late.folder.parent).retired == {late.number, child.number}
 
 
 def test_a_card_that_is_none_is_passed_over(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""A real Prefect server for the session, a small inbox of synthetic speech, and the command line as a user runs it."""
+"""The command line as a user runs it, a Prefect server, a small inbox of synthetic speech, and stores grown from it."""
 
 import json
 import os
@@ -33,9 +33,9 @@ class Cli:
         command = [*command, *map(str, arguments)]
         environment = self.environment | extra
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests run in the background: children would inherit it
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a background job children would inherit SIG_IGN
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        # a process group of its own: what a test does to a command by Ctrl-C it does not do to itself
+        # a process group of its own, so that a test sends Ctrl-C to the command and not to itself
         return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
 
     def __call__(
@@ -45,25 +45,25 @@ class Cli:
         command: Sequence[str] = COMMAND,
         timeout: float = 600,
         **extra: str,
-    ) -> "Ran":
+    ) -> "CommandOutput":
         """Run a command to its end; its exit status must be `status`."""
         with self.start(*arguments, command=command, **extra) as process:
             out, err = process.communicate(timeout=timeout)
         assert process.returncode == status, f"exit {process.returncode}\n{out}\n{err}"
-        return Ran(out, err)
+        return CommandOutput(out, err)
 
     def refresh(
         self, inbox: Path, store: Path, *arguments: object, command: Sequence[str] = COMMAND, **extra: str
     ) -> dict[str, Any]:
-        """A refresh that ends well, as its JSON; nothing but it may be printed."""
-        ran = self("refresh", "--inbox", inbox, "--store", store, "--json", *arguments, command=command, **extra)
-        assert ran.err == ""
-        return ran.json
+        """JSON of a refresh, which must succeed and print nothing else."""
+        output = self("refresh", "--inbox", inbox, "--store", store, "--json", *arguments, command=command, **extra)
+        assert output.err == ""
+        return output.json
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a command printed."""
+class CommandOutput:
+    """Output of a command."""
 
     out: str
     err: str
@@ -75,11 +75,11 @@ class Ran:
 
 @dataclass(frozen=True)
 class Inbox:
-    """A copy of the small inbox that a test may change."""
+    """A copy of the small inbox, for a test to change."""
 
     root: Path
     spare: Path = field(repr=False)
-    """A recording that is not in the inbox yet."""
+    """A recording outside the inbox."""
 
     def add_spare(self, name: str = "ann/spare.wav") -> Path:
         """Put the spare recording into the inbox."""
@@ -88,7 +88,7 @@ class Inbox:
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """The command line, talking to one private server for the session."""
+    """The command line, connected to one private server for the session."""
     from voicemill.flows.service.server import PrivateServer, private_settings
     from voicemill.storage.store import Store
 
@@ -108,7 +108,7 @@ def alone() -> Cli:
     return Cli({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
 
 
-SAID = {
+TEXTS = {
     "ann": (
         "en",
         "en-us+f3",
@@ -153,15 +153,15 @@ def write_inbox(parent: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, wave, RATE)
 
-    for speaker, (_, voice, texts) in SAID.items():
+    for speaker, (_, voice, texts) in TEXTS.items():
         for number, text in enumerate(texts):
             write(f"{speaker}/{number}.wav", [text], voice)
             (folder / speaker / f"{number}.txt").write_text(text, encoding="utf-8")
-    write("ann/both.wav", SAID["ann"][2], "en-us+f3")
-    (folder / "ann" / "both.txt").write_text(" ".join(SAID["ann"][2]), encoding="utf-8")
-    rows = [f"{s},{s}/{n}.wav,{lang},\n" for s, (lang, _, texts) in SAID.items() for n in range(len(texts))]
+    write("ann/both.wav", TEXTS["ann"][2], "en-us+f3")
+    (folder / "ann" / "both.txt").write_text(" ".join(TEXTS["ann"][2]), encoding="utf-8")
+    rows = [f"{s},{s}/{n}.wav,{lang},\n" for s, (lang, _, texts) in TEXTS.items() for n in range(len(texts))]
     (folder / "metadata.csv").write_text("speaker,file,language,text\n" + "".join([*rows, "ann,ann/both.wav,en,\n"]))
-    (folder / "consents.csv").write_text("speaker,consent,note\n" + "".join(f"{s},yes,signed\n" for s in SAID))
+    (folder / "consents.csv").write_text("speaker,consent,note\n" + "".join(f"{s},yes,signed\n" for s in TEXTS))
     write("spare.wav", [SPARE], "en-us+f3")
     (folder / "spare.wav").rename(parent / "spare.wav")
 
@@ -174,7 +174,7 @@ def inbox(synthesised: Path, tmp_path: Path) -> Inbox:
 
 @pytest.fixture
 def configured(tmp_path: Path) -> Callable[[str], Path]:
-    """Write a config file."""
+    """Writes a config file with this text."""
 
     def write(text: str) -> Path:
         path = tmp_path / "config.toml"

@@ -91,7 +91,7 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
             print(loader.describe(), flush=True)
         except VoicemillError as error:
             failure = error
-    if failure := ranks.given(failure):
+    if failure := ranks.broadcast(failure):
         raise failure
     loader = loader or opened()
     objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from voicemill.model.data.batch import Batch
 from voicemill.model.training.engine.objective import Objective
-from voicemill.model.training.engine.ranks import Ranks, free, out_of_memory
+from voicemill.model.training.engine.ranks import Ranks, free_memory, out_of_memory
 from voicemill.model.training.engine.stepping import Source, Stopped
 
 WEIGHT = "/weight"
@@ -58,7 +58,7 @@ def _fitting(ranks: Ranks, objective: Objective, batch: Batch) -> Iterator[dict[
     if found is not None:
         yield found
         return
-    free()
+    free_memory()
     if len(batch) == 1:
         yield f"evaluation: out of memory with one example, {batch.ids[0]}: data.longest_s leaves long ones out"
         return

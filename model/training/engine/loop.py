@@ -70,7 +70,7 @@ class Training:
             Terminated: SIGTERM came.
             OSError: the disk is full.
         """
-        state = self.ranks.given(self.checkpoints.latest() if self.ranks.first else None)
+        state = self.ranks.broadcast(self.checkpoints.latest() if self.ranks.first else None)
         self._resume(state)
         if self.ranks.first:
             sums, counted = (state.sums, state.counted) if state else ({}, 0)

@@ -1,10 +1,13 @@
 """The processes of a training, one for each device: what they compute in, and how they agree.
 
-Lightning Fabric starts the process group (gloo on CPUs, NCCL on GPUs), picks device and precision, and scales the
-losses of float16. Each rank adds up its gradients alone; they are averaged when every rank has said that its backward
-passes are done. torch's DistributedDataParallel averages within the last backward pass instead, which hides the
-transfer, but there a rank that runs out of memory leaves the others waiting for its gradients until the process group
-gives up. The networks here are small: 41 M gradients of float32 are 165 MB a step.
+Several processes are joined by Lightning Fabric, which starts the process group (gloo on CPUs, NCCL on GPUs) and picks
+each one's device. One process needs none of it, and importing it costs 6 s of CPU (it imports torchmetrics, pandas,
+scikit-learn, torchvision), so only several processes do. Autocast and the scaler of float16 are torch's own in both.
+
+Each rank adds up its gradients alone; they are averaged when every rank has reported that its backward passes are done.
+torch's DistributedDataParallel averages within the last backward pass instead, which hides the transfer, but there a
+rank that runs out of memory leaves the others waiting for its gradients until the process group gives up. The networks
+here are small: 41 M gradients of float32 are 165 MB a step.
 """
 
 import math
@@ -14,8 +17,6 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
@@ -23,73 +24,53 @@ from voicemill.model.device import place
 from voicemill.model.settings.training import LoopSettings
 
 BUCKET = 1 << 24
-"""Gradients sent at once: 64 MB of float32, what is needed besides the gradients themselves."""
-_PRECISIONS: dict[torch.dtype, Any] = {
-    torch.float32: "32-true",
-    torch.bfloat16: "bf16-mixed",
-    torch.float16: "16-mixed",
-}
+"""Gradients sent at once: 64 MB of float32, the memory needed beside the gradients themselves."""
 
 
 class Ranks:
-    """This process among the others. Alone, every agreement is what this process says.
+    """This process among the others. Alone, every agreement is the value of this process.
 
     Raises ConfigError where the precision does not fit the device.
     """
 
     def __init__(self, settings: LoopSettings) -> None:
         placed = place(precision=settings.precision)
-        count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as torchrun says
-        self.fabric = Fabric(
-            accelerator=placed.device.type,
-            devices=count,
-            strategy=DDPStrategy() if count > 1 else "auto",
-            precision=_PRECISIONS[placed.dtype],
-        )
-        self.fabric.launch()
-        self.reason = placed.reason
-        self.dtype = placed.dtype
-        if placed.device.type == "cpu" and count > 1:  # torchrun gives each process one thread
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // count))
-        if placed.device.type == "cuda":
+        self.reason, self.dtype = placed.reason, placed.dtype
+        self.world, self.rank = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 0  # set by torchrun
+        self._fabric: Any = None
+        if self.world > 1:
+            self._fabric = _joined(placed.device.type, self.world)
+            self.world, self.rank = int(self._fabric.world_size), int(self._fabric.global_rank)
+            self.device: torch.device = self._fabric.device
+            if self.device.type == "cpu":  # torchrun gives each process one thread
+                torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // self.world))
+        else:
+            self.device = torch.device("cuda", 0) if placed.device.type == "cuda" else placed.device
+        if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32 for what stays float32, as GPT-SoVITS
-
-    @property
-    def device(self) -> torch.device:
-        return self.fabric.device
-
-    @property
-    def rank(self) -> int:
-        return int(self.fabric.global_rank)
-
-    @property
-    def world(self) -> int:
-        return int(self.fabric.world_size)
+        self.scaler = torch.amp.GradScaler(self.device.type) if self.dtype == torch.float16 else None
+        """Scaler of the losses; float16 alone needs one."""
 
     @property
     def first(self) -> bool:
-        """The one that writes."""
+        """Whether this is rank 0, the one that writes."""
         return self.rank == 0
 
-    @property
-    def scaler(self) -> torch.amp.GradScaler | None:
-        """Of float16."""
-        return getattr(self.fabric.strategy.precision, "scaler", None)
-
     def put(self, module: nn.Module) -> None:
-        """To the device, with the weights of rank 0; its forward computes in the precision and returns float32.
+        """Move a module to the device, with the weights of rank 0. Its forward then computes in the precision of the
+        training and returns float32.
 
         The module stays what it is: no wrapper, the same keys.
         """
-        self.fabric.to_device(module)
+        module.to(self.device)
         if self.world > 1:
             for tensor in [*module.parameters(), *module.buffers()]:
                 distributed.broadcast(tensor.data, 0)
         if self.dtype != torch.float32:
-            entered: list[Any] = []
+            entered: list[torch.autocast] = []
 
             def enter(*_: Any) -> None:
-                entered.append(self.fabric.strategy.precision.forward_context())
+                entered.append(torch.autocast(self.device.type, dtype=self.dtype))
                 entered[-1].__enter__()
 
             def leave(_module: nn.Module, _given: Any, result: Any) -> Any:
@@ -99,16 +80,20 @@ class Ranks:
             module.register_forward_pre_hook(enter)
             module.register_forward_hook(leave, always_call=True)
 
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a scalar loss to those of its parameters, scaled where float16 needs it."""
+        (self.scaler.scale(loss) if self.scaler else loss).backward()
+
     def any(self, flags: Sequence[bool]) -> list[bool]:
-        """For each flag whether some rank has it."""
+        """Return for each flag whether it is set on any rank."""
         if self.world == 1:
             return list(flags)
-        seen = torch.tensor([float(flag) for flag in flags], device=self.device)
-        distributed.all_reduce(seen, distributed.ReduceOp.MAX)
-        return [bool(flag) for flag in seen.tolist()]
+        values = torch.tensor([float(flag) for flag in flags], device=self.device)
+        distributed.all_reduce(values, distributed.ReduceOp.MAX)
+        return [bool(value) for value in values.tolist()]
 
     def mean(self, values: Tensor) -> Tensor:
-        """float [n] -> the mean over ranks, the same bits on each."""
+        """Return the mean of float [n] over ranks, the same bits on each."""
         if self.world > 1:
             values = values.clone()
             distributed.all_reduce(values)
@@ -116,7 +101,8 @@ class Ranks:
         return values
 
     def mean_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """In place; a parameter that no rank has a gradient of keeps none, as in a single process."""
+        """Average the gradients over ranks, in place. A parameter without a gradient on every rank keeps none, as in a
+        single process."""
         if self.world == 1:
             return
         known = self.any([parameter.grad is not None for parameter in parameters])
@@ -134,20 +120,21 @@ class Ranks:
                 gradient.copy_(part.view_as(gradient))
 
     def gather(self, value: Any) -> list[Any]:
-        """What each rank has, in their order; anything that pickle takes."""
+        """Return the value of every rank, in their order; anything that pickle takes."""
         if self.world == 1:
             return [value]
         gathered: list[Any] = [None] * self.world
         distributed.all_gather_object(gathered, value)
         return gathered
 
-    def given(self, value: Any) -> Any:
-        """What rank 0 has."""
-        return self.fabric.broadcast(value)
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of rank 0."""
+        return self._fabric.broadcast(value) if self._fabric else value
 
     def wait(self) -> None:
-        """For all ranks."""
-        self.fabric.barrier()
+        """Wait until every rank is here."""
+        if self._fabric:
+            self._fabric.barrier()
 
     def step(self, optimiser: Optimizer, parameters: Sequence[nn.Parameter], clip: float) -> float:
         """Clip the gradients of one module to a norm and update it; returns the norm before clipping.
@@ -170,15 +157,16 @@ class Ranks:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: CUDA's own type; on CPUs and in libraries only the text tells."""
+    """Return whether an error means that memory ran out. CUDA has a type for it; on CPUs and in libraries only the text
+    tells."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    said = ("can't allocate memory", "not enough memory", "std::bad_alloc", "_STATUS_ALLOC_FAILED", "out of memory")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    messages = ("can't allocate memory", "not enough memory", "std::bad_alloc", "_STATUS_ALLOC_FAILED", "out of memory")
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
 
 
-def free() -> None:
-    """Give back what a failed attempt held."""
+def free_memory() -> None:
+    """Release the memory that a failed attempt held."""
     import gc
 
     gc.collect()
@@ -186,20 +174,30 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
+def _joined(accelerator: str, count: int) -> Any:
+    """A Fabric whose process group is up."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
+    fabric = Fabric(accelerator=accelerator, devices=count, strategy=DDPStrategy())
+    fabric.launch()
+    return fabric
+
+
 def _buckets(gradients: Sequence[Tensor]) -> list[list[Tensor]]:
     buckets: list[list[Tensor]] = []
-    left = 0
+    room = 0
     for gradient in gradients:
-        if gradient.numel() > left or not buckets or buckets[-1][0].dtype != gradient.dtype:
+        if gradient.numel() > room or not buckets or buckets[-1][0].dtype != gradient.dtype:
             buckets.append([])
-            left = BUCKET
+            room = BUCKET
         buckets[-1].append(gradient)
-        left -= gradient.numel()
+        room -= gradient.numel()
     return buckets
 
 
 def _float32(value: Any) -> Any:
-    """Tensors of low precision as float32, inside what a forward returns."""
+    """The result of a forward with its tensors of low precision as float32."""
     if isinstance(value, Tensor):
         return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
     if is_dataclass(value) and not isinstance(value, type):

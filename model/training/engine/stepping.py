@@ -19,7 +19,7 @@ from torch import Tensor
 from voicemill.model.data.batch import Batch
 from voicemill.model.settings.training import LoopSettings
 from voicemill.model.training.engine.objective import Objective
-from voicemill.model.training.engine.ranks import Ranks, free, out_of_memory
+from voicemill.model.training.engine.ranks import Ranks, free_memory, out_of_memory
 from voicemill.storage.units import Seconds
 
 
@@ -163,7 +163,7 @@ class Stepper:
                 terms = tuple(found)
                 stacked = torch.stack([value.float() for value in found.values()])
                 values.append(stacked.detach())
-                self.ranks.fabric.backward(stacked.sum() / len(parts))
+                self.ranks.backward(stacked.sum() / len(parts))
                 del found, stacked
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -172,7 +172,7 @@ class Stepper:
         if self.ranks.any([failed])[0]:
             values.clear()
             self._clear()
-            free()
+            free_memory()
             return None
         return _Table(terms, torch.stack(values))
 

@@ -1,6 +1,8 @@
 """One process of a training: precision, out of memory, seeds, stopping. Several processes: test_processes.py."""
 
 import math
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -181,3 +183,20 @@ def test_a_step_has_the_same_dropout_however_often_it_is_computed() -> None:
         feed = Feed(source, ranks, 0, 8, 1, print)
         found.append(stepper.step(number, feed).losses)
     assert found[0] == found[1] != found[2]
+
+
+def test_one_process_imports_neither_lightning_nor_peft_nor_tensorboard() -> None:
+    """They take longer to import than a small training takes to run."""
+    code = "import sys, voicemill.model.training.main; print(sorted(sys.modules.keys() & set(sys.argv[1:])))"
+    heavy = [
+        "lightning_fabric",
+        "peft",
+        "tensorboard",
+        "torchmetrics",
+        "torchvision",
+        "pandas",
+        "sklearn",
+        "transformers",
+    ]
+    found = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.stage_faults import FAULTS, environment, fault, limited, until
 from support.store_contents import contents, differences, numbers, processes, strays
+from support.tiny_speech_models import tiny_encoder
 
 from voicemill.storage.store import Store
 from voicemill.tasks.registry import STAGES
@@ -123,13 +124,7 @@ def test_an_unreadable_file_is_failed_until_it_can_be_read(
 def test_a_broken_model_opens_the_breaker(
     cli: Any, inbox: Any, tmp_path: Path, configured: Callable[[str], Path]
 ) -> None:
-    from transformers import HubertConfig, HubertModel
-
-    model, store = tmp_path / "hubert", tmp_path / "store"
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    HubertModel(HubertConfig(**small, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)).save_pretrained(
-        model
-    )
+    model, store = tiny_encoder(tmp_path / "hubert"), tmp_path / "store"
     weights = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(b"no weights" * 100)
     config = configured(f'[content]\nengine = "encoder"\nmodel = "{model}"\nlayer = 2\n[publish]\nmin_minutes = 0\n')

@@ -1,9 +1,32 @@
-"""Recognisers and aligners with random weights, small enough to be written by a test, in the files of real models."""
+"""Recognisers, aligners and content encoders with random weights, in the files of real models."""
 
 import json
 from pathlib import Path
+from typing import Any
 
+ENCODER_DIMS = 32
+ENCODER_SIZES: dict[str, Any] = {
+    "hidden_size": ENCODER_DIMS,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
+"""Sizes of HuBERT and Wav2Vec2."""
 LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
+
+
+def tiny_encoder(folder: Path, kind: str = "Hubert", **changes: Any) -> Path:
+    """Folder of a content encoder, the transformers model `kind`, with random weights; `changes` to its config."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**(ENCODER_SIZES | changes))
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
+    return folder
 
 
 def tiny_ctc(folder: Path, norm: str) -> Path:
@@ -13,14 +36,8 @@ def tiny_ctc(folder: Path, norm: str) -> Path:
 
     torch.manual_seed(1)
     config = Wav2Vec2Config(
+        **ENCODER_SIZES,
         vocab_size=len(LETTERS),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        conv_dim=[16] * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
         feat_extract_norm=norm,
         do_stable_layer_norm=norm == "layer",
         conv_bias=norm == "layer",

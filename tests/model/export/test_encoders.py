@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny_graphs import LOOSE, session
+from support.tiny_speech_models import tiny_encoder
 from support.tiny_voice import write_s1, write_s2
 
 from voicemill.model.device import place
@@ -19,18 +20,6 @@ from voicemill.model.voices.graphs import load_onnx_voice
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.errors import ConfigError, ModelMissing
 from voicemill.storage.units import RATE
-
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-SMALL |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}  # type: ignore[dict-item]
-
-
-def saved(folder: Path, kind: str, **more: object) -> Path:
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**(SMALL | more))
-    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
-    return folder
 
 
 def encoder(folder: Path) -> Encoder:
@@ -54,7 +43,7 @@ def waves() -> list[np.ndarray]:
 )
 @pytest.mark.parametrize("precision", LOOSE)
 def test_content(tmp_path: Path, kind: str, more: dict[str, object], precision: Precision) -> None:
-    whole = encoder(saved(tmp_path / "model", kind, **more))
+    whole = encoder(tiny_encoder(tmp_path / "model", kind, **more))
     run = session(tmp_path, partial(encoders.content, encoder=whole), precision)
     for wave in waves():
         (expected,) = whole.encode([wave])
@@ -64,7 +53,7 @@ def test_content(tmp_path: Path, kind: str, more: dict[str, object], precision: 
 
 
 def test_wavlm_is_refused(tmp_path: Path) -> None:
-    whole = encoder(saved(tmp_path / "model", "WavLM"))
+    whole = encoder(tiny_encoder(tmp_path / "model", "WavLM"))
     with pytest.raises(ConfigError, match=r"wavlm with gelu: as a graph there are hubert, wav2vec2"):
         session(tmp_path, partial(encoders.content, encoder=whole))
 
@@ -89,7 +78,7 @@ def test_a_voice_takes_its_content_and_its_bert_with_it(tmp_path: Path, monkeypa
 
     from support.tiny_voice import SPEAKING_S2
 
-    hubert, roberta = saved(tmp_path / "hubert", "Hubert"), bert(tmp_path / "bert")
+    hubert, roberta = tiny_encoder(tmp_path / "hubert", "Hubert"), bert(tmp_path / "bert")
     weights = {"s1": write_s1(tmp_path / "s1.safetensors")}
     weights["s2"] = write_s2(tmp_path / "s2.safetensors", replace(SPEAKING_S2, ssl_dim=32), {"content": str(hubert)})
     folder = export_voice(weights, tmp_path / "onnx", bert=str(roberta))

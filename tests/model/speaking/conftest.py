@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from support.tiny_speech_models import ENCODER_DIMS, tiny_encoder
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, tiny_s1, tiny_s2
 
 from voicemill.model.device import place
@@ -16,21 +16,12 @@ from voicemill.model.speech.content import Encoder
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
 
-DIMS = 32
-S2 = replace(SPEAKING_S2, ssl_dim=DIMS)
+S2 = replace(SPEAKING_S2, ssl_dim=ENCODER_DIMS)
 
 
 @pytest.fixture(scope="session")
 def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import HubertConfig, HubertModel
-
-    folder = tmp_path_factory.mktemp("hubert")
-    torch.manual_seed(0)
-    small = {"hidden_size": DIMS, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    HubertModel(
-        HubertConfig(**small, conv_dim=[16] * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)
-    ).save_pretrained(folder)
-    return folder
+    return tiny_encoder(tmp_path_factory.mktemp("hubert"))
 
 
 @pytest.fixture(scope="session")

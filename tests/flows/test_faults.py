@@ -103,6 +103,8 @@ def test_an_upload_that_breaks_a_stage_is_failed_and_tried_again(
     assert cli.refresh(inbox.root, store)["batches_run"] == 0
 
 
+# nightly: three refreshes. On a push tests/tasks/intake/test_scan.py reads an inbox without the power of root
+@pytest.mark.nightly
 def test_an_unreadable_file_is_failed_until_it_can_be_read(
     cli: Any, inbox: Any, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -146,6 +148,8 @@ def test_a_broken_model_opens_the_breaker(
     assert (seconds(mended, "mel"), seconds(mended, "content")) == (0.0, seconds(mended, "shards"))
 
 
+# nightly: four refreshes of six batches each. On a push a stage raises in the set "killers" above
+@pytest.mark.nightly
 def test_a_full_disk_fails_what_it_hits(
     cli: Any, inbox: Any, tmp_path: Path, configured: Callable[[str], Path], undisturbed: dict[str, Any]
 ) -> None:

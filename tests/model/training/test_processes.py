@@ -143,6 +143,8 @@ def test_sigterm_ends_a_training_within_seconds_of_its_step(tmp_path: Path) -> N
     assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 1
 
 
+# nightly: six processes. On a push the next test kills trainings by their accesses to the file system
+@pytest.mark.nightly
 def test_killed_at_random_moments_it_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     """By the clock: a moment within a second after some step was logged."""
     what = toy_objective.spec(steps=60, evaluate_every=7, checkpoint_every=5, log_every=2)

@@ -49,14 +49,12 @@ class ProduceOptions(StoreOptions):
     training: str = Field("default", description=f"Config of the later steps. {help_texts.TRAINING_CONFIG}")
     phases: list[str] = Field(
         [],
-        description="Phases of the training config, in order. Empty: finetune where speakers are named, else pretrain",
+        description=help_texts.PHASES,
     )
-    speakers: list[str] = Field([], description="Speakers whose voice is trained. Empty: no target, all speakers")
-    voice: str = Field("", description="Name of the voice. Empty: the speaker's; `base` without speakers")
-    which: Literal["full", "light", "both"] = Field(
-        "both", description="Students to train: full (s1 and s2), light (the light system), or both"
-    )
-    text: str = Field("This is what I sound like.", description="Text that every champion speaks at the end")
+    speakers: list[str] = Field([], description=help_texts.SPEAKERS)
+    voice: str = Field("", description=help_texts.NEW_VOICE)
+    which: Literal["full", "light", "both"] = Field("both", description=help_texts.STUDENTS)
+    text: str = Field("This is what I sound like.", description=help_texts.SAMPLE_TEXT)
 
 
 @dataclass

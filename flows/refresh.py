@@ -53,8 +53,8 @@ class RefreshOptions(StoreOptions):
     inbox: str = Field(description=help_texts.INBOX)
     config: str = Field("default", description=help_texts.CONFIG)
     assume_consent: str = Field("", description=help_texts.CONSENT)
-    wait: bool = Field(False, description="Wait for another refresh of the store to end instead of failing")
-    force_publish: bool = Field(False, description="Publish although the circuit breaker refuses")
+    wait: bool = Field(False, description=help_texts.WAIT)
+    force_publish: bool = Field(False, description=help_texts.FORCE_PUBLISH)
 
 
 @flow(name="refresh", persist_result=False)

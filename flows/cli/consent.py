@@ -1,4 +1,4 @@
-"""Commands about whose voice may be used: consent, and forgetting."""
+"""Commands about the use of a person's voice: consent, and forgetting a speaker."""
 
 import json
 import shlex
@@ -9,39 +9,45 @@ from typing import Annotated, Literal
 
 import typer
 
-from voicemill.flows.cli.options import JsonOption, StoreOption
+from voicemill.flows.cli.options import JsonOption, OwnerOption, StoreOption
+from voicemill.flows.cli.running import open_store, print_json
 
-consent = typer.Typer(help="Who allowed the use of their voice.", no_args_is_help=True)
-
-SpeakerOption = Annotated[str, typer.Option(help="Whose voice it is.")]
+consent = typer.Typer(help="Record and list the consent of speakers.", no_args_is_help=True)
 
 
 @consent.command("grant")
 def grant(
-    speaker: SpeakerOption,
+    speaker: OwnerOption,
     store: StoreOption,
-    note: Annotated[str, typer.Option(help="Where it is written down.")] = "",
+    note: Annotated[str, typer.Option(help="Where the consent is documented")] = "",
 ) -> None:
-    """Record that a speaker allows the use; the next refresh takes the uploads in."""
+    """Record that a speaker allows the use of their voice.
+
+    The next refresh prepares the speaker's uploads.
+    """
     _record(store, speaker, "grant", note)
-    print(f"consent of {speaker!r} recorded: the next refresh takes the uploads in")
+    print(f"consent of {speaker!r} recorded; the next refresh prepares the uploads")
 
 
 @consent.command("withdraw")
 def withdraw(
-    speaker: SpeakerOption, store: StoreOption, note: Annotated[str, typer.Option(help="Why, or on whose word.")] = ""
+    speaker: OwnerOption,
+    store: StoreOption,
+    note: Annotated[str, typer.Option(help="Reason, or who asked for it")] = "",
 ) -> None:
-    """Record that a speaker no longer allows the use; the next version leaves the speaker out."""
+    """Record that a speaker no longer allows the use of their voice.
+
+    The next corpus version leaves the speaker out; `voicemill forget` erases what is stored.
+    """
     _record(store, speaker, "withdraw", note)
-    print(f"withdrawal of {speaker!r} recorded: the next refresh leaves the speaker out")
+    print(f"withdrawal of {speaker!r} recorded; the next corpus version leaves the speaker out")
     print(f"to erase what is stored: voicemill forget --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}")
 
 
 def _record(store: str, speaker: str, action: Literal["grant", "withdraw"], note: str) -> None:
-    from voicemill.storage.inbox import consent as consent_
-    from voicemill.storage.store import Store
+    from voicemill.storage.inbox import consent as records
 
-    consent_.append(Store.open(store, create=True), speaker, action, time=_now(), note=note)
+    records.append(open_store(store, create=True), speaker, action, time=_now(), note=note)
 
 
 def _now() -> str:
@@ -50,37 +56,39 @@ def _now() -> str:
 
 @consent.command("list")
 def list_consents(store: StoreOption, as_json: JsonOption = False) -> None:
-    """List what was recorded by `grant` and `withdraw`, oldest first."""
+    """List the records of `grant` and `withdraw`, oldest first."""
     from voicemill.flows.display.terminal import table
-    from voicemill.storage.inbox import consent as consent_
-    from voicemill.storage.store import Store
+    from voicemill.storage.inbox import consent as records
 
-    found = consent_.history(Store.open(store))
+    history = records.history(open_store(store))
     if as_json:
-        print(json.dumps([asdict(record) for record in found], ensure_ascii=False))
+        print_json([asdict(record) for record in history])
     else:
-        rows = [(r.time, r.speaker, "granted" if r.granted else "withdrawn", r.note) for r in found]
+        rows = [(r.time, r.speaker, "granted" if r.granted else "withdrawn", r.note) for r in history]
         table("consents", ("time", "speaker", "consent", "note"), rows)
 
 
 def forget(
-    speaker: SpeakerOption,
+    speaker: OwnerOption,
     store: StoreOption,
-    inbox: Annotated[str | None, typer.Option(help="Erase the speaker's files in this inbox folder too.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    inbox: Annotated[str | None, typer.Option(help="Inbox folder in which the speaker's files are erased too")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase a speaker from every table, version, cache and report; retire the voices that learned from them."""
+    """Erase a speaker everywhere; retire the voices trained on them.
+
+    Rows and bytes go from every table, retained version, stage cache and report. The receipt lists what was erased and
+    which corpus versions and voices used the speaker.
+    """
     from voicemill.flows.display.terminal import console
     from voicemill.storage.forgetting.forget import forget_speaker
-    from voicemill.storage.store import Store
 
-    opened = Store.open(store)
+    opened = open_store(store)
     if not yes:
         where = f"{store} and {inbox}" if inbox else store
         typer.confirm(f"Erase everything of speaker {speaker!r} in {where}? This cannot be undone.", abort=True)
     receipt = forget_speaker(opened, speaker, inbox=Path(inbox) if inbox else None, created=_now())
     if as_json:
-        print(json.dumps(asdict(receipt), ensure_ascii=False))
+        print_json(asdict(receipt))
     else:
         console.print_json(json.dumps(asdict(receipt), ensure_ascii=False))

@@ -1,11 +1,10 @@
-"""`voicemill produce`: the flow `produce`, from recordings to voices that speak."""
+"""`voicemill produce`: the whole chain from recordings to voices that speak."""
 
 import shlex
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +13,15 @@ from voicemill.flows.cli.options import (
     ConsentOption,
     InboxOption,
     JsonOption,
-    NameOption,
+    NewVoiceOption,
     PhaseOption,
     StoreOption,
+    StudentsOption,
     TargetOption,
+    TrainingConfigOption,
 )
-from voicemill.flows.cli.running import run_here, training_bars, watched
+from voicemill.flows.cli.running import open_store, plain_warnings, preload_tables, run_here, training_bars
+from voicemill.flows.plans import help_texts
 
 if TYPE_CHECKING:
     from voicemill.flows.produce import Produced
@@ -30,27 +32,26 @@ def produce(
     store: StoreOption,
     config: ConfigOption = "default",
     assume_consent: ConsentOption = "",
-    training: Annotated[
-        str, typer.Option(help="Of training, students and gate: a TOML file, or default, few-shot, tiny.")
-    ] = "default",
+    training: TrainingConfigOption = "default",
     phase: PhaseOption = None,
     speaker: TargetOption = None,
-    voice: NameOption = "",
-    which: Annotated[
-        Literal["full", "light", "both"], typer.Option(help="Students: small s1 and s2, the light system, or both.")
-    ] = "both",
-    text: Annotated[str, typer.Option(help="What every champion says at the end.")] = "This is what I sound like.",
+    voice: NewVoiceOption = "",
+    which: StudentsOption = "both",
+    text: Annotated[str, typer.Option(help=help_texts.SAMPLE_TEXT)] = "This is what I sound like.",
     as_json: JsonOption = False,
 ) -> None:
-    """Refresh, train, promote, distil, compress, promote again, and let every champion speak. Repeated, it goes on."""
+    """Do it all: refresh, train, promote, distil, compress, speak.
+
+    Every entry passes the promotion gate before the next step uses it, and every champion speaks at the end. Repeated,
+    the command resumes where it stopped.
+    """
     from voicemill.model.settings import training as settings
-    from voicemill.storage.store import Store
     from voicemill.tasks.config import load
 
-    warnings.formatwarning = lambda message, *_, **__: f"voicemill: {message}\n"
-    _ = load(config).models  # a missing model or a wrong setting is said before anything starts
+    plain_warnings()
+    _ = load(config).models  # a wrong setting or a missing model fails before anything starts
     settings.load(training)
-    opened = Store.open(store, create=True)
+    opened = open_store(store, create=True)
     options = {
         "inbox": inbox,
         "store": store,
@@ -63,14 +64,12 @@ def produce(
         "which": which,
         "text": text,
     }
-    bars = training_bars(shown=watched(as_json=as_json))
-    run_here(opened, _flow, options, partial(_show, store=store), as_json=as_json, bar=bars)
+    bars = training_bars(as_json=as_json)
+    run_here(opened, _produce_flow, options, partial(_show, store=store), as_json=as_json, bar=bars)
 
 
-def _flow() -> "Callable[[dict[str, Any]], Produced]":
-    import deltalake  # noqa: F401
-    import pandas  # noqa: F401  (pyarrow imports it as soon as it makes an array)
-
+def _produce_flow() -> "Callable[[dict[str, Any]], Produced]":
+    preload_tables()
     from voicemill.flows.produce import ProduceOptions, produce
 
     return lambda options: produce(ProduceOptions(**options))
@@ -85,18 +84,18 @@ def _show(result: "Produced", store: str) -> None:
     say(f" from corpus version {result.version}, in {result.wall_s:.1f} s", result.voice, "bold green")
     table(
         "promotions",
-        ("entry", "kind", "verdict", "why"),
-        [(each.entry, each.kind, each.verdict, each.reason) for each in result.promotions],
+        ("entry", "kind", "verdict", "reason"),
+        [(p.entry, p.kind, p.verdict, p.reason) for p in result.promotions],
     )
-    for report in dict.fromkeys(each.report for each in result.promotions if each.report):
+    for report in dict.fromkeys(p.report for p in result.promotions if p.report):
         say(report, "report: ")
     table(
-        "the champions say",
+        "samples of the champions",
         ("entry", "kind", "engine", "of real time", "file"),
         [(s.entry, s.kind, s.engine, f"{s.took_s / max(s.seconds, 1e-9):.3f}", Path(s.path).name) for s in result.said],
     )
     for folder in dict.fromkeys(str(Path(s.path).parent) for s in result.said):
-        say(folder, "what they say: ")
+        say(folder, "samples: ")
     words = shlex.join(["voicemill", "speak", "--store", store, "--voice", result.voice])
     say(f"{words} --reference RECORDING --text TEXT --out OUT.wav", "speak: ")
     say(shlex.join(["voicemill", "dashboard", "--store", store]), "dashboard: ")

@@ -1,76 +1,135 @@
-"""Commands about the installation: models, configs, and whether this machine is fit to run."""
+"""Commands of the installation: demo, doctor, models, and configs with their settings as TOML."""
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from voicemill.flows.cli.options import ConfigOption, JsonOption
+from voicemill.flows.cli.running import print_json
 
-models = typer.Typer(help="Pretrained models that a config names.", no_args_is_help=True)
-config = typer.Typer(help="Settings: what they are, whether a file is right.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
-TrainingOption = Annotated[bool, typer.Option("--training", help="The settings of a training, not of a refresh.")]
+models = typer.Typer(help="List and download the models that a config names.", no_args_is_help=True)
+config = typer.Typer(help="Show and check settings.", no_args_is_help=True)
+
+TrainingOption = Annotated[bool, typer.Option("--training", help="A training config instead of one of a refresh")]
 
 
-def _named_models(name: str) -> list[tuple[str, str]]:
-    from voicemill.tasks.config import load, named_models
+def demo(
+    folder: Annotated[str, typer.Argument(help="Folder for the demo; must be new or empty")] = "demo",
+) -> None:
+    """Synthesise a small corpus and refresh it three times.
 
-    return named_models(load(name))
+    First everything is new, then one upload is added, then a setting changes.
+    """
+    from voicemill.flows.demo import demo as demonstration
+
+    demonstration.run(Path(folder))
+
+
+def doctor(
+    store: Annotated[str | None, typer.Option(help="Folder of a store to check too")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that this machine can run voicemill.
+
+    Packages, cores, memory, disk, server and store. Exit status 1: a check failed; its line says what fixes it.
+    """
+    from voicemill.flows.display.terminal import console
+    from voicemill.flows.service import checks
+
+    results = []
+    for check in checks.run(Path(store) if store else None):
+        results.append(check)
+        if not as_json:
+            mark = "[green]ok[/]  " if check.fine else "[red]fail[/]"
+            console.print(f"{mark} {check.name:<22} {check.found}")
+            if not check.fine:
+                console.print(f"     {check.mend}")
+    if as_json:
+        print_json([asdict(check) for check in results])
+    sys.exit(0 if all(check.fine for check in results) else 1)
 
 
 @models.command("list")
 def list_models(config: ConfigOption = "default", as_json: JsonOption = False) -> None:
-    """List the models that a config names, and where each lies on this machine."""
-    from voicemill.flows.display.terminal import console, table
+    """List the models that a config names, with their paths."""
+    from voicemill.flows.display.terminal import say, table
     from voicemill.model import hub
     from voicemill.storage.errors import ModelMissing
 
     rows = []
-    for setting, name in _named_models(config):
+    for setting, name in _models_of(config):
         try:
             rows.append((setting, name, str(hub.resolve(name, setting))))
         except ModelMissing:
             rows.append((setting, name, ""))
     if as_json:
-        print(json.dumps([{"setting": s, "model": m, "path": p or None} for s, m, p in rows]))
+        print_json([{"setting": s, "model": m, "path": p or None} for s, m, p in rows])
     elif rows:
-        table(
-            f"models of config {config!r}", ("setting", "model", "path"), [(s, m, p or "missing") for s, m, p in rows]
-        )
+        columns = ("setting", "model", "path")
+        table(f"models of config {config!r}", columns, [(s, m, p or "missing") for s, m, p in rows])
         if not all(path for _, _, path in rows):
-            console.print(f"fetch the missing ones: voicemill models fetch --config {config}")
+            say(f"download the missing ones: voicemill models fetch --config {config}")
     else:
-        console.print(f"config {config!r} names no model: all that it uses came with the installation")
+        say(f"config {config!r} names no model: all that it uses came with the installation")
 
 
 @models.command("fetch")
 def fetch_models(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Hub ids (org/name); without any: those of --config.")
+        list[str] | None, typer.Argument(help="Hub ids (org/name). Default: the models of --config")
     ] = None,
     config: ConfigOption = "production",
 ) -> None:
-    """Download models, named here or in a config. The only command that uses the network."""
-    from voicemill.flows.display.terminal import console
+    """Download models; no other command uses the network."""
+    from voicemill.flows.display.terminal import say
     from voicemill.model import hub
 
-    wanted = [("model", name) for name in names] if names else _named_models(config)
-    for setting, name in wanted:
-        console.print(f"{setting} = {name!r}: {hub.fetch(name)}")
+    requested = [("model", name) for name in names] if names else _models_of(config)
+    for setting, name in requested:
+        say(f"{setting} = {name!r}: {hub.fetch(name)}")
+
+
+def _models_of(config: str) -> list[tuple[str, str]]:
+    """Setting and name of every model that a config names."""
+    from voicemill.tasks.config import load, named_models
+
+    return named_models(load(config))
 
 
 @config.command("show")
 def show_config(
     config: ConfigOption = "default", training: TrainingOption = False, as_json: JsonOption = False
 ) -> None:
-    """Print every setting with its value and its line of help, as TOML that `--config` reads back."""
-    from voicemill.flows.cli.settings_text import as_toml
+    """Print every setting with its help, as TOML.
 
+    The output is a config that --config reads back.
+    """
     settings = _load(config, training)
     print(settings.model_dump_json(indent=2) if as_json else as_toml(settings))
+
+
+@config.command("check")
+def check_config(
+    config: Annotated[str, typer.Argument(help="TOML file, or a shipped config")] = "default",
+    training: TrainingOption = False,
+) -> None:
+    """Check a config: names, ranges, contradictions, models."""
+    from voicemill.flows.display.terminal import say
+    from voicemill.tasks.recipe import Recipe
+
+    settings = _load(config, training)
+    if training:
+        say(f"{config}: valid; phases {', '.join(settings.phases)}")
+    else:
+        say(f"{config}: valid; recipe {Recipe(settings).id[:16]}")
 
 
 def _load(config: str, training: bool) -> Any:
@@ -80,39 +139,34 @@ def _load(config: str, training: bool) -> Any:
     return settings.load(config) if training else load(config)
 
 
-@config.command("check")
-def check_config(
-    config: Annotated[str, typer.Argument(help="A TOML file, or a shipped config.")] = "default",
-    training: TrainingOption = False,
-) -> None:
-    """Check a config: names, ranges, contradictions, and whether its models are on this machine."""
-    from voicemill.flows.display.terminal import console
-    from voicemill.tasks.recipe import Recipe
-
-    settings = _load(config, training)
-    if training:
-        console.print(f"{config}: right; phases {', '.join(settings.phases)}")
-    else:
-        console.print(f"{config}: right; recipe {Recipe(settings).id[:16]}")
+def as_toml(settings: "BaseModel") -> str:
+    """Settings as TOML that reads back to the same settings: each value under its help, one table after the other."""
+    return "\n".join(_table(settings, "")).lstrip("\n")
 
 
-def doctor(
-    store: Annotated[str | None, typer.Option(help="Check this store too.")] = None, as_json: JsonOption = False
-) -> None:
-    """Check that this machine can run voicemill: packages, cores, memory, disk, server, store."""
-    from dataclasses import asdict
+def _table(settings: "BaseModel", name: str) -> Iterator[str]:
+    """Lines of one table, plain values first: in TOML all that follows the head of a subtable belongs to it."""
+    from pydantic import BaseModel
 
-    from voicemill.flows.display.terminal import console
-    from voicemill.flows.service import checks
+    if name:
+        yield f"[{name}]"
+    tables: dict[str, BaseModel] = {}
+    for field, info in type(settings).model_fields.items():
+        value, path = getattr(settings, field), f"{name}.{field}" if name else field
+        if isinstance(value, BaseModel):
+            tables[path] = value
+        elif isinstance(value, dict) and any(isinstance(item, BaseModel) for item in value.values()):
+            tables |= {f"{path}.{json.dumps(key)}": item for key, item in value.items()}
+        else:
+            yield from (f"# {line}" for line in (info.description or "").splitlines())
+            yield f"{field} = {_literal(value)}" if value is not None else f"# {field} is not set"
+    yield ""
+    for path, table in tables.items():
+        yield from _table(table, path)
 
-    found = []
-    for check in checks.run(Path(store) if store else None):
-        found.append(check)
-        if not as_json:
-            mark = "[green]ok[/]  " if check.fine else "[red]fail[/]"
-            console.print(f"{mark} {check.name:<22} {check.found}")
-            if not check.fine:
-                console.print(f"     {check.mend}")
-    if as_json:
-        print(json.dumps([asdict(check) for check in found], ensure_ascii=False))
-    sys.exit(0 if all(check.fine for check in found) else 1)
+
+def _literal(value: Any) -> str:
+    """A value in TOML, whose literals are those of JSON, except for tables."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_literal(item)}" for key, item in value.items()) + "}"
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -1,22 +1,22 @@
-"""`voicemill speak`: a text in the voice of a reference."""
+"""`voicemill speak`: synthesise a text in the voice of a reference recording."""
 
-import json
 import sys
 import time
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from voicemill.flows.cli.options import JsonOption
+from voicemill.flows.cli.options import JsonOption, RetiredOption
+from voicemill.flows.cli.running import plain_warnings, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
+    from voicemill.flows.plans.speak import VoiceSource
     from voicemill.model.speaking.voice import Piece
     from voicemill.model.voices.opening import Speaking
     from voicemill.storage.corpus.artifacts import Wave
@@ -25,63 +25,69 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def speak(
-    reference: Annotated[list[Path], typer.Option(help="A recording of the voice, 3 to 10 s; may be given again.")],
-    text: Annotated[str, typer.Option(help="What to say; @FILE reads it from a file.")],
-    out: Annotated[str, typer.Option(help=".wav, .flac or .ogg; - writes 16-bit samples at 32 kHz to the output.")],
-    s1: Annotated[Path | None, typer.Option(help="Checkpoint of s1: .ckpt of GPT-SoVITS, or ours.")] = None,
+    reference: Annotated[list[Path], typer.Option(help="Recording of the voice, 3 to 10 s; repeatable")],
+    text: Annotated[str, typer.Option(help="Text to speak; @FILE reads it from a file")],
+    out: Annotated[str, typer.Option(help=".wav, .flac or .ogg file; - writes 16-bit samples at 32 kHz to stdout")],
+    store: Annotated[str, typer.Option(help="Voice: folder of a store that has it")] = "",
+    voice: Annotated[str, typer.Option(help="Name of the voice in the store. Default: its only one")] = "",
+    kind: Annotated[str, typer.Option(help="Lane in the store: trained, student, light or compressed")] = "",
+    number: Annotated[int, typer.Option(min=0, help="Entry in the store; 0 = the champion, else the newest")] = 0,
+    allow_retired: RetiredOption = False,
+    s1: Annotated[Path | None, typer.Option(help="Or: checkpoint of s1, .ckpt of GPT-SoVITS or ours")] = None,
     s2: Annotated[
-        Path | None, typer.Option(help="Checkpoint of s2: .pth of GPT-SoVITS v2, v2Pro, v2ProPlus, or ours.")
+        Path | None, typer.Option(help="With --s1: checkpoint of s2, .pth of GPT-SoVITS v2, v2Pro, v2ProPlus, or ours")
     ] = None,
-    light: Annotated[Path | None, typer.Option(help="Instead: file of a light system.")] = None,
-    onnx: Annotated[Path | None, typer.Option(help="Instead: folder of ONNX graphs of `voicemill compress`.")] = None,
-    store: Annotated[str, typer.Option(help="Instead: a store, whose voice speaks.")] = "",
-    voice: Annotated[str, typer.Option(help="Of the store; its only one if left out.")] = "",
-    kind: Annotated[str, typer.Option(help="Of the store: trained, student, light or compressed.")] = "",
-    number: Annotated[int, typer.Option(min=0, help="Entry of the voice; 0 = champion, else newest.")] = 0,
-    allow_retired: Annotated[bool, typer.Option("--allow-retired", help="Speak with a retired entry too.")] = False,
+    light: Annotated[Path | None, typer.Option(help="Or: file of a light voice")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Or: folder of ONNX graphs made by voicemill compress")] = None,
     engine: Annotated[
-        Literal["auto", "torch", "onnx"], typer.Option(help="What computes the networks; auto: torch if it can.")
+        Literal["auto", "torch", "onnx"], typer.Option(help="Runtime of the networks; auto: torch where possible")
     ] = "auto",
-    reference_text: Annotated[str, typer.Option(help="What the first recording says.")] = "",
-    reference_language: Annotated[str, typer.Option(help="Its language; as --language if left out.")] = "",
-    language: Annotated[str, typer.Option(help="zh, en, ja, ko, yue (each with English words) or auto.")] = "auto",
+    reference_text: Annotated[str, typer.Option(help="Transcript of the first reference")] = "",
+    reference_language: Annotated[str, typer.Option(help="Language of the reference. Default: as --language")] = "",
+    language: Annotated[str, typer.Option(help="zh, en, ja, ko, yue (each with English words) or auto")] = "auto",
     content: Annotated[
-        str, typer.Option(help="What s2 was trained with: a HuBERT by hub id or folder, or mfcc; empty: as s2 says.")
+        str,
+        typer.Option(help="Content encoder of s2: hub id or folder of a HuBERT, or mfcc. Default: what s2 names"),
     ] = "",
     adapter: Annotated[
-        list[Path] | None, typer.Option(help="Folder of an adapter, of s1 or s2; may be given for both.")
+        list[Path] | None, typer.Option(help="Folder of an adapter of s1 or s2; repeatable, once for each")
     ] = None,
-    bert: Annotated[str, typer.Option(help="chinese-roberta-wwm-ext-large by hub id or folder; empty: zeros.")] = "",
+    bert: Annotated[
+        str, typer.Option(help="Hub id or folder of chinese-roberta-wwm-ext-large. Default: zeros instead of features")
+    ] = "",
     speaker_embedding: Annotated[
-        list[Path] | None, typer.Option(help="v2Pro: .npy [1, 20480] of ERes2NetV2, one for each reference.")
+        list[Path] | None, typer.Option(help="v2Pro: .npy [1, 20480] of ERes2NetV2, one for each reference")
     ] = None,
-    speed: Annotated[float, typer.Option(help="Times as fast; 0.25 to 4.")] = 1.0,
-    noise_scale: Annotated[float, typer.Option(help="Variation of the sound; 0 to 2.")] = 0.5,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same speech.")] = 0,
-    top_k: Annotated[int, typer.Option(help="Draw among so many codes; 1 = the likeliest, 0 = all.")] = 15,
-    top_p: Annotated[float, typer.Option(help="Draw among the codes that make up this share.")] = 1.0,
-    temperature: Annotated[float, typer.Option(help="Higher is more varied.")] = 1.0,
-    repetition_penalty: Annotated[float, typer.Option(help="1 = none.")] = 1.35,
-    pause: Annotated[float, typer.Option(help="Seconds of silence behind each piece of the text.")] = 0.3,
-    stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is there.")] = False,
+    speed: Annotated[float, typer.Option(help="Speaking rate, 0.25 to 4; 2 = twice as fast")] = 1.0,
+    noise_scale: Annotated[float, typer.Option(help="Variation of the sound, 0 to 2")] = 0.5,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same speech")] = 0,
+    top_k: Annotated[int, typer.Option(help="Sample among the k likeliest codes; 1 = greedy, 0 = all")] = 15,
+    top_p: Annotated[float, typer.Option(help="Sample among the codes that hold this share of probability")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; higher is more varied")] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Penalty on repeated codes; 1 = none")] = 1.35,
+    pause: Annotated[float, typer.Option(help="Silence after each piece of the text, seconds")] = 0.3,
+    stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is synthesised")] = False,
     precision: Annotated[
-        str, typer.Option(help="auto, float32, bfloat16 or int8 (fastest); onnx: float16 too.")
+        str, typer.Option(help="auto, float32, bfloat16 or int8 (fastest); with ONNX also float16")
     ] = "auto",
-    device: Annotated[Device, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    watermark: Annotated[int, typer.Option(help="Payload of the quiet watermark, 0 to 65535.")] = 0,
-    no_watermark: Annotated[bool, typer.Option("--no-watermark", help="Leave the watermark out.")] = False,
+    device: Annotated[Device, typer.Option(help="auto, cpu or cuda")] = "auto",
+    watermark: Annotated[int, typer.Option(help="Payload of the inaudible watermark, 0 to 65535")] = 0,
+    no_watermark: Annotated[bool, typer.Option("--no-watermark", help="Leave the watermark out")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say a text in the voice of a recording. The file is marked as AI-generated: by metadata and a quiet watermark."""
+    """Synthesise a text in the voice of a recording.
+
+    The voice comes from a store (--store), or from files (--s1 and --s2, --light, --onnx). The result is marked as
+    AI-generated, in its metadata and by an inaudible watermark.
+    """
     from voicemill.flows.plans.speak import VoiceChoice, source_of
     from voicemill.model.s1.generate import Sampling
-    from voicemill.model.speaking.loading import load_voice
     from voicemill.model.speaking.options import SpeakOptions
     from voicemill.model.speaking.voice import Voice
     from voicemill.model.voices.opening import open_voice
     from voicemill.storage.errors import ConfigError
 
-    warnings.formatwarning = lambda message, *_, **__: f"voicemill: {message}\n"
+    plain_warnings()
     options = SpeakOptions(
         language=language,
         speed=speed,
@@ -91,8 +97,8 @@ def speak(
         pause_s=pause,
         watermark=None if no_watermark else watermark,
     )
-    line = _words(text)
-    _writable(out)
+    sentence = _text(text)
+    _check_output(out)
     source = source_of(
         VoiceChoice(
             s1=s1,
@@ -106,70 +112,80 @@ def speak(
             allow_retired=allow_retired,
         )
     )
-    content = content or source.content
+    how = {"content": content or source.content, "bert": bert, "precision": precision}
     began = time.perf_counter()
     speaking: Speaking
     if adapter:
-        if not {"s1", "s2"} <= source.weights.keys():
-            has = " and ".join(source.weights)
-            raise ConfigError(
-                f"--adapter adds to the weights of s1 and s2, and this voice has those of {has}: leave it out"
-            )
-        if engine == "onnx":
-            raise ConfigError("--adapter adds to the weights of s1 and s2 under torch: leave it or --engine onnx out")
-        files = source.weights["s1"], source.weights["s2"]
-        speaking = load_voice(*files, content=content, bert=bert, precision=precision, device=device, adapters=adapter)
+        speaking = _adapted(source, adapter, engine, device, how)
     else:
-        how = {"content": content, "bert": bert, "precision": precision}
         speaking = open_voice(source.weights, **how, device=device, engine=engine)
-    recordings, said_in = [str(path) for path in reference], reference_language or language
+    recordings, spoken_language = [str(path) for path in reference], reference_language or language
     if speaker_embedding:
         if not isinstance(speaking, Voice):
-            raise ConfigError("--speaker-embedding is for s2 of v2Pro: a light voice hears the recording itself")
+            raise ConfigError("--speaker-embedding is for s2 of v2Pro: a light voice embeds the recording itself")
         embeddings = [_embedding(path) for path in speaker_embedding]
-        like = speaking.reference(recordings, reference_text, said_in, embeddings)
+        like = speaking.reference(recordings, reference_text, spoken_language, embeddings)
     else:
-        like = speaking.reference(recordings, reference_text, said_in)
+        like = speaking.reference(recordings, reference_text, spoken_language)
     loaded = time.perf_counter()
-    said: dict[str, object]
+    result: dict[str, object]
     if stream or out == "-":
-        chunks = speaking.stream(line, like, options)
+        chunks = speaking.stream(sentence, like, options)
         first, seconds = _stream(chunks, out, loaded)
-        pieces, said = chunks.pieces, {"first_audio_s": round(first, 3)}
+        pieces, result = chunks.pieces, {"first_audio_s": round(first, 3)}
     else:
         from voicemill.storage.voices.notice import write_speech
 
-        speech = speaking.speak(line, like, options)
+        speech = speaking.speak(sentence, like, options)
         write_speech(out, speech.wave, speech.rate)
-        seconds, pieces, said = speech.seconds, speech.pieces, {}
-    _complain(pieces)
+        seconds, pieces, result = speech.seconds, speech.pieces, {}
+    _warn(pieces)
     took, load = time.perf_counter() - loaded, loaded - began
-    said |= {"entry": source.entry, "pieces": [asdict(piece) for piece in pieces]}
-    said |= {"out": out, "seconds": round(seconds, 3), "load_s": round(load, 2), "speak_s": round(took, 2)}
-    said["real_time_factor"] = round(took / seconds, 3)
-    words = (
-        f"{out}: {seconds:.2f} s of speech in {took:.2f} s ({took / seconds:.2f} of real time), loaded in {load:.1f} s"
-    )
-    print(json.dumps(said, ensure_ascii=False) if as_json else words, file=sys.stderr if out == "-" else sys.stdout)
+    result |= {"entry": source.entry, "pieces": [asdict(piece) for piece in pieces]}
+    result |= {"out": out, "seconds": round(seconds, 3), "load_s": round(load, 2), "speak_s": round(took, 2)}
+    result["real_time_factor"] = round(took / seconds, 3)
+    terminal = sys.stderr if out == "-" else sys.stdout
+    if as_json:
+        print_json(result, file=terminal)
+        return
+    pace = f"{seconds:.2f} s of speech in {took:.2f} s ({took / seconds:.2f} of real time), loaded in {load:.1f} s"
+    print(f"{out}: {pace}", file=terminal)
 
 
-def _complain(pieces: "Sequence[Piece]") -> None:
-    """Say what a listener would wonder about."""
+def _adapted(source: "VoiceSource", adapters: list[Path], engine: str, device: Device, how: dict[str, str]) -> "Speaking":
+    """A voice of s1 and s2 under torch with adapters on its weights.
+
+    Raises:
+        ConfigError: the voice or the engine has no such weights.
+    """
+    from voicemill.model.speaking.loading import load_voice
+    from voicemill.storage.errors import ConfigError
+
+    if not {"s1", "s2"} <= source.weights.keys():
+        present = " and ".join(source.weights)
+        raise ConfigError(f"--adapter changes the weights of s1 and s2, and this voice has {present}: leave it out")
+    if engine == "onnx":
+        raise ConfigError("--adapter changes the weights of s1 and s2 under torch: leave it or --engine onnx out")
+    return load_voice(source.weights["s1"], source.weights["s2"], **how, device=device, adapters=adapters)
+
+
+def _warn(pieces: "Sequence[Piece]") -> None:
+    """Report pieces that were cut, and characters that were left out."""
     from voicemill.model.s1.generate import Stop
 
     for piece in pieces:
         if piece.ended == Stop.LIMIT.value:
             print(
-                f"voicemill: {piece.text[:60]!r} came to no end by itself and was cut after {piece.codes / 25:.0f} s: "
-                "try another --seed, a clearer reference, or give its text with --reference-text",
+                f"voicemill: {piece.text[:60]!r} did not end by itself and was cut after {piece.codes / 25:.0f} s: "
+                "try another --seed, a clearer reference, or give its transcript with --reference-text",
                 file=sys.stderr,
             )
         if piece.unknown:
-            print(f"voicemill: {piece.text[:60]!r}: not said: {' '.join(piece.unknown)}", file=sys.stderr)
+            print(f"voicemill: {piece.text[:60]!r}: left out: {' '.join(piece.unknown)}", file=sys.stderr)
 
 
 def _stream(chunks: "Iterator[Wave]", out: str, began: float) -> tuple[float, float]:
-    """Write chunks as they come; seconds until the first one, and seconds of speech."""
+    """Write chunks as they come; returns seconds until the first one, and seconds of speech."""
     import numpy as np
 
     from voicemill.storage.units import RATE
@@ -177,24 +193,25 @@ def _stream(chunks: "Iterator[Wave]", out: str, began: float) -> tuple[float, fl
 
     first = 0.0
 
-    def followed() -> "Iterator[Wave]":
+    def timed() -> "Iterator[Wave]":
         nonlocal first
         for chunk in chunks:
             first = first or time.perf_counter() - began
             yield chunk
 
     if out != "-":
-        count = write_blocks(Path(out), followed(), RATE)
+        count = write_blocks(Path(out), timed(), RATE)
         return first, count / RATE
     count = 0
-    for chunk in followed():
+    for chunk in timed():
         sys.stdout.buffer.write((np.clip(chunk, -1, 1) * 32767).astype("<i2").tobytes())
         sys.stdout.buffer.flush()
         count += len(chunk)
     return first, count / RATE
 
 
-def _words(text: str) -> str:
+def _text(text: str) -> str:
+    """The text itself, or that of the file which @FILE names."""
     from voicemill.storage.errors import ConfigError
 
     if not text.startswith("@"):
@@ -205,8 +222,8 @@ def _words(text: str) -> str:
         raise ConfigError(f"--text {text}: {text[1:]} cannot be read as UTF-8 text: {error}") from error
 
 
-def _writable(out: str) -> None:
-    """Refuse a name before the models are loaded for it."""
+def _check_output(out: str) -> None:
+    """Reject an output that cannot be written, before the models are loaded."""
     from voicemill.storage.errors import ConfigError
     from voicemill.storage.voices.notice import FORMATS
 
@@ -214,20 +231,22 @@ def _writable(out: str) -> None:
         return
     if Path(out).suffix.lower() not in FORMATS:
         raise ConfigError(f"--out {out}: speech is written as {', '.join(FORMATS)}, or as samples to -")
-    if not Path(out).absolute().parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {Path(out).absolute().parent}: mkdir -p it first")
+    folder = Path(out).absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {folder}: mkdir -p it first")
 
 
 def _embedding(path: Path) -> "Tensor":
+    """Speaker embedding, float32 [1, 20480], from a .npy file."""
     import numpy as np
     import torch
 
     from voicemill.storage.errors import ConfigError
 
     try:
-        found = np.load(path, allow_pickle=False)
+        values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"--speaker-embedding {path}: no .npy file that can be read: {error}") from error
-    if found.size != 20480:
-        raise ConfigError(f"--speaker-embedding {path}: shape {found.shape}, expected [1, 20480] of ERes2NetV2")
-    return torch.from_numpy(found.astype(np.float32).reshape(1, -1))
+        raise ConfigError(f"--speaker-embedding {path}: not a .npy file: {error}") from error
+    if values.size != 20480:
+        raise ConfigError(f"--speaker-embedding {path}: shape {values.shape}, expected [1, 20480] of ERes2NetV2")
+    return torch.from_numpy(values.astype(np.float32).reshape(1, -1))

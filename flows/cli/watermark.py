@@ -1,25 +1,24 @@
-"""Commands about the watermark that synthesised speech carries."""
+"""Commands about the watermark and the notice that synthesised speech carries."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from voicemill.flows.cli.options import JsonOption
+from voicemill.flows.cli.running import print_json
 
-watermark = typer.Typer(help="The watermark and notice of synthesised speech.", no_args_is_help=True)
+watermark = typer.Typer(help="Detect speech synthesised by voicemill.", no_args_is_help=True)
 
 
 @watermark.command("check")
 def check(
-    file: Annotated[str, typer.Argument(help="A sound file of any format.")],
-    key: Annotated[str, typer.Option(help="The key it was marked with.")] = "voicemill",
+    file: Annotated[str, typer.Argument(help="Audio file of any format")],
+    key: Annotated[str, typer.Option(help="Key that the watermark was made with")] = "voicemill",
     as_json: JsonOption = False,
 ) -> None:
-    """Look for the watermark in a sound file and for the notice in its metadata."""
-    from dataclasses import asdict
-
+    """Look for the watermark and the AI notice in an audio file."""
     import numpy as np
 
     from voicemill.model.audio.watermark import Settings, detect
@@ -30,18 +29,19 @@ def check(
 
     path = Path(file)
     if not path.is_file():
-        raise ConfigError(f"{file} is not a file: give the path of a sound file")
+        raise ConfigError(f"{file} is not a file: expected the path of an audio file")
     with opened(path) as source:
         wave = np.concatenate(list(samples_of(source)))
-    found, notice = detect(wave, RATE, Settings(key=key)), read_notice(path)
+    detection, notice = detect(wave, RATE, Settings(key=key)), read_notice(path)
     synthetic = notice is not None and notice.synthetic
     if as_json:
-        said = {"file": file, "watermark": asdict(found), "notice": asdict(notice) if notice else None}
-        print(json.dumps(said | {"synthetic": found.present or synthetic}, ensure_ascii=False))
+        result = {"file": file, "watermark": asdict(detection), "notice": asdict(notice) if notice else None}
+        print_json(result | {"synthetic": detection.present or synthetic})
         return
-    at = f"score {found.score:.1f}, threshold {found.threshold:.1f}"
-    if found.present:
-        print(f"watermark: found in {found.start:.1f} s to {found.stop:.1f} s, id {found.payload} ({at})")
+    score = f"score {detection.score:.1f}, threshold {detection.threshold:.1f}"
+    if detection.present:
+        span = f"{detection.start:.1f} s to {detection.stop:.1f} s"
+        print(f"watermark: found in {span}, id {detection.payload} ({score})")
     else:
-        print(f"watermark: not found ({at})")
-    print(f"notice: {notice.comment}" if notice and synthetic else "notice: its metadata do not say AI-generated")
+        print(f"watermark: not found ({score})")
+    print(f"notice: {notice.comment}" if notice and synthetic else "notice: none in its metadata")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import VoiceOptions
 from voicemill.model.export.draft import Precision
 from voicemill.model.voices.versions import code_version
@@ -24,17 +25,11 @@ STEM = "onnx"
 class CompressOptions(VoiceOptions):
     """Parameters of a compression."""
 
-    kind: Literal["", "trained", "student", "light"] = Field(
-        "", description="Lane. Empty: the student, else the trained voice, else the light one"
-    )
-    number: int = Field(0, ge=0, description="Number of the entry; 0 = the champion of the lane, else its newest")
-    precision: Literal["int8", "float16", "float32"] = Field(
-        "int8",
-        description="Precision of the weights: int8 (linear layers and LSTMs; the rest float16), float16, or float32 "
-        "(export without compression)",
-    )
-    sentences: int = Field(3, ge=1, le=100, description="Test sentences synthesised before and after, to compare")
-    allow_retired: bool = Field(False, description="Allow a retired entry")
+    kind: Literal["", "trained", "student", "light"] = Field("", description=help_texts.LANE_TO_COMPRESS)
+    number: int = Field(0, ge=0, description=help_texts.ENTRY_TO_COMPRESS)
+    precision: Literal["int8", "float16", "float32"] = Field("int8", description=help_texts.COMPRESSED_PRECISION)
+    sentences: int = Field(3, ge=1, le=100, description=help_texts.COMPARED_SENTENCES)
+    allow_retired: bool = Field(False, description=help_texts.ALLOW_RETIRED)
 
 
 @dataclass(frozen=True)

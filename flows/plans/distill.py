@@ -31,17 +31,11 @@ KINDS: dict[str, tuple[Kind, ...]] = {"full": ("student",), "light": ("light",),
 class DistillOptions(VoiceOptions):
     """Parameters of a distillation."""
 
-    number: int = Field(0, ge=0, description="Trained entry that teaches; 0 = the champion, else the newest")
-    which: Literal["full", "light", "both"] = Field(
-        "full",
-        description="full: small s1 and s2 that learn from the entry; light: the light system; both: those that the "
-        "config has phases for",
-    )
+    number: int = Field(0, ge=0, description=help_texts.TEACHER)
+    which: Literal["full", "light", "both"] = Field("full", description=help_texts.STUDENTS)
     config: str = Field("default", description=help_texts.TRAINING_CONFIG)
-    version: int = Field(
-        0, ge=0, description="Corpus version; 0 = the entry's, or the latest if a speaker of that one was forgotten"
-    )
-    allow_retired: bool = Field(False, description="Allow a retired teacher")
+    version: int = Field(0, ge=0, description=help_texts.TEACHER_VERSION)
+    allow_retired: bool = Field(False, description=help_texts.ALLOW_RETIRED)
 
 
 @dataclass(frozen=True)

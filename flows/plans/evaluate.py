@@ -43,15 +43,13 @@ class EvaluateOptions(VoiceOptions):
     version: int = Field(0, ge=0, description=help_texts.TEST_VERSION)
     testset: TestSetSettings = TestSetSettings()
     judges: JudgeSettings = JudgeSettings()
-    engine: Literal["auto", "torch", "onnx"] = Field(
-        "auto", description="Inference engine; auto: torch if the entry has weights for it, else onnx"
-    )
-    precision: str = Field("auto", description="Precision of the inference, as `voicemill speak --precision`")
+    engine: Literal["auto", "torch", "onnx"] = Field("auto", description=help_texts.ENGINE)
+    precision: str = Field("auto", description=help_texts.PRECISION)
     device: Wanted = Field("auto", description="auto, cpu or cuda")
     threads: int = Field(0, ge=0, description=help_texts.THREADS)
     seed: int = Field(0, ge=0, description="Seed of the synthesis")
-    listened: int = Field(8, ge=0, le=50, description="Sentences with sound on the report page")
-    allow_retired: bool = Field(False, description="Allow retired entries")
+    listened: int = Field(8, ge=0, le=50, description=help_texts.LISTENED)
+    allow_retired: bool = Field(False, description=help_texts.ALLOW_RETIRED)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class StoreOptions(BaseModel):
 class VoiceOptions(StoreOptions):
     """Options of a flow that works on an existing voice."""
 
-    voice: str = Field("", description="Name of the voice. Empty: the store's only voice")
+    voice: str = Field("", description=help_texts.VOICE)
 
     def open_store(self) -> tuple[Store, str]:
         """Open the store; return it and the checked name of the voice.

@@ -22,13 +22,13 @@ from voicemill.storage.voices.status import VoiceStatus, read_status
 class PromoteOptions(VoiceOptions):
     """Parameters of a promotion."""
 
-    number: int = Field(0, ge=0, description="The challenger; 0 = the newest entry that is not retired")
-    config: str = Field("default", description=f"{help_texts.TRAINING_CONFIG}; its section [gate] decides")
+    number: int = Field(0, ge=0, description=help_texts.CHALLENGER)
+    config: str = Field("default", description=help_texts.GATE_CONFIG)
     version: int = Field(0, ge=0, description=help_texts.TEST_VERSION)
     testset: TestSetSettings = TestSetSettings()
     judges: JudgeSettings = JudgeSettings()
     threads: int = Field(0, ge=0, description=help_texts.THREADS)
-    force: str = Field("", description="Reason to promote without evaluation; the voice's history records it")
+    force: str = Field("", description=help_texts.FORCE_PROMOTION)
 
 
 @dataclass(frozen=True)

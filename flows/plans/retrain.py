@@ -35,15 +35,13 @@ class RetrainOptions(StoreOptions):
     """Parameters of a retrain."""
 
     config: str = Field("default", description=help_texts.TRAINING_CONFIG)
-    phases: list[str] = Field(
-        [], description="Phases of the config, in order. Empty: finetune where speakers are named, else pretrain"
-    )
-    speakers: list[str] = Field([], description="Speakers whose voice is trained. Empty: no target, all speakers")
+    phases: list[str] = Field([], description=help_texts.PHASES)
+    speakers: list[str] = Field([], description=help_texts.SPEAKERS)
     version: int = Field(0, ge=0, description="Corpus version; 0 = the latest")
-    voice: str = Field("", description="Name of the voice. Empty: the speaker's; `base` without speakers")
-    start_s1: str = Field("", description="Checkpoint that s1 starts from. Empty: the config's")
-    start_s2: str = Field("", description="Checkpoint that s2 starts from. Empty: the config's")
-    start_discriminator: str = Field("", description="Checkpoint of the discriminators. Empty: the config's")
+    voice: str = Field("", description=help_texts.NEW_VOICE)
+    start_s1: str = Field("", description=help_texts.START_S1)
+    start_s2: str = Field("", description=help_texts.START_S2)
+    start_discriminator: str = Field("", description=help_texts.START_DISCRIMINATOR)
     new_minutes: float | None = Field(
         None, ge=0, description="Minutes of new speech that start a training. Empty: the config's"
     )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import soundfile
 import typer.main
 from support import factories as f
 
-from voicemill.flows.cli.main import app
+from voicemill.flows.cli.main import PANELS, app
 from voicemill.model.audio.watermark import embed
 from voicemill.storage.store import Store
 from voicemill.storage.voices.notice import write_speech
@@ -88,6 +89,30 @@ def test_help_takes_under_half_a_second_and_loads_nothing_heavy() -> None:
     }
     assert heavy & set(done.stderr.split()) == set()
     assert best < 0.5
+
+
+def test_help_lists_every_command_once_in_the_order_of_use() -> None:
+    panels = [name for panel in PANELS.values() for name in panel]
+    root = typer.main.get_command(app)
+    assert panels == root.list_commands(None)  # type: ignore[attr-defined, arg-type]
+    assert len(panels) == len(set(panels))
+    assert panels[0] == "refresh"
+
+
+def test_no_line_of_the_help_is_cut() -> None:
+    """The first sentence of every command fits a terminal of 80 columns."""
+    for words, command in commands():
+        assert not words or not command.get_short_help_str(80 - 6 - 9).endswith("..."), words
+
+
+def test_help_version_and_an_unknown_command(alone) -> None:
+    short = alone("-h").out
+    assert short == alone("--help").out
+    headings = [line for line in short.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options:", "Corpus:", "Voices:", "Service:", "Setup:"]
+    assert alone("refresh", "-h").out == alone("refresh", "--help").out
+    assert alone("--version").out == f"voicemill {version('voicemill')}\n"
+    assert "No such command 'refesh'" in alone("refesh", status=2).err
 
 
 # -- what a machine reads
@@ -243,8 +268,8 @@ def test_config_show_explains_every_setting(alone) -> None:
 
 
 def test_config_check_of_the_default(alone) -> None:
-    assert "right" in alone("config", "check").out
-    assert "right" in alone("config", "check", "default").out
+    assert "valid" in alone("config", "check").out
+    assert "valid" in alone("config", "check", "default").out
 
 
 @pytest.mark.parametrize(

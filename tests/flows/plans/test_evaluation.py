@@ -11,8 +11,7 @@ from support import factories as f
 from support import kill_points
 from support.voice_entries import add_entry
 
-from voicemill.flows.cli.evaluate import evaluate
-from voicemill.flows.cli.voices import promote_voice
+from voicemill.flows.cli.judging import evaluate, promote
 from voicemill.flows.evaluation import page as evaluation_page
 from voicemill.flows.evaluation import scoring as evaluation_scores
 from voicemill.flows.evaluation.comparison import differences
@@ -258,7 +257,7 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
 def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
     """The command, the deployment and `voicemill evaluate` have the same defaults."""
     wanted = JudgeSettings().speaker_encoder
-    for command in (promote_voice, evaluate):
+    for command in (promote, evaluate):
         assert inspect.signature(command).parameters["speaker_encoder"].default == wanted
 
 

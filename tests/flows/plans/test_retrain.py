@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support import factories as f
 
-from voicemill.flows.cli.settings_text import as_toml
+from voicemill.flows.cli.setup import as_toml
 from voicemill.flows.plans.retrain import RetrainOptions, digest_of, plan_retrain
 from voicemill.model.settings import training as settings_
 from voicemill.model.settings.training import CONFIGS

@@ -343,7 +343,7 @@ def test_a_cancelled_training_leaves_no_process(standing: Standing, chained: dic
 def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing, chained: dict[str, Any]) -> None:
     run = long_training(standing)
     descriptor = os.pidfd_open(up.supervisor(standing.store))  # to be read from when the process has ended
-    assert "ended" in standing.cli("down", "--store", standing.store.root).out
+    assert "stopped" in standing.cli("down", "--store", standing.store.root).out
     assert standing.processes() == []
     assert select.select([descriptor], [], [], 0)[0]
     os.close(descriptor)

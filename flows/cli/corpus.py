@@ -1,0 +1,127 @@
+"""Commands of the corpus: refresh it, list its versions, account for every second, write its report."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from voicemill.flows.cli.options import ConfigOption, ConsentOption, InboxOption, JsonOption, OpenOption, StoreOption
+from voicemill.flows.cli.running import interactive, open_store, preload_tables, print_json, run_here
+from voicemill.flows.plans import help_texts
+
+if TYPE_CHECKING:
+    from voicemill.flows.display.summary import Summary
+
+VersionOption = Annotated[int | None, typer.Option("--version", help="Corpus version. Default: the latest")]
+
+
+def refresh(
+    inbox: InboxOption,
+    store: StoreOption,
+    config: ConfigOption = "default",
+    assume_consent: ConsentOption = "",
+    wait: Annotated[bool, typer.Option(help=help_texts.WAIT)] = False,
+    force_publish: Annotated[bool, typer.Option(help=help_texts.FORCE_PUBLISH)] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare new and changed uploads; publish a corpus version.
+
+    Unchanged work is taken from the stage cache: repeated after a kill, the command resumes where it stopped, and with
+    nothing new it publishes nothing.
+    """
+    from voicemill.flows.display.progress import fresh
+    from voicemill.flows.display.terminal import progress_bar, show_summary
+    from voicemill.tasks.config import load
+
+    _ = load(config).models  # a wrong setting or a missing model fails before anything starts
+    opened = open_store(store, create=True)
+    options = {
+        "inbox": inbox,
+        "store": store,
+        "config": config,
+        "assume_consent": assume_consent,
+        "wait": wait,
+        "force_publish": force_publish,
+    }
+    bar = progress_bar(fresh(), shown=interactive(as_json=as_json))
+    run_here(opened, _refresh_flow, options, partial(show_summary, store=store), as_json=as_json, bar=bar)
+
+
+def _refresh_flow() -> "Callable[[dict[str, Any]], Summary]":
+    preload_tables()
+    from voicemill.flows import refresh as flow
+
+    return lambda options: flow.refresh(flow.RefreshOptions(**options))
+
+
+def versions(store: StoreOption, as_json: JsonOption = False) -> None:
+    """List the corpus versions of a store."""
+    from voicemill.flows.display.terminal import clock, say, table
+    from voicemill.storage.corpus import versions as corpus_versions
+
+    history = corpus_versions.history(open_store(store))
+    if as_json:
+        print_json([asdict(version) for version in history])
+    elif not history:
+        say(f"no corpus version yet: voicemill refresh --inbox INBOX --store {store}")
+    else:
+        columns = ("version", "created", "speakers", "utterances", "kept", "uploads", "recipe")
+        rows = [
+            (
+                v.number,
+                v.created,
+                v.counts.speakers,
+                v.counts.utterances,
+                clock(v.counts.seconds["kept"]),
+                sum(v.counts.uploads.values()),
+                v.recipe[:12],
+            )
+            for v in history
+        ]
+        table("corpus versions", columns, rows)
+
+
+def ledger(
+    store: StoreOption,
+    by: Annotated[str, typer.Option(help="Group by outcome, reason, stage, speaker, upload or path")] = "outcome",
+    version: VersionOption = None,
+    speaker: Annotated[str | None, typer.Option(help="Only this speaker")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where every second of every upload went."""
+    from voicemill.flows.display.terminal import table
+    from voicemill.storage.corpus import ledger as corpus_ledger
+    from voicemill.storage.corpus.versions import CorpusVersion
+    from voicemill.storage.errors import ConfigError
+
+    allowed = corpus_ledger.By.__args__  # type: ignore[attr-defined]
+    if by not in allowed:
+        raise ConfigError(f"--by {by}: expected one of {', '.join(allowed)}")
+    rows = CorpusVersion.open(open_store(store), version).ledger(speaker=speaker)
+    lines = corpus_ledger.summary(rows, by)  # type: ignore[arg-type]
+    if as_json:
+        print_json([asdict(line) | {"seconds": line.seconds} for line in lines])
+        return
+    outcomes = ("kept", "silence", "filtered", "failed", "corrupt")
+    table(
+        f"ledger by {by}, seconds",
+        (by, "uploads", "seconds", *outcomes),
+        [
+            (line.name or "kept", line.uploads, line.seconds, *(getattr(line, outcome) for outcome in outcomes))
+            for line in lines
+        ],
+    )
+
+
+def report(store: StoreOption, version: VersionOption = None, show: OpenOption = False) -> None:
+    """Write the HTML report of a corpus version; print its path."""
+    import webbrowser
+
+    from voicemill.flows.report import page
+
+    path = page.write(open_store(store), version)
+    print(path)
+    if show:
+        webbrowser.open(path.as_uri())

@@ -152,7 +152,9 @@ def speak(
     print(f"{out}: {pace}", file=terminal)
 
 
-def _adapted(source: "VoiceSource", adapters: list[Path], engine: str, device: Device, how: dict[str, str]) -> "Speaking":
+def _adapted(
+    source: "VoiceSource", adapters: list[Path], engine: str, device: Device, how: dict[str, str]
+) -> "Speaking":
     """A voice of s1 and s2 under torch with adapters on its weights.
 
     Raises:

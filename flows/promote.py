@@ -17,7 +17,7 @@ from voicemill.flows.evaluate import Evaluated, evaluate
 from voicemill.flows.plans.options import user_name
 from voicemill.flows.plans.promote import PromoteOptions, PromotionPlan, plan_promotion
 from voicemill.flows.report import markdown
-from voicemill.model.judging.promotion import Row, Verdict, decide
+from voicemill.model.judging.promotion import GateDecision, Row, decide
 from voicemill.model.judging.scores import Scores, shown
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.errors import Retired, StageConflict
@@ -127,7 +127,7 @@ def who() -> str:
     return f"deployment promote/{deployment.name}" if deployment.id else user_name()
 
 
-def result_of(plan: PromotionPlan, verdict: Verdict, evaluated: Evaluated, against: int) -> Promoted:
+def result_of(plan: PromotionPlan, verdict: GateDecision, evaluated: Evaluated, against: int) -> Promoted:
     """Result of a run that the gate decided."""
     unchanged = "Champion stays" if against else "Not promoted"
     return Promoted(

@@ -13,9 +13,9 @@ from voicemill.flows.plans.options import VoiceOptions
 from voicemill.model.device import Wanted, place
 from voicemill.model.judging.judges import JudgeSettings
 from voicemill.model.judging.testset import testset
-from voicemill.model.judging.testset.held_back import held_back
+from voicemill.model.judging.testset.held_out import held_out
 from voicemill.model.judging.testset.speech import Saying, Speech, say
-from voicemill.model.judging.testset.testset import HeldBack, TestSet, TestSetSettings
+from voicemill.model.judging.testset.testset import HeldOut, TestSet, TestSetSettings
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.voices.opening import Speaking, open_voice
 from voicemill.model.voices.versions import speech_key
@@ -61,7 +61,7 @@ class EvaluationPlan:
     corpus: CorpusVersion
     entries: tuple[Entry, ...]
     """The challenger first; no entry twice."""
-    held: HeldBack
+    held: HeldOut
     notes: tuple[str, ...]
     """Limits of the test set, for readers of the figures."""
 
@@ -80,7 +80,7 @@ def plan_evaluation(options: EvaluateOptions) -> EvaluationPlan:
     """
     store, voice = options.open_store()
     entries = _entries(store, options, voice)
-    held, notes = held_back(store, entries)
+    held, notes = held_out(store, entries)
     return EvaluationPlan(
         options=options,
         store=store,

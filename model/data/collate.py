@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.reader import HOP, Example
 
 
-def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) -> Batch:
+def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) -> Minibatch:
     """Pad with zeros on the right; frames to 2 x (longest // 2 + 1), as GPT-SoVITS does."""
     lengths = [example.frames for example in examples]
     frames, rows = 2 * (max(lengths) // 2 + 1), len(examples)
@@ -29,7 +29,7 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
             f0[row, : example.frames] = torch.from_numpy(example.f0)
         if bounds is not None and example.bounds is not None:
             bounds[row, : len(example.phones)] = torch.from_numpy(example.bounds)
-    return Batch(
+    return Minibatch(
         ids=tuple(example.id for example in examples),
         speakers=tuple(example.speaker for example in examples),
         phones=phones,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from voicemill.model.data import phones
-from voicemill.model.data.batch import CONTENT_RATE
+from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.tables import File

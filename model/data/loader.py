@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from voicemill.model.data.batch import CONTENT_RATE, Batch
 from voicemill.model.data.index import Index, LeftOut, index
+from voicemill.model.data.minibatch import CONTENT_RATE, Minibatch
 from voicemill.model.data.plan import Source, order_of
 from voicemill.model.data.reader import READ, Raw, Reader
 from voicemill.model.data.sources import masks
@@ -38,7 +38,7 @@ class Description:
     """Trained on."""
     languages: Mapping[str, int]
     """Utterances that could be trained on, by language ("" = not known)."""
-    held_back: tuple[str, ...]
+    held_out: tuple[str, ...]
     """Uploads (sha256) or speakers."""
     validation: int
     """Utterances that an evaluation hears."""
@@ -49,7 +49,7 @@ class Description:
         each = ", ".join(f"{count} utterances of source {name}" for name, count in self.examples.items())
         lines = [
             f"corpus version {self.version}: {each}; {self.hours:.2f} h of {self.speakers} speakers",
-            f"validation: {self.validation} utterances of {len(self.held_back)} held back whole",
+            f"validation: {self.validation} utterances of {len(self.held_out)} held out whole",
             *(f"left out: {count} {reason} ({reason.meaning})" for reason, count in sorted(self.left_out.items())),
             *self.notes,
         ]
@@ -79,7 +79,7 @@ class Loader:
     ) -> "Loader":
         """Read the version's metadata, hold back the validation set, plan.
 
-        `speakers`: the targets of `phase.mix`. `needs`: fields of `Batch` beyond those that are always there.
+        `speakers`: the targets of `phase.mix`. `needs`: fields of `Minibatch` beyond those that are always there.
 
         Raises:
             StoreError: somebody in the version was forgotten, or its files do not fit together.
@@ -110,16 +110,16 @@ class Loader:
 
     @property
     def dims(self) -> int:
-        """Of `Batch.content`."""
+        """Of `Minibatch.content`."""
         return self.index.dims
 
     def needing(self, needs: frozenset[str]) -> "Loader":
-        """The same that reads other fields of `Batch`. Raises ConfigError as `open`."""
+        """The same that reads other fields of `Minibatch`. Raises ConfigError as `open`."""
         return replace(self, recipe=replace(self.recipe, needs=_possible(needs)), _heard={})
 
     def training(
         self, start_step: int = 0, rank: int = 0, world: int = 1, accumulate: int = 1
-    ) -> Iterator[list[Batch]]:
+    ) -> Iterator[list[Minibatch]]:
         """The batches of this device from a step on, without end: `accumulate` for each step.
 
         With `settings.loaders` they come from so many processes, in pinned memory where there is a GPU; closing the
@@ -130,7 +130,7 @@ class Loader:
             return streamed(self.recipe, share, start_step, self.settings.loaders)
         return steps(self.recipe, share, start_step)
 
-    def validation(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    def validation(self, rank: int = 0, world: int = 1) -> Iterator[Minibatch]:
         """The validation set once, each device every `world`-th batch: the same batches and seeds at every call.
 
         Totals are those of the batch itself. Devices may have one batch more or less than others, or none.
@@ -146,7 +146,7 @@ class Loader:
                     reader.keep(())
             yield self.recipe.batch([self._heard[row] for row in part.tolist()], 0, self.recipe.totals([part]))
 
-    def examples(self) -> Iterator[Batch]:
+    def examples(self) -> Iterator[Minibatch]:
         """The batches of training from its start, without end, read in this process: for a codebook."""
         for batches in steps(self.recipe, Share(), 0):
             yield from batches
@@ -162,7 +162,7 @@ class Loader:
             hours=int(found.frames[trained].sum()) / CONTENT_RATE / 3600,
             speakers=len(np.unique(found.speaker[trained])),
             languages=dict(zip(found.languages, languages, strict=True)),
-            held_back=divided.units,
+            held_out=divided.units,
             validation=len(divided.validation),
             left_out=dict(found.left_out),
             notes=divided.notes,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voicemill.model.data.batch import CONTENT_RATE
 from voicemill.model.data.bounds import bounds_of
+from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.model.text.frontend import Phonemes, language_of, phonemes
 from voicemill.model.text.languages import installed_languages
 from voicemill.model.text.symbols import PAUSES, PUNCTUATION, UNKNOWN

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.data.batch import CONTENT_RATE
+from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.model.settings.training import DataSettings
 
 Rows = NDArray[np.int64]

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from voicemill.model.data.batch import CONTENT_RATE
 from voicemill.model.data.bounds import free
 from voicemill.model.data.index import Shard
+from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.storage.errors import StoreError
 from voicemill.storage.units import RATE, Frames
 
@@ -44,7 +44,7 @@ class Raw:
     audio: bytes | None = field(repr=False)
     """FLAC; None where nobody needs it."""
     bounds: NDArray[np.int32] | None = field(default=None, repr=False)
-    """[phones, 2]: see `Batch.bounds`; None where nobody needs it."""
+    """[phones, 2]: see `Minibatch.bounds`; None where nobody needs it."""
 
     def owned(self) -> "Raw":
         """With content and F0 of its own: as read they are views that keep their whole row group in memory."""
@@ -66,7 +66,7 @@ class Example:
     wave: NDArray[np.float32] | None
     """[frames x 640], -1..1, 32 kHz."""
     bounds: NDArray[np.int32] | None = None
-    """[phones, 2], see `Batch.bounds`."""
+    """[phones, 2], see `Minibatch.bounds`."""
 
     @property
     def frames(self) -> Frames:

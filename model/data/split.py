@@ -1,6 +1,6 @@
-"""The validation set: whole recordings or whole speakers, held back by a hash of their id.
+"""The validation set: whole recordings or whole speakers, held out by a hash of their id.
 
-Whatever is held back once stays so in later versions: an id whose hash is under the share is held back whatever stands
+Whatever is held out once stays so in later versions: an id whose hash is under the share is held out whatever stands
 beside it. One more always is, so that there is something to hear: of the two that were prepared first the one with less
 speech at that time, which later uploads do not change.
 """
@@ -29,7 +29,7 @@ class Split:
     aside: int
     """Utterances of `units`: never trained on, heard or not."""
     notes: tuple[str, ...]
-    """Why a source has nothing held back."""
+    """Why a source has nothing held out."""
 
 
 def split(
@@ -49,12 +49,12 @@ def split(
     units: set[int] = set()
     notes = []
     for name, mask in sources.items():
-        found = held_back(index, unit, names, mask, share)
+        found = held_out(index, unit, names, mask, share)
         units |= found
         if not found:
             there = "one recording" if by == "recordings" else "one speaker"
             why = "data.validation_share is 0" if not share else f"it has only {there}"
-            notes.append(f"nothing of source {name!r} is held back for validation: {why}")
+            notes.append(f"nothing of source {name!r} is held out for validation: {why}")
     held = np.isin(unit, sorted(units))
     training = {name: np.flatnonzero(mask & ~held) for name, mask in sources.items()}
     heard = [
@@ -70,17 +70,17 @@ def split(
     )
 
 
-def held_back(
+def held_out(
     index: Index, unit: NDArray[np.int32], names: tuple[str, ...], mask: NDArray[np.bool_], share: float
 ) -> set[int]:
-    """Which units of the examples under `mask` are held back: none where there is one, and never all."""
+    """Which units of the examples under `mask` are held out: none where there is one, and never all."""
     present, batch = np.unique(unit[mask]).tolist(), index.batches[index.upload]
     if len(present) < 2 or not share:
         return set()
     place = {n: _hash(names[n]) for n in present}
     first = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(first, unit[mask], batch[mask])
-    early = mask & (batch == first[unit])  # what a speaker says later must not change who is held back
+    early = mask & (batch == first[unit])  # what a speaker says later must not change who is held out
     speech = np.bincount(unit[early], index.frames[early], len(names))
     oldest = sorted(present, key=lambda n: (first[n], place[n]))[:2]
     found = {n for n in present if place[n] < share} | {min(oldest, key=lambda n: (speech[n], place[n]))}

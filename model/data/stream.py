@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from voicemill.model.data.batch import Batch, Totals
 from voicemill.model.data.collate import batch_of
 from voicemill.model.data.index import Shard
+from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.plan import Order, Plan, Rows, Source, parts_of
 from voicemill.model.data.reader import Raw, Reader, example, seed_of
 
@@ -47,7 +47,7 @@ class Recipe:
         """An utterance, by its row in the index. Raises StoreError as the reader."""
         return reader.raw(int(self.shard[row]), int(self.row[row]))
 
-    def batch(self, raws: Sequence[Raw], epoch: int, totals: Totals) -> Batch:
+    def batch(self, raws: Sequence[Raw], epoch: int, totals: Totals) -> Minibatch:
         """Decode and pad; the seeds are those of an epoch."""
         seeds = [seed_of(self.order.seed, epoch, raw.id) for raw in raws]
         return batch_of([example(raw) for raw in raws], seeds, totals)
@@ -73,7 +73,7 @@ class Share:
 
 def steps(
     recipe: Recipe, share: Share, start: int, owner: int = 0, owners: int = 1, reader: Reader | None = None
-) -> Iterator[list[Batch]]:
+) -> Iterator[list[Minibatch]]:
     """The batches of a device from a step on, in this process; of several owners, those of the lanes of one."""
     plan, reader = recipe.plan(), reader or Reader(recipe.shards, recipe.needs)
     windows: dict[int, tuple[int, int]] = {}
@@ -92,7 +92,7 @@ def steps(
         ]
 
 
-def streamed(recipe: Recipe, share: Share, start: int, loaders: int) -> Iterator[list[Batch]]:
+def streamed(recipe: Recipe, share: Share, start: int, loaders: int) -> Iterator[list[Minibatch]]:
     """The same, read by other processes. They end when the iterator is closed, and when this process dies."""
     plan = recipe.plan()
     owners = min(loaders, plan.lanes)
@@ -111,12 +111,12 @@ class _Steps(IterableDataset):  # type: ignore[misc]  # torch is not followed
         self.owners = owners
         self._steps = partial(steps, recipe, share, start, owner, owners)
 
-    def __iter__(self) -> Iterator[list[Batch]]:
+    def __iter__(self) -> Iterator[list[Minibatch]]:
         return self._steps()
 
 
-def _process(dataset: _Steps) -> Iterator[list[Batch]]:
-    found: Iterator[list[Batch]] = iter(
+def _process(dataset: _Steps) -> Iterator[list[Minibatch]]:
+    found: Iterator[list[Minibatch]] = iter(
         DataLoader(
             dataset,
             batch_size=None,
@@ -140,5 +140,5 @@ def _ending(_: int) -> None:
     atexit.register(os._exit, 0)
 
 
-def _as_it_is(batches: list[Batch]) -> list[Batch]:
+def _as_it_is(batches: list[Minibatch]) -> list[Minibatch]:
     return batches

@@ -19,7 +19,7 @@ BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A mean and the interval around it, in the unit of what was averaged."""
 
     mean: float
@@ -31,7 +31,7 @@ class Interval:
 
 def interval(
     values: Sequence[float] | NDArray[np.floating], *, confidence: float = 0.95, resamples: int = 2000, seed: int = SEED
-) -> Interval:
+) -> ConfidenceInterval:
     """Two-sided interval of the mean of `values` [samples], finite. The same values give the same interval.
 
     One value alone says nothing of others: its interval is without end.
@@ -44,7 +44,7 @@ def interval(
         raise ValueError(f"{found.shape} values, confidence {confidence}: expected finite values [samples], 0 to 1")
     count, mean = len(found), float(found.mean())
     if count == 1:
-        return Interval(mean, -math.inf, math.inf, 1)
+        return ConfidenceInterval(mean, -math.inf, math.inf, 1)
     rng, means = np.random.default_rng(seed), []
     for start in range(0, resamples, step := max(BLOCK // count, 1)):
         drawn = rng.integers(0, count, (min(step, resamples - start), count))
@@ -52,7 +52,7 @@ def interval(
     tail = _tail(confidence, count)
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     # the mean of equal values is not exactly theirs, and no interval leaves its own mean out
-    return Interval(mean, min(float(low), mean), max(float(high), mean), count)
+    return ConfidenceInterval(mean, min(float(low), mean), max(float(high), mean), count)
 
 
 def _tail(confidence: float, count: int) -> float:

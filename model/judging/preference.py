@@ -1,15 +1,13 @@
-"""Which of two voices listeners prefer, and how sure that is.
+"""Which of two voices listeners prefer, and how certain that is.
 
-Share of the votes that chose one of the two (ties are stated, and take no side), its Wilson score interval (Wilson,
-"Probable inference, the law of succession, and statistical inference", JASA 22, 1927), and the exact two-sided binomial
-(sign) test of no preference. Votes are taken as independent: several of one listener are not quite, so with few
-listeners the interval is too narrow; their number is stated.
+The share of the votes that chose one of the two (ties are counted apart, and take no side), its Wilson score interval
+(Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927), and the exact two-sided
+binomial (sign) test of no preference, both by SciPy. Votes are taken as independent. Several votes of one listener are
+not quite independent, so with few listeners the interval is too narrow; their number is reported.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
 from voicemill.storage.voices.votes import Vote
@@ -17,23 +15,26 @@ from voicemill.storage.voices.votes import Vote
 
 @dataclass(frozen=True)
 class Preference:
-    """What the votes say."""
+    """Votes on two entries, a and b, and the statistics of their preference."""
 
     a: int
     """Votes for a."""
     b: int
+    """Votes for b."""
     same: int
+    """Votes for neither."""
     listeners: int
     sentences: int
     share: float
-    """Of a among a and b, 0..1; 0.5 where there is neither."""
+    """Share of a among the votes for a or b, 0..1; 0.5 without any."""
     low: float
-    """95 % confidence interval of the share."""
+    """Lower end of the 95 % confidence interval of the share."""
     high: float
+    """Its upper end."""
     p: float
-    """Of so uneven votes, or more so, if there were no preference."""
+    """Probability of a split at least so uneven if there were no preference."""
     left: float
-    """Share of the left side among a and b: far from 0.5 listeners went by the side."""
+    """Share of the left side among the votes for a or b; far from 0.5 where listeners chose by the side."""
 
     @property
     def verdict(self) -> str:
@@ -41,12 +42,12 @@ class Preference:
         return "a" if self.low > 0.5 else "b" if self.high < 0.5 else "no clear preference"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values only."""
+        """The fields and the verdict as plain values."""
         return asdict(self) | {"verdict": self.verdict}
 
 
 def preference(votes: Iterable[Vote]) -> Preference:
-    """Of counted votes (`voicemill.storage.voices.votes.counted`) on the same two entries."""
+    """Return the preference of counted votes (`voicemill.storage.voices.votes.counted`) on the same two entries."""
     votes = list(votes)
     count = {choice: sum(vote.choice == choice for vote in votes) for choice in ("a", "b", "same")}
     decided = [vote for vote in votes if vote.choice != "same"]
@@ -66,19 +67,19 @@ def preference(votes: Iterable[Vote]) -> Preference:
 
 
 def wilson(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share; (0, 1) of nothing."""
+    """Return the Wilson score interval of the share hits / count; (0, 1) where `count` is 0."""
     if not count:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, square = hits / count, z * z / count
-    middle = share + square / 2
-    half = z * math.sqrt(share * (1 - share) / count + square / (4 * count))
-    low, high = (middle - half) / (1 + square), (middle + half) / (1 + square)
-    return (0.0 if hits == 0 else low), (1.0 if hits == count else high)
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, count).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def sign_test(hits: int, count: int) -> float:
-    """Two-sided probability of a split at least so uneven under one half; 1 of nothing."""
-    few = min(hits, count - hits)
-    tail = sum(math.comb(count, k) for k in range(few + 1))
-    return min(1.0, tail / 2 ** (count - 1)) if count else 1.0
+    """Return the two-sided probability of a split at least so uneven under one half; 1 where `count` is 0."""
+    if not count:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, count).pvalue)

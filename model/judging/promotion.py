@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from voicemill.model.judging.bootstrap import Interval, interval
+from voicemill.model.judging.bootstrap import ConfidenceInterval, interval
 from voicemill.model.judging.scores import Scores
 from voicemill.model.settings.promotion import METRICS, GateSettings, Metric
 from voicemill.storage.voices.cards import Kind
@@ -41,7 +41,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateDecision:
     """What the gate says."""
 
     promote: bool
@@ -61,12 +61,12 @@ class Verdict:
         return asdict(self)
 
 
-def decide(challenger: Scores, champion: Scores | None, settings: GateSettings, lane: Kind = "trained") -> Verdict:
+def decide(challenger: Scores, champion: Scores | None, settings: GateSettings, lane: Kind = "trained") -> GateDecision:
     """Whether the challenger becomes champion; `champion` None: nobody is, and the bounds alone decide."""
     name, other = challenger.voice, champion.voice if champion else ""
 
-    def verdict(reason: str, rows: tuple[Row, ...] = (), *, promote: bool = False) -> Verdict:
-        return Verdict(
+    def verdict(reason: str, rows: tuple[Row, ...] = (), *, promote: bool = False) -> GateDecision:
+        return GateDecision(
             promote=promote, challenger=name, champion=other, testset=challenger.testset, reason=reason, rows=rows
         )
 
@@ -103,7 +103,7 @@ class _Finding:
     outcome: Outcome
     detail: str = ""
     """Against the challenger."""
-    spread: Interval | None = None
+    spread: ConfidenceInterval | None = None
     samples: int = 0
 
 

@@ -52,7 +52,7 @@ class DataSettings(Settings):
     loaders: int = Field(2, ge=0)
     """Processes of each device that read and decode; 0 = the training process itself."""
     validation_share: Share = 0.05
-    """Of the recordings (or speakers) held back, one at least where there are two."""
+    """Of the recordings (or speakers) held out, one at least where there are two."""
     validation_most: int = Field(64, ge=1)
     """Utterances that one evaluation hears at most."""
 

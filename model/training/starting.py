@@ -15,7 +15,7 @@ from voicemill.model.adapters.adapting import adapt
 from voicemill.model.checkpoints.checkpoint import Checkpoint, read
 from voicemill.model.checkpoints.loading import load_discriminators, load_s1, load_s2
 from voicemill.model.checkpoints.sizes import KEY, from_header
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
@@ -33,7 +33,7 @@ from voicemill.model.training.objectives.s2 import S2Objective
 from voicemill.model.training.objectives.speaker_loss import ReferenceVoice, SpeakerEncoder
 from voicemill.storage.errors import CheckpointError, ConfigError
 
-Examples = Callable[[], Iterator[Batch]]
+Examples = Callable[[], Iterator[Minibatch]]
 Config = TypeVar("Config", S1Config, S2Config)
 
 

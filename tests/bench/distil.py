@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.golden import fill, inp  # noqa: E402
 
-from voicemill.model.data.batch import Batch, Totals  # noqa: E402
+from voicemill.model.data.minibatch import Minibatch, Totals  # noqa: E402
 from voicemill.model.device import place  # noqa: E402
 from voicemill.model.s1.config import S1Config  # noqa: E402
 from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
@@ -130,7 +130,7 @@ def training(repeats: int) -> Timed:
     teacher.load_state_dict(fill(teacher.state_dict(), "model."))
     quantizer = Synthesizer(S2Config(ssl_dim=39, reference_dim=16), posterior=False)
     lengths = torch.tensor([500, 500])
-    batch = Batch(
+    batch = Minibatch(
         ids=("a", "b"),
         speakers=("x", "x"),
         phones=torch.arange(2 * PHONES).reshape(2, -1) * 53 % 732,

@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from voicemill.model.audio.mel import LogMel  # noqa: E402
-from voicemill.model.data.batch import Batch, Totals  # noqa: E402
 from voicemill.model.data.bounds import bounds_of  # noqa: E402
 from voicemill.model.data.collate import batch_of  # noqa: E402
+from voicemill.model.data.minibatch import Minibatch, Totals  # noqa: E402
 from voicemill.model.data.reader import Example  # noqa: E402
 from voicemill.model.light.acoustic import Fitted  # noqa: E402
 from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E402
@@ -103,7 +103,7 @@ def read(longest: float) -> Corpus:
     return Corpus([made for n, made in enumerate(examples) if n % 5], examples[::5], words)
 
 
-def part(examples: list[Example]) -> Batch:
+def part(examples: list[Example]) -> Minibatch:
     frames = [made.frames for made in examples]
     totals = Totals(1, len(examples), sum(frames), sum(n // 2 for n in frames))
     return batch_of(examples, [0] * len(examples), totals)
@@ -114,7 +114,7 @@ class Remembered(LightAcousticObjective):
 
     known: dict[str, tuple[Tensor, Tensor]]
 
-    def _fitted(self, batch: Batch) -> tuple[Fitted, Tensor]:
+    def _fitted(self, batch: Minibatch) -> tuple[Fitted, Tensor]:
         mels, voices = zip(*(self.known[name] for name in batch.ids), strict=True)
         mel, voice = pad_sequence([mel.T for mel in mels], batch_first=True).mT, torch.stack(voices)
         held = (batch.bounds, self.settings.tolerance) if self.settings.durations == "alignment" else (None, 0)
@@ -186,7 +186,7 @@ def main() -> None:
         sys.exit(f"{SPEECH} is not there: this benchmark needs real speech")
     torch.set_num_threads(1)
     corpus = read(options.longest)
-    print(f"{len(corpus.training)} aligned utterances to learn from, {len(corpus.heard)} held back", flush=True)
+    print(f"{len(corpus.training)} aligned utterances to learn from, {len(corpus.heard)} held out", flush=True)
     ways = {"search": LightAcousticSettings(durations="search")}
     ways |= {f"alignment, {n} frames": LightAcousticSettings(tolerance=n) for n in options.tolerances}
     rows: dict[str, dict[str, float]] = {}

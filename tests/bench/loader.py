@@ -25,9 +25,9 @@ import torch
 from support import factories as f
 from torch.utils.data import DataLoader, Dataset
 
-from voicemill.model.data.batch import Batch, Totals
 from voicemill.model.data.collate import batch_of
 from voicemill.model.data.loader import Loader
+from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.reader import READ, Example, Reader
 from voicemill.model.settings.training import DataSettings, Phase
 from voicemill.storage.corpus import tables, versions
@@ -164,11 +164,11 @@ class Loose(Dataset):  # type: ignore[misc]
         )
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(examples: Sequence[Example]) -> Minibatch:
     return batch_of(examples, [0] * len(examples), Totals(1, len(examples), 0, 0))
 
 
-def loose_batches(dataset: Loose, processes: int) -> Iterator[Batch]:
+def loose_batches(dataset: Loose, processes: int) -> Iterator[Minibatch]:
     context = "spawn" if processes else None
     order = torch.utils.data.RandomSampler(dataset)
     yield from DataLoader(
@@ -187,7 +187,7 @@ class Pass:
     """CPU seconds of this process, all there are where no other process reads; a busy machine does not change them."""
 
 
-def timed(batches: Iterator[Batch]) -> Pass:
+def timed(batches: Iterator[Minibatch]) -> Pass:
     next(batches)
     began, worked, examples, size = time.perf_counter(), time.process_time(), 0, 0
     for batch in batches:
@@ -197,7 +197,7 @@ def timed(batches: Iterator[Batch]) -> Pass:
     return Pass(examples, size / 1e6, time.perf_counter() - began, time.process_time() - worked)
 
 
-def flat(loader: Loader, count: int) -> Iterator[Batch]:
+def flat(loader: Loader, count: int) -> Iterator[Minibatch]:
     stream = loader.training()
     for (batch,) in islice(stream, count):
         yield batch
@@ -226,7 +226,7 @@ def main() -> None:
         phones = Reader(loader.recipe.shards, READ).raw(0, 0).phones
         dataset = Loose(loose, names, phones)
         steps = -(-utterances // BATCH)
-        ways: dict[str, Callable[[], Iterator[Batch]]] = {}
+        ways: dict[str, Callable[[], Iterator[Minibatch]]] = {}
         for count in dict.fromkeys((0, processes)):
             made = Loader.open(corpus, settings(count), phase, needs=frozenset({"wave"}))
             ways[f"shards, {count} processes"] = lambda made=made: flat(made, steps)  # type: ignore[misc]

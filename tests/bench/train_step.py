@@ -24,7 +24,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from voicemill.model.data.batch import Batch, Totals  # noqa: E402
+from voicemill.model.data.minibatch import Minibatch, Totals  # noqa: E402
 from voicemill.model.device import place  # noqa: E402
 from voicemill.model.s1.config import S1Config  # noqa: E402
 from voicemill.model.s1.decoder import Text2Semantic  # noqa: E402
@@ -50,10 +50,10 @@ RATE = 1e-5
 Step = Callable[[], None]
 
 
-def batch_of(examples: int) -> Batch:
+def batch_of(examples: int) -> Minibatch:
     generator = torch.Generator().manual_seed(1)
     lengths = torch.full((examples,), FRAMES)
-    return Batch(
+    return Minibatch(
         ids=tuple(map(str, range(examples))),
         speakers=("ann",) * examples,
         phones=torch.randint(732, (examples, PHONES), generator=generator),
@@ -78,7 +78,7 @@ class Timer:
         self.seconds.append(time.perf_counter() - began)
 
 
-def straight_s2(batch: Batch, timer: Timer) -> Step:
+def straight_s2(batch: Minibatch, timer: Timer) -> Step:
     network, judges = Synthesizer(S2Config()).train(), Discriminators(S2Config()).train()
     network.ssl_proj.requires_grad_(False)
     mine, theirs = (
@@ -104,7 +104,7 @@ def straight_s2(batch: Batch, timer: Timer) -> Step:
     return step
 
 
-def straight_s1(batch: Batch, timer: Timer) -> Step:
+def straight_s1(batch: Minibatch, timer: Timer) -> Step:
     network, coder = Text2Semantic().train(), Coder(Synthesizer(S2Config(), posterior=False))
     optimiser = torch.optim.AdamW(network.parameters(), RATE, foreach=False)
 
@@ -120,14 +120,14 @@ def straight_s1(batch: Batch, timer: Timer) -> Step:
 class Same:
     """A source that gives one minibatch again and again."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Minibatch) -> None:
         self.batch = batch
 
-    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Batch]]:
+    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Minibatch]]:
         while True:
             yield [self.batch]
 
-    def validation(self, rank: int, world: int) -> Iterator[Batch]:
+    def validation(self, rank: int, world: int) -> Iterator[Minibatch]:
         return iter(())
 
 
@@ -139,7 +139,7 @@ def objective_of(network: str) -> Objective:
     return S2Objective(synthesizer, Discriminators(S2Config()), S2Settings())
 
 
-def stepped(network: str, precision: str, batch: Batch, timer: Timer) -> tuple[Step, Tensor]:
+def stepped(network: str, precision: str, batch: Minibatch, timer: Timer) -> tuple[Step, Tensor]:
     """Run a step of the loop's stepper; the gradient of the network at its first weights."""
     settings = LoopSettings(precision=precision, devices=1)  # type: ignore[arg-type]
     ranks, objective = Ranks(settings), objective_of(network)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from support.golden import inp
-from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.data.minibatch import Minibatch, Totals
 
 
 def totals_of(lengths: Tensor, parts: int = 1) -> Totals:
     return Totals(parts, len(lengths), int(lengths.sum()), int((lengths // 2).sum()))
 
 
-def batch_of(frames: list[int], dims: int = 6, phones: int = 20, seed: int = 0) -> Batch:
+def batch_of(frames: list[int], dims: int = 6, phones: int = 20, seed: int = 0) -> Minibatch:
     """Utterances of so many frames, of tones with a little noise, as a loader would pad them."""
     generator = torch.Generator().manual_seed(seed)
     lengths, longest = torch.tensor(frames), 2 * (max(frames) // 2 + 1)
@@ -24,7 +24,7 @@ def batch_of(frames: list[int], dims: int = 6, phones: int = 20, seed: int = 0) 
     wave = (0.1 * tones + 0.01 * torch.randn(len(frames), longest * 640, generator=generator)).float()
     counts = torch.tensor([max(1, n // 4) for n in frames])
     text = torch.randint(0, phones, (len(frames), int(counts.max())), generator=generator)
-    return Batch(
+    return Minibatch(
         ids=tuple(f"u{row}" for row in range(len(frames))),
         speakers=tuple("ann" for _ in frames),
         phones=text * (torch.arange(text.shape[1]) < counts[:, None]),
@@ -38,7 +38,7 @@ def batch_of(frames: list[int], dims: int = 6, phones: int = 20, seed: int = 0) 
     )
 
 
-def part_of(batch: Batch, rows: list[int], parts: int) -> Batch:
+def part_of(batch: Minibatch, rows: list[int], parts: int) -> Minibatch:
     """Some examples of a batch, padded as if they stood alone."""
     lengths, counts = batch.lengths[rows], batch.phone_lengths[rows]
     frames, phones = 2 * (int(lengths.max()) // 2 + 1), int(counts.max())
@@ -59,12 +59,12 @@ def part_of(batch: Batch, rows: list[int], parts: int) -> Batch:
     )
 
 
-def golden_batch(lengths: Tensor, text: Tensor, text_lengths: Tensor) -> Batch:
+def golden_batch(lengths: Tensor, text: Tensor, text_lengths: Tensor) -> Minibatch:
     """That of the golden training step of s2."""
     content, wave = inp("tr.ssl", (2, 768, 44)), inp("tr.wav", (2, 1, 28160), 0.1)[:, 0]
     content[1, :, 38:], wave[1, 38 * 640 :] = 0, 0
     seeds = torch.zeros(2, dtype=torch.int64)
-    return Batch(
+    return Minibatch(
         ids=("a", "b"),
         speakers=("x", "x"),
         phones=text,

@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 from torch.optim import AdamW, Optimizer
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint
-from voicemill.model.data.batch import Batch, Totals
+from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.settings.training import DataSettings, LoopSettings, Phase, TrainingSettings
 from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.engine.ranks import Ranks
@@ -38,13 +38,13 @@ def example(number: int) -> tuple[str, Tensor]:
     return f"utterance-{number}", torch.randn(DIMS, frames, generator=generator)
 
 
-def batch(numbers: list[int], totals: Totals) -> Batch:
+def batch(numbers: list[int], totals: Totals) -> Minibatch:
     found = [example(number) for number in numbers]
     longest = max(content.shape[1] for _, content in found)
     content = torch.zeros(len(found), DIMS, longest)
     for row, (_, one) in zip(content, found, strict=True):
         row[:, : one.shape[1]] = one
-    return Batch(
+    return Minibatch(
         ids=tuple(name for name, _ in found),
         speakers=("ann",) * len(found),
         phones=torch.ones(len(found), 2, dtype=torch.int64),
@@ -66,7 +66,7 @@ class Examples:
     streams: list[tuple[int, int]] = field(default_factory=list)
     """(step, accumulate) at which each training stream began."""
 
-    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Batch]]:
+    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Minibatch]]:
         self.streams.append((start_step, accumulate))
         parts = world * accumulate
         step = start_step
@@ -77,7 +77,7 @@ class Examples:
             yield [batch(order[rank * accumulate + part :: parts], totals) for part in range(accumulate)]
             step += 1
 
-    def validation(self, rank: int, world: int) -> Iterator[Batch]:
+    def validation(self, rank: int, world: int) -> Iterator[Minibatch]:
         for number in range(1000 + rank, 1000 + self.held_out, world):
             yield batch([number], Totals(1, 1, 4, 2))
 
@@ -134,7 +134,7 @@ class Regression:
         other = [{"params": self.modules["discriminator"].parameters(), "scale": 1.0}]
         return {"s2": AdamW(groups, rate), "discriminator": AdamW(other, rate)}
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         time.sleep(self.how.pause_s)
         error = self._error(batch)
         share = batch.totals.parts / batch.totals.frames
@@ -159,18 +159,18 @@ class Regression:
         del ballast
         return terms
 
-    def _error(self, batch: Batch) -> Tensor:
+    def _error(self, batch: Minibatch) -> Tensor:
         rendered: Tensor = self.modules["s2"](batch.content)
         return rendered - batch.content.roll(1, 1)
 
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         assert not any(module.training for module in self.modules.values())
         with torch.no_grad():
             loss = float((self._error(batch) ** 2).mean((1, 2)).sum())
         self.evaluations += 1
         return {"loss": self.evaluations if self.how.grows else loss, "loss/weight": float(len(batch))}
 
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         with torch.no_grad():
             error = self._error(batch)[0]
         wave = 0.5 * np.sin(np.arange(3200, dtype=np.float32) * 0.1)

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from voicemill.model.data.index import index
 from voicemill.model.judging.testset.clips import Clips
-from voicemill.model.judging.testset.testset import HeldBack, TestSet, chosen
+from voicemill.model.judging.testset.testset import HeldOut, TestSet, chosen
 from voicemill.model.settings.training import Settings
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -23,10 +23,10 @@ class GallerySettings(Settings):
 
 
 def gallery(
-    corpus: CorpusVersion, testset: TestSet, settings: GallerySettings, held: HeldBack | None = None
+    corpus: CorpusVersion, testset: TestSet, settings: GallerySettings, held: HeldOut | None = None
 ) -> dict[str, list[Wave]]:
     """Speaker -> float32 [samples], 32 kHz each. A speaker all of whose utterances are in the test set is left out."""
-    found = index(corpus, (held or HeldBack()).data)
+    found = index(corpus, (held or HeldOut()).data)
     spoken = np.isin(found.ids, np.array([s.id.encode() for s in testset.sentences], dtype=np.bytes_))
     judged = {sentence.speaker for sentence in testset.sentences}
     order = sorted(range(len(found.speakers)), key=lambda n: (found.speakers[n] not in judged, found.speakers[n]))

@@ -1,7 +1,7 @@
 """The test set of a voice: sentences of its speakers that training holds back, each with its real recording and a
 reference, another utterance of the same speaker that the voice is cloned from.
 
-What is held back is decided by `model.data.split`, by the rule and the settings of the training, so it grows with the
+What is held out is decided by `model.data.split`, by the rule and the settings of the training, so it grows with the
 corpus and never takes back what was trained on. Of it a bounded number is taken, speakers in turn, by a hash of their
 ids: of two corpus versions mostly the same ones. Its sha256 is over all that a judge can hear or read.
 A corpus too small for that gives what it has, and `notes` says so; nothing is passed off as unheard that is not.
@@ -20,7 +20,7 @@ from pydantic import Field
 
 from voicemill.model.data.index import Index, index
 from voicemill.model.data.sources import masks
-from voicemill.model.data.split import held_back
+from voicemill.model.data.split import held_out
 from voicemill.model.judging.testset.clips import Clip, Clips
 from voicemill.model.settings.training import DataSettings, Settings
 from voicemill.model.speaking.reference import LONGEST, SHORTEST
@@ -48,8 +48,8 @@ class TestSetSettings(Settings):
 
 
 @dataclass(frozen=True)
-class HeldBack:
-    """How the training held back."""
+class HeldOut:
+    """How the training held out."""
 
     data: DataSettings = field(default_factory=DataSettings)
     by: Literal["recordings", "speakers"] = "recordings"
@@ -96,7 +96,7 @@ class TestSet:
 
 
 def make(
-    corpus: CorpusVersion, speakers: Sequence[str], settings: TestSetSettings, held: HeldBack | None = None
+    corpus: CorpusVersion, speakers: Sequence[str], settings: TestSetSettings, held: HeldOut | None = None
 ) -> TestSet:
     """The test set of these speakers, of all where none is named.
 
@@ -104,11 +104,11 @@ def make(
         ConfigError: a speaker that the version does not have.
         NoData: no speaker has an utterance to judge and 3 s of speech to clone.
     """
-    held = held or HeldBack()
+    held = held or HeldOut()
     found = index(corpus, held.data)
     mask = masks(corpus, found, ["target" if speakers else "all"], speakers)["target" if speakers else "all"]
     unit, names = (found.upload, found.uploads) if held.by == "recordings" else (found.speaker, found.speakers)
-    aside = np.isin(unit, sorted(held_back(found, unit, names, mask, held.data.validation_share)))
+    aside = np.isin(unit, sorted(held_out(found, unit, names, mask, held.data.validation_share)))
     unheard = aside & ~np.isin(found.ids, np.array(sorted(held.heard), dtype=np.bytes_))
     notes: list[str] = []
     fits = mask & (found.frames <= settings.longest_s * 50)
@@ -116,11 +116,11 @@ def make(
         rows = np.flatnonzero(fits & unheard)
     elif (fits & aside).any():
         rows = np.flatnonzero(fits & aside)
-        notes.append("what one training held back another one heard: the figures may flatter the voice")
+        notes.append("what one training held out another one heard: the figures may flatter the voice")
     else:
         rows = np.flatnonzero(fits)
         notes.append(
-            f"nothing of it was held back from training (there are too few {held.by}): the sentences below were "
+            f"nothing of it was held out from training (there are too few {held.by}): the sentences below were "
             "trained on, and the figures flatter the voice"
         )
     taken = chosen(found, rows.tolist(), settings.sentences)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer
 from voicemill.model.training.distil.losses import frame_distance
 from voicemill.model.training.distil.s1 import S1Distillation, Taught
@@ -50,7 +50,7 @@ class JointDistillation:
         """Those of both."""
         return self.s2.optimisers(rate) | self.s1.optimisers(rate)
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """Terms of "s1": its own and "heard"; of the others as of `S2Distillation`."""
         if module != S1:
             return self.s2.losses(module, batch)
@@ -60,7 +60,7 @@ class JointDistillation:
         return terms | {"heard": heard * self.s1.distill.heard_weight}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """Terms of both, those of s1 under "s1/<term>"; "loss" is that of s2 and that of s1, means over examples."""
         spoken = {name: value for name, value in self.s1.validate(batch).items() if not name.endswith("/weight")}
         tokens = float((batch.lengths // 2 + 1).sum())
@@ -69,7 +69,7 @@ class JointDistillation:
         found |= {f"s1/{name}": value for name, value in spoken.items()}
         return found | {f"s1/{name}/weight": tokens for name in spoken}
 
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """As of s2, of what the student s1 says."""
         found: Sample = self.s2.sample(batch)
         return found
@@ -78,12 +78,12 @@ class JointDistillation:
         """ "s1" and "s2" (and "s2_discriminator")."""
         return self.s1.checkpoints(lineage) | self.s2.checkpoints(lineage)
 
-    def spoken(self, batch: Batch) -> tuple[Tensor, list[int]]:
+    def spoken(self, batch: Minibatch) -> tuple[Tensor, list[int]]:
         """Codes that the student s1 says, each after the true ones before it; drawn from the seeds of the examples."""
         logits, counts = self.s1.said(batch)
         return drawn_codes(logits[:, :-1, :-1], batch.seeds), counts
 
-    def _heard(self, batch: Batch, taught: Taught) -> Tensor:
+    def _heard(self, batch: Minibatch, taught: Taught) -> Tensor:
         """float32 [batch]: how differently s2 hears what both say."""
         teacher, ge = self.s2.lesson.teacher, self.s2.voices(batch)
         with torch.no_grad():
@@ -93,7 +93,7 @@ class JointDistillation:
         return frame_distance(own, theirs, torch.arange(own.shape[-1], device=own.device) < frames[:, None])
 
 
-def expected_prior(network: Synthesizer, logits: Tensor, batch: Batch, ge: Tensor) -> Tensor:
+def expected_prior(network: Synthesizer, logits: Tensor, batch: Minibatch, ge: Tensor) -> Tensor:
     """What s2 makes of the content that is expected of logits [batch, codes + 1, vocabulary], EOS left out: the mean of
     its prior, float32 [batch, hidden, frames]."""
     expected = logits[:, :-1, :-1].float().softmax(-1) @ network.quantizer.embed

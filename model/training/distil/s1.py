@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.decoder import Embedded, Layer, Text2Semantic
 from voicemill.model.s1.loss import IGNORED, targets
 from voicemill.model.settings.training import DistillSettings, S1Settings
@@ -145,11 +145,11 @@ class S1Distillation(S1Objective):
         share = size_of(student) / size_of(teacher)
         self.notes = (*notes, f"student of s1: {share:.0%} of the teacher's parameters; {found}")
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """soft, hard: nats for each code or EOS; hidden, attention: means over examples."""
         return self.terms(batch)[1]
 
-    def terms(self, batch: Batch) -> tuple[Taught, dict[str, Tensor]]:
+    def terms(self, batch: Minibatch) -> tuple[Taught, dict[str, Tensor]]:
         """Both over the true codes of a batch, and `losses`."""
         totals = batch.totals
         taught, rows = self.taught(batch)
@@ -159,7 +159,7 @@ class S1Distillation(S1Objective):
         return taught, terms
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """As in training, every term a mean over codes and EOS (those of an example count for each of its codes);
         "agreement" is the share of them where the likeliest code is the teacher's, each after the true codes."""
         self.lesson.eval()
@@ -183,7 +183,7 @@ class S1Distillation(S1Objective):
         return {S1: Checkpoint("s1", "v2", student.state_dict(), header(student.config), lineage=lineage)}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def said(self, batch: Batch) -> tuple[Tensor, list[int]]:
+    def said(self, batch: Minibatch) -> tuple[Tensor, list[int]]:
         """Logits of the student after the true codes, without dropout, and how many codes each row has."""
         student = self._network
         training = student.training
@@ -193,7 +193,7 @@ class S1Distillation(S1Objective):
         finally:
             student.train(training)
 
-    def taught(self, batch: Batch) -> tuple[Taught, Rows]:
+    def taught(self, batch: Minibatch) -> tuple[Taught, Rows]:
         """Both over the true codes of a batch, and the terms of their difference."""
         codes, counts = self._coder.to(batch.content.device)(batch.content, batch.lengths)
         queries = drawn_queries(batch, counts, self.distill.attention_queries)
@@ -256,7 +256,7 @@ def attended(layer: Layer, x: Tensor, mask: Tensor | None, queries: Tensor) -> t
     return layer.finish(x, q, k, v, mask), scores.log_softmax(-1)
 
 
-def drawn_queries(batch: Batch, code_lengths: list[int], count: int) -> Queries:
+def drawn_queries(batch: Minibatch, code_lengths: list[int], count: int) -> Queries:
     """Up to `count` of the real places of each row, evenly spaced, the first drawn from the seed of the example; all
     of them where there are no more."""
     phones = batch.phones.shape[1]
@@ -274,7 +274,7 @@ def drawn_queries(batch: Batch, code_lengths: list[int], count: int) -> Queries:
     return Queries(places.to(device), real.to(device))
 
 
-def real_places(batch: Batch, codes: int) -> Tensor:
+def real_places(batch: Minibatch, codes: int) -> Tensor:
     """bool [batch, phones + codes]: what is no padding."""
     device = batch.phones.device
     text = torch.arange(batch.phones.shape[1], device=device) < batch.phone_lengths[:, None]

@@ -29,7 +29,7 @@ from torch.optim import Optimizer
 from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s2.losses import Discriminators, Pair, adversarial_loss, feature_loss
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer
 from voicemill.model.settings.training import DistillSettings, S2Settings
@@ -40,7 +40,7 @@ from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.objectives.s2 import DISCRIMINATOR, S2, adamw, apart, drawn, verdicts
 from voicemill.storage.errors import ConfigError
 
-Codes: TypeAlias = Callable[[Batch], tuple[Tensor, list[int]]]
+Codes: TypeAlias = Callable[[Minibatch], tuple[Tensor, list[int]]]
 """Batch -> codes int64 [batch, longest], how many of each row are real."""
 
 
@@ -81,7 +81,7 @@ class S2Distillation:
         shares = [f"{part} {_share(student, teacher, part):.0%}" for part in ("dec", "ref_enc")]
         self.notes = (*notes, f"student of s2, of the teacher's parameters: {', '.join(shares)}")
         self._mel = LogMel()
-        self._kept: tuple[Batch, Said, Rendered] | None = None
+        self._kept: tuple[Minibatch, Said, Rendered] | None = None
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
         """AdamW, with the constants of s2."""
@@ -91,7 +91,7 @@ class S2Distillation:
             found[DISCRIMINATOR] = adamw([(list(self.modules[DISCRIMINATOR].parameters()), 1.0)], rate)
         return found
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """Of the round of `module`; terms of "s2": mel, hint, voice, adversarial, features. Means over examples."""
         totals = batch.totals
         examples = totals.parts * len(batch) / totals.examples
@@ -109,7 +109,7 @@ class S2Distillation:
         return {name: value * self._weight(name) for name, value in terms.items()}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """Weighted as in training, without what the discriminators say; "log_mel" is the distance to the teacher's
         piece unweighted, nepers."""
         self.lesson.eval()
@@ -121,7 +121,7 @@ class S2Distillation:
         return sums | {f"{name}/weight": float(len(batch)) for name in sums}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """The first example: the recording, and what teacher and student make of its codes and its voice."""
         said = self.said(batch)
         mel = self._mel.to(said.codes.device)
@@ -153,7 +153,7 @@ class S2Distillation:
             )
         return found
 
-    def said(self, batch: Batch) -> Said:
+    def said(self, batch: Minibatch) -> Said:
         """What both are given of a batch; all that is drawn comes from the seeds of its examples."""
         wave = _wave(batch)
         codes, counts = self.codes(batch)
@@ -171,7 +171,7 @@ class S2Distillation:
         )
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def voices(self, batch: Batch) -> Tensor:
+    def voices(self, batch: Minibatch) -> Tensor:
         """The teacher's, float32 [batch, style, 1]."""
         wave = _wave(batch)
         spectrogram = self._mel.to(wave.device).spectrogram(wave, batch.lengths)
@@ -179,7 +179,7 @@ class S2Distillation:
         found: Tensor = self.lesson.teacher.to(wave.device).voices(spectrogram, batch.lengths, embedding)
         return found
 
-    def _taught(self, batch: Batch) -> tuple[Said, Rendered]:
+    def _taught(self, batch: Minibatch) -> tuple[Said, Rendered]:
         """What is said, and the teacher's piece; that of the round before, where it was of the same batch."""
         kept, self._kept = self._kept, None  # before anything is computed: memory may be what is short
         if kept is not None and kept[0] is batch:
@@ -210,7 +210,7 @@ def _share(student: Synthesizer, teacher: Synthesizer, part: str) -> float:
     return size_of(student.get_submodule(part)) / size_of(teacher.get_submodule(part))
 
 
-def _wave(batch: Batch) -> Tensor:
+def _wave(batch: Minibatch) -> Tensor:
     if batch.wave is None:
         raise ConfigError("a student of s2 hears the voice of recordings, and this batch has no waves")
     return batch.wave

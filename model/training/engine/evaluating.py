@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 from torch import Tensor
 
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.ranks import Ranks, free_memory, out_of_memory
 from voicemill.model.training.engine.stepping import Source, Stopped
@@ -14,7 +14,7 @@ WEIGHT = "/weight"
 
 
 def evaluate(ranks: Ranks, objective: Objective, source: Source, broken_off: Callable[[], bool]) -> dict[str, float]:
-    """Term -> mean over the validation set; empty where nothing is held back, or where some rank broke it off.
+    """Term -> mean over the validation set; empty where nothing is held out, or where some rank broke it off.
 
     A batch that does not fit into memory is heard in halves. Raises Stopped("no_memory") where one example does not.
     """
@@ -47,7 +47,7 @@ def evaluate(ranks: Ranks, objective: Objective, source: Source, broken_off: Cal
     return {term: value / total[term + WEIGHT] for term, value in total.items() if total.get(term + WEIGHT)}
 
 
-def _fitting(ranks: Ranks, objective: Objective, batch: Batch) -> Iterator[dict[str, float] | str]:
+def _fitting(ranks: Ranks, objective: Objective, batch: Minibatch) -> Iterator[dict[str, float] | str]:
     """Sums of the batch, in as few parts as fit; words where one example does not fit."""
     found: dict[str, float] | None = None
     try:
@@ -67,7 +67,7 @@ def _fitting(ranks: Ranks, objective: Objective, batch: Batch) -> Iterator[dict[
         yield from _fitting(ranks, objective, rows(batch, start, stop))
 
 
-def rows(batch: Batch, start: int, stop: int) -> Batch:
+def rows(batch: Minibatch, start: int, stop: int) -> Minibatch:
     """Some of the examples of a batch, with its padding."""
     cut = {f.name: v[start:stop] for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
     return replace(batch, ids=batch.ids[start:stop], speakers=batch.speakers[start:stop], **cut)

@@ -19,7 +19,7 @@ from typing import Any
 from voicemill.model.adapters.files import save
 from voicemill.model.adapters.lora import names
 from voicemill.model.checkpoints.writing import write
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.settings.training import Phase
 from voicemill.model.training.engine.checkpointing import Checkpoints, State
 from voicemill.model.training.engine.evaluating import evaluate
@@ -56,7 +56,7 @@ class Training:
         self.stopping = Stopping(self.settings.patience)
         self.book: Logbook | None = None
         self.validates = True
-        """Until an evaluation has shown that nothing is held back."""
+        """Until an evaluation has shown that nothing is held out."""
         self._terminated = False
         self._before: Seconds = 0.0
         self._began = time.monotonic()
@@ -116,7 +116,7 @@ class Training:
                 if self.ranks.any([self._terminated])[0]:
                     self._end(feed, pending=True)
                 self.validates = False
-                self._say("no validation set: nothing is held back of the corpus, so training does not stop early")
+                self._say("no validation set: nothing is held out of the corpus, so training does not stop early")
             else:
                 self.stopping = self.stopping.after(self.step, validation["loss"])
                 better = self.stopping.best_step == self.step
@@ -195,7 +195,7 @@ class Training:
                 raise
             self._warn(f"step {self.step}: no sample, out of memory")
 
-    def _heard(self) -> Iterator[Batch]:
+    def _heard(self) -> Iterator[Minibatch]:
         """The validation set, from its start, on rank 0 alone."""
         return self.source.validation(0, self.ranks.world) if self.validates else iter(())
 

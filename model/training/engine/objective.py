@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from voicemill.model.checkpoints.checkpoint import Checkpoint
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Objective(Protocol):
     """`modules` stay what they are: the loop moves them to the device, and what is called by their forward computes in
     mixed precision and returns float32.
 
-    All of an objective's randomness comes from `Batch.seeds`, but for dropout, which uses torch's generator; the loop
+    All randomness of an objective comes from `Minibatch.seeds`, except dropout, which uses torch's generator; the loop
     seeds that anew for every part of a step, the same in each round.
     """
 
@@ -35,7 +35,7 @@ class Objective(Protocol):
     modules: dict[str, nn.Module]
     """By name, what is trained. The first is the network itself; s2 adds "discriminator"."""
     needs: frozenset[str]
-    """Fields of `Batch` besides the always present ones: "wave", "f0", "bounds", "bert",
+    """Fields of `Minibatch` besides the always present ones: "wave", "f0", "bounds", "bert",
     "speaker_embedding"."""
     rounds: tuple[str, ...]
     """Names of the modules in the order in which a step updates them: ("s1",), ("discriminator", "s2")."""
@@ -45,17 +45,17 @@ class Objective(Protocol):
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
         """One for each module; their parameter groups have "scale", what the learning rate is multiplied with."""
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """Scalars by term, weighted: their sum is what the update of `module` minimises.
 
         Scaled by the totals of the step so that the mean over its parts is the loss over its whole global batch.
         """
 
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """Terms of a batch of the validation set in eval mode without gradient, sums over the batch under the name of
         each term, and their weights under the name + "/weight"; "loss" is what early stopping watches."""
 
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """The first example of a batch, as the network makes it."""
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:

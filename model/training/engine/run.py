@@ -85,7 +85,7 @@ class Result:
     step: int
     best_step: int
     best: float
-    """Validation loss of the best step; nan where nothing was held back."""
+    """Validation loss of the best step; nan where nothing was held out."""
     losses: Mapping[str, float]
     """The last ones."""
     exports: Mapping[str, str] = field(default_factory=dict)

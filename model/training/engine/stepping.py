@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.settings.training import LoopSettings
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.ranks import Ranks, free_memory, out_of_memory
@@ -26,11 +26,11 @@ from voicemill.storage.units import Seconds
 class Source(Protocol):
     """Where batches come from: `voicemill.model.data.loader.Loader`."""
 
-    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Batch]]:
+    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Minibatch]]:
         """The parts of this rank of step `start_step` + 1 and of all that follow, without end."""
 
-    def validation(self, rank: int, world: int) -> Iterator[Batch]:
-        """The share of this rank of the validation set; no rank has a batch where nothing is held back."""
+    def validation(self, rank: int, world: int) -> Iterator[Minibatch]:
+        """The share of this rank of the validation set; no rank has a batch where nothing is held out."""
 
 
 class Stopped(Exception):
@@ -65,19 +65,19 @@ class Feed:
         self.accumulate = accumulate
         self._source, self._ranks, self._batch, self._say = source, ranks, batch, say
         self._stream = source.training(step, ranks.rank, ranks.world, accumulate)
-        self.newest: Batch | None = None
+        self.newest: Minibatch | None = None
         """The first part of the step taken last."""
         self.waited: Seconds = 0.0
         """For the parts of the step taken last."""
 
-    def take(self) -> list[Batch]:
+    def take(self) -> list[Minibatch]:
         """Of the next step."""
         began = time.monotonic()
         parts = next(self._stream)
         self.waited, self.newest = time.monotonic() - began, parts[0]
         return parts
 
-    def smaller(self, step: int) -> list[Batch]:
+    def smaller(self, step: int) -> list[Minibatch]:
         """Of the same step, in twice as many parts. Raises Stopped where a part is one example already."""
         self.close()
         parts = self._ranks.world * self.accumulate
@@ -148,7 +148,7 @@ class Stepper:
         totals = parts[0].totals
         return Stepped(losses, norms, totals.examples, totals.frames / 50)
 
-    def _backward(self, name: str, number: int, parts: list[Batch]) -> "_Table | None":
+    def _backward(self, name: str, number: int, parts: list[Minibatch]) -> "_Table | None":
         """Gradients of one module, added up over the parts of this rank; None where memory ran out on some rank."""
         self._clear()
         terms: tuple[str, ...] = ()
@@ -176,7 +176,7 @@ class Stepper:
             return None
         return _Table(terms, torch.stack(values))
 
-    def _update(self, name: str, number: int, parts: list[Batch]) -> float:
+    def _update(self, name: str, number: int, parts: list[Minibatch]) -> float:
         failed = False
         norm = 0.0
         try:
@@ -194,7 +194,7 @@ class Stepper:
             raise Stopped("not_finite", self._where(number, name, None, parts))
         return norm
 
-    def _where(self, number: int, name: str, table: "_Table | None", parts: list[Batch]) -> str:
+    def _where(self, number: int, name: str, table: "_Table | None", parts: list[Minibatch]) -> str:
         """For a reader: what is not finite, in which utterances."""
         if table:
             wrong = [

@@ -18,7 +18,7 @@ from torch.optim import AdamW, Optimizer
 
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.light.acoustic import SPREAD, Acoustic, Fitted
 from voicemill.model.light.config import BANDS
 from voicemill.model.light.system import ACOUSTIC, LIGHT, SPEAKER, LightSystem
@@ -62,14 +62,14 @@ class LightAcousticObjective:
         ]
         return {LIGHT: AdamW(groups, rate, betas=(0.9, 0.98), fused=True)}
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """mel, alignment and duration, weighted."""
         share = batch.totals.parts / batch.totals.examples
         rows = self._rows(self._fitted(batch)[0], batch)
         return {name: value.sum() * share * self._weight(name) for name, value in rows.items()}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """Weighted as in training; "log_mel_distance" is that of the log-mel, nepers, with the durations of the
         recording."""
         self._network.eval()
@@ -79,7 +79,7 @@ class LightAcousticObjective:
         return sums | {f"{name}/weight": float(len(batch)) for name in sums}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """To see: log-mels of the first example, real and spoken anew with durations of its own. To hear where the
         vocoder is trained."""
         network, frames = self._network.eval(), int(batch.lengths[0])
@@ -105,7 +105,7 @@ class LightAcousticObjective:
     def _weight(self, term: str) -> float:
         return float(getattr(self.settings, f"{term}_weight"))
 
-    def _fitted(self, batch: Batch) -> tuple[Fitted, Tensor]:
+    def _fitted(self, batch: Minibatch) -> tuple[Fitted, Tensor]:
         mel = log_mels(batch, self._mel)
         with torch.no_grad():
             voice = self.system.speaker.to(mel.device).embed(mel, batch.lengths)
@@ -115,7 +115,7 @@ class LightAcousticObjective:
         found: Fitted = self.modules[LIGHT](*said, mel, batch.lengths, voice, *held)
         return found, voice
 
-    def _rows(self, fitted: Fitted, batch: Batch) -> dict[str, Tensor]:
+    def _rows(self, fitted: Fitted, batch: Minibatch) -> dict[str, Tensor]:
         """Terms before weighting, float32 [batch]."""
         values = BANDS * batch.lengths
         phones = mask(batch.phone_lengths, fitted.log_durations[:, None])[:, 0]

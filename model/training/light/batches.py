@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.storage.errors import ConfigError
 
 
-def log_mels(batch: Batch, mel: LogMel) -> Tensor:
+def log_mels(batch: Minibatch, mel: LogMel) -> Tensor:
     """float32 [batch, 128, frames]: of each row what it is alone; behind its end the floor.
 
     Raises ConfigError where the batch has no waves.
@@ -17,14 +17,14 @@ def log_mels(batch: Batch, mel: LogMel) -> Tensor:
     return mel.to(wave.device).from_spectrogram(mel.spectrogram(wave, batch.lengths))
 
 
-def waves(batch: Batch) -> Tensor:
+def waves(batch: Minibatch) -> Tensor:
     """float32 [batch, samples], 32 kHz. Raises ConfigError where there are none."""
     if batch.wave is None:
         raise ConfigError("the light system is trained on waves: the loader was not told that they are needed")
     return batch.wave
 
 
-def places(batch: Batch, size: int) -> Tensor:
+def places(batch: Minibatch, size: int) -> Tensor:
     """int64 [batch]: where a piece of so many frames begins, drawn from the seed of each row; 0 where it is longer."""
     drawn = [torch.rand((), generator=torch.Generator().manual_seed(seed)) for seed in batch.seeds.tolist()]
     uniform = torch.stack(drawn).to(batch.lengths.device)

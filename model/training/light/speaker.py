@@ -17,7 +17,7 @@ from torch.optim import AdamW, Optimizer
 
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
-from voicemill.model.data.batch import CONTENT_RATE, Batch
+from voicemill.model.data.minibatch import CONTENT_RATE, Minibatch
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.system import LIGHT, SPEAKER, LightSystem
 from voicemill.model.s2.layers import mask
@@ -89,7 +89,7 @@ class LightSpeakerObjective:
         groups = [{"params": list(self.modules[LIGHT_SPEAKER].parameters()), "scale": 1.0}]
         return {LIGHT_SPEAKER: AdamW(groups, rate, weight_decay=1e-2, fused=True)}
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """{"speaker": nats for each example}, of a piece from a drawn place on."""
         size = min(round(self.settings.piece_s * CONTENT_RATE), batch.content.shape[-1])
         starts = places(batch, size)
@@ -101,7 +101,7 @@ class LightSpeakerObjective:
         }
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """ "loss" is the cross entropy of whole utterances without the margin; "accuracy" the share of those whose
         speaker is found among all of the corpus, 0..1."""
         self.modules[LIGHT_SPEAKER].eval()
@@ -112,7 +112,7 @@ class LightSpeakerObjective:
         return sums | {f"{name}/weight": float(len(batch)) for name in sums}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """Nothing to hear. To see: the cosines between the utterances of a batch, -1..1."""
         self.modules[LIGHT_SPEAKER].eval()
         found = self.system.speaker.embed(log_mels(batch, self._mel), batch.lengths).float()
@@ -122,6 +122,6 @@ class LightSpeakerObjective:
         """ "light", without the classifier."""
         return {LIGHT: self.system.checkpoint(lineage, self.system.with_trained(SPEAKER))}
 
-    def _speakers(self, batch: Batch) -> Tensor:
+    def _speakers(self, batch: Minibatch) -> Tensor:
         """int64 [batch]."""
         return torch.tensor([self._number[name] for name in batch.speakers], device=batch.content.device)

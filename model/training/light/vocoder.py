@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from voicemill.model.audio.mel import FLOOR, HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.light.system import LIGHT, VOCODER, LightSystem
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.generator import Generator
@@ -51,7 +51,7 @@ class LightVocoderObjective:
         """AdamW with the constants of HiFi-GAN."""
         return {name: adamw([(list(module.parameters()), 1.0)], rate) for name, module in self.modules.items()}
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """Of the round of `module`; terms of "light_vocoder": mel, stft, adversarial, features, those that are on."""
         share = batch.totals.parts / batch.totals.examples
         if module == DISCRIMINATOR:
@@ -67,7 +67,7 @@ class LightVocoderObjective:
         return {name: value * self._weight(name) for name, value in terms.items()}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """Weighted as in training, without what the discriminators say; "log_mel_distance" in nepers."""
         self._network.eval()
         rows = self._rows(self._pair(batch))
@@ -76,7 +76,7 @@ class LightVocoderObjective:
         return sums | {f"{name}/weight": float(len(batch)) for name in sums}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """The first example, rendered from its log-mel."""
         frames = int(batch.lengths[0])
         real = waves(batch)[:1, : frames * HOP]
@@ -101,7 +101,7 @@ class LightVocoderObjective:
     def _weight(self, term: str) -> float:
         return float(getattr(self.settings, f"{term}_weight"))
 
-    def _pair(self, batch: Batch) -> Pair:
+    def _pair(self, batch: Minibatch) -> Pair:
         """A piece of each row, real and rendered."""
         wave, mel, size = waves(batch), log_mels(batch, self._mel), self.settings.segment
         if (short := size - mel.shape[-1]) > 0:  # the piece would be longer than the whole batch

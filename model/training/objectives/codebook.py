@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.storage.errors import NoData
 
@@ -37,7 +37,7 @@ class Centres:
     """Mean squared distance of the points to their centres."""
 
 
-def learn_codebook(network: Synthesizer, examples: Iterator[Batch], seed: int) -> Centres:
+def learn_codebook(network: Synthesizer, examples: Iterator[Minibatch], seed: int) -> Centres:
     """Set `ssl_proj` and the codebook of `network` from batches with content; about 27 minutes of speech for 1,024
     entries, or all there is.
 
@@ -57,7 +57,7 @@ def learn_codebook(network: Synthesizer, examples: Iterator[Batch], seed: int) -
     return found
 
 
-def pairs(examples: Iterator[Batch], wanted: int) -> Tensor:
+def pairs(examples: Iterator[Minibatch], wanted: int) -> Tensor:
     """Means of two frames each, float32 [up to `wanted`, dims], every utterance once. `examples` need not end.
 
     Raises NoData: there are none.

@@ -20,7 +20,7 @@ from torch.optim import AdamW, Optimizer
 from voicemill.model.adapters.lora import merged_state
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.loss import Loss, loss
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer
@@ -82,14 +82,14 @@ class S1Objective:
         ]
         return {S1: AdamW(groups, rate, betas=(0.9, 0.95), eps=1e-8, fused=True)}
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """{"cross_entropy": nats for each code or EOS}."""
         totals = batch.totals
         found = self._loss(batch, self.settings.label_smoothing)
         return {"cross_entropy": found.total * totals.parts / (totals.codes + totals.examples)}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """ "loss" is the cross entropy without label smoothing; "top3" the share of the codes that are among the three
         likeliest, 0..1, EOS left out."""
         self._network.eval()
@@ -99,7 +99,7 @@ class S1Objective:
         return sums | {"loss/weight": float(found.tokens), "top3/weight": float(codes)}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """Nothing to hear: that takes an s2. To see, over the codes of the first example: the log-probability of every
         code (rows) at each place, and of the true code at each place, as a band."""
         network = self._network.eval()
@@ -121,6 +121,6 @@ class S1Objective:
         network: Text2Semantic = self.modules[S1]
         return network
 
-    def _loss(self, batch: Batch, smoothing: float) -> Loss:
+    def _loss(self, batch: Minibatch, smoothing: float) -> Loss:
         codes, counts = self._coder.to(batch.content.device)(batch.content, batch.lengths)
         return loss(self._network, batch.phones, batch.bert, codes, batch.phone_lengths.tolist(), counts, smoothing)

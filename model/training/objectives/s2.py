@@ -22,7 +22,7 @@ from voicemill.model.adapters.lora import KEPT, merged_state
 from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s2.losses import (
     Discrimination,
     Discriminators,
@@ -40,7 +40,7 @@ from voicemill.model.training.objectives.pitch_loss import PitchLoss
 from voicemill.model.training.objectives.speaker_loss import SpeakerEncoder, speaker_loss
 from voicemill.storage.errors import ConfigError
 
-Draw: TypeAlias = Callable[[Batch, int, int], tuple[Tensor, Tensor]]
+Draw: TypeAlias = Callable[[Minibatch, int, int], tuple[Tensor, Tensor]]
 """(batch, hidden, frames) -> noise float32 [batch, hidden, frames], place float32 [batch], 0..1."""
 S2, DISCRIMINATOR = "s2", "discriminator"
 TEXT = ("enc_p.text_embedding.", "enc_p.encoder_text.", "enc_p.mrte.")
@@ -51,7 +51,7 @@ TEXT = ("enc_p.text_embedding.", "enc_p.encoder_text.", "enc_p.mrte.")
 class _Rendered:
     """A batch rendered once, for both rounds."""
 
-    batch: Batch
+    batch: Minibatch
     rendering: Rendering
     pair: Pair
 
@@ -112,7 +112,7 @@ class S2Objective:
             groups[DISCRIMINATOR] = [(list(self.modules[DISCRIMINATOR].parameters()), 1.0)]
         return {name: adamw(parts, rate) for name, parts in groups.items()}
 
-    def losses(self, module: str, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
         """Of the round of `module`; terms of "s2": adversarial, features, mel, kl, f0, speaker, those that are on."""
         totals = batch.totals
         examples = totals.parts * len(batch) / totals.examples
@@ -128,7 +128,7 @@ class S2Objective:
         return {name: value * self._weight(name) for name, value in terms.items()}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def validate(self, batch: Batch) -> dict[str, float]:
+    def validate(self, batch: Minibatch) -> dict[str, float]:
         """Weighted as in training, without what the discriminators say, whose opinion changes from step to step. All
         are means over examples: KL too is that of each example, by its frames."""
         self.modules[S2].eval()
@@ -139,7 +139,7 @@ class S2Objective:
         return sums | {f"{name}/weight": float(len(batch)) for name in sums}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def sample(self, batch: Batch) -> Sample:
+    def sample(self, batch: Minibatch) -> Sample:
         """The first example spoken from its codes, its phones and the voice of its recording, as `Voice` does."""
         network, frames = self._network.eval(), int(batch.lengths[0]) // 2 * 2
         real = _wave(batch)[:1, : frames * HOP]
@@ -175,7 +175,7 @@ class S2Objective:
     def _weight(self, term: str) -> float:
         return float(getattr(self.settings, f"{term}_weight"))
 
-    def _rendered(self, batch: Batch, last: bool) -> _Rendered:
+    def _rendered(self, batch: Minibatch, last: bool) -> _Rendered:
         """Rendered for a round; `last`: that of the network itself, which needs the gradient."""
         kept, self._kept = self._kept, None  # before anything is computed: memory may be what is short
         if kept is not None and kept.batch is batch:
@@ -189,7 +189,7 @@ class S2Objective:
             self._kept = done
         return done
 
-    def _render(self, batch: Batch) -> _Rendered:
+    def _render(self, batch: Minibatch) -> _Rendered:
         wave, content, config = _wave(batch), batch.content, self._network.config
         if (short := config.segment - content.shape[-1]) > 0:  # the piece would be longer than the whole batch
             wave, content = pad(wave, (0, short * HOP)), pad(content, (0, short + config.segment % 2))
@@ -243,7 +243,7 @@ def apart(discriminators: nn.Module, both: Pair) -> Tensor:
     return discriminator_loss(*_halves(discriminators(torch.cat([both.real, both.fake.detach()]))))
 
 
-def drawn(batch: Batch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
+def drawn(batch: Minibatch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
     """Noise of the posterior float32 [batch, hidden, frames] (0 after a row's end) and place of the piece float32
     [batch], 0..1: each row from its own seed on the CPU, so that padding, device and company do not change it."""
     noise, uniform = torch.zeros(len(batch), hidden, frames), torch.zeros(len(batch))
@@ -255,7 +255,7 @@ def drawn(batch: Batch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
     return noise.to(device, non_blocking=True), uniform.to(device, non_blocking=True)
 
 
-def _wave(batch: Batch) -> Tensor:
+def _wave(batch: Minibatch) -> Tensor:
     if batch.wave is None:
         raise ConfigError(
             "s2 is trained on waves, and this batch has none: the loader was not told that they are needed"

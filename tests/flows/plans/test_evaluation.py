@@ -21,7 +21,7 @@ from voicemill.flows.plans.evaluate import EvaluateOptions, EvaluationPlan, plan
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.judges import Judges, JudgeSettings
 from voicemill.model.judging.scores import Scores
-from voicemill.model.judging.testset.held_back import GONE, NO_RULE, UNTOLD
+from voicemill.model.judging.testset.held_out import GONE, NO_RULE, UNTOLD
 from voicemill.model.judging.testset.speech import Saying, Speech
 from voicemill.model.judging.testset.testset import TestSet, TestSetSettings
 from voicemill.model.pitch.autocorrelation import Autocorrelation

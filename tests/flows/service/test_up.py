@@ -240,7 +240,7 @@ def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
 
 
 def test_the_new_voice_is_judged_and_kept_out(standing: Standing, chained: dict[str, Any]) -> None:
-    """By the shipped gate: of three recordings too few sentences are held back."""
+    """By the shipped gate: of three recordings too few sentences are held out."""
     (run, *_) = until(lambda: standing.runs("promote/on-model", "COMPLETED", "FAILED", "CRASHED"))
     assert (run["name"], run["state_name"]) == ("promote · ann/0001 · not promoted", "Not promoted")
     assert "fewer than 10" in run["state"]["message"]

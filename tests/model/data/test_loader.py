@@ -18,8 +18,8 @@ import pytest
 import torch
 from support import store_contents
 
-from voicemill.model.data.batch import Batch
 from voicemill.model.data.loader import Loader
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.data.reader import Reader
 from voicemill.model.data.stream import Share, steps
 from voicemill.model.settings.training import DataSettings, Phase
@@ -36,7 +36,7 @@ def loader(corpus: CorpusVersion, phase: Phase = ALL, **settings: Any) -> Loader
     return Loader.open(corpus, data, phase, ("ann",) if "target" in phase.mix else ())
 
 
-def raw(batch: Batch) -> tuple[Any, ...]:
+def raw(batch: Minibatch) -> tuple[Any, ...]:
     """Every byte of a batch."""
     values = (getattr(batch, name) for name in batch.__dataclass_fields__)
     return tuple(v.numpy().tobytes() if isinstance(v, torch.Tensor) else v for v in values)
@@ -47,7 +47,7 @@ def epochs(made: Loader, count: int) -> int:
     return next(turn.step for turn in made.recipe.plan().steps() if turn.epoch == count)
 
 
-def ids(batches: Iterable[list[Batch]]) -> list[str]:
+def ids(batches: Iterable[list[Minibatch]]) -> list[str]:
     return [name for step in batches for batch in step for name in batch.ids]
 
 
@@ -159,11 +159,11 @@ def test_the_validation_set(corpus: CorpusVersion) -> None:
         )
     said = made.describe()
     assert said.validation == len(ids([batches]))
-    assert len(said.held_back) >= 1
+    assert len(said.held_out) >= 1
     speakers = loader(corpus, Phase(steps=1, rate=1, hold_back="speakers"))
-    assert len({who for batch in speakers.validation() for who in batch.speakers}) == len(speakers.describe().held_back)
+    assert len({who for batch in speakers.validation() for who in batch.speakers}) == len(speakers.describe().held_out)
     assert not {who for step in islice(speakers.training(), 20) for b in step for who in b.speakers} & set(
-        speakers.describe().held_back
+        speakers.describe().held_out
     )
 
 

@@ -61,7 +61,7 @@ def test_units_are_whole_and_something_is_left(recordings: list[tuple[int, int]]
 
 
 @given(RECORDINGS, RECORDINGS, BY, st.floats(0.01, 1))
-def test_what_was_held_back_stays_so(
+def test_what_was_held_out_stays_so(
     before: list[tuple[int, int]], after: list[tuple[int, int]], by: str, share: float
 ) -> None:
     first, then = everything(made(before), by, share), everything(made(before + after, len(after)), by, share)
@@ -76,15 +76,15 @@ def test_the_share_is_met() -> None:
 def test_a_share_of_nothing_holds_nothing_back() -> None:
     found = everything(made([(0, 3), (0, 3)]), "recordings", 0)
     assert found.units == ()
-    assert found.notes == ("nothing of source 'all' is held back for validation: data.validation_share is 0",)
+    assert found.notes == ("nothing of source 'all' is held out for validation: data.validation_share is 0",)
 
 
 def test_one_recording_is_trained_on_and_that_is_said() -> None:
     found = everything(made([(0, 9)]), "recordings")
     assert len(found.training["all"]) == 9
-    assert found.notes == ("nothing of source 'all' is held back for validation: it has only one recording",)
+    assert found.notes == ("nothing of source 'all' is held out for validation: it has only one recording",)
     several = everything(made([(0, 9), (0, 2)]), "speakers")
-    assert several.notes == ("nothing of source 'all' is held back for validation: it has only one speaker",)
+    assert several.notes == ("nothing of source 'all' is held out for validation: it has only one speaker",)
 
 
 def test_of_two_recordings_the_shorter_one_is_heard() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicemill.model.judging import bootstrap
-from voicemill.model.judging.bootstrap import Interval, interval
+from voicemill.model.judging.bootstrap import ConfidenceInterval, interval
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=30)
 
@@ -28,8 +28,8 @@ def test_it_moves_and_grows_with_the_values(values: list[float], shift: float, s
 
 
 def test_equal_values_leave_no_doubt_and_one_value_leaves_all() -> None:
-    assert interval([0.25] * 8) == Interval(0.25, 0.25, 0.25, 8)
-    assert interval([0.25]) == Interval(0.25, -math.inf, math.inf, 1)
+    assert interval([0.25] * 8) == ConfidenceInterval(0.25, 0.25, 0.25, 8)
+    assert interval([0.25]) == ConfidenceInterval(0.25, -math.inf, math.inf, 1)
 
 
 def test_many_samples_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

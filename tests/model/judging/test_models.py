@@ -20,7 +20,7 @@ from voicemill.model.judging.metrics.opinion import Predictor
 from voicemill.model.judging.metrics.size import parameters, size
 from voicemill.model.judging.metrics.speaker import LightSpeaker, XVector, enrol, nearest
 from voicemill.model.judging.testset import testset
-from voicemill.model.judging.testset.testset import HeldBack, TestSetSettings
+from voicemill.model.judging.testset.testset import HeldOut, TestSetSettings
 from voicemill.model.judging.testset.trained_on import trained_on
 from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
 from voicemill.model.light.system import LightSystem
@@ -183,10 +183,10 @@ def test_a_sentence_is_unheard_if_no_training_drew_on_it(corpus: CorpusVersion) 
     partly = trained_on(corpus.store, [gone, target])
     assert (partly.utterances, len(partly.untold)) == (alone, 1)
     assert "no corpus version 9" in partly.untold[0]
-    free = testset.make(corpus, ["ann"], settings, HeldBack(heard=alone))
+    free = testset.make(corpus, ["ann"], settings, HeldOut(heard=alone))
     assert {sentence.id for sentence in free.sentences} == ids - alone
     assert free.notes == ()
-    shared = testset.make(corpus, ["ann"], settings, HeldBack(heard=both))
+    shared = testset.make(corpus, ["ann"], settings, HeldOut(heard=both))
     left = ids - both
     assert {sentence.id for sentence in shared.sentences} == (left or ids - alone)
     assert all(sentence.unheard == bool(left) for sentence in shared.sentences)

@@ -10,7 +10,7 @@ from voicemill.model.data.index import index
 from voicemill.model.data.split import split
 from voicemill.model.judging.testset import testset
 from voicemill.model.judging.testset.gallery import GallerySettings, gallery
-from voicemill.model.judging.testset.testset import HeldBack, TestSetSettings
+from voicemill.model.judging.testset.testset import HeldOut, TestSetSettings
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NoData
@@ -27,7 +27,7 @@ def test_it_is_what_training_never_sees(corpus: CorpusVersion, by: str, share: f
     found = index(corpus, data)
     masks = {"all": np.ones(len(found), dtype=bool)}
     divided = split(found, masks, {"all": 1.0}, by, share, 10**6)  # type: ignore[arg-type]
-    made = testset.make(corpus, (), ALL, HeldBack(data, by))  # type: ignore[arg-type]
+    made = testset.make(corpus, (), ALL, HeldOut(data, by))  # type: ignore[arg-type]
     seen = {found.ids.item(row).decode() for row in divided.training["all"]}
     ids = {sentence.id for sentence in made.sentences}
     assert ids == {found.ids.item(row).decode() for row in divided.validation}
@@ -68,7 +68,7 @@ def test_the_same_corpus_and_settings_give_the_same_name_and_any_change_another(
 def test_a_smaller_set_is_the_beginning_of_a_larger_one_and_speakers_take_turns(
     corpus: CorpusVersion, most: int
 ) -> None:
-    held = HeldBack(DataSettings(validation_share=0.5))
+    held = HeldOut(DataSettings(validation_share=0.5))
     large = testset.make(corpus, (), ALL, held).sentences
     small = testset.make(corpus, (), TestSetSettings(sentences=most), held).sentences
     assert [s.id for s in small] == [s.id for s in large[:most]]

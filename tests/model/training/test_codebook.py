@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.minibatches import batch_of
 from support.tiny_voice import TRAINED_S2
 
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.training.objectives.codebook import kmeans, learn_codebook, pairs
 from voicemill.storage.errors import NoData
@@ -57,7 +57,7 @@ def test_equal_points_are_one_centre() -> None:
     assert found.distance == 0
 
 
-def endless(batches: list[Batch]) -> Iterator[Batch]:
+def endless(batches: list[Minibatch]) -> Iterator[Minibatch]:
     return itertools.cycle(batches)
 
 

@@ -11,7 +11,7 @@ from support.tiny_voice import TRAINED_S1, TRAINED_S2
 from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -75,7 +75,7 @@ def of_both(*, judged: bool = False) -> JointDistillation:
     return JointDistillation(of_s1(), of_s2(judged=judged, whole=True))
 
 
-def gradients(objective: Objective, parts: list[Batch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def gradients(objective: Objective, parts: list[Minibatch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Terms and gradients of every round, means over parts."""
     terms: dict[str, list[Tensor]] = {}
     slopes: dict[str, Tensor] = {}
@@ -94,7 +94,7 @@ def gradients(objective: Objective, parts: list[Batch]) -> tuple[dict[str, Tenso
 
 
 def steps(
-    objective: Objective, batch: Batch, count: int, rate: float, *, other_seeds: bool = False
+    objective: Objective, batch: Minibatch, count: int, rate: float, *, other_seeds: bool = False
 ) -> list[dict[str, float]]:
     """Terms before each step; `other_seeds`: other places and noises in each."""
     optimisers, found = objective.optimisers(rate), []
@@ -285,7 +285,7 @@ def test_a_waveform_of_the_teacher_s_size_reaches_the_teacher_s() -> None:
     assert after < min(0.5, 0.25 * before)
 
 
-def spoken_distance(objective: S2Distillation, batch: Batch) -> float:
+def spoken_distance(objective: S2Distillation, batch: Minibatch) -> float:
     """Mean |difference| of the log-mels of what teacher and student say of the first example, nepers."""
     mel, sample = LogMel(), objective.sample(batch)
     heard = [mel.mel(torch.from_numpy(sample.waves[name])[None]) for name in ("teacher", "student")]

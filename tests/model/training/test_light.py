@@ -13,7 +13,7 @@ from support.minibatches import batch_of, part_of
 from torch import Tensor
 
 from voicemill.model.checkpoints.writing import write
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.system import PARTS, LightSystem, load_light
@@ -65,9 +65,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def batch(frames: list[int], seed: int = 0) -> Batch:
+def batch(frames: list[int], seed: int = 0) -> Minibatch:
     """Utterances of all speakers in turn, whose phones are symbols of the table."""
-    found: Batch = batch_of(frames, phones=700, seed=seed)
+    found: Minibatch = batch_of(frames, phones=700, seed=seed)
     return replace(found, speakers=tuple(SPEAKERS[row % 3] for row in range(len(frames))))
 
 
@@ -86,7 +86,7 @@ def made(part: str, trained: tuple[str, ...] = PARTS) -> LightObjective:
     return LightVocoderObjective(system, SIZES.vocoder)
 
 
-def summed(objective: LightObjective, parts: list[Batch]) -> dict[str, Tensor]:
+def summed(objective: LightObjective, parts: list[Minibatch]) -> dict[str, Tensor]:
     """The loss of every round: means over the parts."""
     found: dict[str, list[Tensor]] = {}
     for name in objective.rounds:
@@ -96,7 +96,7 @@ def summed(objective: LightObjective, parts: list[Batch]) -> dict[str, Tensor]:
     return {term: torch.stack(values).mean() for term, values in found.items()}
 
 
-def slopes(objective: LightObjective, parts: list[Batch]) -> dict[str, Tensor]:
+def slopes(objective: LightObjective, parts: list[Minibatch]) -> dict[str, Tensor]:
     for module in objective.modules.values():
         module.zero_grad()
     torch.stack(list(summed(objective, parts).values())).sum().backward()
@@ -165,14 +165,14 @@ def spec(network: Network, start: str = "", steps: int = 3, **phase: Any) -> Run
 class Fixed:
     """The same batch at every step, which is the validation set too."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Minibatch) -> None:
         self.batch = batch
 
-    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Batch]]:
+    def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Minibatch]]:
         while True:
             yield [self.batch]
 
-    def validation(self, rank: int, world: int) -> Iterator[Batch]:
+    def validation(self, rank: int, world: int) -> Iterator[Minibatch]:
         yield self.batch
 
 
@@ -227,7 +227,7 @@ def test_what_contradicts_itself_is_said(tmp_path: Path) -> None:
         built(replace(quick, settings=quick.settings.model_copy(update={"light": sizes})))
 
 
-def trained(objective: LightObjective, heard: Batch, steps: int, rate: float) -> list[dict[str, float]]:
+def trained(objective: LightObjective, heard: Minibatch, steps: int, rate: float) -> list[dict[str, float]]:
     """Figures of the validation before and after, means."""
     before, optimisers = objective.validate(heard), objective.optimisers(rate)
     for _ in range(steps):
@@ -247,7 +247,7 @@ def test_speakers_are_told_apart() -> None:
     assert after["loss"] < 0.2 * before["loss"]
 
 
-def held(objective: LightObjective, heard: Batch) -> list[int]:
+def held(objective: LightObjective, heard: Minibatch) -> list[int]:
     """Where the second half of the phones begins in each row, in frames."""
     assert isinstance(objective, LightAcousticObjective)
     objective.system.acoustic.eval()

@@ -15,7 +15,7 @@ from torch import Tensor
 from voicemill.model.adapters.adapting import adapt
 from voicemill.model.checkpoints.loading import load_s1
 from voicemill.model.checkpoints.writing import write
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -44,7 +44,7 @@ def made(settings: S1Settings | None = None) -> S1Objective:
     return S1Objective(network, Coder(teacher()), settings or S1Settings())
 
 
-def summed(objective: S1Objective, parts: list[Batch]) -> Tensor:
+def summed(objective: S1Objective, parts: list[Minibatch]) -> Tensor:
     return torch.stack([objective.losses("s1", part)["cross_entropy"] for part in parts]).mean()
 
 
@@ -65,7 +65,7 @@ def test_the_golden_loss() -> None:
     bert = golden.inp("s1.tr_bert", (2, 1024, 12))
     bert[1, :, 8:] = 0
     frames = 2 * counts + torch.tensor([0, 1])
-    batch = Batch(
+    batch = Minibatch(
         ids=("a", "b"),
         speakers=("x", "x"),
         phones=torch.from_numpy(gold["tr_phones"]),
@@ -119,7 +119,7 @@ def test_optimisers() -> None:
     assert len(matrices["params"]) + len(vectors["params"]) == len(list(objective.modules["s1"].parameters()))
 
 
-def learnt(objective: S1Objective, batch: Batch, count: int) -> None:
+def learnt(objective: S1Objective, batch: Minibatch, count: int) -> None:
     optimiser = objective.optimisers(3e-3)["s1"]
     for _ in range(count):
         objective.modules["s1"].train().zero_grad()

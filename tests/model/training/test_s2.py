@@ -17,7 +17,7 @@ from voicemill.model.audio.mel import LogMel
 from voicemill.model.checkpoints.checkpoint import read
 from voicemill.model.checkpoints.loading import load_discriminators, load_s2
 from voicemill.model.checkpoints.writing import write
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -48,7 +48,7 @@ def made(settings: S2Settings = ALL, config: S2Config = TRAINED_S2) -> S2Objecti
     return S2Objective(network, judges if settings.discriminator else None, settings, voice)
 
 
-def summed(objective: S2Objective, parts: list[Batch]) -> dict[str, Tensor]:
+def summed(objective: S2Objective, parts: list[Minibatch]) -> dict[str, Tensor]:
     """The loss of every round: means over the parts."""
     found: dict[str, list[Tensor]] = {}
     for name in objective.rounds:
@@ -58,7 +58,7 @@ def summed(objective: S2Objective, parts: list[Batch]) -> dict[str, Tensor]:
     return {term: torch.stack(values).mean() for term, values in found.items()}
 
 
-def steps(objective: S2Objective, batch: Batch, count: int, rate: float) -> list[dict[str, float]]:
+def steps(objective: S2Objective, batch: Minibatch, count: int, rate: float) -> list[dict[str, float]]:
     """Terms before each step."""
     optimisers, found = objective.optimisers(rate), []
     for _ in range(count):

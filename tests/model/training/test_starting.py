@@ -14,7 +14,7 @@ from support.tiny_voice import TRAINED_S1, TRAINED_S2
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.checkpoints.writing import write, write_official
-from voicemill.model.data.batch import Batch
+from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.losses import Discriminators
@@ -52,7 +52,7 @@ def begun(what: RunSpec, dims: int = 6) -> Objective:
     return objective_of(what, dims, lambda: iter([batch]))
 
 
-def never() -> Iterator[Batch]:
+def never() -> Iterator[Minibatch]:
     pytest.fail("a checkpoint has its codebook: the corpus is not to be read for one")
 
 

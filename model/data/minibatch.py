@@ -31,7 +31,7 @@ class Totals:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Minibatch:
     """Padded on the right with zeros. Rows are examples."""
 
     ids: tuple[str, ...]
@@ -68,14 +68,14 @@ class Batch:
         """Of real audio."""
         return int(self.lengths.sum()) / CONTENT_RATE
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "Minibatch":
         """The same on a device; copies from pinned memory do not wait."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> "Batch":
+    def pin_memory(self) -> "Minibatch":
         """For the loader of torch, which calls it by this name."""
         return self._each(lambda tensor: tensor.pin_memory())
 
-    def _each(self, change: Any) -> "Batch":
+    def _each(self, change: Any) -> "Minibatch":
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: change(v) for k, v in values.items() if isinstance(v, Tensor)})

@@ -1,9 +1,9 @@
-"""What the trainings of some entries held back, and what any of them heard: told from the folders they left."""
+"""What the trainings of some entries held out, and what any of them heard: told from the folders they left."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicemill.model.judging.testset.testset import HeldBack
+from voicemill.model.judging.testset.testset import HeldOut
 from voicemill.model.judging.testset.trained_on import trained_on
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.store import Store
@@ -12,7 +12,7 @@ from voicemill.storage.voices.cards import Entry
 from voicemill.storage.voices.lineage import ancestors
 
 GONE = "the folder of a training is gone, and what it heard cannot be told: the figures may flatter the voice"
-NO_RULE = "no training of the voice tells any more what it held back: held back is what the default settings hold back"
+NO_RULE = "no training of the voice tells any more what it held out: held out is what the default settings hold back"
 UNTOLD = "what a training heard cannot be told any more"
 
 
@@ -28,7 +28,7 @@ class _Past:
     """Entries that do not tell all of theirs."""
 
 
-def held_back(store: Store, entries: Sequence[Entry]) -> tuple[HeldBack, tuple[str, ...]]:
+def held_out(store: Store, entries: Sequence[Entry]) -> tuple[HeldOut, tuple[str, ...]]:
     """The rule is that of the last training of the first entry, or of what it was made from in its voice; heard is what
     any training of any of the entries drew on, and of any that they were made from, by the lineage that forgetting
     follows. With notes for readers."""
@@ -40,9 +40,9 @@ def held_back(store: Store, entries: Sequence[Entry]) -> tuple[HeldBack, tuple[s
     first = pasts[0].own
     rules = [spec for spec in first if spec.network in ("s1", "s2")] or first or [s for past in pasts for s in past.own]
     if not rules:
-        return HeldBack(heard=heard.utterances), (*notes, NO_RULE)
+        return HeldOut(heard=heard.utterances), (*notes, NO_RULE)
     rule = rules[-1]
-    return HeldBack(rule.settings.data, rule.settings.phases[rule.phase].hold_back, heard.utterances), tuple(notes)
+    return HeldOut(rule.settings.data, rule.settings.phases[rule.phase].hold_back, heard.utterances), tuple(notes)
 
 
 def _past(store: Store, entry: Entry) -> _Past:

@@ -1,7 +1,7 @@
 """The page of an evaluation: the figures, and sentences to listen to side by side. One HTML file that loads nothing.
 
 Sounds are embedded as FLAC, 40 kB for a second of speech before base64; `listened` sentences of at most 12 s bound the
-size. The page lies among the reports of its corpus version (`storage.forgetting.evaluations`), with which it is erased.
+size. The page lies among the reports of its corpus version (`forget.evaluation_folder`), with which it is erased.
 """
 
 import base64

@@ -31,7 +31,7 @@ from voicemill.storage.voices.status import read_status
 VERSION = 1
 """Part of the key of stored speech; changes when the same voice and sentences give other samples or times."""
 SPEECH = "speech"
-"""Folder of the speech, within the reports of a corpus version (`voicemill.storage.forgetting.evaluations`)."""
+"""Folder of the speech, within the reports of a corpus version (`forget.evaluation_folder`)."""
 
 
 class EvaluateOptions(VoiceOptions):

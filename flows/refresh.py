@@ -213,13 +213,13 @@ def write_report(store: Store) -> str:
 def show(summary: Summary, store: Store) -> None:
     """Add the artifacts to the run's page."""
     last = versions.latest(store)
-    lines = ledger.summary(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
+    lines = ledger.summarise(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
     refresh_page.show_summary(summary, last.counts.causes if last else (), [speaker_row(line) for line in lines])
     state = "published" if summary.published else "is current: nothing new"
     dashboard.log(f"corpus version {summary.version} {state}")
 
 
-def speaker_row(line: ledger.Line) -> dict[str, object]:
+def speaker_row(line: ledger.SummaryLine) -> dict[str, object]:
     """Row of the table of speakers."""
     share = line.kept / line.seconds if line.seconds else 0.0
     parts = {name: round(getattr(line, name), 1) for name in ("silence", "filtered", "failed", "corrupt")}

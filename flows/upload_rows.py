@@ -8,7 +8,7 @@ from voicemill.flows.lot import LotResult
 from voicemill.flows.plans.refresh import RefreshPlan
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.artifacts import Artifact
-from voicemill.storage.corpus.ledger import SegmentVerdict, state_of
+from voicemill.storage.corpus.ledger import SegmentVerdict, upload_state
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import LedgerRow, UploadRow
 from voicemill.storage.keys import digest
@@ -96,7 +96,7 @@ def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[LedgerIn
 
 
 def _row(batch: Batch, upload: Upload, decoded: Decoded | None, ledger: list[LedgerInterval]) -> UploadRow:
-    state, reason, detail = state_of(ledger)
+    state, reason, detail = upload_state(ledger)
     return UploadRow(
         sha256=upload.sha256,
         speaker=upload.speaker,

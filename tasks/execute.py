@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Batch, Upload
@@ -206,7 +206,7 @@ def _run(
         lost = {failure.upload for failure in failures if failure.index < 0}
         lost |= {upload for artifact in artifacts.values() for upload in artifact.meta.lost}
         wall_s = round(time.perf_counter() - began, 3)
-        meta = Meta(
+        meta = ArtifactMeta(
             stage=work.stage,
             key=work.key,
             failures=tuple(failures),

@@ -47,7 +47,7 @@ def withdraw(
 def _record(store: str, speaker: str, action: Literal["grant", "withdraw"], note: str) -> None:
     from voicemill.storage.inbox import consent as records
 
-    records.append(open_store(store, create=True), speaker, action, time=_now(), note=note)
+    records.append_record(open_store(store, create=True), speaker, action, time=_now(), note=note)
 
 
 def _now() -> str:
@@ -60,7 +60,7 @@ def list_consents(store: StoreOption, as_json: JsonOption = False) -> None:
     from voicemill.flows.display.terminal import table
     from voicemill.storage.inbox import consent as records
 
-    history = records.history(open_store(store))
+    history = records.recorded_consents(open_store(store))
     if as_json:
         print_json([asdict(record) for record in history])
     else:

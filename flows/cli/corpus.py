@@ -100,7 +100,7 @@ def ledger(
     if by not in allowed:
         raise ConfigError(f"--by {by}: expected one of {', '.join(allowed)}")
     rows = CorpusVersion.open(open_store(store), version).ledger(speaker=speaker)
-    lines = corpus_ledger.summary(rows, by)  # type: ignore[arg-type]
+    lines = corpus_ledger.summarise(rows, by)  # type: ignore[arg-type]
     if as_json:
         print_json([asdict(line) | {"seconds": line.seconds} for line in lines])
         return

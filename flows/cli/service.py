@@ -122,12 +122,12 @@ def upload(
     Each file is copied whole or not at all. The server is notified and starts the refresh. Exit status 1: a file was
     refused.
     """
-    from voicemill.storage.inbox.arrivals import bring
+    from voicemill.storage.inbox.arrivals import bring_uploads
     from voicemill.storage.inbox.inbox import Inbox
 
     box = Inbox(inbox)
     arrivals = []
-    for arrival in bring(files, box, speaker):
+    for arrival in bring_uploads(files, box, speaker):
         arrivals.append(arrival)
         if not as_json:
             detail = f"  ({arrival.detail})" if arrival.detail else ""
@@ -194,7 +194,7 @@ def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
     from voicemill.flows.service.up import read
     from voicemill.storage.inbox import consent
     from voicemill.storage.inbox.consent import CONSENTS
-    from voicemill.storage.inbox.transcripts import decode_text
+    from voicemill.storage.inbox.metadata import decode_text
 
     if store is None:
         return ""
@@ -205,7 +205,7 @@ def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
         text = None
     opened = open_store(store)
     state = read(opened)
-    if consent.load(opened, text).of(speaker, state.settings.consent if state else "").granted:
+    if consent.read_consents(opened, text).of(speaker, state.settings.consent if state else "").granted:
         return ""
     command = f"voicemill consent grant --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}"
     return f"no consent of {speaker!r} is on record, so the uploads will be held. To record it: {command}"

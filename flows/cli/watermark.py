@@ -22,7 +22,7 @@ def check(
     import numpy as np
 
     from voicemill.model.audio.watermark import Settings, detect
-    from voicemill.storage.audio.reading import opened, samples_of
+    from voicemill.storage.audio.reading import open_audio, read_samples
     from voicemill.storage.errors import ConfigError
     from voicemill.storage.units import RATE
     from voicemill.storage.voices.notice import read_notice
@@ -30,8 +30,8 @@ def check(
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"{file} is not a file: expected the path of an audio file")
-    with opened(path) as source:
-        wave = np.concatenate(list(samples_of(source)))
+    with open_audio(path) as source:
+        wave = np.concatenate(list(read_samples(source)))
     detection, notice = detect(wave, RATE, Settings(key=key)), read_notice(path)
     synthetic = notice is not None and notice.synthetic
     if as_json:

@@ -27,7 +27,7 @@ from voicemill.flows.report.content import (
     Values,
 )
 from voicemill.storage.corpus import versions
-from voicemill.storage.corpus.ledger import summary
+from voicemill.storage.corpus.ledger import summarise
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -111,7 +111,7 @@ def _states(uploads: Sequence[UploadRow]) -> list[States]:
 
 
 def _speakers(ledger: pa.Table, utterances: pa.Table, uploads: Sequence[UploadRow]) -> list[Speaker]:
-    lines = {line.name: line for line in summary(ledger, "speaker")}
+    lines = {line.name: line for line in summarise(ledger, "speaker")}
     arrived = Counter(row.speaker for row in uploads)
     spoken: dict[str, Counter[str]] = defaultdict(Counter)
     pitch: dict[str, list[Hertz]] = defaultdict(list)

@@ -18,7 +18,7 @@ from torch import Tensor
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.audio.resampling import halved
 from voicemill.model.s2.inference import Synthesis
-from voicemill.storage.audio.reading import opened, samples_of
+from voicemill.storage.audio.reading import open_audio, read_samples
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import RATE, Seconds
@@ -62,8 +62,8 @@ def read(path: Path | str) -> Wave:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"reference {path} is not a file: give a recording of {SHORTEST:g} to {LONGEST:g} s")
-    with opened(path) as source:
-        wave = np.concatenate([*samples_of(source), np.zeros(0, np.float32)])
+    with open_audio(path) as source:
+        wave = np.concatenate([*read_samples(source), np.zeros(0, np.float32)])
     return checked(wave, str(path))
 
 

@@ -18,7 +18,7 @@ from voicemill.model.text.english import front_end as english
 from voicemill.model.text.languages import LANGUAGES
 from voicemill.model.text.symbols import UNKNOWN, ids
 from voicemill.storage.errors import ConfigError
-from voicemill.storage.inbox.languages import normalised as language_code
+from voicemill.storage.inbox.languages import normalise_language as language_code
 
 if TYPE_CHECKING:
     import numpy as np

@@ -58,7 +58,7 @@ class Source:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def open_audio(path: Path) -> Iterator[Source]:
     """Open an audio file by what its bytes are.
 
     Raises:
@@ -83,7 +83,7 @@ def opened(path: Path) -> Iterator[Source]:
         yield source
 
 
-def samples_of(source: Source) -> Iterator[Wave]:
+def read_samples(source: Source) -> Iterator[Wave]:
     """float32 [n], mono, 32 kHz, in blocks of no particular length.
 
     Raises:
@@ -93,7 +93,7 @@ def samples_of(source: Source) -> Iterator[Wave]:
     try:
         for rate, group in groupby(source.blocks(), key=lambda pair: pair[0]):
             read.append((rate, 0))
-            for wave in resampled(_counted((block for _, block in group), read), rate):
+            for wave in resample(_counted((block for _, block in group), read), rate):
                 if len(wave):
                     yield wave
     except AudioError as error:
@@ -111,11 +111,11 @@ def _counted(blocks: Iterable[Wave], read: list[tuple[int, int]]) -> Iterator[Wa
 
 
 def resampled_length(frames: int, rate: int) -> Samples:
-    """How many samples at 32 kHz `resampled` makes of `frames` at `rate` Hz: floor(frames * 32000 / rate + 1/2)."""
+    """How many samples at 32 kHz `resample` makes of `frames` at `rate` Hz: floor(frames * 32000 / rate + 1/2)."""
     return (2 * frames * RATE + rate) // (2 * rate)
 
 
-def resampled(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
+def resample(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
     """float32 [n] at `rate` Hz to 32 kHz by soxr HQ; at 32 kHz the samples pass through as they are."""
     import soxr
 
@@ -128,7 +128,7 @@ def resampled(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
     yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def regrouped(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
+def regroup(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
     """The same samples in blocks of `size`; the last one may be shorter, none is empty."""
     parts: list[Wave] = []
     held = 0
@@ -144,7 +144,7 @@ def regrouped(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
         yield np.concatenate(parts)
 
 
-def measured_seconds(path: Path) -> Seconds:
+def measure_seconds(path: Path) -> Seconds:
     """Duration counted over the packets, without decoding them: for files whose header gives an estimate."""
     import av
 

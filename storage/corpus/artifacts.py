@@ -42,7 +42,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Meta:
+class ArtifactMeta:
     """What an artifact says about itself."""
 
     stage: str
@@ -64,13 +64,13 @@ class Artifact:
     path: Path
 
     @cached_property
-    def meta(self) -> Meta:
+    def meta(self) -> ArtifactMeta:
         with pa.OSFile(str(self.path)) as file:
             raw = json.loads(pa.ipc.open_file(file).schema.metadata[_META])
         raw["failures"] = tuple(Failure(**{**f, "reason": Reason(f["reason"])}) for f in raw["failures"])
         raw["pending"], raw["lost"] = tuple(raw["pending"]), tuple(raw["lost"])
         raw["blocks"] = tuple(Block(*block) for block in raw["blocks"])
-        return Meta(**raw)
+        return ArtifactMeta(**raw)
 
     def rows(self, record: type[R]) -> list[R]:
         """All rows as records."""
@@ -172,7 +172,7 @@ class ArtifactWriter:
             self._audio.write_batch(pa.record_batch([column], schema=_AUDIO))
             self._blocks.append(Block(upload, index, at + start, len(part)))
 
-    def finish(self, rows: Iterable[R], record: type[R], meta: Meta) -> Artifact:
+    def finish(self, rows: Iterable[R], record: type[R], meta: ArtifactMeta) -> Artifact:
         """Write the rows and make the artifact visible under its name."""
         raw = asdict(meta) | {"blocks": [[b.upload, b.index, b.start, b.samples] for b in self._blocks]}
         table = to_table(rows, record).replace_schema_metadata({_META: json.dumps(raw).encode()})

@@ -1,8 +1,8 @@
 """The ledger: the account of every second of every upload.
 
 An upload's rows are half-open intervals of samples that tile [0, samples) without gap or overlap, so that the outcomes
-add up to its duration, to the sample. `account` builds them from what the stages said, `check` proves it before they
-are written, `summary` adds them up for people.
+add up to its duration, to the sample. `build_ledger` builds them from the rows of the stages, `check_tiling` proves the
+tiling before they are written, `summarise` adds them up for people.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from voicemill.storage.units import RATE, Samples, Seconds, to_samples, to_secon
 
 @dataclass(frozen=True)
 class SegmentVerdict:
-    """What became of one segment that `slice` kept, and which stage said so."""
+    """Outcome of one segment that `slice` kept, and the stage that decided it."""
 
     outcome: Outcome
     reason: str = ""
@@ -48,7 +48,7 @@ def interval_of(upload: str, start: Samples, stop: Samples, verdict: SegmentVerd
     )
 
 
-def account(
+def build_ledger(
     upload: Upload,
     decoded: Decoded | None,
     segments: Sequence[Segment],
@@ -58,8 +58,8 @@ def account(
     """The ledger rows of one upload, in order.
 
     Args:
-        decoded: its row of `decode`; None where that failed.
-        segments: its rows of `slice`, in any order; none where that failed.
+        decoded: row of `decode`; None where that failed.
+        segments: rows of `slice`, in any order; empty where that failed.
         verdicts: index -> verdict, for every segment that `slice` kept.
         failures: stage -> failure on the whole upload.
 
@@ -81,7 +81,7 @@ def account(
         cut = SegmentVerdict(segment.outcome, segment.reason, "slice")
         verdict = verdicts[segment.index] if segment.outcome is Outcome.KEPT else cut
         rows.append(interval_of(upload.sha256, segment.start, segment.stop, verdict))
-    check(rows, decoded.samples)
+    check_tiling(rows, decoded.samples)
     return rows
 
 
@@ -91,7 +91,7 @@ def _failed(upload: Upload, samples: Samples, stage: str, failures: Mapping[str,
     return interval_of(upload.sha256, 0, samples, verdict)
 
 
-def check(rows: Sequence[LedgerInterval], samples: Samples) -> None:
+def check_tiling(rows: Sequence[LedgerInterval], samples: Samples) -> None:
     """Prove that `rows` tile [0, samples): sorted, no gap, no overlap, nothing empty but the one row of no samples.
 
     Raises:
@@ -109,8 +109,8 @@ def check(rows: Sequence[LedgerInterval], samples: Samples) -> None:
         raise StoreError(f"the ledger of upload {name} accounts for {at} of {samples} samples")
 
 
-def state_of(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]:
-    """State, reason and detail of an upload, from its rows: failed if anything failed, else what all of it became."""
+def upload_state(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]:
+    """State, reason and detail of an upload, by its rows: failed if any failed, else the outcome of the whole."""
     failed = [row for row in rows if row.outcome is Outcome.FAILED]
     if failed:
         return UploadState.FAILED, failed[0].reason, failed[0].detail
@@ -124,7 +124,7 @@ def state_of(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]:
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     """One line of a summary: seconds by outcome."""
 
     name: str
@@ -137,7 +137,7 @@ class Line:
 
     @property
     def seconds(self) -> Seconds:
-        """Of all outcomes."""
+        """Sum over all outcomes."""
         return to_seconds(sum(round(part * RATE) for part in self._parts))
 
     @property
@@ -148,7 +148,7 @@ class Line:
 By = Literal["upload", "path", "speaker", "reason", "stage", "outcome"]
 
 
-def summary(table: pa.Table, by: By = "outcome") -> list[Line]:
+def summarise(table: pa.Table, by: By = "outcome") -> list[SummaryLine]:
     """Add up ledger rows (columns `upload`, `start`, `stop`, `outcome` and the one of `by`) by one column.
 
     Lines are sorted by their seconds, longest first, then by name. Kept audio has the reason and the stage "".
@@ -156,11 +156,11 @@ def summary(table: pa.Table, by: By = "outcome") -> list[Line]:
     length = pc.subtract(table["stop"], table["start"])
     keys = [by] if by == "outcome" else [by, "outcome"]
     sums = table.append_column("length", length).group_by(keys, use_threads=False).aggregate([("length", "sum")])
-    found: dict[str, dict[str, Seconds]] = {}
+    by_name: dict[str, dict[str, Seconds]] = {}
     for row in sums.to_pylist():
-        found.setdefault(row[by], {})[row["outcome"]] = to_seconds(row["length_sum"])
+        by_name.setdefault(row[by], {})[row["outcome"]] = to_seconds(row["length_sum"])
     pairs = table.select(list(dict.fromkeys([by, "upload"])))
     uploads = pairs.group_by(pairs.column_names, use_threads=False).aggregate([])[by].value_counts()
-    many = {str(row["values"]): int(row["counts"]) for row in uploads.to_pylist()}
-    lines = [Line(name, many[name], **seconds) for name, seconds in found.items()]
+    counts = {str(row["values"]): int(row["counts"]) for row in uploads.to_pylist()}
+    lines = [SummaryLine(name, counts[name], **seconds) for name, seconds in by_name.items()]
     return sorted(lines, key=lambda line: (-line.seconds, line.name))

@@ -152,12 +152,12 @@ def shard_file(table: str, file: File) -> ShardFile:
     return ShardFile(table=table, speaker=file.speaker, path=file.path, size=file.size, rows=file.rows)
 
 
-def missing(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:
+def missing_shards(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:
     """Those that are not on disk with their size: their `shards` output must be made again before a publish."""
     return [file for file in files if not _whole(folder(store, file.table) / file.path, file.size)]
 
 
-def require(store: Store, table: str, files: Iterable[File]) -> None:
+def require_files(store: Store, table: str, files: Iterable[File]) -> None:
     """Prove that files are on disk with their sizes.
 
     Raises:
@@ -210,7 +210,7 @@ def commit(store: Store, table: str, wanted: Iterable[File]) -> int:
 
     root, now, then = folder(store, table), active(store, table), {file.path: file for file in wanted}
     added, gone = [then[path] for path in sorted(then.keys() - now.keys())], sorted(now.keys() - then.keys())
-    require(store, table, added)
+    require_files(store, table, added)
     try:
         if head(store, table) < 0:
             DeltaTable.create(root, schema(table), partition_by=["speaker"], configuration=CONFIGURATION)

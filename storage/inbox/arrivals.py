@@ -1,8 +1,8 @@
-"""Files that come into an inbox from elsewhere on this machine: each whole or not at all, none over another.
+"""Copying files from elsewhere on this machine into an inbox: each whole or not at all, none over another.
 
-Method: copy under a hidden temporary name in the folder where it shall be, fsync, then link it to its name, which fails
-where that is taken. The transcript goes first: a scan that comes between finds a text without its audio, which means
-nothing, and never an upload without its text. Doing it again changes nothing: same bytes are there already.
+Method: copy under a hidden temporary name in the target folder, fsync, then link to the name, which fails where that is
+taken. The transcript goes first: a scan in between finds a text without its audio, which is ignored, and never an
+upload without its text. Repeating it changes nothing: the same bytes are there already.
 """
 
 import hashlib
@@ -13,44 +13,46 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicemill.storage.audio.reading import opened
+from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.errors import AudioError, ConfigError, InboxError
 from voicemill.storage.files import place, temporary_path
-from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit, without_extension
-from voicemill.storage.inbox.transcripts import SIDECARS, bad_speaker
+from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit_name, without_extension
+from voicemill.storage.inbox.metadata import SIDECARS, unfit_speaker
 from voicemill.storage.keys import file_digest
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """What became of one file."""
+    """Outcome of copying one file."""
 
     source: str
     outcome: str
     """new; there (the inbox has the same bytes already); refused."""
     path: str = ""
-    """In the inbox."""
+    """Path in the inbox."""
     detail: str = ""
-    """Why it was refused, or under which other name it came."""
+    """Reason of the refusal, or the other name it was copied to."""
     size: int = 0
-    """Bytes that came."""
+    """Bytes copied."""
     transcript: bool = False
-    """A transcript came along, or was there."""
+    """Whether the inbox has a transcript of it, copied now or before."""
 
 
-def bring(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterator[Arrival]:
-    """Copy audio files, with their transcripts beside them, into the folder of a speaker; one outcome for each.
+def bring_uploads(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterator[Arrival]:
+    """Copy audio files, with the transcripts beside them, into the folder of a speaker; yield an outcome for each.
 
     Raises:
-        ConfigError: nobody can have that name.
+        ConfigError: the name cannot be that of a speaker.
         InboxError: the inbox is not a folder on this machine.
-        OSError: the inbox cannot be written; what came before is there, and nothing is there in half.
+        OSError: the inbox cannot be written; files copied before are whole, and no part of another is there.
     """
     speaker = unicodedata.normalize("NFC", speaker)
-    if why := bad_speaker(speaker) or unfit(speaker):
-        raise ConfigError(f"--speaker {speaker!r} cannot be the name of a speaker: {why}")
+    if reason := unfit_speaker(speaker) or unfit_name(speaker):
+        raise ConfigError(f"--speaker {speaker!r} cannot be the name of a speaker: {reason}")
     if not inbox.local:
-        raise InboxError(f"{inbox.url} is not a folder on this machine: bring files there with its own tools")
+        raise InboxError(
+            f"{inbox.url} is not a folder on this machine: copy files there with the tools of its file system"
+        )
     folder = inbox.root / speaker
     folder.mkdir(exist_ok=True)
     if not folder.resolve().is_relative_to(inbox.root):
@@ -66,36 +68,39 @@ def bring(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterator[Arriv
 
 
 def _bring(source: Path, inbox: Inbox, folder: Path, sizes: dict[int, list[str]]) -> Arrival:
-    if why := _refusal(source):
-        return Arrival(str(source), "refused", detail=why)
+    if reason := _refusal(source):
+        return Arrival(str(source), "refused", detail=reason)
     size, sha256 = source.stat().st_size, file_digest(source)
     text = next((source.with_suffix(end) for end in SIDECARS if source.with_suffix(end).is_file()), None)
     for path in sizes.get(size, ()):
         if file_digest(inbox.root / path) == sha256:
-            said = _bring_text(text, inbox.root / path) if path.startswith(f"{folder.name}/") else False
-            return Arrival(str(source), "there", path, transcript=said)
+            own = path.startswith(f"{folder.name}/")
+            return Arrival(str(source), "there", path, transcript=own and _bring_text(text, inbox.root / path))
     for target in _names(folder / unicodedata.normalize("NFC", source.name)):
         if not _free(target, text):
             continue
-        said = _bring_text(text, target)
+        transcript = _bring_text(text, target)
         with _copy(source, target.parent) as (temporary, copied):
             if copied != sha256:
-                return Arrival(str(source), "refused", detail="it changes while it is read: bring it when it is whole")
+                detail = "it changed while it was read: upload it again when it is complete"
+                return Arrival(str(source), "refused", detail=detail)
             if place(temporary, target, durable=True):
                 other = "" if target.name == source.name else f"as {target.name}: another file has its name"
                 path = target.relative_to(inbox.root).as_posix()
-                return Arrival(source=str(source), outcome="new", path=path, detail=other, size=size, transcript=said)
+                return Arrival(
+                    source=str(source), outcome="new", path=path, detail=other, size=size, transcript=transcript
+                )
     raise AssertionError("unreachable: there is always a next name")
 
 
 def _refusal(source: Path) -> str:
-    """Why a file cannot be an upload; "" = it can."""
+    """Reason why a file cannot be an upload; "" = it can."""
     if not source.is_file():
         return "a folder: name the files in it" if source.is_dir() else "there is no such file"
-    if why := unfit(source.name):
-        return why
+    if reason := unfit_name(source.name):
+        return reason
     try:
-        with opened(source):
+        with open_audio(source):
             pass
     except AudioError as error:
         return f"{error.reason.value}: {error}"
@@ -104,12 +109,12 @@ def _refusal(source: Path) -> str:
     except Exception as error:  # a damaged file can make a decoder raise anything
         return f"no decoder opens it: {error}"
     if extension(source.name) not in AUDIO:
-        return "it is audio, but its name does not end as that of an upload: rename it to .wav, .flac, .mp3, ..."
+        return "it is audio, but its name has no audio extension: rename it to .wav, .flac, .mp3, ..."
     return ""
 
 
 def _names(path: Path) -> Iterator[Path]:
-    """The name itself, then with -2, -3, ... at its stem."""
+    """The path itself, then with -2, -3, ... after its stem."""
     yield path
     number = 2
     while True:
@@ -118,9 +123,9 @@ def _names(path: Path) -> Iterator[Path]:
 
 
 def _free(target: Path, text: Path | None) -> bool:
-    """Whether nothing has this stem: a transcript belongs to every audio file beside it of its stem, whatever the case.
+    """Whether no file has this stem: a transcript belongs to every audio file beside it with its stem, in any case.
 
-    Our own transcript may be there: that of a copy that was cut short.
+    The same transcript may be there, from a copy that was interrupted.
     """
     stem = without_extension(target.name).lower()
     beside = [name for name in os.listdir(target.parent) if without_extension(name).lower() == stem]
@@ -133,7 +138,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _bring_text(text: Path | None, audio: Path) -> bool:
-    """Put a transcript beside an upload that has none; whether one is there."""
+    """Copy a transcript beside an upload that has none; returns whether there is one to copy."""
     if text is None:
         return False
     target = audio.with_suffix(text.suffix)
@@ -145,7 +150,7 @@ def _bring_text(text: Path | None, audio: Path) -> bool:
 
 @contextmanager
 def _copy(source: Path, folder: Path) -> Iterator[tuple[Path, str]]:
-    """A copy on the disk under a name that no listing takes, and its sha256; gone at the end unless it was placed."""
+    """Yield a copy under a name that listings pass over, and its sha256; the name is removed at the end."""
     temporary = temporary_path(folder / "upload")
     sha256 = hashlib.sha256()
     try:

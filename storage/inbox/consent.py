@@ -1,9 +1,9 @@
-"""Who allowed the use of their voice.
+"""Consents: records of the speakers who allow the use of their voice.
 
-Two places say so. `consents.csv` at the inbox root (columns: speaker, consent; optional: note, date) comes with the
-recordings; `<store>/consents.jsonl` is what `voicemill consent grant|withdraw` appended. Per speaker the last record of
-each counts. A withdrawal by the command beats any grant of the CSV; a grant by the command beats a "no" of the CSV,
-unless the CSV dates that "no" later. Without a record: no consent.
+There are two sources. `consents.csv` at the inbox root (columns: speaker, consent; optional: note, date) comes with the
+recordings; `voicemill consent grant|withdraw` appends to `<store>/consents.jsonl`. Per speaker the last record of each
+counts. A withdrawal by the command beats any grant of the CSV; a grant by the command beats a "no" of the CSV, unless
+the CSV dates that "no" later. Without a record there is no consent.
 """
 
 import csv
@@ -18,7 +18,7 @@ from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.store import Store
 
 CONSENTS = "consents.csv"
-"""Its name at the inbox root."""
+"""Name of the table at the inbox root."""
 
 Action = Literal["grant", "withdraw"]
 
@@ -27,37 +27,37 @@ _NO = frozenset({"no", "n", "false", "0", "withdrawn", "withdraw", "refused"})
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What is on record for one speaker."""
+class Consent:
+    """Present consent of one speaker."""
 
     granted: bool
     record: str
-    """What `Upload.consent` holds when granted, and the detail of a held upload when not."""
+    """Text for `Upload.consent` when granted, and for the detail of a held upload when not."""
     withdrawn: bool = False
     """An explicit no; `--assume-consent` does not override it."""
 
 
-NO_RECORD = Standing(False, "no consent on record")
+NO_RECORD = Consent(False, "no consent on record")
 
 
 @dataclass(frozen=True)
 class Consents:
-    """All that is on record."""
+    """Consents of all speakers on record."""
 
-    standings: Mapping[str, Standing]
+    by_speaker: Mapping[str, Consent]
     problems: tuple[Problem, ...] = ()
 
-    def of(self, speaker: str, assumed: str | None = None) -> Standing:
-        """The standing of a speaker; `assumed` is the reason of `--assume-consent`, for those without a record."""
-        standing = self.standings.get(speaker, NO_RECORD)
-        if assumed and not standing.granted and not standing.withdrawn:
-            return Standing(True, f"assumed: {assumed}")
-        return standing
+    def of(self, speaker: str, assumed: str | None = None) -> Consent:
+        """Consent of a speaker; `assumed` is the reason of `--assume-consent`, for speakers without a record."""
+        consent = self.by_speaker.get(speaker, NO_RECORD)
+        if assumed and not consent.granted and not consent.withdrawn:
+            return Consent(True, f"assumed: {assumed}")
+        return consent
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One record of a speaker."""
+class ConsentRecord:
+    """One grant or withdrawal of a speaker."""
 
     speaker: str
     granted: bool
@@ -67,13 +67,13 @@ class Entry:
 
 
 @dataclass
-class _Read:
-    entries: list[Entry] = field(default_factory=list)
+class _Source:
+    records: list[ConsentRecord] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def append(store: Store, speaker: str, action: Action, *, time: str, note: str = "") -> None:
-    """Append one record to `<store>/consents.jsonl`: one write under a lock, on disk when this returns.
+def append_record(store: Store, speaker: str, action: Action, *, time: str, note: str = "") -> None:
+    """Append one record to `<store>/consents.jsonl`, under a lock; on the disk when this returns.
 
     Args:
         time: ISO 8601 in UTC, as "2026-09-01T12:00:00+00:00".
@@ -82,51 +82,51 @@ def append(store: Store, speaker: str, action: Action, *, time: str, note: str =
         ConfigError: the speaker's name is empty.
     """
     if not speaker.strip():
-        raise ConfigError("the speaker's name is empty: voicemill consent grant --speaker NAME")
+        raise ConfigError("the speaker's name is empty: give it, `voicemill consent grant --speaker NAME`")
     line = {"time": time, "speaker": speaker, "action": action, "note": note}
     append_line(store.root / "consents.jsonl", json.dumps(line, ensure_ascii=False))
 
 
-def history(store: Store, speaker: str | None = None) -> list[Entry]:
-    """What the command recorded, oldest first."""
-    return [entry for entry in _jsonl(store).entries if speaker in (None, entry.speaker)]
+def recorded_consents(store: Store, speaker: str | None = None) -> list[ConsentRecord]:
+    """Records that the command appended, oldest first; of one speaker or of all."""
+    return [record for record in _jsonl(store).records if speaker in (None, record.speaker)]
 
 
-def load(store: Store, text: str | None = None) -> Consents:
-    """Everything on record.
+def read_consents(store: Store, text: str | None = None) -> Consents:
+    """Read the consents of all speakers on record.
 
     Args:
         text: content of the inbox's consents.csv; None where there is none.
     """
-    commands, table = _jsonl(store), _table(text) if text is not None else _Read()
-    by_command = {entry.speaker: entry for entry in commands.entries}
-    by_table = {entry.speaker: entry for entry in table.entries}
-    standings = {
-        speaker: _standing(by_command.get(speaker), by_table.get(speaker))
+    commands, table = _jsonl(store), _table(text) if text is not None else _Source()
+    by_command = {record.speaker: record for record in commands.records}
+    by_table = {record.speaker: record for record in table.records}
+    by_speaker = {
+        speaker: _consent(by_command.get(speaker), by_table.get(speaker))
         for speaker in by_command.keys() | by_table.keys()
     }
-    return Consents(standings, (*commands.problems, *table.problems))
+    return Consents(by_speaker, (*commands.problems, *table.problems))
 
 
-def _standing(command: Entry | None, table: Entry | None) -> Standing:
+def _consent(command: ConsentRecord | None, table: ConsentRecord | None) -> Consent:
     if command is None or (table is not None and command.granted and not table.granted and _after(table, command)):
         granted, note = (table.granted, table.note) if table else (False, "")
-        return Standing(granted, _words(f"{CONSENTS}: {'yes' if granted else 'no'}", note), not granted)
+        return Consent(granted, _with_note(f"{CONSENTS}: {'yes' if granted else 'no'}", note), not granted)
     verb = "granted" if command.granted else "withdrawn"
-    return Standing(command.granted, _words(f"{verb} {command.time}", command.note), not command.granted)
+    return Consent(command.granted, _with_note(f"{verb} {command.time}", command.note), not command.granted)
 
 
-def _after(entry: Entry, other: Entry) -> bool:
-    """Whether `entry` is dated later; compared as far as it is dated (a day, or to the second)."""
-    return entry.time > other.time[: len(entry.time)]
+def _after(record: ConsentRecord, other: ConsentRecord) -> bool:
+    """Whether `record` is dated later; compared to the precision of its date (a day, or a second)."""
+    return record.time > other.time[: len(record.time)]
 
 
-def _words(record: str, note: str) -> str:
-    return f"{record} ({note})" if note else record
+def _with_note(text: str, note: str) -> str:
+    return f"{text} ({note})" if note else text
 
 
-def _jsonl(store: Store) -> _Read:
-    path, read = store.root / "consents.jsonl", _Read()
+def _jsonl(store: Store) -> _Source:
+    path, source = store.root / "consents.jsonl", _Source()
     lines: Iterable[str] = path.read_text("utf-8", "replace").split("\n") if path.exists() else ()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -134,37 +134,40 @@ def _jsonl(store: Store) -> _Read:
         try:
             raw = json.loads(line)
             granted = {"grant": True, "withdraw": False}[raw["action"]]
-            read.entries.append(Entry(str(raw["speaker"]), granted, str(raw["time"]), str(raw.get("note", ""))))
+            record = ConsentRecord(str(raw["speaker"]), granted, str(raw["time"]), str(raw.get("note", "")))
         except (ValueError, KeyError, TypeError):
-            read.problems.append(Problem(path.name, number, "not a consent record: passed over"))
-    return read
+            source.problems.append(Problem(path.name, number, "not a consent record: passed over"))
+        else:
+            source.records.append(record)
+    return source
 
 
-def _table(text: str) -> _Read:
-    read = _Read()
+def _table(text: str) -> _Source:
+    source = _Source()
     rows = csv.reader(text.splitlines())
     try:
         header = [name.strip().lower() for name in next(rows, [])]
         if "speaker" not in header or "consent" not in header:
-            words = (
+            message = (
                 f"its first line must name the columns speaker and consent; it is {','.join(header)!r}: nothing granted"
             )
-            return _Read(problems=[Problem(CONSENTS, 1, words)])
+            return _Source(problems=[Problem(CONSENTS, 1, message)])
         for row in rows:
             if any(cell.strip() for cell in row):
-                _row(dict(zip(header, row, strict=False)), rows.line_num, read)
+                _row(dict(zip(header, row, strict=False)), rows.line_num, source)
     except csv.Error as error:
-        read.problems.append(Problem(CONSENTS, rows.line_num, f"{error}: the rows from here on are not read"))
-    return read
+        source.problems.append(Problem(CONSENTS, rows.line_num, f"{error}: the rows from here on are not read"))
+    return source
 
 
-def _row(row: Mapping[str, str], line: int, read: _Read) -> None:
-    """One row; whatever is not a clear yes is a no."""
-    speaker, said = row.get("speaker", "").strip(), row.get("consent", "").strip().lower()
+def _row(row: Mapping[str, str], line: int, source: _Source) -> None:
+    """Add the record of one row; any value that is not a clear yes is a no."""
+    speaker, value = row.get("speaker", "").strip(), row.get("consent", "").strip().lower()
     if not speaker:
-        read.problems.append(Problem(CONSENTS, line, "no speaker"))
+        source.problems.append(Problem(CONSENTS, line, "no speaker"))
         return
-    if said not in _YES | _NO:
-        read.problems.append(Problem(CONSENTS, line, f"consent of {speaker!r} is {said!r}, not yes or no: taken as no"))
-    entry = Entry(speaker, said in _YES, (row.get("date") or "").strip(), (row.get("note") or "").strip())
-    read.entries.append(entry)
+    if value not in _YES | _NO:
+        message = f"consent of {speaker!r} is {value!r}, not yes or no: taken as no"
+        source.problems.append(Problem(CONSENTS, line, message))
+    date, note = (row.get("date") or "").strip(), (row.get("note") or "").strip()
+    source.records.append(ConsentRecord(speaker, value in _YES, date, note))

@@ -1,8 +1,8 @@
-"""The inbox: a folder or an fsspec url with the recordings. Listing it, reading small files of it, fetching an upload.
+"""The inbox, a folder or an fsspec url with the recordings: listing it, reading small files, fetching an upload.
 
-An upload is a file with an extension of audio, whatever its case; hidden and temporary names are passed over. Nothing
-outside the inbox is ever read: a link that leaves it and a name with path parts are refused. A linked folder inside it
-is not followed (what it holds is listed at its own place).
+An upload is a file with an audio extension, in any case; hidden and temporary names are passed over. Nothing outside
+the inbox is ever read: links that leave it and names with path parts are refused. A link to a folder inside it is not
+followed (the files are listed at their own place).
 """
 
 import os
@@ -24,17 +24,17 @@ wav wave rf64 w64 flac mp3 ogg oga opus webm mka m4a mp4 aac 3gp amr wma ape wv 
 raw pcm
 """
 AUDIO = frozenset(_EXTENSIONS.split())
-"""Extensions of uploads. Only which files count as uploads follows from a name; what they are, from their bytes."""
+"""Extensions of uploads. The name decides only whether a file counts as an upload; its format is read from its bytes."""
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 
 DEFAULT_SPEAKER = "default"
-"""Speaker of an upload at the inbox root that no metadata gives a speaker."""
+"""Speaker of an upload at the inbox root without one in the metadata."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the inbox that could not be used; nothing stops for it."""
+    """A file or line of the inbox that could not be used; it is reported, and the scan continues."""
 
     path: str
     line: int
@@ -46,7 +46,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Entry:
+class InboxFile:
     """One file of the inbox."""
 
     path: str
@@ -54,34 +54,34 @@ class Entry:
     size: int
     """Bytes."""
     stamp: str
-    """Changes when the file does (local: times of content and of inode); "" = the file system tells none."""
+    """Changes when the file does (local: times of content and of inode); "" = the file system has none."""
 
 
 @dataclass
 class Listing:
-    """Everything found, sorted by path."""
+    """All files of an inbox, sorted by path."""
 
-    audio: list[Entry] = field(default_factory=list)
-    others: dict[str, Entry] = field(default_factory=dict)
-    """Path -> entry of files that are not audio: metadata, sidecars, and what will be ignored."""
+    audio: list[InboxFile] = field(default_factory=list)
+    others: dict[str, InboxFile] = field(default_factory=dict)
+    """Path -> file, of those that are not audio: metadata, sidecars, and others that are ignored."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Path -> why it is not read."""
+    """Path -> reason why it is not read."""
 
 
 def extension(path: str) -> str:
-    """Lower case, without the dot."""
+    """Extension of a path, in lower case, without the dot; "" = none."""
     stem, _, suffix = path.rpartition("/")[2].rpartition(".")
     return suffix.lower() if stem else ""
 
 
 def without_extension(path: str) -> str:
-    """The path up to the last dot of the name."""
+    """Path up to the last dot of its name."""
     suffix = extension(path)
     return path[: -len(suffix) - 1] if suffix else path
 
 
-def unsafe(name: str) -> str:
-    """Why a path as written in metadata must not be followed; "" = it may be. Backslashes count as slashes."""
+def unsafe_path(name: str) -> str:
+    """Reason why a path, as written in metadata, must not be followed; "" = it may be. Backslashes count as slashes."""
     parts = name.replace("\\", "/").split("/")
     if not name or "\0" in name:
         return "an empty path" if not name else "a path with a zero byte"
@@ -90,10 +90,10 @@ def unsafe(name: str) -> str:
     return "a path with '..' in it" if ".." in parts else ""
 
 
-def unfit(name: str) -> str:
-    """Why a listing would pass over or refuse a file or folder of this name; "" = it takes it."""
-    if why := _bad_name(name):
-        return why
+def unfit_name(name: str) -> str:
+    """Reason why a listing passes over or refuses a file or folder of this name; "" = it lists it."""
+    if reason := _bad_name(name):
+        return reason
     return "a hidden or temporary name" if _passed_over(name) else ""
 
 
@@ -101,9 +101,10 @@ class Inbox:
     """An inbox on a folder (a path or file://) or on any file system that fsspec knows."""
 
     def __init__(self, url: str | Path) -> None:
-        """
+        """Open an inbox.
+
         Raises:
-            InboxError: it is missing, is no folder, or its file system is not installed.
+            InboxError: it is missing or no folder, or its file system is not installed.
         """
         text = str(url)
         self._fs: Any = None
@@ -111,7 +112,9 @@ class Inbox:
             self.root = Path(text.removeprefix("file://").removeprefix("local://")).expanduser().resolve()
             self.url = str(self.root)
             if not self.root.is_dir():
-                raise InboxError(f"the inbox {text} is not a folder (looked at {self.root})")
+                raise InboxError(
+                    f"the inbox {text} is not a folder (looked at {self.root}): give the folder by --inbox"
+                )
             return
         import fsspec
 
@@ -130,12 +133,12 @@ class Inbox:
 
     @property
     def local(self) -> bool:
-        """Whether it lies on this machine's file system."""
+        """Whether the inbox lies on this machine's file system."""
         return self._fs is None
 
     @cached_property
     def id(self) -> str:
-        """Names its memory: 16 hex of its address."""
+        """Name of its listing cache: 16 hex of the digest of its address."""
         return digest(self.url)[:16]
 
     def listing(self) -> Listing:
@@ -144,57 +147,57 @@ class Inbox:
         Raises:
             InboxError: it cannot be listed.
         """
-        found = Listing()
+        listing = Listing()
         try:
-            entries = sorted(
-                self._walk(self.root, "", found) if self.local else self._find(found), key=lambda e: e.path
-            )
+            files = self._walk(self.root, "", listing) if self.local else self._find(listing)
+            files = sorted(files, key=lambda file: file.path)
         except OSError as error:
             raise InboxError(f"the inbox {self.url} cannot be listed: {error}") from error
-        for entry in entries:
-            if extension(entry.path) in AUDIO:
-                found.audio.append(entry)
+        for file in files:
+            if extension(file.path) in AUDIO:
+                listing.audio.append(file)
             else:
-                found.others[entry.path] = entry
-        return found
+                listing.others[file.path] = file
+        return listing
 
-    def _walk(self, folder: Path, prefix: str, found: Listing) -> Iterator[Entry]:
+    def _walk(self, folder: Path, prefix: str, listing: Listing) -> Iterator[InboxFile]:
         with os.scandir(folder) as items:
             for item in items:
                 path = prefix + item.name
-                if why := _bad_name(item.name):
-                    found.refused[os.fsencode(path).decode("utf-8", "backslashreplace")] = why
+                if reason := _bad_name(item.name):
+                    listing.refused[os.fsencode(path).decode("utf-8", "backslashreplace")] = reason
                 elif _passed_over(item.name):
                     continue
-                elif item.is_symlink() and (why := self._leaves(Path(item.path))):
-                    found.refused[path] = why
+                elif item.is_symlink() and (reason := self._bad_link(Path(item.path))):
+                    listing.refused[path] = reason
                 elif item.is_dir(follow_symlinks=False):
                     try:
-                        yield from self._walk(Path(item.path), f"{path}/", found)
+                        yield from self._walk(Path(item.path), f"{path}/", listing)
                     except PermissionError as error:
-                        found.refused[path] = f"the folder cannot be listed: {error.strerror}"
+                        listing.refused[path] = f"the folder cannot be listed: {error.strerror}"
                 elif item.is_file():
-                    yield _entry(path, item.stat())
+                    yield _inbox_file(path, item.stat())
 
-    def _leaves(self, link: Path) -> str:
+    def _bad_link(self, link: Path) -> str:
+        """Reason why a link is not followed; "" = it is."""
         try:
             target = link.resolve(strict=True)
         except (OSError, RuntimeError) as error:
-            return f"a link that leads nowhere: {error}"
+            return f"a broken link: {error}"
         return "" if target.is_relative_to(self.root) else "a link that leaves the inbox"
 
-    def _find(self, found: Listing) -> Iterator[Entry]:
+    def _find(self, listing: Listing) -> Iterator[InboxFile]:
         for name, info in self._fs.find(self._base, detail=True).items():
             path = name[len(self._base) :].lstrip("/")
             if any(_passed_over(part) for part in path.split("/")):
                 continue
-            if why := next(filter(None, map(_bad_name, path.split("/"))), ""):
-                found.refused[path] = why
+            if reason := next(filter(None, map(_bad_name, path.split("/"))), ""):
+                listing.refused[path] = reason
             else:
                 stamps = (
                     info.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")
                 )
-                yield Entry(path, int(info.get("size") or 0), " ".join(str(s) for s in stamps if s is not None))
+                yield InboxFile(path, int(info.get("size") or 0), " ".join(str(s) for s in stamps if s is not None))
 
     def read_bytes(self, path: str) -> bytes:
         """Content of a small file.
@@ -207,13 +210,13 @@ class Inbox:
         data: bytes = self._fs.cat_file(f"{self._base}/{path}")
         return data
 
-    def stamp(self, entry: Entry) -> str:
-        """The stamp of a local file now; of a remote one as it was listed (objects are replaced whole)."""
-        return _entry(entry.path, self._inside(entry.path).stat()).stamp if self.local else entry.stamp
+    def stamp(self, file: InboxFile) -> str:
+        """Present stamp of a local file; that of the listing for a remote one (objects are replaced whole)."""
+        return _inbox_file(file.path, self._inside(file.path).stat()).stamp if self.local else file.stamp
 
     @contextmanager
     def on_disk(self, path: str, scratch: Path) -> Iterator[Path]:
-        """The file itself, or a download of it in `scratch` that is removed afterwards unless it was moved away.
+        """Yield the path of a file, or of a download in `scratch` that is removed at the end unless it was moved away.
 
         Raises:
             OSError: it cannot be read.
@@ -230,7 +233,7 @@ class Inbox:
             target.unlink(missing_ok=True)
 
     def fetch(self, upload: Upload, store: Store) -> Path:
-        """Where the bytes of an upload lie on this machine: in a folder inbox the file itself, otherwise a download.
+        """Path of the bytes of an upload on this machine: the file itself in a folder inbox, else a download.
 
         Raises:
             OSError: it cannot be read, or has become a link that leaves the inbox.
@@ -251,12 +254,12 @@ class Inbox:
 
 
 def download_path(store: Store, sha256: str) -> Path:
-    """Where the download of an upload is kept; a cache, safe to delete."""
+    """Path of the download of an upload; a cache, safe to delete."""
     return store.stages / "inbox" / sha256
 
 
-def _entry(path: str, info: os.stat_result) -> Entry:
-    return Entry(path, info.st_size, f"{info.st_mtime_ns} {info.st_ctime_ns}")
+def _inbox_file(path: str, info: os.stat_result) -> InboxFile:
+    return InboxFile(path, info.st_size, f"{info.st_mtime_ns} {info.st_ctime_ns}")
 
 
 def _passed_over(name: str) -> bool:

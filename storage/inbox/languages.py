@@ -43,7 +43,7 @@ _UNKNOWN = frozenset({"", "und", "mul", "zxx", "mis", "unknown", "auto", "none",
 _TAG = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
 
 
-def normalised(language: str) -> str:
+def normalise_language(language: str) -> str:
     """The code of a language: "EN", "en-US", "english" and "eng" give "en", "zh-CN" and "cmn" give "zh".
 
     "" where the language is not stated ("und") or there are several ("en+zh"): then it has to be detected.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.forgetting.tombstones import Tombstones
-from voicemill.storage.inbox.consent import Consents, Standing
+from voicemill.storage.inbox.consent import Consent, Consents
 from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.outcomes import UploadState
 from voicemill.storage.records import Upload
@@ -19,7 +19,7 @@ class ConsentPolicy:
     consents: Consents
     assumed: str | None
 
-    def of(self, speaker: str) -> Standing:
+    def of(self, speaker: str) -> Consent:
         return self.consents.of(speaker, self.assumed)
 
 

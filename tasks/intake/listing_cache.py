@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voicemill.storage.audio.reading import opened
+from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.corpus.rows import schema_of, to_table
 from voicemill.storage.errors import AudioError
 from voicemill.storage.files import whole_file
-from voicemill.storage.inbox.inbox import Entry, Inbox, Problem, download_path
-from voicemill.storage.inbox.transcripts import clean, decode_text
+from voicemill.storage.inbox.inbox import Inbox, InboxFile, Problem, download_path
+from voicemill.storage.inbox.metadata import decode_text, normalise_text
 from voicemill.storage.keys import file_digest
 from voicemill.storage.store import Store
 
@@ -59,12 +59,12 @@ class ListingCache:
         rows = zip(*(column.to_pylist() for column in table.columns), strict=True)  # half the time of `from_table`
         return cls(file, {row[0]: CachedFile(**dict(zip(table.column_names, row, strict=True))) for row in rows})
 
-    def recall(self, entry: Entry) -> CachedFile | None:
+    def recall(self, entry: InboxFile) -> CachedFile | None:
         """The file as it was read, if it has not been touched since."""
         seen = self.seen.get(entry.path)
         return seen if seen and entry.stamp and (seen.size, seen.stamp) == (entry.size, entry.stamp) else None
 
-    def unmodified(self, entry: Entry) -> CachedFile | None:
+    def unmodified(self, entry: InboxFile) -> CachedFile | None:
         """The file as it was read, if its size and the time of its content are the same; a stamp begins with that."""
         seen = self.seen.get(entry.path)
         if seen is None or not entry.stamp or seen.size != entry.size:
@@ -95,7 +95,7 @@ class FileReader:
     memory: ListingCache
     problems: list[Problem]
 
-    def upload(self, entry: Entry) -> CachedFile:
+    def upload(self, entry: InboxFile) -> CachedFile:
         """Digest and header of an upload.
 
         Raises:
@@ -122,12 +122,12 @@ class FileReader:
         self.memory.learn(seen)
         return seen
 
-    def sidecar(self, entry: Entry) -> str:
+    def sidecar(self, entry: InboxFile) -> str:
         """The transcript in a file beside an upload; "" and a problem where it cannot be read."""
         if seen := self.memory.recall(entry):
             return seen.text
         try:
-            text = clean(decode_text(self.box.read_bytes(entry.path)))
+            text = normalise_text(decode_text(self.box.read_bytes(entry.path)))
         except (OSError, ValueError) as error:
             self.problems.append(Problem(entry.path, 0, str(error)))
             return ""
@@ -138,7 +138,7 @@ class FileReader:
 def _header(path: Path) -> CachedFile:
     """What the header states; nothing where no decoder opens the file (`decode` says why)."""
     try:
-        with opened(path) as source:
+        with open_audio(path) as source:
             return CachedFile(
                 codec=source.codec, rate=source.rate, channels=source.channels, seconds=max(source.seconds, 0.0)
             )

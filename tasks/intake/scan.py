@@ -19,8 +19,8 @@ from voicemill.storage.forgetting import tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import CONSENTS
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
-from voicemill.storage.inbox.languages import normalised
-from voicemill.storage.inbox.transcripts import SIDECARS, Metadata, Said, decode_text, read_metadata, speaker_of
+from voicemill.storage.inbox.languages import normalise_language
+from voicemill.storage.inbox.metadata import SIDECARS, Description, Metadata, decode_text, folder_speaker, read_metadata
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
@@ -39,7 +39,7 @@ class Settings(StageSettings):
     @classmethod
     def _a_language(cls, value: str) -> str:
         try:
-            return normalised(value)
+            return normalise_language(value)
         except ValueError as error:
             raise ValueError(f"scan.default_language: {error}") from error
 
@@ -99,7 +99,7 @@ def scan(
     listing = box.listing()
     about = read_metadata(listing, box.read_bytes)
     problems = list(about.problems)
-    consents = consent.load(store, _consent_table(box, listing, about, problems))
+    consents = consent.read_consents(store, _consent_table(box, listing, about, problems))
     problems += consents.problems
     memory = ListingCache.load(store, box.id)
     unsafe = about.refused | listing.refused
@@ -113,7 +113,8 @@ def scan(
     memory.save({entry.path for entry in listing.audio} | set(sidecars.values()) - buried)
     _drop_downloads(box, store, aside)
     refused = [
-        excluded_row(Upload("", speaker_of(path), path, 0), UploadState.REFUSED, why) for path, why in unsafe.items()
+        excluded_row(Upload("", folder_speaker(path), path, 0), UploadState.REFUSED, why)
+        for path, why in unsafe.items()
     ]
     about_audio = len(about.files) + len(set(sidecars.values())) + (CONSENTS in listing.others)
     return ScanResult(
@@ -136,12 +137,12 @@ def _look(
     for entry in listing.audio:
         if entry.path in refused:
             continue
-        said, text = about.said.get(entry.path, Said()), ""
+        said, text = about.descriptions.get(entry.path, Description()), ""
         stem = without_extension(entry.path).lower()
         if sidecar := next((beside[stem + suffix] for suffix in SIDECARS if stem + suffix in beside), None):
             sidecars[entry.path] = sidecar
             text = looker.sidecar(listing.others[sidecar])
-        speaker, text = said.speaker or speaker_of(entry.path), said.text or text
+        speaker, text = said.speaker or folder_speaker(entry.path), said.text or text
         upload = Upload(
             sha256="",
             speaker=speaker,

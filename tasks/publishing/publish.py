@@ -100,7 +100,7 @@ def wanted_files(
         else:
             raise StoreError(f"batch {batch} has no files, and the latest version does not hold its shards {key}")
     for table, new in wanted.items():
-        tables.require(store, table, new)
+        tables.require_files(store, table, new)
     if last is not None and standing:
         if dict(last.features) != dict(feature_tables):
             raise StoreError(f"batches {sorted(standing)[:3]} stand, but have no features in {feature_tables}")

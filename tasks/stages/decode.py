@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from voicemill.storage.audio.reading import Source, measured_seconds, opened, regrouped, samples_of
+from voicemill.storage.audio.reading import Source, measure_seconds, open_audio, read_samples, regroup
 from voicemill.storage.corpus.artifacts import BLOCK
 from voicemill.storage.errors import AudioError
 from voicemill.storage.keys import file_digest
@@ -59,14 +59,14 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
     pcm, count = hashlib.sha256(), 0
     source: Source | None = None
     try:
-        with opened(path) as source:
+        with open_audio(path) as source:
             seconds, limit = source.seconds, settings.max_hours * 3600
             if seconds > limit and not source.exact:
-                seconds = measured_seconds(path)
+                seconds = measure_seconds(path)
             if seconds > limit:
                 yield _over_long(upload, to_samples(seconds), source, settings)
                 return
-            for wave in regrouped(samples_of(source), BLOCK):
+            for wave in regroup(read_samples(source), BLOCK):
                 count += len(wave)
                 if count > to_samples(limit):  # the header stated less, or nothing
                     yield _over_long(upload, count, source, settings)

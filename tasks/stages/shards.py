@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.corpus.ledger import SegmentVerdict, account, interval_of
+from voicemill.storage.corpus.ledger import SegmentVerdict, build_ledger, interval_of
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
@@ -86,7 +86,7 @@ def intervals(
     cut, rules = results.cut.get(sha256, []), settings.model_dump()
     verdicts = {s.index: verdict(results, s, **rules) for s in cut if s.outcome is Outcome.KEPT}
     failures = results.failures.get((sha256, -1), {})
-    return account(upload, results.decoded.get(sha256), cut, verdicts, failures)
+    return build_ledger(upload, results.decoded.get(sha256), cut, verdicts, failures)
 
 
 def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
+from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter
 from voicemill.storage.keys import file_digest
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Batch, Decoded, Upload
@@ -59,7 +59,7 @@ def decoded(path: Path, uploads: tuple[Upload, ...]) -> Iterator[Decoded]:
                 writer.audio(record.upload, record.index, record.wave)
             else:
                 rows.append(record)
-        writer.finish(rows, Decoded, Meta("decode", "key"))
+        writer.finish(rows, Decoded, ArtifactMeta("decode", "key"))
     yield from rows
 
 

@@ -27,7 +27,7 @@ import soxr
 from voicemill.model.audio.loudness_meter import Meter, true_peak
 from voicemill.model.audio.noise_gate import frames_of, gate, learn, powers
 from voicemill.model.audio.spectrum import active, entropy, power_of
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.keys import file_digest
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Batch, Decoded, Denoised, Screened, Upload
@@ -53,7 +53,7 @@ def made(folder: Path, stage: Stage[Any], batch: Batch, artifacts: dict[str, Art
             else:
                 rows.append(item)
         inputs.close()
-        return writer.finish(rows, stage.row, Meta(stage.name, "bench"))
+        return writer.finish(rows, stage.row, ArtifactMeta(stage.name, "bench"))
 
 
 def load(path: Path) -> tuple[Wave, int]:
@@ -127,7 +127,7 @@ def speech() -> list[dict[str, Any]]:
             with ArtifactWriter(Path(folder) / "decode.arrow") as writer:
                 writer.audio(upload.sha256, -1, wave)
                 row = Decoded(upload=upload.sha256, samples=len(wave), pcm="bench", codec="FLAC", rate=rate, channels=1)
-                done["decode"] = writer.finish([row], Decoded, Meta("decode", "bench"))
+                done["decode"] = writer.finish([row], Decoded, ArtifactMeta("decode", "bench"))
             for stage in (slicing.STAGE, denoise.STAGE, loudness.STAGE, screen.STAGE):
                 done[stage.name] = made(Path(folder), stage, batch, done)
             inputs = Inputs(batch, done)

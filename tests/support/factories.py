@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from voicemill.storage.corpus import ledger
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import LedgerRow, UploadRow
 from voicemill.storage.corpus.tables import File, read_all
@@ -193,7 +193,7 @@ def outputs(store: Store, batch: Batch, change: Callable[[Made], None] | None = 
             for row in rows if name == "decode" else ():
                 writer.audio(row.upload, -1, noise(row.upload, -1, row.samples))
             record = _RECORDS[name]
-            artifacts[name] = writer.finish(rows, record, Meta(name, key, failures, pending))
+            artifacts[name] = writer.finish(rows, record, ArtifactMeta(name, key, failures, pending))
     return artifacts
 
 
@@ -232,7 +232,7 @@ def shards(
     files = list(stage.run(inputs, settings or stage.Settings(), context))
     inputs.close()
     with ArtifactWriter(store.stages / "shards" / f"{context.key}.arrow") as writer:
-        writer.finish(files, ShardFile, Meta("shards", context.key))
+        writer.finish(files, ShardFile, ArtifactMeta("shards", context.key))
     return context.key, files
 
 
@@ -254,7 +254,7 @@ def upload_rows(store: Store, batch: Batch, files: Iterable[ShardFile]) -> list[
     rows = []
     for u in batch.uploads:
         samples = found[u.sha256][-1].stop
-        state, reason, detail = ledger.state_of(found[u.sha256])
+        state, reason, detail = ledger.upload_state(found[u.sha256])
         rows.append(
             UploadRow(
                 sha256=u.sha256,

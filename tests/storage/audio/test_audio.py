@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from voicemill.storage.audio.containers import SLACK, identify
 from voicemill.storage.audio.reading import (
     Wave,
-    measured_seconds,
+    measure_seconds,
     mono,
-    opened,
-    regrouped,
-    resampled,
+    open_audio,
+    read_samples,
+    regroup,
+    resample,
     resampled_length,
-    samples_of,
 )
 from voicemill.storage.errors import AudioError
 from voicemill.storage.units import RATE
@@ -46,8 +46,8 @@ def cut(wave: Wave, sizes: list[int]) -> Iterator[Wave]:
 def test_resampling_depends_on_no_block_size(rate: int, samples: int, sizes: list[int]) -> None:
     wave = noise(samples)
     empty = [np.empty(0, np.float32)]
-    whole = np.concatenate([*empty, *resampled([wave], rate)])
-    parts = np.concatenate([*empty, *resampled(cut(wave, sizes), rate)])
+    whole = np.concatenate([*empty, *resample([wave], rate)])
+    parts = np.concatenate([*empty, *resample(cut(wave, sizes), rate)])
     assert whole.tobytes() == parts.tobytes()
     assert len(whole) == resampled_length(samples, rate)
     if samples:
@@ -57,7 +57,7 @@ def test_resampling_depends_on_no_block_size(rate: int, samples: int, sizes: lis
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 40))
 def test_regrouping_keeps_every_sample(sizes: list[int], size: int) -> None:
     blocks = [noise(n) for n in sizes]
-    groups = list(regrouped(blocks, size))
+    groups = list(regroup(blocks, size))
     assert b"".join(g.tobytes() for g in groups) == b"".join(b.tobytes() for b in blocks)
     assert all(len(group) == size for group in groups[:-1])
     assert all(0 < len(group) <= size for group in groups)
@@ -135,12 +135,12 @@ def test_overwritten_bytes_end_in_samples_or_in_an_audio_error(
     at %= len(data)
     data[at : at + len(junk)] = junk
     path.write_bytes(data)
-    with suppress(AudioError), opened(path) as source:
+    with suppress(AudioError), open_audio(path) as source:
         if source.seconds < 100:
-            assert sum(len(wave) for wave in samples_of(source)) > 0
+            assert sum(len(wave) for wave in read_samples(source)) > 0
 
 
 def test_packets_are_counted_without_decoding(tmp_path: Path) -> None:
     path = tmp_path / "a.mp3"
     soundfile.write(path, noise(10 * 16_000), 16_000, format="MP3")
-    assert measured_seconds(path) == pytest.approx(10, abs=0.2)
+    assert measure_seconds(path) == pytest.approx(10, abs=0.2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from voicemill.storage.corpus.artifacts import BLOCK, Artifact, ArtifactWriter, Meta, audio_path
+from voicemill.storage.corpus.artifacts import BLOCK, Artifact, ArtifactMeta, ArtifactWriter, audio_path
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Aligned, Word
 
@@ -29,7 +29,7 @@ def write(path: Path, pieces: list[np.ndarray]) -> Artifact:
         writer.audio("u", 0, np.ones(3, np.float32))
         failure = Failure("v", "broke", reason=Reason.WORKER_DIED)
         return writer.finish(
-            [ROW], Aligned, Meta(stage="align", key="k", failures=(failure,), pending=("v",), lost=("v",))
+            [ROW], Aligned, ArtifactMeta(stage="align", key="k", failures=(failure,), pending=("v",), lost=("v",))
         )
 
 

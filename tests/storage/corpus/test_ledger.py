@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import factories as f
 
-from voicemill.storage.corpus.ledger import KEPT, Line, SegmentVerdict, account, check, state_of, summary
+from voicemill.storage.corpus.ledger import (
+    KEPT,
+    SegmentVerdict,
+    SummaryLine,
+    build_ledger,
+    check_tiling,
+    summarise,
+    upload_state,
+)
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow
 from voicemill.storage.errors import StoreError
@@ -65,7 +73,7 @@ def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, SegmentVerdict]
 @given(cuts())
 def test_outcomes_add_up_to_the_sample(cut: tuple[int, list[Segment], dict[int, SegmentVerdict]]) -> None:
     samples, segments, said = cut
-    rows = account(UPLOAD, decoded(samples), segments, said, {})
+    rows = build_ledger(UPLOAD, decoded(samples), segments, said, {})
     assert sum(row.stop - row.start for row in rows) == samples
     assert [row.start for row in rows] == [0, *(row.stop for row in rows)][:-1]
     by_start = {segment.start: segment for segment in segments}
@@ -90,30 +98,30 @@ def test_a_broken_tiling_is_refused(
     broken = [*segments[:at], *put, *segments[at + 1 :]]
     if broken:
         with pytest.raises(StoreError, match=ME):
-            account(UPLOAD, decoded(samples), broken, said, {})
+            build_ledger(UPLOAD, decoded(samples), broken, said, {})
 
 
 def test_no_rows_are_refused() -> None:
     with pytest.raises(StoreError, match="0 of 5 samples"):
-        check([], 5)
+        check_tiling([], 5)
     with pytest.raises(StoreError, match="0 of 0 samples"):
-        check([], 0)
+        check_tiling([], 0)
 
 
 def test_what_cannot_be_cut_is_one_row() -> None:
     failure = Failure(ME, "OSError: medium", reason=Reason.UNREADABLE)
     cases = {
-        "decode failed": account(UPLOAD, None, [], {}, {"decode": failure}),
-        "decode said nothing": account(UPLOAD, None, [], {}, {}),
-        "corrupt": account(UPLOAD, decoded(7, Outcome.CORRUPT, "truncated"), [], {}, {}),
-        "nothing in it": account(
+        "decode failed": build_ledger(UPLOAD, None, [], {}, {"decode": failure}),
+        "decode said nothing": build_ledger(UPLOAD, None, [], {}, {}),
+        "corrupt": build_ledger(UPLOAD, decoded(7, Outcome.CORRUPT, "truncated"), [], {}, {}),
+        "nothing in it": build_ledger(
             UPLOAD,
             decoded(0, Outcome.CORRUPT, "empty"),
             [Segment(upload=ME, index=-1, start=0, stop=0, outcome=Outcome.CORRUPT)],
             {},
             {},
         ),
-        "slice failed": account(UPLOAD, decoded(9), [], {}, {"slice": Failure(ME, "E: x")}),
+        "slice failed": build_ledger(UPLOAD, decoded(9), [], {}, {"slice": Failure(ME, "E: x")}),
     }
     assert {name: (r.start, r.stop, r.outcome, r.reason, r.stage, r.detail) for name, (r,) in cases.items()} == {
         "decode failed": (0, 320_000, "failed", "unreadable", "decode", "OSError: medium"),
@@ -142,7 +150,7 @@ def interval(outcome: Outcome, reason: str = "", start: int = 0, detail: str = "
     ],
 )
 def test_state_follows_from_the_rows(rows: list[LedgerInterval], state: tuple[UploadState, str, str]) -> None:
-    assert state_of(rows) == state
+    assert upload_state(rows) == state
 
 
 def test_summary_adds_up_in_every_direction() -> None:
@@ -171,19 +179,19 @@ def test_summary_adds_up_in_every_direction() -> None:
         ],
         LedgerRow,
     )
-    assert summary(table, "speaker") == [
-        Line("ann", 2, kept=1.0, silence=0.5, filtered=2.0),
-        Line("bob", 2, failed=0.5),
+    assert summarise(table, "speaker") == [
+        SummaryLine("ann", 2, kept=1.0, silence=0.5, filtered=2.0),
+        SummaryLine("bob", 2, failed=0.5),
     ]
-    assert summary(table, "upload")[0] == Line("u2", 1, filtered=2.0)
-    assert [line.name for line in summary(table, "outcome")] == ["filtered", "kept", "failed", "silence", "corrupt"]
-    assert [line.name for line in summary(table, "reason")] == ["noisy", "", "no_speech", "stage_error", "empty"]
-    assert {by: sum(line.seconds for line in summary(table, by)) for by in ("upload", "path", "stage")} == {
+    assert summarise(table, "upload")[0] == SummaryLine("u2", 1, filtered=2.0)
+    assert [line.name for line in summarise(table, "outcome")] == ["filtered", "kept", "failed", "silence", "corrupt"]
+    assert [line.name for line in summarise(table, "reason")] == ["noisy", "", "no_speech", "stage_error", "empty"]
+    assert {by: sum(line.seconds for line in summarise(table, by)) for by in ("upload", "path", "stage")} == {
         "upload": 4.0,
         "path": 4.0,
         "stage": 4.0,
     }
-    assert summary(pa.table(table.slice(0, 0))) == []
+    assert summarise(pa.table(table.slice(0, 0))) == []
 
 
 def test_kept_needs_no_reason() -> None:

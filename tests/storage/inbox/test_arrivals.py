@@ -9,7 +9,7 @@ import soundfile
 from support import kill_points
 
 from voicemill.storage.errors import ConfigError, InboxError
-from voicemill.storage.inbox.arrivals import Arrival, bring
+from voicemill.storage.inbox.arrivals import Arrival, bring_uploads
 from voicemill.storage.inbox.inbox import Inbox
 
 RATE = 16_000
@@ -31,7 +31,7 @@ def inbox(tmp_path: Path) -> Inbox:
 
 
 def brought(inbox: Inbox, *sources: Path, speaker: str = "ann") -> list[Arrival]:
-    return list(bring(sources, inbox, speaker))
+    return list(bring_uploads(sources, inbox, speaker))
 
 
 def test_files_come_with_their_transcripts_under_the_speaker(inbox: Inbox, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_folders_and_impossible_speakers_are_refused(inbox: Inbox, tmp_path: Pat
 
 def work(root: Path, sources: list[Path]) -> None:
     """In a process that is killed."""
-    list(bring(sources, Inbox(root), "ann"))
+    list(bring_uploads(sources, Inbox(root), "ann"))
 
 
 def test_killed_anywhere_no_scan_sees_half_a_file(tmp_path: Path) -> None:

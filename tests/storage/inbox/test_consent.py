@@ -20,14 +20,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_later_record_wins(store: Store) -> None:
-    assert consent.load(store).of("anna") == consent.NO_RECORD
-    consent.append(store, "anna", "grant", time=EARLY, note="by mail")
-    assert consent.load(store).of("anna").record == f"granted {EARLY} (by mail)"
-    consent.append(store, "anna", "withdraw", time=LATE)
-    assert not consent.load(store).of("anna").granted
-    consent.append(store, "anna", "grant", time=LATE)
-    assert consent.load(store).of("anna").granted
-    assert [entry.granted for entry in consent.history(store, "anna")] == [True, False, True]
+    assert consent.read_consents(store).of("anna") == consent.NO_RECORD
+    consent.append_record(store, "anna", "grant", time=EARLY, note="by mail")
+    assert consent.read_consents(store).of("anna").record == f"granted {EARLY} (by mail)"
+    consent.append_record(store, "anna", "withdraw", time=LATE)
+    assert not consent.read_consents(store).of("anna").granted
+    consent.append_record(store, "anna", "grant", time=LATE)
+    assert consent.read_consents(store).of("anna").granted
+    assert [entry.granted for entry in consent.recorded_consents(store, "anna")] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_the_later_record_wins(store: Store) -> None:
 )
 def test_the_command_and_the_table(store: Store, command: consent.Action | None, table: str, granted: bool) -> None:
     if command:
-        consent.append(store, "anna", command, time=EARLY)
-    assert consent.load(store, f"speaker,consent,date\n{table}\n").of("anna").granted is granted
+        consent.append_record(store, "anna", command, time=EARLY)
+    assert consent.read_consents(store, f"speaker,consent,date\n{table}\n").of("anna").granted is granted
 
 
 def test_an_assumed_consent_overrides_no_refusal(store: Store) -> None:
-    consent.append(store, "anna", "withdraw", time=EARLY)
-    consents = consent.load(store, "speaker,consent\nbob,no\n")
+    consent.append_record(store, "anna", "withdraw", time=EARLY)
+    consents = consent.read_consents(store, "speaker,consent\nbob,no\n")
     assert [consents.of(name, "test").granted for name in ("anna", "bob", "carl")] == [False, False, True]
 
 
@@ -61,23 +61,23 @@ def test_an_assumed_consent_overrides_no_refusal(store: Store) -> None:
     "text", ["", "name,ok\nanna,yes\n", "speaker\nanna\n", "speaker,consent\n,yes\n", "anna,yes\n"]
 )
 def test_a_table_that_cannot_be_understood_grants_nothing_and_says_so(store: Store, text: str) -> None:
-    consents = consent.load(store, text)
+    consents = consent.read_consents(store, text)
     assert consents.problems
     assert not consents.of("anna").granted
 
 
 def test_a_torn_line_costs_only_itself(store: Store) -> None:
-    consent.append(store, "anna", "grant", time=EARLY)
+    consent.append_record(store, "anna", "grant", time=EARLY)
     path = store.root / "consents.jsonl"
     path.write_bytes(path.read_bytes() + b'{"time": "2026')
-    consent.append(store, "bob", "grant", time=LATE)
-    consents = consent.load(store)
+    consent.append_record(store, "bob", "grant", time=LATE)
+    consents = consent.read_consents(store)
     assert (consents.of("anna").granted, consents.of("bob").granted, len(consents.problems)) == (True, True, 1)
 
 
 def test_a_speaker_needs_a_name(store: Store) -> None:
     with pytest.raises(ConfigError, match="--speaker"):
-        consent.append(store, " ", "grant", time=EARLY)
+        consent.append_record(store, " ", "grant", time=EARLY)
 
 
 def test_appends_of_many_processes_are_all_there(store: Store) -> None:
@@ -91,7 +91,7 @@ for number in range(50):
 """
     runs = [subprocess.Popen([sys.executable, "-c", code, str(store.root), str(n)]) for n in range(4)]
     assert [run.wait() for run in runs] == [0] * 4
-    assert len({entry.speaker for entry in consent.history(store)}) == 200
+    assert len({entry.speaker for entry in consent.recorded_consents(store)}) == 200
 
 
 def test_tombstones_add_up(store: Store) -> None:

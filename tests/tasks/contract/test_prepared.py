@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Batch, Denoised, Levelled, Screened, Upload
 from voicemill.tasks.contract.prepared import Prepared, kept_segments
@@ -39,7 +39,7 @@ def _write(folder: Path, stage: str, rows: list[object], record: type, waves: di
     with ArtifactWriter(folder / f"{stage}.arrow") as writer:
         for (upload, index), wave in waves.items():
             writer.audio(upload, index, wave)
-        return writer.finish(rows, record, Meta(stage, "k"))
+        return writer.finish(rows, record, ArtifactMeta(stage, "k"))
 
 
 def test_prepared_is_the_gain_times_the_stored_samples(tmp_path: Path) -> None:

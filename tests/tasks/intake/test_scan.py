@@ -210,10 +210,10 @@ def row_of(upload: Upload) -> UploadRow:
 def test_the_same_bytes_under_two_speakers_need_both_consents(inbox: Path, store: Store) -> None:
     put(inbox / "anna" / "a.wav", 7)
     put(inbox / "bob" / "a.wav", 7)
-    consent.append(store, "bob", "grant", time="2026-01-01T00:00:00+00:00")
+    consent.append_record(store, "bob", "grant", time="2026-01-01T00:00:00+00:00")
     result = look(inbox, store, None)
     assert states(result) == {"anna/a.wav": "held", "bob/a.wav": "held"}
-    consent.append(store, "anna", "grant", time="2026-01-02T00:00:00+00:00")
+    consent.append_record(store, "anna", "grant", time="2026-01-02T00:00:00+00:00")
     result = look(inbox, store, None)
     assert states(result) == {"anna/a.wav": "", "bob/a.wav": "duplicate"}
     assert "several speakers (anna, bob): taken as anna" in str(result.problems[0])

@@ -173,7 +173,7 @@ def test_a_lost_shard_stops_the_publish(store: Store) -> None:
     rows = f.upload_rows(store, batch, files)
     lost = next(file for file in files if file.table == "utterances")
     (store.tables / lost.table / lost.path).unlink()
-    assert tables.missing(store, files) == [lost]
+    assert tables.missing_shards(store, files) == [lost]
     with pytest.raises(StoreError, match="1 files of table utterances"):
         publish(store, {batch.id: (key, files)}, rows)
     assert versions.latest(store) is None

@@ -17,7 +17,7 @@ from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.words import Span, split
 from voicemill.model.text.versions import VERSIONS as FRONT_END
-from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Aligned, Batch, Decoded, Segment, Transcript, Upload
@@ -45,14 +45,14 @@ def made(folder: Path, waves: Mapping[str, Wave], uploads: list[Upload], segment
             Decoded(upload=name, samples=len(wave), pcm="", codec="wav", rate=RATE, channels=1)
             for name, wave in waves.items()
         ]
-        artifacts["decode"] = writer.finish(rows, Decoded, Meta("decode", "k"))
+        artifacts["decode"] = writer.finish(rows, Decoded, ArtifactMeta("decode", "k"))
     with ArtifactWriter(folder / "slice.arrow") as writer:
-        artifacts["slice"] = writer.finish(segments, Segment, Meta("slice", "k"))
+        artifacts["slice"] = writer.finish(segments, Segment, ArtifactMeta("slice", "k"))
     batch = Batch("b", 1, tuple(uploads))
     texts = list(transcribe.run(Inputs(batch, artifacts), transcribe.Settings()))
     with ArtifactWriter(folder / "transcribe.arrow") as writer:
         given_ = [row for row in texts if isinstance(row, Transcript)]
-        artifacts["transcribe"] = writer.finish(given_, Transcript, Meta("transcribe", "k"))
+        artifacts["transcribe"] = writer.finish(given_, Transcript, ArtifactMeta("transcribe", "k"))
     return Inputs(batch, artifacts)
 
 

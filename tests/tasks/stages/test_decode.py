@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from voicemill.storage.corpus.artifacts import BLOCK, ArtifactWriter, Meta
+from voicemill.storage.corpus.artifacts import BLOCK, ArtifactMeta, ArtifactWriter
 from voicemill.storage.keys import file_digest
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Upload
@@ -293,7 +293,7 @@ def test_one_bad_upload_ends_nothing(tmp_path: Path) -> None:
                 writer.audio(record.upload, record.index, record.wave)
             else:
                 (failures if isinstance(record, Failure) else rows).append(record)
-        artifact = writer.finish(rows, Decoded, Meta("decode", "key", tuple(failures)))
+        artifact = writer.finish(rows, Decoded, ArtifactMeta("decode", "key", tuple(failures)))
     assert [(f.upload, f.reason) for f in artifact.meta.failures] == [
         (u.sha256, Reason.UNREADABLE) for u in uploads[:2]
     ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Denoised, Segment, Upload
 from voicemill.storage.units import RATE
@@ -19,7 +19,7 @@ def write(folder: Path, stage: str, rows: list[object], record: type, waves: dic
     with ArtifactWriter(folder / f"{stage}.arrow") as writer:
         for (upload, index), wave in waves.items():
             writer.audio(upload, index, wave)
-        return writer.finish(rows, record, Meta(stage, "k"))
+        return writer.finish(rows, record, ArtifactMeta(stage, "k"))
 
 
 def tiles(upload: str, *lengths: float) -> list[Segment]:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
+from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter
 from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Denoised, Feature, Levelled, Screened, Upload
@@ -67,10 +67,10 @@ def inputs(tmp_path: Path) -> Callable[[dict[tuple[str, int], Wave | None]], Inp
                         outcome=outcome,
                     )
                 )
-            artifacts = {"denoise": writer.finish(segments["denoise"], Denoised, Meta("denoise", "k"))}
+            artifacts = {"denoise": writer.finish(segments["denoise"], Denoised, ArtifactMeta("denoise", "k"))}
         for name, record in (("loudness", Levelled), ("screen", Screened)):
             with ArtifactWriter(tmp_path / f"{name}.arrow") as writer:
-                artifacts[name] = writer.finish(segments[name], record, Meta(name, "k"))
+                artifacts[name] = writer.finish(segments[name], record, ArtifactMeta(name, "k"))
         uploads = dict.fromkeys(upload for upload, _ in waves)
         batch = Batch("b", 1, tuple(Upload(name, "s", f"{name}.wav", 1) for name in uploads))
         return Inputs(batch, artifacts)

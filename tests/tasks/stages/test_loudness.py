@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicemill.model.audio.loudness_meter import FLOOR, true_peak_db
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.outcomes import Outcome, Reason
 from voicemill.storage.records import Batch, Denoised, Levelled, Upload
 from voicemill.storage.units import RATE
@@ -22,7 +22,7 @@ def write(folder: Path, stage: str, rows: list[object], record: type, waves: dic
     with ArtifactWriter(folder / f"{stage}.arrow") as writer:
         for (upload, index), wave in waves.items():
             writer.audio(upload, index, wave)
-        return writer.finish(rows, record, Meta(stage, "k"))
+        return writer.finish(rows, record, ArtifactMeta(stage, "k"))
 
 
 def go(folder: Path, waves: dict[tuple[str, int], Wave], settings: Settings) -> tuple[list[Levelled], dict[int, Wave]]:

@@ -8,7 +8,7 @@ import soundfile
 import soxr
 from pydantic import ValidationError
 
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Denoised, Levelled, Screened, Segment, Upload
 from voicemill.storage.units import RATE
@@ -89,7 +89,7 @@ def write(folder: Path, stage: str, rows: list[object], record: type, waves: dic
     with ArtifactWriter(folder / f"{stage}.arrow") as writer:
         for (upload, index), wave in waves.items():
             writer.audio(upload, index, wave)
-        return writer.finish(rows, record, Meta(stage, "k"))
+        return writer.finish(rows, record, ArtifactMeta(stage, "k"))
 
 
 def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from support import factories as f
 
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.artifacts import Artifact
-from voicemill.storage.corpus.ledger import SegmentVerdict, check
+from voicemill.storage.corpus.ledger import SegmentVerdict, check_tiling
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome, Reason
@@ -43,7 +43,7 @@ def ledger_of(
     rows: list[LedgerRow] = rows_of(store, files, "ledger", LedgerRow)
     for upload in BATCH.uploads:
         mine = [row for row in rows if row.upload == upload.sha256]
-        check([LedgerInterval(r.upload, r.start, r.stop, r.outcome) for r in mine], mine[-1].stop)
+        check_tiling([LedgerInterval(r.upload, r.start, r.stop, r.outcome) for r in mine], mine[-1].stop)
     kept = [(row.upload, row.start) for row in rows if row.outcome is Outcome.KEPT]
     utterances: list[Utterance] = rows_of(store, files, "utterances", Utterance)
     assert [(u.upload, u.start) for u in utterances] == kept
@@ -150,7 +150,7 @@ def test_same_bytes_again(store: Store) -> None:
     key, files = f.shards(store, BATCH)
     again = f.shards(store, BATCH)
     assert (key, files) == again
-    assert tables.missing(store, files) == []
+    assert tables.missing_shards(store, files) == []
     assert Artifact(store.stages / "shards" / f"{key}.arrow").rows(ShardFile) == files
 
 

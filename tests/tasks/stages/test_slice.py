@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
+from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Segment, Upload
 from voicemill.storage.units import RATE
@@ -182,7 +182,7 @@ def inputs(folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]]) -> Inp
             )
             if outcome is Outcome.KEPT:
                 writer.audio(upload.sha256, -1, wave)
-        artifact = writer.finish(rows, Decoded, Meta("decode", "key"))
+        artifact = writer.finish(rows, Decoded, ArtifactMeta("decode", "key"))
     return Inputs(Batch("b", 1, tuple(upload for upload, _, _ in uploads)), {"decode": artifact})
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from support.tiny_speech_models import tiny_whisper
 
-from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta, Wave
+from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Decoded, Segment, Transcript, Upload
@@ -48,9 +48,9 @@ def made(folder: Path, uploads: list[Upload], pieces: Mapping[str, list[float]],
             if name != absent:
                 writer.audio(name, -1, whole)
             decoded.append(Decoded(upload=name, samples=len(whole), pcm="", codec="wav", rate=RATE, channels=1))
-        artifacts = {"decode": writer.finish(decoded, Decoded, Meta("decode", "k"))}
+        artifacts = {"decode": writer.finish(decoded, Decoded, ArtifactMeta("decode", "k"))}
     with ArtifactWriter(folder / "slice.arrow") as writer:
-        artifacts["slice"] = writer.finish(segments, Segment, Meta("slice", "k"))
+        artifacts["slice"] = writer.finish(segments, Segment, ArtifactMeta("slice", "k"))
     return Inputs(Batch("b", 1, tuple(uploads)), artifacts)
 
 

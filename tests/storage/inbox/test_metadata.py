@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.storage.inbox.inbox import Entry, Inbox, Listing
-from voicemill.storage.inbox.languages import normalised
-from voicemill.storage.inbox.transcripts import Metadata, Said, read_metadata, speaker_of
+from voicemill.storage.inbox.inbox import Inbox, InboxFile, Listing
+from voicemill.storage.inbox.languages import normalise_language
+from voicemill.storage.inbox.metadata import Description, Metadata, folder_speaker, read_metadata
 
 
 def read(files: dict[str, str | bytes]) -> Metadata:
     """Metadata of an inbox of these files; names of audio with any content."""
     data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
-    entries = [Entry(path, 1, "") for path in sorted(data)]
+    entries = [InboxFile(path, 1, "") for path in sorted(data)]
     audio = [entry for entry in entries if entry.path.endswith((".wav", ".flac"))]
     return read_metadata(Listing(audio, {e.path: e for e in entries if e not in audio}), data.__getitem__)
 
@@ -31,13 +31,16 @@ def test_a_csv_with_a_header() -> None:
         '\ufeffText,Speaker,extra,file,language\n"Yes, ""so"".",anna,1,x/a.wav,en-US\nZwei\u2028Zeilen,bob,,b.wav,DE\n'
     )
     found = read({"metadata.csv": text, "x/a.wav": "", "b.wav": ""})
-    assert found.said == {"x/a.wav": Said("anna", "en", 'Yes, "so".'), "b.wav": Said("bob", "de", "Zwei Zeilen")}
+    assert found.descriptions == {
+        "x/a.wav": Description("anna", "en", 'Yes, "so".'),
+        "b.wav": Description("bob", "de", "Zwei Zeilen"),
+    }
     assert problems(found) == []
 
 
 def test_a_csv_in_a_folder_names_files_beside_it_or_from_the_root() -> None:
     found = read({"anna/metadata.csv": "file,text\na.wav,one\nanna/b.wav,two\n", "anna/a.wav": "", "anna/b.wav": ""})
-    assert found.said == {"anna/a.wav": Said(text="one"), "anna/b.wav": Said(text="two")}
+    assert found.descriptions == {"anna/a.wav": Description(text="one"), "anna/b.wav": Description(text="two")}
 
 
 def test_bad_rows_are_told_and_the_others_are_kept() -> None:
@@ -53,7 +56,11 @@ def test_bad_rows_are_told_and_the_others_are_kept() -> None:
     ]
     text = "\n".join(["file,text", *rows, ""])
     found = read({"metadata.csv": text} | {f"{name}.wav": "" for name in "abcdef"})
-    assert {path: said.text for path, said in found.said.items()} == {"a.wav": "one", "d.wav": "four", "f.wav": "six"}
+    assert {path: description.text for path, description in found.descriptions.items()} == {
+        "a.wav": "one",
+        "d.wav": "four",
+        "f.wav": "six",
+    }
     assert problems(found) == [
         "metadata.csv:3: 3 cells, the header has 2: not used (a comma needs quotes)",
         "metadata.csv:5: ',' expected after '\"': the row is not used",
@@ -67,21 +74,24 @@ def test_ljspeech() -> None:
     text = "L1|In 1890|In eighteen ninety\nL2|Two|\nL3|Three\nL4|a|b|c\nL5|gone\n../L6|x\n"
     files: dict[str, str | bytes] = {"metadata.csv": text} | {f"wavs/L{n}.wav": "" for n in range(1, 5)}
     found = read(files)
-    assert found.said == {
-        "wavs/L1.wav": Said("default", "", "In eighteen ninety"),
-        "wavs/L2.wav": Said("default", "", "Two"),
-        "wavs/L3.wav": Said("default", "", "Three"),
+    assert found.descriptions == {
+        "wavs/L1.wav": Description("default", "", "In eighteen ninety"),
+        "wavs/L2.wav": Description("default", "", "Two"),
+        "wavs/L3.wav": Description("default", "", "Three"),
     }
     assert [problem.line for problem in found.problems] == [4, 5, 6]
     assert list(found.refused) == ["../L6"]
     inside = read({"linda/metadata.csv": "L1|One\n", "linda/wavs/L1.flac": ""})
-    assert inside.said == {"linda/wavs/L1.flac": Said("linda", "", "One")}
+    assert inside.descriptions == {"linda/wavs/L1.flac": Description("linda", "", "One")}
 
 
 def test_gpt_sovits_list() -> None:
     text = '"wavs\\a.wav"|anna|ZH|你好\n\u202awavs/b.wav|anna|JP|はい\n/abs/c.wav|anna|EN|x\nwavs/a.wav|two|bars\n'
     found = read({"x.list": text, "wavs/a.wav": "", "wavs/b.wav": ""})
-    assert found.said == {"wavs/a.wav": Said("anna", "zh", "你好"), "wavs/b.wav": Said("anna", "ja", "はい")}
+    assert found.descriptions == {
+        "wavs/a.wav": Description("anna", "zh", "你好"),
+        "wavs/b.wav": Description("anna", "ja", "はい"),
+    }
     assert list(found.refused) == ["/abs/c.wav"]
     assert [problem.line for problem in found.problems] == [4, 3]
 
@@ -96,7 +106,10 @@ def test_kaldi() -> None:
             "data/b.wav": "",
         }
     )
-    assert found.said == {"data/a.wav": Said("anna", "", "HELLO WORLD"), "data/b.wav": Said("", "", "")}
+    assert found.descriptions == {
+        "data/a.wav": Description("anna", "", "HELLO WORLD"),
+        "data/b.wav": Description("", "", ""),
+    }
     assert problems(found) == [
         "data/wav.scp:3: a command, which is not run: not used",
         "data/wav.scp:4: no path: not used",
@@ -115,8 +128,8 @@ def test_other_encodings_and_headers_are_one_clear_problem() -> None:
 
 def test_composed_and_decomposed_names_are_the_same() -> None:
     found = read({"metadata.csv": "speaker,file\nZoe\u0308,Zoe\u0308/a.wav\n", "Zo\u00eb/a.wav": ""})
-    assert found.said == {"Zo\u00eb/a.wav": Said("Zo\u00eb")}
-    assert speaker_of("Zoe\u0308/a.wav") == "Zo\u00eb"
+    assert found.descriptions == {"Zo\u00eb/a.wav": Description("Zo\u00eb")}
+    assert folder_speaker("Zoe\u0308/a.wav") == "Zo\u00eb"
 
 
 @given(
@@ -134,7 +147,7 @@ def test_every_text_that_csv_can_write_is_read(texts: list[str]) -> None:
     csv.writer(out).writerows([["file", "text"], *([f"{n}.wav", text] for n, text in enumerate(texts))])
     found = read({"metadata.csv": out.getvalue()} | {f"{n}.wav": "" for n in range(len(texts))})
     assert found.problems == []
-    assert [found.said[f"{n}.wav"].text for n in range(len(texts))] == [
+    assert [found.descriptions[f"{n}.wav"].text for n in range(len(texts))] == [
         " ".join(unicodedata.normalize("NFC", text).split()) for text in texts
     ]
 
@@ -146,13 +159,13 @@ def test_every_text_that_csv_can_write_is_read(texts: list[str]) -> None:
      ("zh-Hant-TW", "zh"), ("gsw", "gsw")],
 )  # fmt: skip
 def test_languages(written: str, code: str) -> None:
-    assert normalised(written) == code
+    assert normalise_language(written) == code
 
 
 @pytest.mark.parametrize("written", ["klingonish", "e", "12", "en us uk?"])
 def test_what_is_no_language_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="not a language code"):
-        normalised(written)
+        normalise_language(written)
 
 
 def test_the_id_of_an_inbox_is_its_address(tmp_path: Path) -> None:

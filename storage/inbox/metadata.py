@@ -1,4 +1,4 @@
-"""What the inbox says about its uploads: speaker, language and text, in the layouts that corpora come in.
+"""Metadata of an inbox: speaker, language and text of its uploads, in the layouts that corpora come in.
 
 | file | rows |
 |---|---|
@@ -8,9 +8,9 @@
 | `wav.scp` (Kaldi) | `utterance path`, with `text` and `utt2spk` beside it |
 | `<audio>.txt`, `<audio>.lab` | the text of the audio file of that name (read by `scan`) |
 
-A file is looked for beside the metadata, then from the inbox root. The nearest metadata wins; the first row of it wins.
-Without a speaker stated, the top-level folder is the speaker. Text is UTF-8. A row that cannot be used is a `Problem`;
-a row whose path must not be followed refuses that path.
+A file is looked for beside the metadata, then from the inbox root. The nearest metadata wins, and in it the first row
+for a file. Without a stated speaker, the top-level folder is the speaker. Text is UTF-8. A row that cannot be used is a
+`Problem`; a row whose path must not be followed refuses that path.
 """
 
 import csv
@@ -20,21 +20,29 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from voicemill.storage.inbox.inbox import AUDIO, DEFAULT_SPEAKER, Listing, Problem, extension, unsafe, without_extension
-from voicemill.storage.inbox.languages import normalised
+from voicemill.storage.inbox.inbox import (
+    AUDIO,
+    DEFAULT_SPEAKER,
+    Listing,
+    Problem,
+    extension,
+    unsafe_path,
+    without_extension,
+)
+from voicemill.storage.inbox.languages import normalise_language
 
 Reader = Callable[[str], bytes]
 
 SIDECARS = (".txt", ".lab")
-"""Beside the audio: the transcript of the file of that name, the first of these that exists."""
+"""Endings of a transcript beside an audio file, in the order in which they are looked for."""
 
 LONGEST_NAME = 200
 """Characters of a speaker's name."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What metadata says about one upload."""
+class Description:
+    """Speaker, language and text of one upload, as its metadata states them; "" = not stated."""
 
     speaker: str = ""
     language: str = ""
@@ -45,10 +53,10 @@ class Said:
 class Metadata:
     """All metadata of an inbox."""
 
-    said: dict[str, Said] = field(default_factory=dict)
-    """By the path of the upload."""
+    descriptions: dict[str, Description] = field(default_factory=dict)
+    """Path of the upload -> its description."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Path, as written -> why it is not followed."""
+    """Path, as written -> reason why it is not followed."""
     problems: list[Problem] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
     """Metadata files that were read."""
@@ -58,25 +66,25 @@ class Metadata:
 class _Row:
     line: int
     file: str
-    said: Said
+    description: Description
 
 
-def speaker_of(path: str) -> str:
-    """The top-level folder; `default` for a file at the inbox root."""
+def folder_speaker(path: str) -> str:
+    """Speaker of an upload by its top-level folder; `default` for a file at the inbox root."""
     top, _, rest = path.partition("/")
     return unicodedata.normalize("NFC", top) if rest else DEFAULT_SPEAKER
 
 
-def clean(text: str) -> str:
-    """Text as it is stored: NFC, runs of white space as one space."""
+def normalise_text(text: str) -> str:
+    """Text as it is stored: NFC, each run of white space as one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def decode_text(data: bytes) -> str:
-    """UTF-8, with or without a byte order mark.
+    """Decode UTF-8, with or without a byte order mark.
 
     Raises:
-        ValueError: it is another encoding; the message names the first byte that shows it.
+        ValueError: the encoding is another; the message names the first invalid byte.
     """
     try:
         return data.decode("utf-8-sig")
@@ -87,7 +95,7 @@ def decode_text(data: bytes) -> str:
 
 def read_metadata(listing: Listing, read: Reader) -> Metadata:
     """Read every metadata file of an inbox, the deepest first."""
-    found = Metadata()
+    metadata = Metadata()
     places = {unicodedata.normalize("NFC", entry.path): entry.path for entry in listing.audio}
     kinds = {"metadata.csv": _csv_or_bars, "wav.scp": _kaldi}
     for path in sorted(listing.others, key=lambda path: (-path.count("/"), path)):
@@ -95,64 +103,65 @@ def read_metadata(listing: Listing, read: Reader) -> Metadata:
         if parse is None:
             continue
         folder = path.rpartition("/")[0]
-        source = _Source(path=path, folder=folder, places=places, listing=listing, read=read, found=found)
+        source = _Source(path=path, folder=folder, places=places, listing=listing, read=read, metadata=metadata)
         try:
             rows = list(parse(source, decode_text(read(path))))
         except (OSError, ValueError) as error:
             source.problem(0, str(error))
             continue
-        found.files.add(path)
+        metadata.files.add(path)
         for row in rows:
             source.take(row)
-    return found
+    return metadata
 
 
 @dataclass(frozen=True)
 class _Source:
-    """One metadata file while it is read."""
+    """A metadata file that is being read."""
 
     path: str
     folder: str
     places: dict[str, str]
     listing: Listing
     read: Reader
-    found: Metadata
+    metadata: Metadata
 
     def problem(self, line: int, message: str) -> None:
-        self.found.problems.append(Problem(self.path, line, message))
+        self.metadata.problems.append(Problem(self.path, line, message))
 
     def beside(self, name: str) -> str:
         return f"{self.folder}/{name}" if self.folder else name
 
     def place(self, file: str) -> str | None:
-        """The upload that a row means."""
+        """Path of the upload that a row names; None where the inbox has none."""
         name = unicodedata.normalize("NFC", posixpath.normpath(file.replace("\\", "/")))
         return self.places.get(self.beside(name)) or self.places.get(name)
 
     def take(self, row: _Row) -> None:
-        why = unsafe(row.file)
-        path = None if why else self.place(row.file)
-        if why := why or bad_speaker(row.said.speaker):
-            self.problem(row.line, f"{row.file!r} is refused: {why}")
-            self.found.refused[path or row.file] = why
+        reason = unsafe_path(row.file)
+        path = None if reason else self.place(row.file)
+        if reason := reason or unfit_speaker(row.description.speaker):
+            self.problem(row.line, f"{row.file!r} is refused: {reason}")
+            self.metadata.refused[path or row.file] = reason
             return
         if path is None:
             self.problem(row.line, f"no such audio file: {row.file!r}")
             return
-        said = Said(row.said.speaker, self.language(row), clean(row.said.text))
-        if self.found.said.setdefault(path, said) != said:
+        stated = row.description
+        description = Description(stated.speaker, self.language(row), normalise_text(stated.text))
+        if self.metadata.descriptions.setdefault(path, description) != description:
             self.problem(row.line, f"{path!r} is described before, differently: the first description stays")
 
     def language(self, row: _Row) -> str:
         try:
-            return normalised(row.said.language)
+            return normalise_language(row.description.language)
         except ValueError as error:
             self.problem(row.line, f"{error}: taken as unknown")
             return ""
 
 
-def bad_speaker(speaker: str) -> str:
-    """Why nobody can have this name; "" = somebody can."""
+def unfit_speaker(speaker: str) -> str:
+    """Reason why this cannot be the name of a speaker; "" = it can."""
     if speaker in (".", "..") or "/" in speaker or "\\" in speaker:
         return f"a speaker with path parts: {speaker!r}"
     if len(speaker) > LONGEST_NAME or any(ord(c) < 32 or ord(c) == 127 for c in speaker):
@@ -179,11 +188,11 @@ def _csv(source: _Source, lines: Sequence[str], header: list[str]) -> Iterator[_
             continue
         cell = {name: cells[at].strip() for name, at in columns.items()}
         speaker = unicodedata.normalize("NFC", cell.get("speaker", ""))
-        yield _Row(line, cell["file"], Said(speaker, cell.get("language", ""), cell.get("text", "")))
+        yield _Row(line, cell["file"], Description(speaker, cell.get("language", ""), cell.get("text", "")))
 
 
 def _cells(source: _Source, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Rows after the header with the line they begin in. Behind a broken quote reading goes on in the next line."""
+    """Rows after the header with the line they begin in. After a broken quote, reading continues with the next line."""
     start = 1
     while start < len(lines):
         reader = csv.reader(lines[start:], strict=True)
@@ -200,7 +209,7 @@ def _cells(source: _Source, lines: Sequence[str]) -> Iterator[tuple[int, list[st
 
 
 def _bars(source: _Source, lines: Iterable[str]) -> Iterator[_Row]:
-    """LJSpeech: the normalised text where there is one."""
+    """Rows of LJSpeech: the normalised text where a row has one, else the text."""
     stems = {without_extension(name): name for name in source.places}
     for number, line in enumerate(lines, 1):
         cells = line.rstrip("\r\n").split("|")
@@ -210,17 +219,17 @@ def _bars(source: _Source, lines: Iterable[str]) -> Iterator[_Row]:
             source.problem(number, f"{len(cells)} fields, LJSpeech has id|text|normalised text: not used")
             continue
         name = cells[0].strip()
-        if unsafe(name):
-            yield _Row(number, name, Said())
+        if unsafe_path(name):
+            yield _Row(number, name, Description())
             continue
         stem = without_extension(name) if extension(name) in AUDIO else name
-        found = stems.get(source.beside(f"wavs/{stem}")) or stems.get(source.beside(stem)) or f"wavs/{name}.wav"
-        speaker = speaker_of(source.path)
-        yield _Row(number, found, Said(speaker, "", cells[-1].strip() or cells[1]))
+        path = stems.get(source.beside(f"wavs/{stem}")) or stems.get(source.beside(stem)) or f"wavs/{name}.wav"
+        speaker = folder_speaker(source.path)
+        yield _Row(number, path, Description(speaker, "", cells[-1].strip() or cells[1]))
 
 
 def _list(source: _Source, text: str) -> Iterator[_Row]:
-    """GPT-SoVITS: exactly three bars; spaces, quotes and U+202A around the path do not belong to it."""
+    """Rows of GPT-SoVITS: exactly three bars; spaces, quotes and U+202A around the path are not part of it."""
     for number, line in enumerate(text.split("\n"), 1):
         cells = line.split("|")
         if not line.strip():
@@ -228,15 +237,17 @@ def _list(source: _Source, text: str) -> Iterator[_Row]:
         if len(cells) != 4:
             source.problem(number, f"{len(cells)} fields, a .list has path|speaker|language|text: not used")
             continue
-        file, speaker, language, words = cells
+        file, speaker, language, text_cell = cells
         speaker = unicodedata.normalize("NFC", speaker.strip())
-        yield _Row(number, file.strip(" \t\"'\u202a"), Said(speaker, language, words))
+        yield _Row(number, file.strip(" \t\"'\u202a"), Description(speaker, language, text_cell))
 
 
 def _kaldi(source: _Source, text: str) -> Iterator[_Row]:
     tables = {name: _table(source, source.beside(name)) for name in ("text", "utt2spk")}
     if (segments := source.beside("segments")) in source.listing.others:
-        source.found.problems.append(Problem(segments, 0, "texts of segments are not read: only those of whole files"))
+        source.metadata.problems.append(
+            Problem(segments, 0, "texts of segments are not read, only texts of whole files")
+        )
     for number, line in enumerate(text.split("\n"), 1):
         name, file = (*line.split(maxsplit=1), "", "")[:2]
         if not name:
@@ -245,18 +256,18 @@ def _kaldi(source: _Source, text: str) -> Iterator[_Row]:
             source.problem(number, f"{'a command, which is not run' if file else 'no path'}: not used")
             continue
         speaker = unicodedata.normalize("NFC", tables["utt2spk"].get(name, ""))
-        yield _Row(number, file.strip(), Said(speaker, "", tables["text"].get(name, "")))
+        yield _Row(number, file.strip(), Description(speaker, "", tables["text"].get(name, "")))
 
 
 def _table(source: _Source, path: str) -> dict[str, str]:
-    """Kaldi's `key value...` lines; empty where there is no such file."""
+    """Key -> value of Kaldi's `key value...` lines; empty without such a file."""
     if path not in source.listing.others:
         return {}
     try:
         lines = decode_text(source.read(path)).split("\n")
     except (OSError, ValueError) as error:
-        source.found.problems.append(Problem(path, 0, str(error)))
+        source.metadata.problems.append(Problem(path, 0, str(error)))
         return {}
-    source.found.files.add(path)
+    source.metadata.files.add(path)
     pairs = (line.strip().split(maxsplit=1) for line in lines if line.strip())
     return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}

@@ -24,7 +24,7 @@ wav wave rf64 w64 flac mp3 ogg oga opus webm mka m4a mp4 aac 3gp amr wma ape wv 
 raw pcm
 """
 AUDIO = frozenset(_EXTENSIONS.split())
-"""Extensions of uploads. The name decides only whether a file counts as an upload; its format is read from its bytes."""
+"""Extensions of uploads. A name decides only whether a file counts as an upload; its format is read from its bytes."""
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 
@@ -149,8 +149,8 @@ class Inbox:
         """
         listing = Listing()
         try:
-            files = self._walk(self.root, "", listing) if self.local else self._find(listing)
-            files = sorted(files, key=lambda file: file.path)
+            walk = self._walk(self.root, "", listing) if self.local else self._find(listing)
+            files = sorted(walk, key=lambda file: file.path)
         except OSError as error:
             raise InboxError(f"the inbox {self.url} cannot be listed: {error}") from error
         for file in files:

@@ -93,7 +93,7 @@ def test_a_stray_transcript_is_not_given_to_another_recording(inbox: Inbox, tmp_
         ("gone.wav", None, "no such file"),
         (".hidden.wav", "audio", "hidden"),
         ("half.wav.part", "audio", "temporary"),
-        ("sound.dat", "audio", "does not end"),
+        ("sound.dat", "audio", "no audio extension"),
     ],
 )
 def test_what_is_no_upload_is_refused_by_its_bytes_and_name(

@@ -87,7 +87,7 @@ from voicemill.storage.inbox import consent
 from voicemill.storage.store import Store
 store = Store.open(sys.argv[1])
 for number in range(50):
-    consent.append(store, f"{sys.argv[2]}-{number}", "grant", time="2026-01-01", note="x" * 3000)
+    consent.append_record(store, f"{sys.argv[2]}-{number}", "grant", time="2026-01-01", note="x" * 3000)
 """
     runs = [subprocess.Popen([sys.executable, "-c", code, str(store.root), str(n)]) for n in range(4)]
     assert [run.wait() for run in runs] == [0] * 4

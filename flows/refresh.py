@@ -3,7 +3,6 @@
 import os
 import time
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -122,7 +121,7 @@ def run_lots(plan: RefreshPlan, recipe: Recipe, store: Store) -> list[LotResult]
     active().watchers.append(refresh_page.ProgressArtifact())
     run = prepare_lot.with_options(task_runner=task_runner(recipe.config))
     results: list[LotResult] = []
-    with workers.pool(recipe.config.run.count) if recipe.config.run.runner == "processes" else nullcontext():
+    with workers.pool(recipe.config):
         for number in range(1, len(plan.lots) + 1):
             path = write_plan(store, plan, str(flow_run.id))
             results.append(run(str(path), number, len(plan.lots)))

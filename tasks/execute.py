@@ -24,6 +24,7 @@ from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.config import Config
+from voicemill.tasks.contract.models import MODELS
 from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage
 from voicemill.tasks.intake.scan import fetch
 from voicemill.tasks.registry import BY_NAME
@@ -236,10 +237,13 @@ def produce(
         failed=failed,
         fetch=lambda upload: fetch(work.inbox, upload, store),
     )
+    MODELS.trim()
     try:
-        yield from stage.records(inputs, work.config.of(stage.name), context)
-    finally:
-        inputs.close()
+        with inputs:
+            yield from stage.records(inputs, work.config.of(stage.name), context)
+    except MemoryError:
+        MODELS.clear()
+        raise
 
 
 def dry_run(work: Work, uploads: tuple[Upload, ...]) -> str:

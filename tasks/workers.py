@@ -9,21 +9,22 @@ import ctypes
 import ctypes.util
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import FrameType
 from typing import TypeVar
 
 from voicemill.storage.errors import WorkerDied
 from voicemill.storage.records import Upload
+from voicemill.tasks.config import Config
+from voicemill.tasks.contract.models import MODELS, Megabytes, Resources
 from voicemill.tasks.execute import (
     StageResult,
     Work,
@@ -33,22 +34,35 @@ from voicemill.tasks.execute import (
     find_culprits,
     remaining_uploads,
 )
+from voicemill.tasks.registry import STAGES
+from voicemill.tasks.scheduling import Slot, choose, gpu_worker_count
+from voicemill.tasks.training import devices
 
 T = TypeVar("T")
 
 
-class WorkerPool:
-    """`count` processes, started when there is work for them."""
+@dataclass(eq=False)
+class _Worker(Slot):
+    """A worker process, started when there is work for it."""
 
-    def __init__(self, count: int) -> None:
+    executor: ProcessPoolExecutor = field(kw_only=True)
+
+
+class WorkerPool:
+    """`count` worker processes, and which of them runs what (`tasks/scheduling.py`)."""
+
+    def __init__(self, count: int, needs: Mapping[str, Resources] | None = None, gpu_mb: Megabytes = 0) -> None:
+        """`needs`: stage -> what a run of it takes; `gpu_mb`: memory of the GPU, 0 = there is none."""
         self._ended = False
-        self._free: queue.Queue[ProcessPoolExecutor] = queue.Queue()
-        for _ in range(count):
-            self._free.put(self._spawn())
+        self._count, self._needs, self._busy_cpus = count, needs or {}, 0
+        self._gpu_workers = gpu_worker_count(count, self._needs.values(), gpu_mb)
+        self._gpu_budget_mb = gpu_mb // self._gpu_workers if gpu_mb else None
+        self._changed = threading.Condition()
+        self._free = [_Worker(number, executor=self._spawn()) for number in range(count)]
 
     def _spawn(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, _settle, (os.getpid(),))
+        return ProcessPoolExecutor(1, context, _set_up, (os.getpid(), self._gpu_budget_mb))
 
     def run(self, work: Work) -> StageResult:
         """Execute in a free process. When it dies: find the uploads that kill it, fail those, do the rest.
@@ -76,20 +90,46 @@ class WorkerPool:
                 continue
         return "died"
 
-    def _call(self, function: Callable[..., T], *arguments: object) -> T:
-        executor = self._free.get()
+    def _call(self, function: Callable[..., T], work: Work, *arguments: object) -> T:
+        need = self._needs.get(work.stage, Resources())
+        worker = self._take(work.stage, need)
         try:
             try:
-                future = self._submit(executor, function, *arguments)
+                future = self._submit(worker.executor, function, work, *arguments)
             except BrokenProcessPool:  # it died while it had nothing to do
-                executor = self._replace(executor)
-                future = self._submit(executor, function, *arguments)
+                self._restart(worker)
+                future = self._submit(worker.executor, function, work, *arguments)
+            worker.stages.add(work.stage)
             return future.result()
         except BrokenProcessPool:
-            executor = self._replace(executor)
+            self._restart(worker)
             raise
         finally:
-            self._free.put(executor)
+            self._return(worker, need)
+
+    def _take(self, stage: str, need: Resources) -> _Worker:
+        """Wait for a worker that may run this stage."""
+        with self._changed:
+            while True:
+                slot = choose(
+                    self._free,
+                    stage,
+                    need,
+                    workers=self._count,
+                    gpu_workers=self._gpu_workers,
+                    busy_cpus=self._busy_cpus,
+                )
+                if slot is not None:
+                    self._free.remove(slot)
+                    self._busy_cpus += need.cpus
+                    return slot
+                self._changed.wait()
+
+    def _return(self, worker: _Worker, need: Resources) -> None:
+        with self._changed:
+            self._busy_cpus -= need.cpus
+            self._free.append(worker)
+            self._changed.notify_all()
 
     def _submit(self, executor: ProcessPoolExecutor, function: Callable[..., T], *arguments: object) -> Future[T]:
         if self._ended:
@@ -101,15 +141,16 @@ class WorkerPool:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _replace(self, executor: ProcessPoolExecutor) -> ProcessPoolExecutor:
-        executor.shutdown(wait=False)
-        return self._spawn()
+    def _restart(self, worker: _Worker) -> None:
+        worker.executor.shutdown(wait=False)
+        worker.executor = self._spawn()
+        worker.stages.clear()
 
     def close(self) -> None:
-        """End the processes, which are idle: ending in good order takes each a second, and changes nothing."""
+        """Kill the processes, which are idle: an orderly end takes each a second, and changes nothing."""
         self.kill()
-        while not self._free.empty():
-            self._free.get().shutdown(wait=True, cancel_futures=True)
+        for worker in self._free:
+            worker.executor.shutdown(wait=True, cancel_futures=True)
 
     def kill(self) -> None:
         """End the processes at once, whatever they do; whoever waits for one gets an error."""
@@ -128,14 +169,37 @@ _QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
 @contextmanager
-def pool(count: int) -> Iterator[None]:
-    """Within the block, `execute_anywhere` of this process uses `count` worker processes."""
+def pool(config: Config) -> Iterator[None]:
+    """Within the block, `execute_anywhere` of this process uses the worker processes that the config asks for.
+
+    With another runner than `processes` stages run in threads of this process, or elsewhere; the models that stay
+    loaded here are dropped at the end.
+    """
+    if config.run.runner == "processes":
+        with _processes(config):
+            yield
+        return
+    try:
+        yield
+    finally:
+        MODELS.clear()
+
+
+def needs_of(config: Config) -> dict[str, Resources]:
+    """Stage -> what a run of it takes under this config."""
+    return {stage.name: stage.resources(config.of(stage.name)) for stage in STAGES}
+
+
+@contextmanager
+def _processes(config: Config) -> Iterator[None]:
     global _active
+    count, needs = config.run.count, needs_of(config)
+    gpus = devices.gpus() if any(need.gpu_mb for need in needs.values()) else ()
     threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     settings = dict.fromkeys(_THREADS, threads) | _QUIET
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    _active = WorkerPool(count)
+    _active = WorkerPool(count, needs, gpus[0].memory_mb if gpus else 0)
     try:
         with _ended_by(signal.SIGINT, _active.kill):
             yield
@@ -190,12 +254,13 @@ def execute_anywhere(work: Work) -> StageResult:
     return _active.run(work) if _active else execute(work)
 
 
-def _settle(parent: int) -> None:
-    """Set a fresh worker process up, with a watch that ends it when the parent is gone. Models come with their stages.
+def _set_up(parent: int, gpu_budget_mb: Megabytes | None) -> None:
+    """Set up a new worker process: its share of the GPU memory, and a watch that ends it when the parent is gone.
 
     glibc gives each thread its own heap and keeps freed blocks: without the trim threshold a worker grows with every
     batch.
     """
+    MODELS.gpu_budget_mb = gpu_budget_mb
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     library = ctypes.util.find_library("c")
     if library and hasattr(libc := ctypes.CDLL(library), "mallopt"):

@@ -6,7 +6,7 @@ do. A failure on one upload never ends a stage: wrap the work on one upload in `
 stages; everything else about them (order, config sections, feature tables, what a key is made of) follows from `Stage`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,9 @@ from voicemill.storage.corpus.artifacts import Artifact, Wave, Waves
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Segment, Upload
 from voicemill.storage.store import Store
+from voicemill.tasks.contract.models import MODELS, Megabytes, ModelCache, Resources
 
+M = TypeVar("M")
 R = TypeVar("R")
 S = TypeVar("S", bound="StageSettings")
 
@@ -47,6 +49,8 @@ class Inputs:
     """Only the uploads to work on: all of a batch, or those that an earlier run failed on."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     """Stage name -> its output, for the stages that this one reads."""
+    models: ModelCache = MODELS
+    """Models of this process, kept from one run to the next."""
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @cached_property
@@ -65,9 +69,24 @@ class Inputs:
         """Audio of an earlier stage; closed when the stage ends."""
         return self._stack.enter_context(self.artifacts[stage].waves())
 
+    def model(self, key: Hashable, load: Callable[[], M], gpu_mb: Megabytes = 0) -> M:
+        """A model that stays loaded when the stage ends; `load` is called where this process has none of this key.
+
+        The key names all that the model depends on: stage, digest of the weights, settings, device. A model must give
+        the same results whatever it worked on before. `gpu_mb`: GPU memory with it at work.
+        """
+        return self._stack.enter_context(self.models.borrow(key, load, gpu_mb))
+
     def close(self) -> None:
-        """Close the audio files that were opened."""
+        """Close audio files and give models back."""
         self._stack.close()
+
+    def __enter__(self) -> "Inputs":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """As `close`; models of a run that raised are dropped."""
+        self._stack.__exit__(*error)
 
 
 @dataclass(frozen=True)
@@ -127,6 +146,8 @@ class Stage(Generic[S]):
     Raises ModelMissing when one is not on this machine."""
     named_models: Callable[[S], Mapping[str, str]] | None = None
     """Setting -> hub id or folder of each model that these settings name, for `voicemill models`."""
+    resources: Callable[[S], Resources] = lambda settings: Resources()
+    """What one run needs of the machine under these settings."""
     feature_table: Callable[[S], str] | None = None
     """Name of the table that holds its rows, one per utterance; None = the stage makes no feature table."""
 

@@ -9,7 +9,9 @@ path, words missing, or scores too low. Cost: ctc a little more than the emissio
 real time a core. Rows do not depend on the batch with pocketsphinx, nor with ctc on a CPU; on a GPU, but for rounding.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,12 +23,14 @@ from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Aligned, Segment, Transcript
 from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.contract.models import Resources
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
-from voicemill.tasks.stages.word_placement import Unit, distribute, failed, settle
+from voicemill.tasks.stages.ctc_engine import CtcEngine, gpu_mb, locate
+from voicemill.tasks.stages.word_placement import Unit, distribute, failed_rows, pair_texts
 
 if TYPE_CHECKING:
-    from voicemill.model.speech.ctc import CtcModel, Emission
+    from voicemill.model.speech.ctc import Emission
     from voicemill.model.speech.pocketsphinx_aligner import Pocket
 
 VERSION = 1 + FRONT_END["en"]
@@ -68,90 +72,76 @@ class Settings(StageSettings):
             return "ctc"
         return "pocketsphinx" if self.engine in ("auto", "pocketsphinx") and language == "en" else None
 
-    def has_engine_for(self, language: str) -> bool:
-        """Whether any engine aligns this language."""
-        return self.engine_for(language) is not None
 
-
-class Work:
-    """The uploads of a batch on their way through; models are loaded when the first text needs them."""
+class Aligner:
+    """Aligns the uploads of a batch; a model is loaded when the first text needs it."""
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        self._read, self._settings = segment_reader(inputs, settings.listen_to), settings
-        self._segments: dict[str, list[Segment]] = {}
+        self._inputs, self._settings = inputs, settings
+        self._read = segment_reader(inputs, settings.listen_to)
+        self._segments: dict[str, list[Segment]] = defaultdict(list)
         for segment in inputs.segments():
-            self._segments.setdefault(segment.upload, []).append(segment)
-        self._texts: dict[str, list[Transcript]] = {}
+            self._segments[segment.upload].append(segment)
+        self._texts: dict[str, list[Transcript]] = defaultdict(list)
         for row in inputs.rows("transcribe", Transcript):
-            self._texts.setdefault(row.upload, []).append(row)
-        self._pocket: Pocket | None = None
-        self._ctc: dict[str, CtcModel] = {}
+            self._texts[row.upload].append(row)
+        options = settings.model_dump(include={"device", "precision", "batch_s"})
+        self._ctc = CtcEngine(inputs, settings.models, **options)
 
     def group(self, uploads: Iterable[str]) -> Iterator[Aligned | Failure]:
         """Rows of some uploads, upload after upload; their emissions are computed together."""
-        has = self._settings.has_engine_for
-        settled = {u: settle(self._segments.get(u, []), self._texts.get(u, []), has) for u in uploads}
-        units = [(u, unit) for u, (_, units) in settled.items() for unit in units]
-        listen: dict[str, list[Segment]] = {}
-        for _, unit in units:
-            if self._settings.engine_for(unit.language) == "ctc":
-                listen.setdefault(unit.language, []).extend(unit.segments)
-        emitted: dict[Segment, Emission] = {}
-        for language, segments in listen.items():
-            self._model(language)  # a missing model ends the stage, whatever the uploads
+        engine_for = self._settings.engine_for
+        pairs = {u: pair_texts(self._segments[u], self._texts[u], engine_for) for u in uploads}
+        by_language: dict[str, list[Segment]] = defaultdict(list)
+        for unit in (unit for _, units in pairs.values() for unit in units):
+            if engine_for(unit.language) == "ctc":
+                by_language[unit.language].extend(unit.segments)
+        emissions: dict[Segment, Emission] = {}
+        for language, segments in by_language.items():
+            self._ctc.model(language)  # a missing model ends the stage, whatever the uploads
             try:
-                emitted |= self._emissions(language, segments)
+                emissions |= self._emissions(language, segments)
             except MemoryError:
                 raise
             except Exception:  # one of them breaks the batch: below each upload is on its own
                 continue
-        for upload, (rows, units_) in settled.items():
+        for upload, (rows, units) in pairs.items():
 
-            def work(rows: list[Aligned] = rows, units_: list[Unit] = units_) -> list[Aligned]:
-                made = [*rows, *(row for unit in units_ for row in self._align(unit, emitted))]
-                return sorted(made, key=lambda row: row.index)
+            def work(rows: list[Aligned] = rows, units: list[Unit] = units) -> list[Aligned]:
+                aligned = [*rows, *(row for unit in units for row in self._align(unit, emissions))]
+                return sorted(aligned, key=lambda row: row.index)
 
             yield from guarded(upload, work)
 
     def seconds(self, upload: str) -> Seconds:
         """Audio of the kept segments of an upload."""
-        return sum(segment.stop - segment.start for segment in self._segments.get(upload, [])) / RATE
+        return sum(segment.stop - segment.start for segment in self._segments[upload]) / RATE
 
-    def _align(self, unit: Unit, emitted: Mapping[Segment, "Emission"]) -> list[Aligned]:
+    def _align(self, unit: Unit, emissions: Mapping[Segment, "Emission"]) -> list[Aligned]:
         by_ctc = self._settings.engine_for(unit.language) == "ctc"
         try:
-            spans = self._ctc_spans(unit, emitted) if by_ctc else self._pocket_spans(unit)
+            spans = self._ctc_spans(unit, emissions) if by_ctc else self._pocket_spans(unit)
         except Unalignable as error:
-            return failed(unit, str(error))
+            return failed_rows(unit, str(error))
         return distribute(unit, spans, self._settings.min_score_ctc if by_ctc else self._settings.min_score)
 
     def _pocket_spans(self, unit: Unit) -> list[Span | None]:
+        wave = np.concatenate([self._read(segment) for segment in unit.segments])
+        return self._pocket.align(wave, unit.words)
+
+    @cached_property
+    def _pocket(self) -> "Pocket":
         from voicemill.model.speech.pocketsphinx_aligner import Pocket
 
-        self._pocket = self._pocket or Pocket()
-        return self._pocket.align(np.concatenate([self._read(segment) for segment in unit.segments]), unit.words)
+        return self._inputs.model(("align", "pocketsphinx"), Pocket)
 
-    def _ctc_spans(self, unit: Unit, emitted: Mapping[Segment, "Emission"]) -> list[Span | None]:
-        from voicemill.model.speech.ctc import place_words
+    def _ctc_spans(self, unit: Unit, emissions: Mapping[Segment, "Emission"]) -> list[Span | None]:
+        if any(segment not in emissions for segment in unit.segments):
+            emissions = self._emissions(unit.language, unit.segments)
+        return self._ctc.spans(unit.language, [emissions[segment] for segment in unit.segments], unit.words)
 
-        if any(segment not in emitted for segment in unit.segments):
-            emitted = self._emissions(unit.language, unit.segments)
-        model = self._model(unit.language)
-        emissions = [emitted[segment] for segment in unit.segments]
-        return place_words(emissions, unit.words, unit.language, model.dictionary, model.blank)
-
-    def _emissions(self, language: str, segments: Sequence[Segment]) -> dict[Segment, "Emission"]:
-        waves = [self._read(segment) for segment in segments]
-        return dict(zip(segments, self._model(language).emissions(waves, self._settings.batch_s), strict=True))
-
-    def _model(self, language: str) -> "CtcModel":
-        if language not in self._ctc:
-            from voicemill.model.device import place
-            from voicemill.model.speech.ctc import CtcModel
-
-            name, where = located(self._settings, language)
-            self._ctc[language] = CtcModel(name, where, place(self._settings.device, self._settings.precision))
-        return self._ctc[language]
+    def _emissions(self, language: str, segments: Iterable[Segment]) -> dict[Segment, "Emission"]:
+        return self._ctc.emissions(language, {segment: self._read(segment) for segment in segments})
 
 
 GROUP: Seconds = 300.0
@@ -160,35 +150,32 @@ GROUP: Seconds = 300.0
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Aligned | Failure]:
     """One row for each kept segment, in the order of the uploads and of time."""
-    work = Work(inputs, settings)
-    group: list[str] = []
+    aligner, group = Aligner(inputs, settings), list[str]()
     for upload in inputs.batch.uploads:
         group.append(upload.sha256)
-        if sum(map(work.seconds, group)) > GROUP:
-            yield from work.group(group)
+        if sum(map(aligner.seconds, group)) > GROUP:
+            yield from aligner.group(group)
             group = []
-    yield from work.group(group)
+    yield from aligner.group(group)
 
 
-def located(settings: Settings, language: str) -> tuple[str, Path]:
-    """The name of a language's ctc model and its folder or file. Raises ModelMissing where it is not here."""
-    from voicemill.model.hub import resolve
-
-    name, setting = settings.models[language], f"align.models.{language}"
-    if name.isupper():
-        from voicemill.model.speech.ctc import bundle_file
-
-        return name, bundle_file(name, setting)
-    return name, resolve(name, setting)
+def _files(settings: Settings) -> dict[str, Path]:
+    """Language -> folder or file of its ctc model, for every model that these settings can load."""
+    named = settings.models if settings.engine in ("auto", "ctc") else {}
+    return {language: locate(name, language) for language, name in sorted(named.items())}
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """The digest of every ctc model that these settings can load."""
-    if settings.engine not in ("auto", "ctc"):
-        return {}
+    """Digest of every ctc model that these settings can load."""
     from voicemill.model.hub import digest_of
 
-    return {f"models.{language}": digest_of(located(settings, language)[1]) for language in sorted(settings.models)}
+    return {f"models.{language}": digest_of(path) for language, path in _files(settings).items()}
+
+
+def resources(settings: Settings) -> Resources:
+    """GPU memory of the largest ctc model: a batch is mostly of one language."""
+    files = _files(settings).values() if settings.device != "cpu" else ()
+    return Resources(gpu_mb=max(map(gpu_mb, files), default=0))
 
 
 STAGE = Stage(
@@ -200,5 +187,6 @@ STAGE = Stage(
     run=run,
     needs_for=lambda settings: inputs_for(settings.listen_to, "transcribe"),
     models=models,
+    resources=resources,
     named_models=lambda settings: {f"align.models.{code}": name for code, name in sorted(settings.models.items())},
 )

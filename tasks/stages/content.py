@@ -19,6 +19,7 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.contract.models import Resources, weights_mb
 from voicemill.tasks.contract.prepared import Prepared, kept_segments
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 from voicemill.tasks.stages.mel import feature_row
@@ -114,7 +115,9 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     rows = kept_segments(inputs)
     if not rows:
         return
-    engine, prepared = _Engine(settings), Prepared(inputs)
+    key = ("content", *models(settings).values(), settings.model_dump_json())
+    engine = inputs.model(key, lambda: _Engine(settings), resources(settings).gpu_mb)
+    prepared = Prepared(inputs)
     for start in range(0, len(rows), WINDOW):
         yield from _window(rows[start : start + WINDOW], engine, prepared.read)
 
@@ -159,6 +162,15 @@ def models(settings: Settings) -> Mapping[str, str]:
     return {"content.model": digest_of(resolve(settings.model, "content.model"))}
 
 
+def resources(settings: Settings) -> Resources:
+    """GPU memory of the encoder: its weights, and 1 GB for `batch_s` = 60."""
+    if settings.engine == "mfcc" or settings.device == "cpu":
+        return Resources()
+    from voicemill.model.hub import resolve
+
+    return Resources(gpu_mb=weights_mb(resolve(settings.model, "content.model")) + 1000)
+
+
 STAGE = Stage(
     name="content",
     version=VERSION,
@@ -167,6 +179,7 @@ STAGE = Stage(
     row=Feature,
     run=run,
     models=models,
+    resources=resources,
     named_models=lambda settings: {"content.model": settings.model} if settings.engine == "encoder" else {},
     feature_table=table_name,
 )

@@ -60,7 +60,8 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     from voicemill.model.pitch.engines import tracker
 
     rows, waves = kept_segments(inputs), Prepared(inputs)
-    engine = tracker(settings.engine, settings.fmin, settings.fmax, settings.threshold)
+    options = (settings.engine, settings.fmin, settings.fmax, settings.threshold)
+    engine = inputs.model(("f0", *models(settings).values(), *options), lambda: tracker(*options))
 
     def track(group: Sequence[Screened]) -> Iterable[Feature]:
         heard = [waves.read(row.upload, row.index) for row in group]

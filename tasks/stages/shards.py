@@ -25,8 +25,8 @@ from voicemill.storage.records import Batch, Segment, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, to_samples, to_seconds
 from voicemill.tasks.contract.prepared import Prepared
+from voicemill.tasks.contract.results import Name, Results, verdict
 from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSettings
-from voicemill.tasks.stages.results import Name, Results, verdict
 
 VERSION = 1
 

@@ -16,6 +16,7 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Batch, Segment, Transcript, Upload
+from voicemill.tasks.contract.models import Resources, weights_mb
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
@@ -58,22 +59,22 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
     for segment in inputs.segments():
         segments.setdefault(segment.upload, []).append(segment)
     rows: dict[str, list[Transcript | Failure]] = {}
-    unheard: list[Upload] = []
+    unrecognised: list[Upload] = []
     for upload in inputs.batch.uploads:
         mine = segments.get(upload.sha256, [])
         given = given_transcripts(upload, mine, upload.language or settings.language)
         if settings.engine == "whisperx" and mine and not (given and settings.prefer == "given"):
-            unheard.append(upload)
+            unrecognised.append(upload)
         rows[upload.sha256] = list(given)
-    if unheard:
-        hear = Recogniser(inputs, settings, segments)
+    if unrecognised:
+        recognise = Recogniser(inputs, settings, segments)
         try:
-            heard_rows: dict[str, list[Transcript | Failure]] = dict(hear(unheard))
+            recognised: dict[str, list[Transcript | Failure]] = dict(recognise(unrecognised))
         except MemoryError:
             raise
         except Exception:  # some upload breaks the batch: hear them one by one, so that only that one fails
-            heard_rows = {u.sha256: list(guarded(u.sha256, lambda u=u: hear([u])[u.sha256])) for u in unheard}  # type: ignore[misc]
-        rows |= heard_rows
+            recognised = {u.sha256: list(guarded(u.sha256, lambda u=u: recognise([u])[u.sha256])) for u in unrecognised}  # type: ignore[misc]
+        rows |= recognised
     for upload in inputs.batch.uploads:
         yield from rows[upload.sha256]
 
@@ -82,12 +83,14 @@ class Recogniser:
     """Hears the kept segments of uploads, those of one language together."""
 
     def __init__(self, inputs: Inputs, settings: Settings, segments: Mapping[str, list[Segment]]) -> None:
-        from voicemill.model.hub import resolve
+        from voicemill.model.hub import digest_of, resolve
         from voicemill.model.speech.whisper import Whisper
 
         self._read, self._settings, self._segments = segment_reader(inputs, settings.listen_to), settings, segments
         folder = resolve(settings.model, "transcribe.model")
-        self._whisper = Whisper(folder, settings.device, settings.compute_type, settings.beam_size)
+        options = (settings.device, settings.compute_type, settings.beam_size)
+        key = ("transcribe", digest_of(folder), *options)
+        self._whisper = inputs.model(key, lambda: Whisper(folder, *options), resources(settings).gpu_mb)
 
     def __call__(self, uploads: Iterable[Upload]) -> dict[str, list[Transcript | Failure]]:
         """Upload -> one row for each of its segments, in order."""
@@ -123,6 +126,15 @@ def models(settings: Settings) -> Mapping[str, str]:
     return {"model": digest_of(resolve(settings.model, "transcribe.model"))}
 
 
+def resources(settings: Settings) -> Resources:
+    """GPU memory of whisper: weights, and what faster-whisper's README measures for beams of 5 (large-v2, float16)."""
+    if settings.engine != "whisperx" or settings.device == "cpu":
+        return Resources()
+    from voicemill.model.hub import resolve
+
+    return Resources(gpu_mb=weights_mb(resolve(settings.model, "transcribe.model")) + 1400 + 200 * settings.batch_size)
+
+
 def metadata(batch: Batch) -> str:
     """A transcript that changes changes the key, and so the rows."""
     return digest([[upload.sha256, upload.text, upload.language] for upload in batch.uploads])
@@ -138,5 +150,6 @@ STAGE = Stage(
     needs_for=lambda settings: inputs_for(settings.listen_to) if settings.engine == "whisperx" else ("slice",),
     metadata=metadata,
     models=models,
+    resources=resources,
     named_models=lambda settings: {"transcribe.model": settings.model} if settings.engine == "whisperx" else {},
 )

@@ -19,8 +19,8 @@ class Unit:
     language: str
 
 
-def settle(
-    segments: Iterable[Segment], transcripts: Iterable[Transcript], has_aligner: Callable[[str], bool]
+def pair_texts(
+    segments: Iterable[Segment], transcripts: Iterable[Transcript], engine_for: Callable[[str], object]
 ) -> tuple[list[Aligned], list[Unit]]:
     """The segments of one upload that need no aligner as rows, and the units that do."""
     texts = {row.index: row for row in transcripts}
@@ -43,7 +43,7 @@ def settle(
                     status="no_text",
                 )
             )
-        elif not has_aligner(own.language):
+        elif not engine_for(own.language):
             detail = f"align has no engine for language {own.language!r}"
             rows.append(
                 Aligned(
@@ -58,7 +58,7 @@ def settle(
             )
         else:
             units.append(Unit((segment,), tuple(split(own.text, own.language)), own.language))
-    if whole is not None and unplaced and has_aligner(whole.language):
+    if whole is not None and unplaced and engine_for(whole.language):
         units.append(Unit(tuple(unplaced), tuple(split(whole.text, whole.language)), whole.language))
     elif whole is not None:
         why = f"the upload's text covers {len(unplaced)} segments, and nothing aligns language {whole.language!r}"
@@ -132,7 +132,7 @@ def _judged(row: Aligned, least: float) -> Aligned:
     return row
 
 
-def failed(unit: Unit, why: str) -> list[Aligned]:
+def failed_rows(unit: Unit, why: str) -> list[Aligned]:
     """Rows of a unit whose text does not fit its audio; a text of several segments belongs to none of them."""
     text = join(list(unit.words), unit.language) if len(unit.segments) == 1 else ""
     return [

@@ -21,8 +21,8 @@ from voicemill.storage.units import Seconds
 
 POLL: Seconds = 0.5
 _ASK = (
-    "import json, torch; print(json.dumps([str(torch.cuda.get_device_properties(i).uuid)"
-    " for i in range(torch.cuda.device_count())]))"
+    "import json, torch; found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()));"
+    " print(json.dumps([(str(gpu.uuid), gpu.total_memory // 2**20) for gpu in found]))"
 )
 
 
@@ -33,7 +33,8 @@ class Gpu:
     name: str
     """The same in every process of the machine: by its UUID."""
     select: str
-    """What stands for it in CUDA_VISIBLE_DEVICES."""
+    """Its value in CUDA_VISIBLE_DEVICES."""
+    memory_mb: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def gpus() -> tuple[Gpu, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
         return ()
-    told = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
-    names = json.loads(told.stdout) if told.returncode == 0 else []
-    selects = visible.split(",") if visible else [str(number) for number in range(len(names))]
-    return tuple(Gpu(f"gpu-{name}", select) for name, select in zip(names, selects, strict=False))
+    answer = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
+    properties = json.loads(answer.stdout) if answer.returncode == 0 else []
+    selects = visible.split(",") if visible else [str(number) for number in range(len(properties))]
+    pairs = zip(properties, selects, strict=False)
+    return tuple(Gpu(f"gpu-{uuid}", select, memory_mb) for (uuid, memory_mb), select in pairs)
 
 
 def process_count(devices: int, found: tuple[Gpu, ...]) -> int:

@@ -17,7 +17,7 @@ FUNCTIONS = {
     "loudness": "level_upload",
     "screen": "screen_segment",
     "transcribe": "given_transcripts",
-    "align": "settle",
+    "align": "pair_texts",
     "content": "feature_row",
     "f0": "feature_row",
     "mel": "feature_row",

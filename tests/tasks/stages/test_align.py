@@ -25,7 +25,7 @@ from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import transcribe
 from voicemill.tasks.stages.align import STAGE, Settings, models, run
-from voicemill.tasks.stages.word_placement import Unit, distribute, settle
+from voicemill.tasks.stages.word_placement import Unit, distribute, pair_texts
 
 SPEECH = Path(__file__).parents[3] / "../shared/speech/recordings"
 TEXTS = ("The old lighthouse stood above the harbour.", "Nobody had answered the letter for three weeks.")
@@ -76,7 +76,7 @@ def test_what_each_segment_gets() -> None:
     for name, where in texts.items():
         for aligner in (True, False):
             given_ = [Transcript(upload=u, index=i, text="a b", language="xx", engine="given") for u, i in where]
-            rows, units = settle(segments, given_, lambda _, aligner=aligner: aligner)  # type: ignore[misc]
+            rows, units = pair_texts(segments, given_, lambda _, aligner=aligner: aligner)  # type: ignore[misc]
             found[name, aligner] = ([(r.index, r.status, r.text) for r in rows], [len(u.segments) for u in units])
     assert found == {
         ("both", True): ([], [2]),

@@ -1,1 +1,1 @@
-"""The HTML report of a corpus version, its plots, and the model card of a voice."""
+"""The HTML report of a corpus version, the model card of an entry, and the tables and pages they are made of."""

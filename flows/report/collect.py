@@ -1,8 +1,8 @@
-"""Gathers the facts of a report from the tables of one corpus version.
+"""Collection of a report's content from the tables of one corpus version.
 
-Reads columns, never audio: the ledger, the uploads and the measures of the utterances. Every figure of the report is
-one of these values; the counts that the version carries are not repeated here but compared with them by a test.
-Cost: 0.7 ms for each Parquet file, and some 0.3 s for 20,000 uploads.
+Reads columns of the ledger, the uploads and the utterances, never audio. Every figure of the report is one of these
+values; a test compares them with the counts that the version carries. Cost: 0.7 ms for each Parquet file, and some
+0.3 s for 20,000 uploads.
 """
 
 import shlex
@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 
 from voicemill.flows.report.content import (
     Bounds,
-    Facts,
-    Held,
+    HeldSpeaker,
     Language,
     Measures,
     Part,
+    ReportContent,
     Setting,
     Speaker,
-    States,
+    UploadGroup,
     Values,
 )
 from voicemill.storage.corpus import versions
@@ -50,8 +50,8 @@ _UTTERANCES = ("id", "speaker", "start", "stop", "language", "alignment", "engin
 _MEASURES = ("snr_db", "denoised", "loudness_before", "loudness_after", "bound", "entropy", "f0_median")
 
 
-def gather(corpus: CorpusVersion) -> Facts:
-    """Read the tables of a version."""
+def collect_content(corpus: CorpusVersion) -> ReportContent:
+    """Read the tables of a version and return the content of its report."""
     number = corpus.version.number
     history = [version for version in versions.history(corpus.store) if version.number <= number]
     ledger = corpus.ledger(_LEDGER).combine_chunks()
@@ -64,7 +64,7 @@ def gather(corpus: CorpusVersion) -> Facts:
     outcomes = {o: to_seconds(sum(part.samples for part in parts if part.outcome is o)) for o in Outcome}
     store = str(corpus.store.root)
     parent = history[-2] if len(history) > 1 else None
-    return Facts(
+    return ReportContent(
         store=store,
         version=corpus.version,
         history=history,
@@ -100,60 +100,60 @@ def _parts(ledger: pa.Table) -> list[Part]:
     ]
 
 
-def _states(uploads: Sequence[UploadRow]) -> list[States]:
-    many: Counter[tuple[UploadState, str]] = Counter((row.state, row.reason) for row in uploads)
+def _states(uploads: Sequence[UploadRow]) -> list[UploadGroup]:
+    counts: Counter[tuple[UploadState, str]] = Counter((row.state, row.reason) for row in uploads)
     seconds: dict[tuple[UploadState, str], Seconds] = defaultdict(float)
     for row in uploads:
         seconds[row.state, row.reason] += row.seconds
     order = list(UploadState)
-    keys = sorted(many, key=lambda key: (order.index(key[0]), -many[key], key[1]))
-    return [States(state, reason, many[state, reason], seconds[state, reason]) for state, reason in keys]
+    keys = sorted(counts, key=lambda key: (order.index(key[0]), -counts[key], key[1]))
+    return [UploadGroup(state, reason, counts[state, reason], seconds[state, reason]) for state, reason in keys]
 
 
 def _speakers(ledger: pa.Table, utterances: pa.Table, uploads: Sequence[UploadRow]) -> list[Speaker]:
     lines = {line.name: line for line in summarise(ledger, "speaker")}
-    arrived = Counter(row.speaker for row in uploads)
+    uploads_of = Counter(row.speaker for row in uploads)
     spoken: dict[str, Counter[str]] = defaultdict(Counter)
     pitch: dict[str, list[Hertz]] = defaultdict(list)
-    many: Counter[str] = Counter()
+    utterances_of: Counter[str] = Counter()
     columns = (utterances[name].to_pylist() for name in ("speaker", "language", "start", "stop", "f0_median"))
     for speaker, language, start, stop, f0 in zip(*columns, strict=True):
-        many[speaker] += 1
+        utterances_of[speaker] += 1
         spoken[speaker][language] += stop - start
         if f0 > 0:
             pitch[speaker].append(f0)
-    found = []
-    for name in arrived.keys() | lines.keys():
+    speakers = []
+    for name in uploads_of.keys() | lines.keys():
         line = lines.get(name)
         languages = tuple(code for code, _ in sorted(spoken[name].items(), key=lambda item: (-item[1], item[0])))
         f0 = float(np.median(pitch[name])) if pitch[name] else 0.0
         kept, seconds = (line.kept, line.seconds) if line else (0.0, 0.0)
-        found.append(
+        speakers.append(
             Speaker(
                 name=name,
-                uploads=arrived[name],
+                uploads=uploads_of[name],
                 seconds=seconds,
                 kept=kept,
-                utterances=many[name],
+                utterances=utterances_of[name],
                 languages=languages,
                 f0_median=f0,
             )
         )
-    return sorted(found, key=lambda speaker: (-speaker.kept, speaker.name))
+    return sorted(speakers, key=lambda speaker: (-speaker.kept, speaker.name))
 
 
-def _held(rows: Sequence[UploadRow], store: str) -> list[Held]:
+def _held(rows: Sequence[UploadRow], store: str) -> list[HeldSpeaker]:
     by_speaker: dict[str, list[UploadRow]] = defaultdict(list)
     for row in rows:
         by_speaker[row.speaker].append(row)
     return [
-        Held(
+        HeldSpeaker(
             speaker,
-            len(mine),
-            sum(row.seconds for row in mine),
+            len(uploads),
+            sum(row.seconds for row in uploads),
             shlex.join(["voicemill", "consent", "grant", "--speaker", speaker, "--store", store]),
         )
-        for speaker, mine in sorted(by_speaker.items())
+        for speaker, uploads in sorted(by_speaker.items())
     ]
 
 
@@ -183,8 +183,8 @@ def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
         return column
 
     def scores(reason: Reason) -> Values:
-        found = ledger.filter(pc.equal(ledger["reason"], reason.value))["score"].drop_null()
-        column: Values = found.to_numpy().astype(np.float64)
+        rows = ledger.filter(pc.equal(ledger["reason"], reason.value))
+        column: Values = rows["score"].drop_null().to_numpy().astype(np.float64)
         return column
 
     def count(mask: Any) -> int:
@@ -213,12 +213,12 @@ def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
 
 
 def _bounds(config: Mapping[str, Any]) -> Bounds:
-    found: dict[str, float | None] = {}
+    bounds: dict[str, float | None] = {}
     for bound, (section, name) in BOUNDS.items():
         settings = config.get(section)
         value = settings.get(name) if isinstance(settings, Mapping) else None
-        found[bound] = float(value) if isinstance(value, int | float) else None
-    return Bounds(**found)
+        bounds[bound] = float(value) if isinstance(value, int | float) else None
+    return Bounds(**bounds)
 
 
 def _settings(config: Mapping[str, Any], before: Mapping[str, Any]) -> list[Setting]:
@@ -227,8 +227,8 @@ def _settings(config: Mapping[str, Any], before: Mapping[str, Any]) -> list[Sett
 
 
 def _flat(config: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    found: dict[tuple[str, str], Any] = {}
+    flat: dict[tuple[str, str], Any] = {}
     for section, settings in config.items():
         named = settings if isinstance(settings, Mapping) else {"": settings}
-        found |= {(section, name): value for name, value in named.items()}
-    return found
+        flat |= {(section, name): value for name, value in named.items()}
+    return flat

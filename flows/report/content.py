@@ -1,6 +1,6 @@
-"""What a report says: the records of it, numbers and arrays, and what the states and reasons mean.
+"""Content of a report: records of numbers and arrays, and the meanings of states and reasons.
 
-`flows.report.collect` fills them from the tables of one corpus version; `flows.report.growth` compares versions.
+`flows.report.collect` fills the records from the tables of one corpus version; `flows.report.growth` compares versions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,22 @@ from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import Bits, Decibels, Hertz, Lufs, Samples, Seconds, to_seconds
 
 Values = NDArray[np.float64]
+"""float64 [values]."""
 
 MEANING: Mapping[UploadState, str] = {
-    UploadState.PREPARED: "went through the stages; the ledger has every second of them",
+    UploadState.PREPARED: "processed by all stages; the ledger accounts for every second",
     UploadState.HELD: "no consent on record: not processed",
-    UploadState.DUPLICATE: "the same bytes or the same samples as another upload: in the corpus once",
-    UploadState.CORRUPT: "the bytes are bad; not tried again",
-    UploadState.FAILED: "our code, a model or the machine failed on them; tried again at the next refresh",
-    UploadState.REFUSED: "a link or name that leaves the inbox, or an owner who was forgotten",
+    UploadState.DUPLICATE: "same bytes or same samples as another upload; the corpus has them once",
+    UploadState.CORRUPT: "the file is damaged; not retried",
+    UploadState.FAILED: "our code, a model or the machine failed; the next refresh retries it",
+    UploadState.REFUSED: "a link or name that leads out of the inbox, or a forgotten speaker",
 }
-"""Of a state, where no reason says more."""
+"""Meaning of a state, shown where the reason does not say more."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Audio of one outcome that one stage decided for one reason."""
+    """Audio with one outcome, decided by one stage for one reason."""
 
     outcome: Outcome
     reason: str
@@ -40,17 +41,18 @@ class Part:
 
     @property
     def seconds(self) -> Seconds:
+        """Duration."""
         return to_seconds(self.samples)
 
     @property
     def meaning(self) -> str:
-        """The line that explains the reason."""
+        """Explanation of the reason."""
         return meaning(self.reason)
 
 
 @dataclass(frozen=True)
-class States:
-    """Uploads of one state and reason."""
+class UploadGroup:
+    """Uploads with one state and reason."""
 
     state: UploadState
     reason: str
@@ -59,33 +61,37 @@ class States:
 
     @property
     def meaning(self) -> str:
+        """Explanation of the reason, or else of the state."""
         return meaning(self.reason) or MEANING[self.state]
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """One speaker: what arrived, and what became of it."""
+    """Totals of one speaker."""
 
     name: str
     uploads: int
     seconds: Seconds
-    """That the ledger accounts for; nothing of held uploads."""
+    """Seconds covered by the ledger; held uploads are not included."""
     kept: Seconds
+    """Seconds of utterances."""
     utterances: int
     languages: tuple[str, ...]
-    """Of the utterances, the one with most audio first."""
+    """Languages of the utterances, the one with most audio first."""
     f0_median: Hertz
-    """Median over the utterances; 0 = none is voiced."""
+    """Median F0 over the utterances; 0 = none is voiced."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """A speaker without consent on record."""
+class HeldSpeaker:
+    """Uploads of a speaker without consent on record."""
 
     speaker: str
     uploads: int
     seconds: Seconds
+    """Duration according to the headers."""
     command: str
+    """Command that grants consent."""
 
 
 @dataclass(frozen=True)
@@ -108,32 +114,36 @@ class Setting:
     name: str
     value: Any
     before: Any
-    """In the version before; equal to `value` where it did not change."""
+    """Value in the previous version; equal to `value` if unchanged."""
 
     @property
     def changed(self) -> bool:
+        """Whether it differs from the previous version."""
         return bool(self.value != self.before)
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of each utterance, float64 [utterances]; of filtered segments where named so."""
+    """Measures of the utterances, float64 [utterances], and of filtered segments where the field says so."""
 
     seconds: Values
     before: Values
-    """LUFS."""
+    """Loudness before normalisation, LUFS."""
     after: Values
+    """Loudness after normalisation, LUFS."""
     snr_db: Values
+    """Signal-to-noise ratio before denoising, dB."""
     entropy: Values
+    """Mean spectral entropy of the active frames, bits."""
     f0_by_speaker: Mapping[str, Values]
-    """Speaker -> Hz, float64 [utterances with voiced frames]."""
+    """Speaker -> median F0, Hz, float64 [utterances with voiced frames]."""
     entropy_low: Values
     """Scores of segments filtered as `entropy_low`."""
     entropy_high: Values
     noisy: Values
     """SNR of segments filtered as `noisy`."""
     peak_bound: int
-    """Utterances whose gain the true-peak bound held back."""
+    """Number of utterances whose gain the true-peak limit reduced."""
     denoised: int
     with_text: int
     aligned: int
@@ -141,7 +151,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Bounds:
-    """The settings that are drawn as lines; None where the recipe has none."""
+    """Settings that are drawn as lines in the plots; None where the recipe has no such setting."""
 
     target_lufs: Lufs | None
     min_entropy: Bits | None
@@ -153,22 +163,22 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Everything a report says."""
+class ReportContent:
+    """Everything that a report shows."""
 
     store: str
     version: Version
     history: Sequence[Version]
-    """Up to this version, oldest first."""
+    """Versions up to this one, oldest first."""
     seconds: Seconds
-    """That the ledger accounts for."""
+    """Seconds covered by the ledger."""
     outcomes: Mapping[Outcome, Seconds]
     parts: Sequence[Part]
     """Longest first within an outcome."""
-    states: Sequence[States]
+    states: Sequence[UploadGroup]
     speakers: Sequence[Speaker]
     """Most kept audio first."""
-    held: Sequence[Held]
+    held: Sequence[HeldSpeaker]
     uploads: Mapping[UploadState, Sequence[UploadRow]]
     languages: Sequence[Language]
     """Most audio first."""
@@ -178,18 +188,20 @@ class Facts:
 
     @property
     def parent(self) -> Version | None:
-        """The version before."""
+        """The previous version; None for the first."""
         return self.history[-2] if len(self.history) > 1 else None
 
     @property
     def kept(self) -> Seconds:
+        """Seconds of utterances."""
         return self.outcomes[Outcome.KEPT]
 
     @property
     def utterances(self) -> int:
+        """Number of utterances."""
         return len(self.measures.seconds)
 
 
 def meaning(reason: str) -> str:
-    """The line that explains a reason; "" for none, and for one of an older program."""
+    """Explanation of a reason; "" for none, and for a reason of an older version of voicemill."""
     return Reason(reason).meaning if reason in set(Reason) else ""

@@ -1,9 +1,9 @@
-"""Drawing for the report: axes of matplotlib that become an SVG to stand inside an HTML page, and marks on them.
+"""Drawing for the report: matplotlib axes that become inline SVG of an HTML page, and the marks on them.
 
-Inks are variables of the page (`--ink`, `--muted`, `--grid`, `--paper`, `--line`), so a picture follows the light or
-dark mode of its reader; text stays text, drawn with the reader's fonts, so that every script shows. Names (of speakers)
-go in as tokens and are put into the finished SVG, escaped: matplotlib would read `$` as mathematics and has no Chinese
-glyphs.
+Colours of lines and text are CSS variables of the page (`--ink`, `--muted`, `--grid`, `--paper`, `--line`), so that a
+plot follows the reader's light or dark mode; text stays text in the reader's fonts, so that every script is shown.
+Names of speakers are drawn as tokens and replaced, escaped, in the finished SVG: matplotlib would read `$` as
+mathematics and has no Chinese glyphs.
 """
 
 import math
@@ -21,26 +21,26 @@ from voicemill.flows.report.content import Values
 from voicemill.storage.units import Seconds
 
 INK, MUTED, GRID, PAPER, LINE = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-"""Stand for the page's variables while matplotlib draws."""
+"""Placeholders of the page's variables while matplotlib draws."""
 
 _INKS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)", LINE: "var(--line)"}
 
 MAIN, OTHER = "#2f7fc1", "#e69f00"
-"""What is; what was, or was dropped. Settings and aims are lines in LINE."""
+"""Colours of current values, and of earlier or filtered ones. Settings and targets are lines in LINE."""
 
 WIDE, HALF = 1080, 520
-"""Pixels."""
+"""Widths of plots, pixels."""
 
 
 def unit_of(seconds: Seconds) -> tuple[float, str, str]:
-    """The unit to show an amount of audio in: how many seconds it has, its name and its sign."""
+    """Unit to show an amount of audio in: its length in seconds, name and symbol."""
     if seconds >= 7200:
         return 3600.0, "hours", "h"
     return (60.0, "minutes", "min") if seconds >= 120 else (1.0, "seconds", "s")
 
 
 def shade(colour: str, number: int, many: int) -> str:
-    """The colour of the n-th of many parts: from the colour itself to a light tint of it."""
+    """Colour of the n-th of many parts: from the colour itself to a light tint of it."""
     mix = 0.6 * number / max(many - 1, 1)
     parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(part + (255 - part) * mix):02x}" for part in parts)
@@ -50,7 +50,7 @@ def shade(colour: str, number: int, many: int) -> str:
 def picture(
     width: int, height: int, *, left: int = 56, right: int = 16, bottom: int = 42, rows: int = 1, columns: int = 1
 ) -> Iterator[tuple[Any, list[str]]]:
-    """Axes to draw on; the list holds the SVG when the block has ended. All lengths in pixels of the page."""
+    """Context that yields axes to draw on, and a list that holds the SVG after the context. Lengths are page pixels."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -90,7 +90,7 @@ def picture(
 
 
 def _inline(svg: str, width: int, height: int) -> str:
-    """The SVG element alone, without its own styles and names, in the inks of the page."""
+    """The SVG element alone, without its own styles and ids, in the colours of the page."""
     svg = svg[svg.index("<svg") :]
     least = 760 if width > HALF else 0  # narrower screens scroll a wide picture
     style = f"min-width:{min(width, least)}px;max-width:{width}px"
@@ -105,12 +105,12 @@ def _inline(svg: str, width: int, height: int) -> str:
 
 
 def with_names(svg: str, names: Mapping[str, str]) -> str:
-    """Token -> name, put into a finished SVG in one pass and escaped."""
+    """Replace tokens by names in a finished SVG, escaped, in one pass. `names`: token -> name."""
     return re.sub("|".join(map(re.escape, names)), lambda token: escape(names[token[0]]), svg) if names else svg
 
 
 def bars(axes: Any, edges: Values, kept: Values, dropped: Values | None = None, colours: Sequence[str] = ()) -> None:
-    """A histogram, of what was filtered stacked on what was kept, with room for labels above it."""
+    """Draw a histogram, filtered values stacked on kept ones, with room for labels above it."""
     groups = [kept] if dropped is None or not len(dropped) else [kept, dropped]
     names = ["kept", "filtered"] if len(groups) == 2 else None
     colours = colours or [MAIN, OTHER][: len(groups)]
@@ -123,7 +123,7 @@ def bars(axes: Any, edges: Values, kept: Values, dropped: Values | None = None, 
 
 
 def bin_edges(groups: Sequence[Values], step: float, least: int) -> Values:
-    """Bins over all values: of width `step`, doubled until 60 are enough; at least so many, centred."""
+    """Edges of bins over all values: `step` wide, doubled until 60 bins suffice; at least `least` bins, centred."""
     values = np.concatenate(groups)
     low, high = float(values.min()), float(values.max())
     while (high - low) / step > 60:
@@ -135,7 +135,7 @@ def bin_edges(groups: Sequence[Values], step: float, least: int) -> Values:
 
 
 def marked_line(axes: Any, at: float, text: str, colour: str = LINE, *, left: bool = False, row: int = 0) -> None:
-    """A vertical line with its label at the top, at its right or left, in one of the rows."""
+    """Draw a vertical line with a label at its top, on the right or left, in row `row` of the labels."""
     axes.axvline(at, color=colour, linewidth=1.4, linestyle="-" if colour == INK else (0, (5, 3)))
     axes.annotate(
         text, (at, 1), (-4 if left else 4, -1 - 14 * row), xycoords=("data", "axes fraction"),
@@ -144,7 +144,7 @@ def marked_line(axes: Any, at: float, text: str, colour: str = LINE, *, left: bo
 
 
 def box(axes: Any, place: int, values: Values) -> None:
-    """The middle half of the values as a box with the median, and whiskers over nine in ten."""
+    """Draw the middle half of the values as a box with the median, and whiskers over 90 %."""
     low, first, median, third, high = np.percentile(values, [5, 25, 50, 75, 95])
     axes.plot([place, place], [low, high], color=MAIN, linewidth=1.2)
     axes.bar(place, max(third - first, 0.004 * median), 0.62, first, color=MAIN, linewidth=0)
@@ -152,17 +152,17 @@ def box(axes: Any, place: int, values: Values) -> None:
 
 
 def legend(axes: Any, where: str = "upper left") -> None:
-    """Which colour is what, in a corner."""
+    """Draw a legend in a corner."""
     axes.legend(loc=where, handlelength=1.4, borderaxespad=0.2)
 
 
 def grid(axes: Any, axis: str) -> None:
-    """Lines across the axis `x` or `y`."""
+    """Draw grid lines across the axis `x` or `y`."""
     axes.grid(axis=axis, color=GRID, linewidth=1)
 
 
 def dates(axes: Any) -> None:
-    """Ticks of the x axis for points that are dates."""
+    """Set the ticks of an x axis of dates."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
@@ -171,21 +171,21 @@ def dates(axes: Any) -> None:
 
 
 def whole_numbers() -> Any:
-    """Ticks for counts."""
+    """Locator of ticks at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(5, integer=True)
 
 
 def no_ticks() -> Any:
-    """For the minor ticks of a logarithmic axis."""
+    """Locator without ticks, for the minor ticks of a logarithmic axis."""
     from matplotlib.ticker import NullLocator
 
     return NullLocator()
 
 
 def clipped(text: str, width: int) -> str:
-    """A name cut to a display width; wide characters (Chinese, Japanese) count twice."""
+    """Cut a name to a display width, in columns; wide characters (Chinese, Japanese) take two."""
     if display_width(text) <= width:
         return text
     least = next(place for place in range(len(text) + 1) if display_width(text[:place]) > width)
@@ -193,15 +193,15 @@ def clipped(text: str, width: int) -> str:
 
 
 def display_width(text: str) -> int:
-    """Columns of a terminal, or half widths of a Chinese character."""
+    """Display width of a text, in terminal columns."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def amount(value: float) -> str:
-    """A number with three digits or more."""
+    """Format a number with three digits or more."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def percent(share: float) -> str:
-    """A share, to a tenth of a percent."""
+    """Format a share to a tenth of a percent."""
     return f"{share * 100:.1f} %" if share >= 0.001 else "< 0.1 %"

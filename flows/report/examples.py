@@ -1,7 +1,7 @@
-"""Examples for the report: the log-mel of a few utterances with the words and the F0 drawn over it.
+"""Examples in the report: log-mel spectrograms of a few utterances, overlaid with words and F0.
 
-The spectrogram becomes a PNG of 48 colours; words and contour are drawn by the page as SVG, so that the reader's fonts
-show every script. Only the shards that hold the chosen utterances are read.
+The spectrogram is a PNG of 48 colours; the page draws words and contour as SVG, so that the reader's fonts show every
+script. Only the shards of the chosen utterances are read.
 """
 
 import base64
@@ -26,18 +26,20 @@ from voicemill.storage.units import RATE, Hertz, Samples, Seconds
 Matrix = NDArray[np.float32]
 
 MANY = 4
+"""Examples in a report, at most."""
 LENGTH: Seconds = 4.5
-"""The duration that an example should have, about: words have room, and there are several."""
+"""Preferred duration of an example: long enough for several words, short enough for their labels."""
 LONGEST: Seconds = 8.0
-"""Of longer utterances the beginning is shown."""
+"""Longest shown duration; longer utterances are cut at their end."""
 
 WIDTH, HEIGHT = 1080.0, 210.0
-"""Of a spectrogram, in units of its SVG."""
+"""Size of a spectrogram, in units of its SVG."""
 FONT = 13.0
+"""Size of the words' font."""
 ROW = 19.0
 """Height of a row of words."""
 F0_RANGE: tuple[Hertz, Hertz] = (50.0, 600.0)
-"""Hz, of the axis at the right; logarithmic."""
+"""Range of the F0 axis on the right, Hz; logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class Label:
 
     text: str
     x: float
-    """Where the text begins; left of its word where it would not fit otherwise."""
+    """Left end of the text; before the word's start if it would not fit otherwise."""
     left: float
     right: float
+    """Start and end of the word."""
     row: int
     score: float
 
@@ -63,27 +66,29 @@ class Example:
     text: str
     alignment: str
     seconds: Seconds
-    """Shown."""
+    """Shown duration."""
     whole: Seconds
+    """Duration of the utterance."""
     image: str
     """data: URL of the spectrogram."""
     words: Sequence[Label]
     rows: int
+    """Rows of words."""
     contour: Sequence[str]
-    """SVG points of each voiced stretch."""
+    """Points of an SVG polyline for each voiced stretch."""
     ticks: Sequence[tuple[float, str]]
-    """x, seconds."""
+    """Ticks of time: x, seconds."""
     bands: Sequence[tuple[float, str]]
-    """y, kHz."""
+    """Ticks of the left axis: y, kHz."""
     pitches: Sequence[tuple[float, str]]
-    """y, Hz."""
+    """Ticks of the right axis: y, Hz."""
 
 
 def examples(corpus: CorpusVersion, many: int = MANY) -> list[Example]:
-    """A few utterances, the same ones for the same version; none where it has no mel features."""
+    """Examples of a version, always the same ones; none if it has no mel features."""
     if "mel" not in corpus.version.features:
         return []
-    found = []
+    laid_out = []
     for row in choose(corpus, many):
         place = _shard_of(corpus, row["id"], row["speaker"])
         utterance = _row(corpus, "utterances", row, place, ("id", "text", "words", "start"))
@@ -91,13 +96,13 @@ def examples(corpus: CorpusVersion, many: int = MANY) -> list[Example]:
         f0 = None
         if "f0" in corpus.version.features:
             f0 = _matrix(_row(corpus, corpus.version.features["f0"], row, place))[:, 0]
-        found.append(draw(row, utterance, mel, f0))
-    return found
+        laid_out.append(draw(row, utterance, mel, f0))
+    return laid_out
 
 
 def choose(corpus: CorpusVersion, many: int) -> list[dict[str, Any]]:
-    """One utterance for each language in turn, the language with most utterances first; each of another speaker while
-    there are any. Within a language: aligned ones, then those with text, then those near `LENGTH`."""
+    """Choose one utterance of each language in turn, the language with most utterances first, each by another speaker
+    while there are any. Within a language: aligned ones first, then those with text, then those near `LENGTH`."""
     columns = ("id", "speaker", "language", "alignment", "engine", "start", "stop")
     table = corpus.utterances(columns).combine_chunks()
     lengths = (table["stop"].to_numpy() - table["start"].to_numpy()) / RATE
@@ -152,7 +157,7 @@ def draw(row: dict[str, Any], utterance: dict[str, Any], mel: Matrix, f0: Matrix
 
 
 def picture(mel: Matrix) -> str:
-    """data: URL of a PNG: log-mel [frames, bands], loud is bright, the lowest band at the bottom."""
+    """Render a log-mel [frames, bands] as a data: URL of a PNG: loud is bright, the lowest band at the bottom."""
     from matplotlib import colormaps
     from PIL import Image
 
@@ -168,7 +173,7 @@ def picture(mel: Matrix) -> str:
 
 
 def place_words(words: Sequence[Word], start: Samples, shown: Seconds) -> tuple[list[Label], int]:
-    """The words that begin in what is shown, each in the first row where its text runs into no other; and the rows."""
+    """Place the words that start within `shown`, each in the first row with room. Returns labels and number of rows."""
     ends: list[float] = []
     labels = []
     for word in words:
@@ -186,7 +191,7 @@ def place_words(words: Sequence[Word], start: Samples, shown: Seconds) -> tuple[
 
 
 def contour(f0: Matrix) -> list[str]:
-    """SVG points of each voiced stretch of two frames or more; f0: [frames], Hz, 0 = unvoiced."""
+    """Points of SVG polylines, one for each voiced stretch of two frames or more. f0: [frames], Hz, 0 = unvoiced."""
     voiced = np.flatnonzero(np.diff(np.concatenate([[False], f0 > 0, [False]]).astype(int)))
     step = WIDTH / max(len(f0), 1)
     lines = []
@@ -203,12 +208,12 @@ def _height(hertz: Hertz) -> float:
 
 
 def _slaney(hertz: Hertz) -> float:
-    """Hertz on the mel scale of the log-mel: linear to 1 kHz, logarithmic above."""
+    """Map hertz to Slaney's mel scale, as the log-mel does: linear to 1 kHz, logarithmic above."""
     return hertz / (200 / 3) if hertz < 1000 else 15 + 27 * math.log(hertz / 1000) / math.log(6.4)
 
 
 def _shard_of(corpus: CorpusVersion, name: str, speaker: str) -> int:
-    """Which of the speaker's shards holds an utterance; the same one in every table."""
+    """Index of the speaker's shard that holds an utterance; the same in every table."""
     for number, rows in enumerate(corpus.scan("utterances", ["id"], speaker)):
         if name in rows["id"].to_pylist():
             return number
@@ -225,8 +230,8 @@ def _row(
     file = corpus.shards(table, row["speaker"])[place]
     rows = tables.read_all(corpus.store, table, [file], columns)
     at = rows["id"].to_pylist().index(row["id"])
-    found: dict[str, Any] = rows.slice(at, 1).to_pylist()[0]
-    return found
+    values: dict[str, Any] = rows.slice(at, 1).to_pylist()[0]
+    return values
 
 
 def _matrix(row: dict[str, Any]) -> Matrix:

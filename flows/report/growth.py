@@ -1,4 +1,4 @@
-"""How the corpus grows over its versions, and the aim that it is held against."""
+"""Growth of the corpus over its versions, compared with a monthly target."""
 
 import math
 from collections.abc import Sequence
@@ -8,28 +8,29 @@ from datetime import datetime, timedelta
 from voicemill.storage.corpus.versions import Version
 
 MONTHLY_AIM = 1.2
-"""Speakers a month later, as a multiple: the corpus is meant to grow by 20 % each month."""
+"""Target ratio of the number of speakers to that of a month earlier: 20 % growth a month."""
 
 MONTH_DAYS = 365.25 / 12
 
 
 @dataclass(frozen=True)
 class Growth:
-    """A version seen against those before it."""
+    """Growth from earlier versions to one version."""
 
     days: float
-    """Since the first version."""
+    """Days since the first version."""
     earlier: Version | None
-    """The newest that is 27 days older or more (refreshes are monthly, and months differ) and has speakers."""
+    """Newest version with speakers that is at least 27 days older: refreshes are monthly, and months differ."""
     earlier_days: float
+    """Days since `earlier`."""
     aim: float
-    """Speakers that the aim asks for now."""
+    """Target number of speakers for this version."""
     first_month: int
-    """Speakers that the aim asks for a month after the first version."""
+    """Target number of speakers one month after the first version."""
 
 
 def growth(history: Sequence[Version]) -> Growth:
-    """Compare the last version of a history with those before it."""
+    """Compare the last version of a history with the earlier ones."""
     now = created(history[-1])
     earlier = [v for v in history if v.counts.speakers and (now - created(v)).total_seconds() >= 27 * 86_400]
     return Growth(
@@ -42,12 +43,12 @@ def growth(history: Sequence[Version]) -> Growth:
 
 
 def aim(history: Sequence[Version], when: datetime) -> float:
-    """Speakers that the aim asks for at `when`: +20 % a month since the first version that had any."""
+    """Target number of speakers at `when`: 20 % growth a month since the first version with speakers."""
     first = next((version for version in history if version.counts.speakers), history[0])
     days = (when - created(first)).total_seconds() / 86_400
     return float(first.counts.speakers * MONTHLY_AIM ** (days / MONTH_DAYS))
 
 
 def created(version: Version) -> datetime:
-    """When it was published."""
+    """Time of publication."""
     return datetime.fromisoformat(version.created)

@@ -1,11 +1,12 @@
-"""The model card of an entry, as markdown: what it was made from, what was found of it, and what it may be used for.
+"""The model card of an entry, as Markdown: its origin, its figures, its intended use.
 
-After Mitchell et al., "Model Cards for Model Reporting" (2019). It is written on demand: stages and figures change, and
-the card in the entry does not.
+After Mitchell et al., "Model Cards for Model Reporting" (2019). It is written on demand: status and figures
+change, the card stored with the entry does not.
 """
 
 from collections.abc import Iterable, Iterator
 
+from voicemill.flows.report import markdown
 from voicemill.model.judging.scores import shown
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -18,31 +19,30 @@ from voicemill.storage.voices.lineage import ancestors
 from voicemill.storage.voices.status import VoiceStatus, read_status
 
 SHOWN = 20
-"""Speakers that are listed."""
-USE = """Speech in the voices that it was trained on, of people who allowed that, for the use that they allowed. Not for
-passing as somebody, nor for a voice whose owner has not agreed: what a reference recording holds is cloned, whoever it
-is."""
-MARK = """All speech is marked: `voicemill speak` writes into each file that it is synthesised, and a watermark into the
-samples, which `voicemill watermark check` finds. Whoever has the weights can speak without."""
+"""Listed speakers, at most."""
+USE = """Speech in the voices that the model was trained on, with their owners' consent and for the use that they
+consented to. Not for impersonation, nor for the voice of anyone who has not agreed: the model clones the voice of any
+reference recording, whoever it belongs to."""
+MARK = """All speech is marked: `voicemill speak` states in the metadata of each file that it is synthetic, and puts a
+watermark into the samples, which `voicemill watermark check` detects. Other software can run the weights without
+marking."""
 
 
 def model_card(store: Store, entry: Entry) -> str:
-    """The card of one entry."""
+    """Return the card of one entry."""
     card, now = entry.card, read_status(entry.folder.parent)
     parts = [
         f"# {entry.name}",
         f"A {card.kind} voice, {now.of(entry.number)}, of {card.created}. {_sentence(card.reason)}".rstrip(),
-        _section("Made from", _table(("", ""), _lineage(store, entry))),
+        _section("Origin", markdown.table(("", ""), _lineage(store, entry))),
         _section("Trainings", _trainings(card)),
         _section("Compression", card.account),
-        _section("Figures", "\n\n".join(_figures(entry)) or "None yet: `voicemill evaluate` makes them."),
+        _section("Figures", "\n\n".join(_figures(entry)) or "None yet: `voicemill evaluate` measures them."),
         _section("Intended use", USE),
         _section("Rights", "\n".join(_rights(store, card))),
-        _section("Marks", MARK),
-        _section("Files", _table(("file", "bytes", "sha256"), _files(entry))),
-        _section(
-            "History", _table(("when", "stage", "who", "why"), _history(entry, now)) or "A candidate, never changed."
-        ),
+        _section("Marking", MARK),
+        _section("Files", markdown.table(("file", "bytes", "sha256"), _files(entry), "lr")),
+        _section("History", _history_table(entry, now) or "A candidate since it was added."),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -55,12 +55,6 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows]
-    head = list(columns)
-    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines]) if lines else ""
-
-
 def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     card = entry.card
     yield "voice", card.voice
@@ -69,8 +63,8 @@ def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     yield "corpus version", str(card.corpus_version)
     yield "recipe", f"`{card.recipe[:16]}`"
     for name in ancestors(store, entry.name, through="parents"):
-        up = next((up for up in registry.entries(store, name.rpartition("/")[0]) if up.name == name), None)
-        yield "made of", f"{name} ({up.card.kind})" if up else f"{name}, which is gone"
+        ancestor = next((other for other in registry.entries(store, name.rpartition("/")[0]) if other.name == name), None)
+        yield "made from", f"{name} ({ancestor.card.kind})" if ancestor else f"{name}, which is gone"
     for stem, file in card.base.items():
         yield f"base of {stem}", f"`{file.path}`, sha256 `{file.sha256[:16]}`"
     yield "content encoder", card.content
@@ -85,46 +79,46 @@ def _trainings(card: Card) -> str:
         (t.network, t.phase, t.adapt, t.outcome, t.steps, t.best_step, "" if t.best is None else f"{t.best:.4g}")
         for t in card.trainings
     ]
-    return _table(columns, rows)
+    return markdown.table(columns, rows, "llllrrr")
 
 
 def _figures(entry: Entry) -> Iterator[str]:
-    """The newest evaluation on each test set."""
-    newest = {found["testset"]: found for found in registry.scores(entry)}
-    for testset, found in newest.items():
+    """Tables of the newest evaluation on each test set."""
+    newest = {scores["testset"]: scores for scores in registry.scores(entry)}
+    for testset, scores in newest.items():
         rows = [
-            (name, shown(found["totals"][name]), metric.unit, len(found["items"].get(name, ())) or "", metric.meaning)
+            (name, shown(scores["totals"][name]), metric.unit, len(scores["items"].get(name, ())) or "", metric.meaning)
             for name, metric in METRICS.items()
-            if name in found["totals"]
+            if name in scores["totals"]
         ]
-        missing = "".join(f"\n- missing: {name}: {why}" for name, why in found.get("missing", {}).items())
-        table = _table(("figure", "", "unit", "sentences", ""), rows)
+        missing = "".join(f"\n- missing: {name}: {why}" for name, why in scores.get("missing", {}).items())
+        table = markdown.table(("figure", "", "unit", "sentences", "meaning"), rows, "lrlr")
         yield f"Test set `{testset[:12]}`\n\n{table}\n{missing}".rstrip()
 
 
 def _rights(store: Store, card: Card) -> Iterator[str]:
     yield from _consents(store, card)
     for stem, file in card.base.items():
-        yield f"- base of {stem}: the licence under which `{file.path}` was published holds for what was made of it"
-    yield "- the weights are yours; voicemill is under Apache-2.0"
+        yield f"- base of {stem}: the licence of `{file.path}` applies to models made from it"
+    yield "- the trained weights are yours; voicemill itself is licensed under Apache-2.0"
 
 
 def _consents(store: Store, card: Card) -> Iterator[str]:
     try:
         rows = CorpusVersion.open(store, card.corpus_version).uploads(["speaker", "consent"]).to_pylist()
     except StoreError as error:
-        yield f"- consents: not known: {error}"
+        yield f"- consents: unknown: {error}"
         return
-    found: dict[str, set[str]] = {}
+    consents: dict[str, set[str]] = {}
     for row in rows:
         if row["consent"] and (not card.heard or row["speaker"] in card.heard):
-            found.setdefault(row["speaker"], set()).add(row["consent"])
-    for speaker in sorted(found)[:SHOWN]:
-        yield f"- consent of {speaker}: {'; '.join(sorted(found[speaker]))}"
-    if len(found) > SHOWN:
-        yield f"- and of {len(found) - SHOWN} more speakers: table `uploads` of the corpus version"
+            consents.setdefault(row["speaker"], set()).add(row["consent"])
+    for speaker in sorted(consents)[:SHOWN]:
+        yield f"- consent of {speaker}: {'; '.join(sorted(consents[speaker]))}"
+    if len(consents) > SHOWN:
+        yield f"- consents of {len(consents) - SHOWN} more speakers: see table `uploads` of the corpus version"
     if card.corpus_version in forgotten_versions(store):
-        yield "- **somebody of this corpus version was forgotten since**"
+        yield "- **a speaker of this corpus version was forgotten since**"
 
 
 def _files(entry: Entry) -> Iterator[tuple[str, object, str]]:
@@ -133,17 +127,21 @@ def _files(entry: Entry) -> Iterator[tuple[str, object, str]]:
         yield f"`{name}`", f"{path.stat().st_size:,}" if path.exists() else "gone", f"`{sha256}`"
     for stem, path in entry.weights.items():
         if not path.is_relative_to(entry.folder):
-            yield f"`{path}` ({stem})", f"{path.stat().st_size:,}" if path.exists() else "gone", "outside of the entry"
+            yield f"`{path}` ({stem})", f"{path.stat().st_size:,}" if path.exists() else "gone", "outside the entry"
+
+
+def _history_table(entry: Entry, now: VoiceStatus) -> str:
+    return markdown.table(("when", "status", "who", "why"), _history(entry, now))
 
 
 def _history(entry: Entry, now: VoiceStatus) -> Iterator[tuple[str, str, str, str]]:
     for change in now.history:
         if entry.number in (change.number, change.instead_of if change.stage == "champion" else 0):
-            mine = change.number == entry.number
-            what = f"{change.stage}{' (forced)' if change.forced else ''}" if mine else f"followed by {change.number}"
-            yield change.when, what, change.who, change.why
+            own = change.number == entry.number
+            status = f"{change.stage}{' (forced)' if change.forced else ''}" if own else f"succeeded by {change.number}"
+            yield change.when, status, change.who, change.why
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+    listed = list(names)
+    return ", ".join(listed[:SHOWN]) + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")

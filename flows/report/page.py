@@ -1,4 +1,4 @@
-"""The report of a corpus version: one HTML file with pictures and tables, which opens anywhere and loads nothing.
+"""The report of a corpus version: one self-contained HTML file with plots and tables.
 
 Reads only the store. Cost: some 3 s for 10,000 utterances, most of it for importing and drawing with matplotlib.
 """
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from voicemill.flows.report import plots
-from voicemill.flows.report.collect import gather
-from voicemill.flows.report.content import Facts, Values
+from voicemill.flows.report import html, plots
+from voicemill.flows.report.collect import collect_content
+from voicemill.flows.report.content import ReportContent, Values
 from voicemill.flows.report.examples import FONT, HEIGHT, ROW, WIDTH, examples
 from voicemill.flows.report.growth import growth
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -19,28 +19,28 @@ from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 
 LISTED = 200
-"""Uploads of one state that are named; the ledger on the command line names all."""
+"""Listed uploads of one state, at most; `voicemill ledger --by path` lists all."""
 
 SPEAKERS = 1000
-"""Speakers in the table, those with most kept audio."""
+"""Listed speakers, at most: those with most kept audio."""
 
 ADVICE: Mapping[UploadState, str] = {
-    UploadState.FAILED: "Our code, a model or the machine failed on them: the next refresh tries them again.",
-    UploadState.CORRUPT: "The files themselves are bad and are not tried again: put whole copies in their place.",
-    UploadState.REFUSED: "They stay out: a link or name that leaves the inbox, or an owner who was forgotten.",
-    UploadState.DUPLICATE: "Already in the corpus by the same bytes or the same samples: nothing is missing.",
+    UploadState.FAILED: "Our code, a model or the machine failed on these uploads. The next refresh retries them.",
+    UploadState.CORRUPT: "These files are damaged and are not retried. Replace them with intact copies.",
+    UploadState.REFUSED: "Never processed: a link or name that leads out of the inbox, or a forgotten speaker.",
+    UploadState.DUPLICATE: "The corpus has the same bytes or the same samples from another upload: nothing is lost.",
 }
-"""What an engineer can do about uploads of a state; held ones have a command each."""
+"""Action for uploads of a state; held uploads have a section with commands."""
 
 
 def write(store: Store, number: int | None = None) -> Path:
     """Write the report of a version, the latest one by default, and return its path.
 
     Raises:
-        StoreError: there is no such version.
+        StoreError: the version does not exist.
     """
     corpus = CorpusVersion.open(store, number)
     path = path_of(store, corpus.version.number)
@@ -49,32 +49,27 @@ def write(store: Store, number: int | None = None) -> Path:
 
 
 def path_of(store: Store, number: int) -> Path:
-    """Where the report of a version is."""
+    """Path of the report of a version."""
     return store.reports / f"version-{number}.html"
 
 
 def latest(store: Store) -> str:
-    """Path of the report of the highest version that has one; "" where there is none."""
+    """Path of the report with the highest version; "" = there is no report."""
     names = (re.fullmatch(r"version-(\d+)\.html", path.name) for path in store.reports.glob("version-*.html"))
     numbers = [int(name[1]) for name in names if name]
     return str(path_of(store, max(numbers))) if numbers else ""
 
 
 def render(corpus: CorpusVersion) -> str:
-    """The HTML of the report."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    facts = gather(corpus)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"time": duration, "share": share, "value": setting, "spread": spread}
-    return environment.get_template("report.html").render(
-        facts=facts,
-        version=facts.version,
-        pictures=pictures(facts),
-        colours=plots.part_colours(facts),
+    """Return the HTML of the report."""
+    content = collect_content(corpus)
+    return html.render(
+        TEMPLATE,
+        {"time": duration, "share": share, "value": setting, "spread": spread},
+        content=content,
+        version=content.version,
+        pictures=pictures(content),
+        colours=plots.part_colours(content),
         examples=examples(corpus),
         frame={"width": WIDTH, "height": HEIGHT, "row": ROW, "font": FONT},
         advice=ADVICE,
@@ -82,21 +77,21 @@ def render(corpus: CorpusVersion) -> str:
         most_speakers=SPEAKERS,
         shown_voices=plots.MOST_SPEAKERS,
         boxed=plots.BOXED,
-        unit=table_unit(facts.seconds),
-        growth=growth(facts.history),
+        unit=table_unit(content.seconds),
+        growth=growth(content.history),
     )
 
 
-def pictures(facts: Facts) -> dict[str, Any]:
-    """Name -> SVG, marked as safe: `plots` escapes the names inside; "" where there is nothing to draw."""
+def pictures(content: ReportContent) -> dict[str, Any]:
+    """Name -> SVG, marked as safe since `plots` escapes names; "" where there is nothing to draw."""
     from markupsafe import Markup
 
     draw = (plots.outcomes, plots.durations, plots.loudness, plots.entropy, plots.snr, plots.pitch)
-    return {picture.__name__: Markup(picture(facts)) for picture in (*draw, plots.languages, plots.growth)}
+    return {picture.__name__: Markup(picture(content)) for picture in (*draw, plots.languages, plots.growth)}
 
 
 def spread(values: Values) -> tuple[float, float, float]:
-    """5th percentile, median and 95th percentile; zeros where there are no values."""
+    """5th percentile, median and 95th percentile; zeros without values."""
     import numpy as np
 
     low, middle, high = np.percentile(values, [5, 50, 95]).tolist() if len(values) else (0.0, 0.0, 0.0)
@@ -104,7 +99,7 @@ def spread(values: Values) -> tuple[float, float, float]:
 
 
 def duration(seconds: Seconds) -> str:
-    """Seconds for people: 12.3 s, 4 min 05 s, 3 h 12 min."""
+    """Format a duration: 12.3 s, 4 min 05 s, 3 h 12 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -114,12 +109,12 @@ def duration(seconds: Seconds) -> str:
 
 
 def table_unit(total: Seconds) -> tuple[float, str]:
-    """The unit of the tables of a report: minutes, or seconds in a small store."""
+    """Seconds in the unit of the report's tables, and its name: minutes, or seconds in a small store."""
     return (60.0, "minutes") if total >= 600 else (1.0, "seconds")
 
 
 def share(part: float, whole: float) -> str:
-    """A part of a whole as a percentage."""
+    """Format a part of a whole as a percentage."""
     ratio = part / whole if whole else 0.0
     if 0 < ratio < 0.001:
         return "< 0.1 %"
@@ -127,7 +122,7 @@ def share(part: float, whole: float) -> str:
 
 
 def setting(value: Any) -> str:
-    """A setting as a TOML file would have it."""
+    """Format a setting as in a TOML file."""
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)

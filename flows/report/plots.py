@@ -1,6 +1,6 @@
-"""The pictures of the report: one function for each, from the facts to SVG; "" where there is nothing to draw.
+"""The plots of the report: one function for each, from the content to an SVG; "" where there is nothing to draw.
 
-Equal facts give equal bytes. Cost: some 60 ms for each picture, and half a second to import matplotlib.
+Equal content gives equal bytes. Cost: some 60 ms for each plot, and half a second to import matplotlib.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from voicemill.flows.report.content import Facts
+from voicemill.flows.report.content import ReportContent
 from voicemill.flows.report.drawing import (
     HALF,
     INK,
@@ -48,44 +48,45 @@ COLOURS: Mapping[Outcome, str] = {
     Outcome.FAILED: "#d55e00",
     Outcome.CORRUPT: "#b0568f",
 }
-"""From the palette of Okabe and Ito, which colour-blind people can tell apart."""
+"""Colours of the palette by Okabe and Ito, which colour-blind readers can tell apart."""
 
 MOST_SPEAKERS = 40
-"""In the picture of F0: more boxes cannot be read."""
+"""Speakers in the plot of F0, at most: more boxes are not readable."""
 
 BOXED = 6
-"""Utterances from which on a speaker gets a box; fewer are drawn as dots."""
+"""Smallest number of utterances that is drawn as a box; fewer are drawn as dots."""
 
 MOST_LANGUAGES = 15
+"""Languages with a bar of their own, at most; the others share one."""
 
 
-def part_colours(facts: Facts) -> list[str]:
-    """The colour of each of `facts.parts`, in the picture and in its table."""
-    many = {outcome: sum(part.outcome is outcome for part in facts.parts) for outcome in Outcome}
-    seen = dict.fromkeys(Outcome, 0)
-    found = []
-    for part in facts.parts:
-        found.append(shade(COLOURS[part.outcome], seen[part.outcome], many[part.outcome]))
-        seen[part.outcome] += 1
-    return found
+def part_colours(content: ReportContent) -> list[str]:
+    """Colour of each of `content.parts`, in the plot and in its table."""
+    counts = {outcome: sum(part.outcome is outcome for part in content.parts) for outcome in Outcome}
+    done = dict.fromkeys(Outcome, 0)
+    colours = []
+    for part in content.parts:
+        colours.append(shade(COLOURS[part.outcome], done[part.outcome], counts[part.outcome]))
+        done[part.outcome] += 1
+    return colours
 
 
-def outcomes(facts: Facts) -> str:
-    """Audio by outcome, stacked by reason; the table below it names the colours."""
-    shown = [outcome for outcome in Outcome if facts.outcomes[outcome] > 0]
+def outcomes(content: ReportContent) -> str:
+    """Bars of the audio by outcome, stacked by reason; the table below the plot is the legend."""
+    shown = [outcome for outcome in Outcome if content.outcomes[outcome] > 0]
     if not shown:
         return ""
-    divisor, unit, short = unit_of(facts.seconds)
+    divisor, unit, short = unit_of(content.seconds)
     with picture(WIDE, 46 + 34 * len(shown), left=80, right=130) as (axes, result):
         ends = dict.fromkeys(Outcome, 0.0)
-        for part, colour in zip(facts.parts, part_colours(facts), strict=True):
+        for part, colour in zip(content.parts, part_colours(content), strict=True):
             place, width = len(shown) - 1 - shown.index(part.outcome) if part.seconds else -1, part.seconds / divisor
             if place >= 0:
                 axes.barh(place, width, 0.68, left=ends[part.outcome], color=colour, edgecolor=PAPER, linewidth=1)
                 ends[part.outcome] += width
-        total = facts.seconds / divisor
+        total = content.seconds / divisor
         for number, outcome in enumerate(reversed(shown)):
-            share = percent(facts.outcomes[outcome] / facts.seconds)
+            share = percent(content.outcomes[outcome] / content.seconds)
             axes.annotate(
                 f"{amount(ends[outcome])} {short} · {share}", (ends[outcome], number), (6, 0),
                 textcoords="offset points", va="center", color=INK, fontsize=11.5, annotation_clip=False,
@@ -98,9 +99,9 @@ def outcomes(facts: Facts) -> str:
     return result[0]
 
 
-def durations(facts: Facts) -> str:
-    """Histogram of the utterances' durations."""
-    values, bounds = facts.measures.seconds, facts.bounds
+def durations(content: ReportContent) -> str:
+    """Histogram of the durations of the utterances."""
+    values, bounds = content.measures.seconds, content.bounds
     if not len(values):
         return ""
     edges = bin_edges([values], 0.25, 8)
@@ -116,9 +117,9 @@ def durations(facts: Facts) -> str:
     return result[0]
 
 
-def loudness(facts: Facts) -> str:
-    """Histograms of the loudness before and after levelling, one over the other, and the target."""
-    before, after = facts.measures.before, facts.measures.after
+def loudness(content: ReportContent) -> str:
+    """Histograms of the loudness before and after normalisation, one above the other, with the target."""
+    before, after = content.measures.before, content.measures.after
     if not len(after):
         return ""
     edges = bin_edges([before, after], 1.0, 12) - 0.5
@@ -128,23 +129,25 @@ def loudness(facts: Facts) -> str:
             axes.set_xlim(edges[0], edges[-1])
             axes.set_ylabel("utterances")
             axes.text(0.01, 0.97, name, transform=axes.transAxes, va="top", color=INK)
-            if facts.bounds.target_lufs is not None:
+            if content.bounds.target_lufs is not None:
                 marked_line(
-                    axes, facts.bounds.target_lufs, f"target {facts.bounds.target_lufs:g}" if name == "before" else ""
+                    axes,
+                    content.bounds.target_lufs,
+                    f"target {content.bounds.target_lufs:g}" if name == "before" else "",
                 )
         both[0].tick_params(labelbottom=False)
         both[1].set_xlabel("integrated loudness, LUFS")
     return result[0]
 
 
-def entropy(facts: Facts) -> str:
-    """Histogram of the spectral entropy, kept and filtered, with the band that is kept."""
-    found, bounds = facts.measures, facts.bounds
-    dropped = np.concatenate([found.entropy_low, found.entropy_high])
-    if not len(found.entropy) + len(dropped):
+def entropy(content: ReportContent) -> str:
+    """Histogram of the spectral entropy of kept and filtered segments, with the accepted band."""
+    measures, bounds = content.measures, content.bounds
+    dropped = np.concatenate([measures.entropy_low, measures.entropy_high])
+    if not len(measures.entropy) + len(dropped):
         return ""
     with picture(HALF, 240) as (axes, result):
-        bars(axes, bin_edges([found.entropy, dropped], 0.1, 20), found.entropy, dropped)
+        bars(axes, bin_edges([measures.entropy, dropped], 0.1, 20), measures.entropy, dropped)
         low, high = bounds.min_entropy, bounds.max_entropy
         if low is not None and high is not None:
             axes.axvspan(low, high, color=MAIN, alpha=0.1, linewidth=0, zorder=0)
@@ -156,13 +159,13 @@ def entropy(facts: Facts) -> str:
     return result[0]
 
 
-def snr(facts: Facts) -> str:
-    """Histogram of the signal-to-noise ratio before denoising, kept and filtered."""
-    found, bounds = facts.measures, facts.bounds
-    if not len(found.snr_db) + len(found.noisy):
+def snr(content: ReportContent) -> str:
+    """Histogram of the signal-to-noise ratio before denoising, of kept and filtered segments."""
+    measures, bounds = content.measures, content.bounds
+    if not len(measures.snr_db) + len(measures.noisy):
         return ""
     with picture(HALF, 240) as (axes, result):
-        bars(axes, bin_edges([found.snr_db, found.noisy], 2.0, 10), found.snr_db, found.noisy)
+        bars(axes, bin_edges([measures.snr_db, measures.noisy], 2.0, 10), measures.snr_db, measures.noisy)
         if bounds.min_snr_db is not None:
             marked_line(axes, bounds.min_snr_db, "kept above")
         if bounds.denoise_snr_db is not None:
@@ -172,10 +175,10 @@ def snr(facts: Facts) -> str:
     return result[0]
 
 
-def pitch(facts: Facts) -> str:
-    """Median F0 of the utterances by speaker, as a box or as dots, lowest voice first."""
-    groups = facts.measures.f0_by_speaker
-    most = [speaker.name for speaker in facts.speakers if speaker.name in groups][:MOST_SPEAKERS]
+def pitch(content: ReportContent) -> str:
+    """Median F0 of the utterances by speaker, as boxes or dots, lowest voice first."""
+    groups = content.measures.f0_by_speaker
+    most = [speaker.name for speaker in content.speakers if speaker.name in groups][:MOST_SPEAKERS]
     if not most:
         return ""
     names = sorted(most, key=lambda name: (float(np.median(groups[name])), name))
@@ -203,12 +206,12 @@ def pitch(facts: Facts) -> str:
     return with_names(result[0], tokens)
 
 
-def languages(facts: Facts) -> str:
-    """Kept audio by language."""
-    rows = list(facts.languages[:MOST_LANGUAGES])
+def languages(content: ReportContent) -> str:
+    """Bars of the kept audio by language."""
+    rows = list(content.languages[:MOST_LANGUAGES])
     if not rows:
         return ""
-    rest = sum(row.seconds for row in facts.languages[MOST_LANGUAGES:])
+    rest = sum(row.seconds for row in content.languages[MOST_LANGUAGES:])
     names = {f"@language{number}@": clipped(row.code, 12) or "unknown" for number, row in enumerate(rows)}
     bars = [row.seconds for row in rows] + ([rest] if rest else [])
     labels = [*names, *(["others"] if rest else [])]
@@ -227,9 +230,9 @@ def languages(facts: Facts) -> str:
     return with_names(result[0], names)
 
 
-def growth(facts: Facts) -> str:
-    """Speakers and hours over the versions, with the monthly aim; by date where they span three days or more."""
-    history = facts.history
+def growth(content: ReportContent) -> str:
+    """Lines of speakers and hours by version, with the monthly target; by date if they span three days or more."""
+    history = content.history
     if len(history) < 2:
         return ""
     times = [created(version) for version in history]
@@ -268,11 +271,11 @@ def _aim(axes: Any, history: Sequence[Version], times: Sequence[datetime], place
             [aim(history, point) for point in points],
             color=LINE,
             linestyle=(0, (5, 3)),
-            label="aim: +20 % a month",
+            label="target: +20 % a month",
         )
     else:
         goal = aim(history, times[0] + timedelta(days=MONTH_DAYS))
         axes.plot(
-            [places[0], places[-1]], [goal, goal], color=LINE, linestyle=(0, (5, 3)), label="aim for the first month"
+            [places[0], places[-1]], [goal, goal], color=LINE, linestyle=(0, (5, 3)), label="target for the first month"
         )
     legend(axes, "lower right")

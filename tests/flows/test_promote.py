@@ -159,9 +159,9 @@ def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) 
     assert (shown["number"], shown["stage"], shown["card"]["voice"]) == (2, "champion", "ann")
     assert [change["why"] for change in shown["history"]] == ["why 2"]
     page = alone("voices", "show", *at, "--number", 3).out
-    for said in ("# ann/0003", "| made of | ann/0001 (trained) |", "consent of", "watermark", "`voicemill evaluate`"):
+    for said in ("# ann/0003", "| made from | ann/0001 (trained) |", "consent of", "watermark", "`voicemill evaluate`"):
         assert said in page
-    assert "| followed by 2 | eve | why 2 |" in alone("voices", "show", *at, "--number", 1).out
+    assert "| succeeded by 2 | eve | why 2 |" in alone("voices", "show", *at, "--number", 1).out
     back = alone("voices", "rollback", *at, "--voice", "ann", "--reason", "2 mumbles", "--json").json
     assert (back["number"], back["instead_of"], back["why"], back["forced"]) == (1, 2, "2 mumbles", True)
     assert back["made_of_it"] == []

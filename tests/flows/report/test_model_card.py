@@ -80,13 +80,13 @@ def test_a_candidate(store: Store, entry: Entry) -> None:
         ["`s2.safetensors`", "7", f"`{entry.card.files['s2.safetensors']}`"]
     ]
     assert list(cells(text, "`/elsewhere/s1.ckpt` (s1)")) == [
-        ["`/elsewhere/s1.ckpt` (s1)", "gone", "outside of the entry"]
+        ["`/elsewhere/s1.ckpt` (s1)", "gone", "outside the entry"]
     ]
     assert "- consent of ann: " in text
     assert "consent of bob" not in text
-    assert "`voicemill evaluate` makes them" in text
+    assert "`voicemill evaluate` measures them" in text
     assert "`voicemill watermark check`" in text
-    assert "A candidate, never changed." in text
+    assert "A candidate since it was added." in text
 
 
 def test_what_was_found_of_it_and_became_of_it(store: Store, entry: Entry) -> None:
@@ -117,16 +117,16 @@ def test_a_line_of_descent(store: Store, entry: Entry, tmp_path: Path) -> None:
     registry.add(store, card(kind="student", parent=entry.name), {"s2": tmp_path / "s2"})
     last = registry.add(store, card(account="| network | bytes |", **small), {"onnx": tmp_path / "onnx"})
     text = model_card(store, last)
-    assert [row[1] for row in cells(text, "made of")] == ["ann/0002 (student)", "ann/0001 (trained)"]
+    assert [row[1] for row in cells(text, "made from")] == ["ann/0002 (student)", "ann/0001 (trained)"]
     assert "## Compression\n\n| network | bytes |" in text
     assert list(cells(text, "`onnx/s2.onnx`"))
     lost = registry.add(store, card(kind="light", parent="gone/0001"), {"s2": tmp_path / "s2"})
-    assert [row[1] for row in cells(model_card(store, lost), "made of")] == ["gone/0001, which is gone"]
+    assert [row[1] for row in cells(model_card(store, lost), "made from")] == ["gone/0001, which is gone"]
 
 
 def test_after_forgetting(store: Store, entry: Entry) -> None:
     forget_speaker(store, "ann", created=f.WHEN)
     text = model_card(store, entry)
     assert "A trained voice, retired" in text
-    assert "**somebody of this corpus version was forgotten since**" in text
+    assert "**a speaker of this corpus version was forgotten since**" in text
     assert [row[1:3] for row in cells(text, f.WHEN)] == [["retired", "forget"]]

@@ -20,9 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import factories as f
 
-from voicemill.flows.report import collect as gather
-from voicemill.flows.report import content as facts
-from voicemill.flows.report import drawing, examples, growth, plots
+from voicemill.flows.report import collect, content, drawing, examples, growth, plots
 from voicemill.flows.report import page as report
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -185,17 +183,17 @@ def test_numbers_are_those_of_the_ledger(store: Store) -> None:
     states = {row[0][0]: (int(row[2][0]), row[3][1]) for row in page.body("states")}
     assert states == {"prepared": (3, 21.0), "held": (2, 25.0), "failed": (1, 5.0)}
     text = "".join(page.text)
-    assert "held back 1 of 5 utterances" in text
-    assert "Filtered: 0 below, 1 above" in text
+    assert "the true-peak limit reduced the gain of 1 of 5 utterances" in text
+    assert "Filtered: 0 below the band, 1 above it" in text
     languages = {row[0][0]: row[1][1] for row in page.body("languages")}
     assert sum(languages.values()) == pytest.approx(corpus.version.counts.seconds["kept"])
     assert languages["zh"] == pytest.approx(kept["哲"] / RATE)
 
 
-def test_facts_agree_with_the_counts_of_the_version(store: Store) -> None:
+def test_the_content_agrees_with_the_counts_of_the_version(store: Store) -> None:
     mixed(store)
     corpus = CorpusVersion.open(store)
-    found, counts = gather.gather(corpus), corpus.version.counts
+    found, counts = collect.collect_content(corpus), corpus.version.counts
     assert {outcome.value: seconds for outcome, seconds in found.outcomes.items()} == counts.seconds
     assert found.utterances == counts.utterances
     assert {state.value: len(rows) for state, rows in found.uploads.items()} == counts.uploads
@@ -205,7 +203,7 @@ def test_facts_agree_with_the_counts_of_the_version(store: Store) -> None:
 def test_held_speakers_come_with_their_command(store: Store) -> None:
     name = "O'Neil & $(rm -r x)"
     publish_version(store, [f.make_batch(1, f.upload("ann"))], others=[held(name)])
-    (row,) = gather.gather(CorpusVersion.open(store)).held
+    (row,) = collect.collect_content(CorpusVersion.open(store)).held
     assert row.command == f"""voicemill consent grant --speaker 'O'"'"'Neil & $(rm -r x)' --store {store.root}"""
     assert row.command in "".join(Page(report.write(store).read_text("utf-8")).text)
 
@@ -277,7 +275,7 @@ def test_every_state_of_an_upload_says_what_it_means(store: Store, state: Upload
     rows = [replace(held("una", n), state=state, reason=reason) for n, reason in enumerate(("", named, older))]
     publish_version(store, [], others=rows)
     shown = {row[1][0]: (row[0][0], row[4][0]) for row in Page(report.write(store).read_text("utf-8")).body("states")}
-    own = facts.MEANING[state]
+    own = content.MEANING[state]
     assert own
     assert shown == {"": (state, own), named: (state, named.meaning), older: (state, own)}
 
@@ -310,27 +308,29 @@ def test_growth_and_changed_settings_over_versions(store: Store) -> None:
     old = Page(report.write(store, 2).read_text("utf-8"))
     assert "Corpus version 2" in old.text
     text = "".join(Page(report.write(store).read_text("utf-8")).text)
-    assert "Version 2, 30 days before, had 2 speakers; now there are 3: +50 %." in text
+    assert "Version 2, 30 days earlier, had 2 speakers; this version has 3: +50 %." in text
     assert re.search(r"loudness\.target_lufs\s*-23.0\s*was -22.0", text)
     assert "loudness.measure" not in text
-    found = gather.gather(CorpusVersion.open(store))
+    found = collect.collect_content(CorpusVersion.open(store))
     assert growth.aim(found.history, start + timedelta(days=growth.MONTH_DAYS)) == pytest.approx(1.2)
     assert growth.aim(found.history, start + timedelta(days=12 * growth.MONTH_DAYS)) == pytest.approx(1.2**12)
-    assert "aim: +20 % a month" in plots.growth(found)
+    assert "target: +20 % a month" in plots.growth(found)
     close = [replace(version, created=f.WHEN) for version in found.history]
-    assert "aim for the first month" in plots.growth(replace(found, history=close))
+    assert "target for the first month" in plots.growth(replace(found, history=close))
 
 
 @pytest.mark.parametrize("many", [1, 100_000])
 def test_pictures_stay_small_however_many_utterances(store: Store, many: int) -> None:
     mixed(store)
-    found = gather.gather(CorpusVersion.open(store))
+    found = collect.collect_content(CorpusVersion.open(store))
     random = np.random.default_rng(0)
     voices = {f"speaker {n}": random.lognormal(5, 0.3, many // 200 + 1) for n in range(200)}
     values = {name: random.normal(0, 10, many) for name in ("before", "after", "snr_db", "entropy")}
     measures = replace(found.measures, seconds=random.gamma(3, 2, many), f0_by_speaker=voices, **values)
     speakers = [
-        facts.Speaker(name=name, uploads=1, seconds=60.0, kept=60.0, utterances=10, languages=("en",), f0_median=200.0)
+        content.Speaker(
+            name=name, uploads=1, seconds=60.0, kept=60.0, utterances=10, languages=("en",), f0_median=200.0
+        )
         for name in voices
     ]
     found = replace(found, measures=measures, speakers=speakers)
@@ -342,9 +342,9 @@ def test_pictures_stay_small_however_many_utterances(store: Store, many: int) ->
 
 def test_bounds_are_settings_that_exist() -> None:
     stages = {"loudness": loudness, "screen": screen, "denoise": denoise, "slice": slice_}
-    for section, name in gather.BOUNDS.values():
+    for section, name in collect.BOUNDS.values():
         assert name in stages[section].Settings.model_fields  # type: ignore[attr-defined]
-    assert gather.BOUNDS.keys() == facts.Bounds.__annotations__.keys()
+    assert collect.BOUNDS.keys() == content.Bounds.__annotations__.keys()
 
 
 def test_examples_are_of_several_languages_and_speakers(store: Store) -> None:

@@ -63,7 +63,9 @@ def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     yield "corpus version", str(card.corpus_version)
     yield "recipe", f"`{card.recipe[:16]}`"
     for name in ancestors(store, entry.name, through="parents"):
-        ancestor = next((other for other in registry.entries(store, name.rpartition("/")[0]) if other.name == name), None)
+        ancestor = next(
+            (other for other in registry.entries(store, name.rpartition("/")[0]) if other.name == name), None
+        )
         yield "made from", f"{name} ({ancestor.card.kind})" if ancestor else f"{name}, which is gone"
     for stem, file in card.base.items():
         yield f"base of {stem}", f"`{file.path}`, sha256 `{file.sha256[:16]}`"

@@ -3,17 +3,17 @@
 VoicemillError
 ├── ConfigError            a setting contradicts another one, or its value is out of range
 ├── ModelMissing           a model that a setting names is not on this machine
-├── CheckpointError        a file of weights cannot be read, or holds something else than it should
+├── CheckpointError        a file of weights cannot be read, or does not hold what it should
 ├── InboxError             the inbox cannot be listed or its metadata cannot be read
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
 │   ├── StoreBusy          another refresh holds the store
 │   ├── StageConflict      another entry became champion while this one was judged
-│   ├── Retired            an entry that was retired is asked for
+│   ├── Retired            a retired entry was requested
 │   └── NoData             a corpus version holds nothing that can be trained on
-│       └── NothingYet     and a later one will: a deployment ends well and waits
+│       └── NothingYet     a later version may: a deployment ends without failure and waits
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
-├── TrainingFailed         a training ended with nothing to speak with: not finite, out of memory, no data, a crash
+├── TrainingFailed         a training ended without usable weights: not finite, out of memory, no data, a crash
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
 """
@@ -22,7 +22,7 @@ from voicemill.storage.outcomes import Reason
 
 
 class VoicemillError(Exception):
-    """Base of all. The message says what was given and expected, where we looked, and the command that mends it."""
+    """Base of all. The message says what was given and expected, where we looked, and the command that fixes it."""
 
 
 class ConfigError(VoicemillError):
@@ -34,7 +34,7 @@ class ModelMissing(VoicemillError):
 
 
 class CheckpointError(VoicemillError):
-    """A file of weights cannot be read, or holds something else than it should; nothing in it was run."""
+    """A file of weights cannot be read, or does not hold what it should; no code in it was run."""
 
 
 class InboxError(VoicemillError):
@@ -44,7 +44,7 @@ class InboxError(VoicemillError):
 class AudioError(VoicemillError):
     """One upload cannot be decoded.
 
-    `reason` is the member of `Reason` it is recorded under; `samples` how many came out before the damage.
+    `reason` is the `Reason` it is recorded under; `samples` the number decoded before the damage.
     """
 
     def __init__(self, reason: Reason, message: str, samples: int = 0) -> None:
@@ -62,19 +62,19 @@ class StoreBusy(StoreError):
 
 
 class StageConflict(StoreError):
-    """Another entry became champion while this one was judged against the one before."""
+    """Another entry became champion while this one was judged against the previous champion."""
 
 
 class Retired(StoreError):
-    """A retired entry speaks only where that is allowed by name."""
+    """The requested entry is retired, and retired entries were not allowed explicitly."""
 
 
 class NoData(StoreError):
-    """Nothing of a corpus version can be trained on; the message counts the reasons."""
+    """No utterance of a corpus version can be trained on; the message counts the reasons."""
 
 
 class NothingYet(NoData):
-    """There is nothing to work on yet; `state` says so in a few words, as the name of the state that a run ends in."""
+    """There is nothing to work on yet; `state` is a short name for the state that the run ends in."""
 
     def __init__(self, state: str, message: str) -> None:
         super().__init__(message)
@@ -86,11 +86,11 @@ class BreakerOpen(VoicemillError):
 
 
 class TrainingFailed(VoicemillError):
-    """A training did not reach its end; the message holds its last words and the folder."""
+    """A training did not reach its end; the message holds its last output and its folder."""
 
 
 class WorkerDied(VoicemillError):
-    """Worker processes died, and no upload is to blame."""
+    """Worker processes died, and no single upload is the cause."""
 
 
 class ServerError(VoicemillError):

@@ -1,4 +1,4 @@
-"""Content keys: the sha256 that names an output by everything it was made from."""
+"""Content keys: the sha256 that names an output by everything it depends on."""
 
 import hashlib
 import json

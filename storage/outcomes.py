@@ -1,4 +1,4 @@
-"""What can become of a stretch of an upload, for which reasons, and where an upload stands.
+"""Outcomes of intervals of an upload, the reasons for them, and the states of uploads.
 
 Positions are samples at 32 kHz in the decoded upload, half open [start, stop). `upload` is the sha256 (hex) of the
 upload's bytes.
@@ -11,7 +11,7 @@ from voicemill.storage.units import RATE, Samples, Seconds
 
 
 class Outcome(StrEnum):
-    """What became of an interval of an upload. Those of one upload add up to its duration, to the sample."""
+    """Outcome of an interval of an upload. The intervals of one upload add up to its duration, to the sample."""
 
     KEPT = "kept"
     SILENCE = "silence"
@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an interval was not kept. `meaning` is the line that the README and the report show."""
+    """Reason why an interval was not kept. `meaning` is the line that the README and the report show."""
 
     meaning: str
 
@@ -32,7 +32,7 @@ class Reason(StrEnum):
         return member
 
     # silence
-    NO_SPEECH = "no_speech", "the voice activity detector heard no speech"
+    NO_SPEECH = "no_speech", "the voice activity detector found no speech"
     # filtered: a rule said no
     TOO_SHORT = "too_short", "a stretch of speech under slice.min_segment_s"
     TOO_QUIET = "too_quiet", "no block of it passes the gate of the loudness meter"
@@ -46,7 +46,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
     OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"
-    # failed: our code, a model or the machine; tried again at the next refresh
+    # failed: our code, a model or the machine; retried at the next refresh
     STAGE_ERROR = "stage_error", "a stage raised an error"
     WORKER_DIED = "worker_died", "the worker process died while it worked on this upload"
     UNREADABLE = "unreadable", "the file could not be read (permission, medium, network)"
@@ -59,20 +59,20 @@ class Reason(StrEnum):
 
 
 class UploadState(StrEnum):
-    """Where an upload stands."""
+    """State of an upload in the corpus."""
 
     PREPARED = "prepared"
-    """Went through the stages; its ledger says what became of every second."""
+    """The stages ran; the ledger accounts for every second."""
     HELD = "held"
     """No consent on record: not processed."""
     DUPLICATE = "duplicate"
-    """Same bytes or same decoded samples as another upload: not in the corpus twice."""
+    """Same bytes or same decoded samples as another upload, which is in the corpus."""
     CORRUPT = "corrupt"
-    """The bytes are bad; not tried again."""
+    """The bytes are damaged; not retried."""
     FAILED = "failed"
-    """Some of it failed in our code or on this machine; tried again at the next refresh."""
+    """A part failed in our code or on this machine; retried at the next refresh."""
     REFUSED = "refused"
-    """Its path is unsafe (a link out of the inbox, a name with path parts), or its owner was forgotten."""
+    """The path is unsafe (a link out of the inbox, a name with path parts), or the speaker was forgotten."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ class LedgerInterval:
     stop: Samples
     outcome: Outcome
     reason: str = ""
-    """A `Reason`, or "" when kept."""
+    """A `Reason`; "" when kept."""
     stage: str = ""
-    """The stage that decided."""
+    """Stage that decided the outcome."""
     score: float | None = None
     threshold: float | None = None
     detail: str = ""
-    """The error message of a failure, the decoder's words of a corrupt file."""
+    """Error message of a failure, or message of the decoder for a corrupt file."""
 
     @property
     def seconds(self) -> Seconds:
@@ -99,7 +99,7 @@ class LedgerInterval:
 
 @dataclass(frozen=True)
 class Failure:
-    """A stage could not do its work on one upload (index -1) or one segment. Tried again at the next refresh."""
+    """Failure of a stage on one upload (index -1) or one segment; retried at the next refresh."""
 
     upload: str
     error: str

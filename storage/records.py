@@ -1,4 +1,4 @@
-"""Records of uploads, and of what the stages make of them: small, frozen, half-valid in no state.
+"""Records of uploads and rows of the stages' outputs: small, frozen, never half-valid.
 
 Positions are samples at 32 kHz in the decoded upload, half open [start, stop). `upload` is always the sha256 (hex) of
 the upload's bytes. A segment is named by (upload, index). The order of the fields is that of the stored columns.
@@ -12,7 +12,7 @@ from voicemill.storage.units import Bits, Decibels, Frames, Hertz, Lufs, Samples
 
 @dataclass(frozen=True)
 class Upload:
-    """One audio file of the inbox, as `scan` found it."""
+    """One audio file of the inbox, as `scan` read it."""
 
     sha256: str
     speaker: str
@@ -23,29 +23,29 @@ class Upload:
     language: str = ""
     """ISO 639-1 code, lower case; "" = unknown."""
     text: str = ""
-    """The transcript that came along; "" = none."""
+    """Transcript from the inbox; "" = none."""
     consent: str = ""
-    """The record that allows the use; "" = none."""
+    """Record that allows the use; "" = none."""
     codec: str = ""
     rate: int = 0
-    """Hz, of the file."""
+    """Sample rate of the file, Hz."""
     channels: int = 0
     seconds: Seconds = 0.0
-    """As the header states it, or an estimate from the size. The truth is what `decode` counts."""
+    """Duration as the header states it, or an estimate from the size; `decode` counts the exact one."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Uploads prepared together: formed once, never formed again."""
+    """Uploads prepared together; a batch is formed once and keeps its members."""
 
     id: str
     number: int
-    """Order of forming, from 1. Of two uploads with the same samples the one in the lower batch stays."""
+    """Number in order of forming, from 1. Of two uploads with equal samples the one in the lower batch is kept."""
     uploads: tuple[Upload, ...]
 
     @property
     def seconds(self) -> Seconds:
-        """Sum over the uploads, by their headers."""
+        """Duration of all uploads, by their headers."""
         return sum(upload.seconds for upload in self.uploads)
 
 
@@ -58,7 +58,7 @@ class Decoded:
 
     upload: str
     samples: Samples
-    """Length at 32 kHz. For a corrupt upload: what came out before the damage."""
+    """Length at 32 kHz; for a corrupt upload, up to the damage."""
     pcm: str
     """sha256 of the decoded float32 samples; "" if not decoded. Equal samples = duplicate."""
     codec: str
@@ -85,7 +85,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Denoised:
-    """What `denoise` did to one segment. Its samples follow in the audio of the artifact."""
+    """Row of `denoise` for one segment; its samples are in the audio of the artifact."""
 
     upload: str
     index: int
@@ -96,7 +96,7 @@ class Denoised:
 
 @dataclass(frozen=True)
 class Levelled:
-    """What `loudness` measured and decided for one segment. The stored waveform is gain * denoised."""
+    """Loudness of one segment before and after the gain. The stored waveform is gain * denoised."""
 
     upload: str
     index: int
@@ -106,16 +106,16 @@ class Levelled:
     peak_db: Decibels
     """True peak after the gain, dBTP."""
     bound: str
-    """"" = target reached; "peak" = the true-peak bound held the gain back."""
+    """"" = target reached; "peak" = the true-peak bound limited the gain."""
     measured: str
-    """"segment" or "upload": whose measure the gain comes from."""
+    """"segment" or "upload": what the gain was measured on."""
     outcome: Outcome = Outcome.KEPT
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Screened:
-    """Scores of one segment and the verdict."""
+    """Quality scores of one segment and the outcome."""
 
     upload: str
     index: int

@@ -38,7 +38,7 @@ class Store:
 
     @property
     def training(self) -> Path:
-        """A folder for each training: what it was asked for, its logs and checkpoints."""
+        """Folder with one folder for each training: its settings, logs and checkpoints."""
         return self.root / "training"
 
     @property
@@ -61,10 +61,10 @@ class Store:
         store = cls(Path(root).expanduser().resolve())
         mark = store.root / "store.json"
         if mark.exists():
-            found = json.loads(mark.read_text())["format"]
-            if found != FORMAT:
+            version = json.loads(mark.read_text())["format"]
+            if version != FORMAT:
                 raise StoreError(
-                    f"{store.root} has store format {found}; this voicemill reads format {FORMAT}: upgrade it"
+                    f"{store.root} has store format {version}; this voicemill reads format {FORMAT}: upgrade voicemill"
                 )
             return store
         if not create:
@@ -94,6 +94,6 @@ class Store:
             lock.note("")
 
     def drop_temporaries(self) -> None:
-        """Delete what killed processes left half written in the stage cache. The caller holds the lock."""
+        """Delete temporary files of killed processes in the stage cache. The caller holds the lock."""
         for path in self.stages.rglob(".*.tmp"):
             path.unlink(missing_ok=True)

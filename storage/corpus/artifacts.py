@@ -2,8 +2,8 @@
 
 `<store>/stages/<stage>/<key>.arrow` holds the rows (Arrow IPC) and, in its schema metadata, what was measured and what
 failed. A stage that makes audio writes `<key>.audio.arrow` beside it: float32 samples in blocks of a minute, so that
-neither side ever holds a long upload whole. Both are written to temporary names; the rows are renamed last: an artifact
-is there whole or not at all.
+no long upload is ever in memory whole. Both are written to temporary names; the rows are renamed last: an artifact is
+there whole or not at all.
 """
 
 import json
@@ -33,7 +33,7 @@ _META = b"voicemill"
 
 @dataclass(frozen=True)
 class Block:
-    """Where one block of samples stands: record batch `i` of the audio file holds block `i` of this list."""
+    """Position of one block of samples: record batch `i` of the audio file holds block `i` of the list."""
 
     upload: str
     index: int
@@ -43,16 +43,16 @@ class Block:
 
 @dataclass(frozen=True)
 class ArtifactMeta:
-    """What an artifact says about itself."""
+    """Description of an artifact, in its schema metadata."""
 
     stage: str
     key: str
     failures: tuple[Failure, ...] = ()
-    """What this stage could not do."""
+    """Failures of this stage."""
     pending: tuple[str, ...] = ()
-    """Uploads whose rows are missing or incomplete, because this stage or one before it failed on them."""
+    """Uploads whose rows are missing or incomplete, because this stage or an earlier one failed on them."""
     lost: tuple[str, ...] = ()
-    """Those of them that have no rows at all: later stages pass them over."""
+    """Pending uploads without any row: later stages skip them."""
     blocks: tuple[Block, ...] = field(default=(), repr=False)
     wall_s: float = 0.0
 
@@ -135,12 +135,12 @@ class Waves:
 
 
 def audio_path(path: Path) -> Path:
-    """Where the audio of the artifact at `path` lies."""
+    """Path of the audio of the artifact at `path`."""
     return path.with_suffix(".audio.arrow")
 
 
 class ArtifactWriter:
-    """Writes one artifact. Audio goes to disk as it comes; rows are collected and written at the end."""
+    """Writer of one artifact. Audio is written as it comes, rows at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -179,7 +179,7 @@ class ArtifactWriter:
         if self._audio is not None:
             self._audio.close()
             self._audio = None
-            self._path.unlink(missing_ok=True)  # never old rows beside new audio: dying here costs the stage anew
+            self._path.unlink(missing_ok=True)  # never old rows beside new audio: a kill here makes the stage run again
         self._stack.close()
         with (
             whole_file(self._path) as temporary,

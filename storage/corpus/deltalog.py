@@ -1,8 +1,8 @@
-"""The JSON log of a Delta table, read and mended directly: one file for each commit, all of them kept.
+"""The JSON log of a Delta table, read and edited directly: one file for each commit, all of them retained.
 
-Delta itself never changes a commit. We do, in one case: when a speaker is forgotten, every line about their files goes
-out of every commit (`erase`), so that old table versions read without them, for any Delta reader, and the log does not
-name them any more. Commits keep their numbers, so what corpus versions pin stays what it was.
+Delta itself never changes a commit. We do, in one case: when a speaker is forgotten, every line about the speaker's
+files is removed from every commit (`erase`), so that old table versions read without them in any Delta reader, and the
+log no longer names them. Commits keep their numbers, so the pins of corpus versions stay valid.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import write_bytes
+from voicemill.storage.files import write_text
 
 _COMMIT = re.compile(r"\d{20}\.json")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint.*\.parquet|_last_checkpoint")
@@ -25,20 +25,23 @@ def commits(root: Path) -> list[Path]:
     Raises:
         StoreError: one is missing.
     """
-    found = sorted(path for path in (root / "_delta_log").glob("*.json") if _COMMIT.fullmatch(path.name))
-    for number, path in enumerate(found):
+    paths = sorted(path for path in (root / "_delta_log").glob("*.json") if _COMMIT.fullmatch(path.name))
+    for number, path in enumerate(paths):
         if int(path.stem) != number:
-            raise StoreError(f"commit {number} of the table {root} is missing: its old versions cannot be read")
-    return found
+            raise StoreError(
+                f"commit {number} of the table {root} is missing: its old versions cannot be read. Restore "
+                f"{root / '_delta_log'} from a backup of the store"
+            )
+    return paths
 
 
 def head(root: Path) -> int:
-    """Number of the last commit; -1 where there is none."""
+    """Number of the last commit; -1 without any."""
     return max((int(path.stem) for path in commits(root)), default=-1)
 
 
 def replay(root: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    """After each commit: path -> `add` action of the files that are in the table. One dict, changed in place."""
+    """Yield the state after each commit: path -> `add` action of the table's files. One dict, changed in place."""
     live: dict[str, dict[str, Any]] = {}
     for path in commits(root):
         for line in path.read_text("utf-8").splitlines():
@@ -61,17 +64,17 @@ def referenced(root: Path, versions: set[int]) -> set[str]:
 
 
 def strays(root: Path) -> list[Path]:
-    """Files in the log's folder that belong to no log: what a killed commit left."""
+    """Files in the log's folder that are not part of the log: leftovers of killed commits."""
     files = sorted((root / "_delta_log").glob("*"))
     return [path for path in files if not _COMMIT.fullmatch(path.name) and not _CHECKPOINT.fullmatch(path.name)]
 
 
-def erase(root: Path, gone: Callable[[dict[str, Any]], bool]) -> int:
-    """Take every file action that `gone` picks out of every commit; returns how many.
+def erase(root: Path, doomed: Callable[[dict[str, Any]], bool]) -> int:
+    """Remove the file actions that `doomed` selects from every commit; returns their number.
 
-    Oldest first: a kill on the way leaves `remove` lines without their `add`, which Delta passes over, never a file
-    that comes back. Checkpoints repeat the log, so they are deleted before and one is made anew. Times of the commits
-    stay. The caller holds the store's lock.
+    Oldest first: a kill in between leaves `remove` lines without their `add`, which Delta ignores, never a file that
+    comes back. Checkpoints repeat the log, so they are deleted before and one is made anew. Times of the commits stay.
+    The caller holds the store's lock.
     """
     log, erased = root / "_delta_log", 0
     checkpoints = [path for path in log.glob("*") if _CHECKPOINT.fullmatch(path.name)]
@@ -80,11 +83,11 @@ def erase(root: Path, gone: Callable[[dict[str, Any]], bool]) -> int:
     for path in commits(root):
         lines = path.read_text("utf-8").splitlines()
         actions = [json.loads(line) for line in lines]
-        drop = [any(name in a and gone(a[name]) for name in ("add", "remove")) for a in actions]
+        drop = [any(name in a and doomed(a[name]) for name in ("add", "remove")) for a in actions]
         if any(drop):
             times = path.stat()
             text = "\n".join(line for line, out in zip(lines, drop, strict=True) if not out)
-            write_bytes(path, text.encode())
+            write_text(path, text)
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             erased += sum(drop)
     if checkpoints:

@@ -1,4 +1,4 @@
-"""Records to Arrow tables and back: the schema of a record is derived from its annotations, so it is stated once."""
+"""Conversion between records and Arrow tables: the schema of a record is derived from its annotations."""
 
 import dataclasses
 import types
@@ -45,7 +45,7 @@ def _schema_of(record: Any) -> pa.Schema:
 
 
 def to_table(rows: Iterable[R], record: type[R]) -> pa.Table:
-    """Records to a table, one row each, in their order."""
+    """Table of records, one row each, in their order."""
     rows = list(rows)
     schema = schema_of(record)
     columns = [pa.array([_plain(getattr(row, f.name)) for row in rows], type=f.type) for f in schema]
@@ -63,7 +63,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_table(table: pa.Table, record: type[R]) -> list[R]:
-    """The inverse of `to_table`."""
+    """Records of a table: the inverse of `to_table`."""
     hints = typing.get_type_hints(record)
     names = [field.name for field in dataclasses.fields(typing.cast(Any, record))]
     columns = [[_revive(value, hints[name]) for value in table.column(name).to_pylist()] for name in names]

@@ -19,16 +19,16 @@ class UploadRow:
     rate: int
     channels: int
     samples: Samples
-    """At 32 kHz, as decoded; 0 where nothing was decoded."""
+    """Decoded samples at 32 kHz; 0 where nothing was decoded."""
     seconds: Seconds
-    """samples / 32000; for uploads that were not decoded, what the header states."""
+    """samples / 32000; for uploads that were not decoded, the duration that the header states."""
     language: str
     consent: str
     state: UploadState
     reason: str
     detail: str
     batch: str
-    """"" for uploads that never entered one (held, refused, same bytes as another)."""
+    """Id of the batch; "" for uploads in none (held, refused, same bytes as another)."""
     batch_number: int
     pcm: str
 
@@ -53,7 +53,7 @@ class Utterance:
     alignment: str
     """`Aligned.status`."""
     engine: str
-    """Where the text comes from: given, whisperx, or ""."""
+    """Origin of the text: given, whisperx, or ""."""
     audio: bytes = field(repr=False)
     """FLAC, 16 bit, mono, 32 kHz: denoised and levelled."""
     snr_db: Decibels
@@ -67,7 +67,7 @@ class Utterance:
     clipped: float
     bandwidth_hz: Hertz
     f0_median: Hertz
-    """Over voiced frames; 0 where none is."""
+    """Median over voiced frames; 0 without any."""
     voiced: float
     """Share of voiced frames."""
     recipe: str
@@ -75,7 +75,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """Table `ledger`: one interval of an upload, and whose it is."""
+    """Table `ledger`: one interval of an upload, with its speaker."""
 
     upload: str
     speaker: str

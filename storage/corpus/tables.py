@@ -1,15 +1,15 @@
-"""The store's tables: Delta tables of Parquet shards that our own workers write.
+"""The store's tables: Delta tables of Parquet shards written by our own workers.
 
 `<store>/tables/<table>/<speaker folder>/<key>-<digest>.parquet`: `key` is the content key of the shard, `digest` 16 hex
 of the sha256 of the file's bytes. Equal rows give equal bytes, so a retry writes the same name; and a name never gets
 other bytes, so what an old version pins cannot change under it.
 
-The log says which file is whose (the partition value is the speaker's true name; the folder is a safe slug of it) and
-how many rows it has, and no more: minima and maxima of text columns would keep text in the log. All commits are kept
-(no log cleanup, no vacuum of files that were removed from the head), because corpus versions pin old table versions.
+The log names the speaker of each file (the partition value is the true name; the folder is a safe slug of it) and its
+number of rows, and no more: minima and maxima of text columns would put text into the log. All commits are retained (no
+log cleanup, no vacuum of files that were removed from the head), because corpus versions pin old table versions.
 
-`commit` turns the head of a table into a wanted set of files, so it repeats without effect, and mends what a killed
-publish left. `sweep` deletes files that no version and no head knows.
+`commit` turns the head of a table into a given set of files, so it repeats without effect, and repairs what a killed
+publish left. `sweep` deletes files that no version and no head refers to.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ CONFIGURATION = {
 
 @dataclass(frozen=True, order=True)
 class File:
-    """One Parquet file of a table, as the log knows it."""
+    """One Parquet file of a table, as in the log."""
 
     path: str
     """Relative to the table's folder."""
@@ -73,26 +73,26 @@ def schema(table: str) -> pa.Schema:
 
 
 def folder_of(speaker: str) -> str:
-    """A folder name for any speaker: readable, plain ASCII, and different for names that differ in any character."""
+    """Folder name for any speaker: readable, plain ASCII, and different for names that differ in any character."""
     slug = re.sub(r"[^a-z0-9]+", "-", speaker.lower()).strip("-")[:40]
     tail = hashlib.sha256(speaker.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{slug}-{tail}" if slug else tail
 
 
 def folder(store: Store, table: str) -> Path:
-    """Where a table lies."""
+    """Folder of a table."""
     return store.tables / table
 
 
 def names(store: Store) -> list[str]:
-    """The tables that have a folder, without `versions`; one may hold shards and no log yet."""
-    found = [path.relative_to(store.tables).as_posix() for path in store.tables.glob("*")]
-    found += [path.relative_to(store.tables).as_posix() for path in store.tables.glob("features/*")]
-    return sorted(name for name in found if name not in ("versions", "features"))
+    """Names of the tables that have a folder, without `versions`; one may hold shards and no log yet."""
+    paths = [path.relative_to(store.tables).as_posix() for path in store.tables.glob("*")]
+    paths += [path.relative_to(store.tables).as_posix() for path in store.tables.glob("features/*")]
+    return sorted(name for name in paths if name not in ("versions", "features"))
 
 
 class ShardWriter:
-    """Writes one shard, row group by row group. Only `finish` makes it visible, under the name of its bytes."""
+    """Writer of one shard, row group by row group; `finish` makes it visible, under the name of its bytes."""
 
     def __init__(self, store: Store, table: str, speaker: str, key: str = "") -> None:
         self.table, self.speaker, self._key = table, speaker, key
@@ -148,36 +148,36 @@ class ShardWriter:
 
 
 def shard_file(table: str, file: File) -> ShardFile:
-    """The record by which the stage `shards` reports a file."""
+    """Record of a file in the output of the stage `shards`."""
     return ShardFile(table=table, speaker=file.speaker, path=file.path, size=file.size, rows=file.rows)
 
 
 def missing_shards(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:
-    """Those that are not on disk with their size: their `shards` output must be made again before a publish."""
+    """Files that are not on disk with their size: their `shards` output must be made again before a publish."""
     return [file for file in files if not _whole(folder(store, file.table) / file.path, file.size)]
 
 
 def require_files(store: Store, table: str, files: Iterable[File]) -> None:
-    """Prove that files are on disk with their sizes.
+    """Check that files are on disk with their sizes.
 
     Raises:
-        StoreError: one is not; the message says how they are made again.
+        StoreError: one is not; the message names the command that writes it again.
     """
     root = folder(store, table)
     if lost := [file.path for file in files if not _whole(root / file.path, file.size)]:
         raise StoreError(
             f"{len(lost)} files of table {table} are not in {root} or were cut short, the first is {lost[0]}: delete "
-            f"{store.stages / 'shards'} and run `voicemill refresh` again, which writes them anew"
+            f"{store.stages / 'shards'} and run `voicemill refresh` again, which writes them again"
         )
 
 
 def head(store: Store, table: str) -> int:
-    """Delta version of the table's head; -1 where there is no table."""
+    """Delta version of the table's head; -1 without a table."""
     return deltalog.head(folder(store, table))
 
 
 def active(store: Store, table: str, version: int | None = None) -> dict[str, File]:
-    """The files of a table by path, in the order of the paths: at its head, or at a Delta version.
+    """Path -> file of a table, sorted by path: at its head, or at a Delta version.
 
     Raises:
         StoreError: that version does not exist.
@@ -192,43 +192,41 @@ def active(store: Store, table: str, version: int | None = None) -> dict[str, Fi
     none = pa.nulls(len(actions), pa.string())  # `versions` is not partitioned
     speakers = actions["partition.speaker"] if "partition.speaker" in actions.column_names else none
     columns = (actions["path"], speakers, actions["size_bytes"], actions["num_records"])
-    found = zip(*(column.to_pylist() for column in columns), strict=True)
-    return {path: File(path, speaker or "", size, rows) for path, speaker, size, rows in sorted(found)}
+    files = zip(*(column.to_pylist() for column in columns), strict=True)
+    return {path: File(path, speaker or "", size, rows) for path, speaker, size, rows in sorted(files)}
 
 
-def commit(store: Store, table: str, wanted: Iterable[File]) -> int:
-    """Make `wanted` the files of the table's head, in one commit; none where they are. Returns the Delta version.
+def commit(store: Store, table: str, files: Iterable[File]) -> int:
+    """Make `files` those of the table's head, in one commit, or none if they are already. Returns the Delta version.
 
     The caller holds the store's lock.
 
     Raises:
-        StoreError: a file is not on disk with its size, or somebody else wrote to the table meanwhile.
+        StoreError: a file is not on disk with its size, or another process wrote to the table meanwhile.
     """
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
     from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
-    root, now, then = folder(store, table), active(store, table), {file.path: file for file in wanted}
-    added, gone = [then[path] for path in sorted(then.keys() - now.keys())], sorted(now.keys() - then.keys())
+    root, present, target = folder(store, table), active(store, table), {file.path: file for file in files}
+    added = [target[path] for path in sorted(target.keys() - present.keys())]
+    removed = sorted(present.keys() - target.keys())
     require_files(store, table, added)
     try:
         if head(store, table) < 0:
             DeltaTable.create(root, schema(table), partition_by=["speaker"], configuration=CONFIGURATION)
-        if not added and not gone:
+        if not added and not removed:
             return head(store, table)
         actions: list[AddAction | RemoveAction] = [
             AddAction(f.path, f.size, {"speaker": f.speaker}, 0, True, json.dumps({"numRecords": f.rows}))
             for f in added
         ]
-        actions += [RemoveAction(path, True, 0, now[path].size, {"speaker": now[path].speaker}) for path in gone]
-        target = DeltaTable(root)
-        target.create_write_transaction(
-            actions,
-            "append",
-            target.schema(),
-            ["speaker"],
-            commit_properties=CommitProperties(max_commit_retries=0),
-        )
+        actions += [
+            RemoveAction(path, True, 0, present[path].size, {"speaker": present[path].speaker}) for path in removed
+        ]
+        delta = DeltaTable(root)
+        never_rebased = CommitProperties(max_commit_retries=0)
+        delta.create_write_transaction(actions, "append", delta.schema(), ["speaker"], commit_properties=never_rebased)
     except DeltaError as error:
         raise StoreError(f"table {table} of {store.root} could not be written: {error}") from error
     return head(store, table)
@@ -237,36 +235,36 @@ def commit(store: Store, table: str, wanted: Iterable[File]) -> int:
 def read(
     store: Store, table: str, files: Iterable[File], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[File, pa.Table]]:
-    """Each file with its rows, `speaker` filled in, in the order given; only `columns` where stated.
+    """Yield each file with its rows, `speaker` filled in, in the order given; only `columns` where stated.
 
     Raises:
         StoreError: a file is missing.
     """
-    wanted = schema(table) if columns is None else pa.schema([schema(table).field(name) for name in columns])
-    stored = [name for name in wanted.names if name != "speaker"]
+    selected = schema(table) if columns is None else pa.schema([schema(table).field(name) for name in columns])
+    stored = [name for name in selected.names if name != "speaker"]
     for file in files:
         path = folder(store, table) / file.path
         try:
             with pq.ParquetFile(path) as source:
                 rows = source.read(columns=stored, use_threads=False)
         except FileNotFoundError:
-            raise StoreError(f"{path} is missing: table {table} of {store.root} is damaged") from None
-        if "speaker" in wanted.names:
+            raise StoreError(f"{path} is missing: restore it from a backup of the store {store.root}") from None
+        if "speaker" in selected.names:
             rows = rows.append_column("speaker", pa.repeat(pa.scalar(file.speaker), file.rows))
-        yield file, rows.select(wanted.names).replace_schema_metadata(None)
+        yield file, rows.select(selected.names).replace_schema_metadata(None)
 
 
 def read_all(store: Store, table: str, files: Iterable[File], columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of many files as one table."""
-    wanted = schema(table) if columns is None else pa.schema([schema(table).field(name) for name in columns])
-    return pa.concat_tables([wanted.empty_table(), *(rows for _, rows in read(store, table, files, columns))])
+    """Rows of several files as one table."""
+    selected = schema(table) if columns is None else pa.schema([schema(table).field(name) for name in columns])
+    return pa.concat_tables([selected.empty_table(), *(rows for _, rows in read(store, table, files, columns))])
 
 
 def sweep(store: Store, pins: Mapping[str, Iterable[int]]) -> list[Path]:
-    """Delete what no version (`pins`: table -> Delta versions) and no head refers to, and temporary files.
+    """Delete files that no version (`pins`: table -> Delta versions) and no head refers to, and temporary files.
 
-    With a shard that was never published goes the cached output of the stage that says it is there. The caller holds
-    the store's lock, and no worker is writing. Returns what was deleted.
+    With a shard that was never published, the cached output of the stage `shards` that lists it is deleted. The caller
+    holds the store's lock, and no worker is writing. Returns the deleted paths.
     """
     deleted: list[Path] = []
     keys: set[str] = set()

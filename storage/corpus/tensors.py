@@ -1,4 +1,4 @@
-"""Tensors in tables: float16 little-endian bytes and a shape: Delta has no float16, and nested lists read slowly.
+"""Tensors in tables as float16 little-endian bytes and a shape: Delta has no float16, and nested lists read slowly.
 
 Reading needs no voicemill: `numpy.frombuffer(row["data"], "<f2").reshape(row["frames"], row["dims"])`.
 """
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 
 def encode(array: NDArray[np.floating]) -> bytes:
-    """[frames, dims] (or [frames]) of any float type to float16 little-endian bytes, C order.
+    """float16 little-endian bytes, C order, of [frames, dims] (or [frames]) of any float type.
 
-    Values beyond float16 (65504) become inf: features are checked for finiteness before they come here.
+    Values beyond float16 (65504) become inf; callers check features for finiteness before.
     """
     return np.ascontiguousarray(array, dtype="<f2").tobytes()
 
 
 def decode(data: bytes, frames: int, dims: int) -> NDArray[np.float32]:
-    """The inverse of `encode`: float32 [frames, dims].
+    """float32 [frames, dims] from the bytes of `encode`.
 
     Raises ValueError when the bytes do not hold frames * dims values.
     """

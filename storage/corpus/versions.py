@@ -24,35 +24,35 @@ from voicemill.storage.units import Seconds
 
 @dataclass(frozen=True)
 class Cause:
-    """Seconds of one outcome that one stage decided for one reason."""
+    """Seconds of one outcome, decided by one stage for one reason."""
 
     outcome: str
     stage: str
     reason: str
     seconds: Seconds
     lost: int
-    """Uploads of which nothing else is left."""
+    """Number of uploads lost whole to it."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a corpus version holds."""
+    """Totals of a corpus version."""
 
     uploads: Mapping[str, int]
-    """By state."""
+    """State -> number of uploads."""
     seconds: Mapping[str, Seconds]
-    """By outcome."""
+    """Outcome -> seconds."""
     reasons: Mapping[str, Seconds]
-    """By reason, kept ones left out."""
+    """Reason -> seconds; without kept audio."""
     causes: tuple[Cause, ...]
-    """By outcome, stage and reason."""
+    """Seconds by outcome, stage and reason."""
     accounted: int
-    """Uploads that the ledger accounts for."""
+    """Number of uploads covered by the ledger."""
     speakers: int
-    """With an utterance or more."""
+    """Number of speakers with an utterance."""
     utterances: int
     hours: float
-    """Kept."""
+    """Hours of kept audio."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class VersionRow:
 
 
 def append(store: Store, version: Version) -> None:
-    """Make a version exist. The caller holds the store's lock; without it, one of two writers fails here.
+    """Append a version, which makes it exist. The caller holds the store's lock; without it, one of two writers fails.
 
     Raises:
-        StoreError: it is not the number after the latest, or another writer has just made it.
+        StoreError: its number does not follow the latest, or another writer has just made it.
     """
     from deltalake import DeltaTable, Transaction
     from deltalake.exceptions import DeltaError
@@ -117,13 +117,15 @@ def append(store: Store, version: Version) -> None:
     try:
         table.create_write_transaction([action], "append", table.schema(), commit_properties=properties)
     except DeltaError as error:
-        raise StoreError(f"version {version.number} of {store.root} was made by another process: {error}") from error
+        raise StoreError(
+            f"version {version.number} of {store.root} was made by another process: {error}. Run the command again"
+        ) from error
 
 
 def latest(store: Store) -> Version | None:
     """The newest corpus version; None in a store without one."""
-    found = _paths(store)
-    return _read(found[-1]) if found else None
+    paths = _paths(store)
+    return _read(paths[-1]) if paths else None
 
 
 def history(store: Store) -> list[Version]:
@@ -135,27 +137,27 @@ def get(store: Store, number: int) -> Version:
     """One corpus version.
 
     Raises:
-        StoreError: there is none of this number.
+        StoreError: the store has no version of this number.
     """
-    found = _paths(store)
-    if not 1 <= number <= len(found):
-        have = f"it has versions 1 to {len(found)}" if found else "it has none yet: run `voicemill refresh`"
-        raise StoreError(f"{store.root} has no corpus version {number}; {have}")
-    return _read(found[number - 1])
+    paths = _paths(store)
+    if not 1 <= number <= len(paths):
+        known = f"it has versions 1 to {len(paths)}" if paths else "it has none yet: run `voicemill refresh`"
+        raise StoreError(f"{store.root} has no corpus version {number}; {known}")
+    return _read(paths[number - 1])
 
 
 def pins(store: Store) -> dict[str, set[int]]:
     """Table -> the Delta versions that any corpus version pins."""
-    found: dict[str, set[int]] = {}
+    pinned: dict[str, set[int]] = {}
     for version in history(store):
         for table, number in version.pins.items():
-            found.setdefault(table, set()).add(number)
-    return found
+            pinned.setdefault(table, set()).add(number)
+    return pinned
 
 
 @dataclass(frozen=True)
 class CorpusVersion:
-    """Reads one corpus version, whatever became of the tables after it."""
+    """Reader of one corpus version, unaffected by later changes of the tables."""
 
     store: Store
     version: Version
@@ -165,7 +167,7 @@ class CorpusVersion:
         """Open a version, the latest one by default.
 
         Raises:
-            StoreError: there is none of this number.
+            StoreError: the store has no version of this number.
         """
         return cls(store, get(store, len(_paths(store)) if number is None else number))
 
@@ -174,11 +176,11 @@ class CorpusVersion:
 
         The n-th file of the utterances and the n-th of each feature table hold the same utterances in the same order.
         """
-        found = tables.active(self.store, table, self._pin(table)).values()
-        return [file for file in found if speaker is None or file.speaker == speaker]
+        active = tables.active(self.store, table, self._pin(table)).values()
+        return [file for file in active if speaker is None or file.speaker == speaker]
 
     def files(self, table: str, speaker: str | None = None) -> list[Path]:
-        """As `shards`, as paths on this machine."""
+        """Paths of `shards` on this machine."""
         return [tables.folder(self.store, table) / file.path for file in self.shards(table, speaker)]
 
     def scan(self, table: str, columns: Sequence[str] | None = None, speaker: str | None = None) -> Iterator[pa.Table]:
@@ -197,8 +199,8 @@ class CorpusVersion:
             StoreError: the version has no features of this stage.
         """
         if stage not in self.version.features:
-            have = ", ".join(sorted(self.version.features))
-            raise StoreError(f"version {self.version.number} has no features of stage {stage!r}; it has {have}")
+            known = ", ".join(sorted(self.version.features))
+            raise StoreError(f"version {self.version.number} has no features of stage {stage!r}; it has {known}")
         return self._read(self.version.features[stage], columns, speaker)
 
     def ledger(self, columns: Sequence[str] | None = None, speaker: str | None = None) -> pa.Table:
@@ -214,8 +216,8 @@ class CorpusVersion:
 
     def _pin(self, table: str) -> int:
         if table not in self.version.pins:
-            have = ", ".join(sorted(self.version.pins))
-            raise StoreError(f"version {self.version.number} has no table {table!r}; it has {have}")
+            known = ", ".join(sorted(self.version.pins))
+            raise StoreError(f"version {self.version.number} has no table {table!r}; it has {known}")
         return self.version.pins[table]
 
 

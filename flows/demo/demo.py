@@ -1,4 +1,4 @@
-"""`voicemill demo`: the main job on a corpus that it synthesises, three times."""
+"""`voicemill demo`: synthesises a corpus and refreshes it three times."""
 
 import shlex
 import sys
@@ -16,14 +16,14 @@ from voicemill.storage.files import write_text
 from voicemill.storage.store import Store
 
 TARGET = -20.0
-"""LUFS, of the third refresh."""
+"""Loudness target of the third refresh, LUFS."""
 
 
 def run(folder: Path) -> None:
     """Synthesise an inbox under `folder`; refresh; add an upload and refresh; change the loudness and refresh.
 
     Raises:
-        StoreError: the folder holds something already.
+        StoreError: the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise StoreError(f"{folder} is not empty: name a new folder, or remove it: rm -r {folder}")

@@ -1,4 +1,4 @@
-"""What the speakers of the demo corpus say. Plain words, no numerals: the embedded English aligner knows them all."""
+"""Sentences of the demo corpus, by language. Plain words without numerals, all in the embedded English dictionary."""
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "en": (

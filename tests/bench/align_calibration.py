@@ -19,8 +19,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from voicemill.flows.demo.corpus import VOICES
 from voicemill.flows.demo.sentences import SENTENCES
+from voicemill.flows.demo.speakers import VOICES
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.pocketsphinx_aligner import Pocket

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from voicemill.flows.demo.corpus import MINUTE, VOICES, DemoCorpus, add_one_upload, synthesise
+from voicemill.flows.demo.corpus import MINUTE, DemoCorpus, add_one_upload, synthesise
 from voicemill.flows.demo.sentences import SENTENCES
+from voicemill.flows.demo.speakers import VOICES
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.storage.errors import InboxError, VoicemillError
 from voicemill.storage.outcomes import UploadState

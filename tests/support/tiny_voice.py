@@ -3,7 +3,7 @@
 Weights are functions of their names (see `support.golden`): every process that builds a network gets the same one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from voicemill.model.adapters.lora import layers
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.checkpoints.writing import write
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.system import PARTS, LightSystem
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.prefix import Prefix
@@ -81,6 +83,11 @@ SPEAKING_S2 = S2Config(
 )
 """For voices that speak text: the real phone table, MFCC as content, 640 samples per frame."""
 
+ECAPA = EcapaConfig(channels=16, scale=4, bottleneck=8)
+ACOUSTIC = AcousticConfig(width=16, layers=1, units=16, dropout=0.0)
+VOCODER = VocoderConfig(upsample_channels=32, resblock_kernels=(3,), resblock_dilations=(1,))
+"""The three parts of a light system of a hundredth of the real size."""
+
 
 def tiny_s1(config: S1Config = S1, prefix: str = "tiny.model.", eos: float = 1.0) -> Text2Semantic:
     """An s1 in evaluation mode. `eos` > 1 scales the logit that ends a sequence, so that generation ends early."""
@@ -106,6 +113,12 @@ def tiny_s2(config: S2Config = S2, posterior: bool = True) -> Synthesizer:
     module = Synthesizer(config, posterior=posterior)
     module.load_state_dict(fill(module.state_dict()))
     return module.eval()
+
+
+def tiny_light(seed: int, trained: Iterable[str] = PARTS) -> LightSystem:
+    """A light system with random weights, in training mode; `trained`: the parts that count as trained."""
+    torch.manual_seed(seed)
+    return LightSystem(ECAPA, ACOUSTIC, VOCODER, tuple(trained))
 
 
 def write_s1(path: Path, config: S1Config = SPEAKING_S1, prefix: str = "tiny.model.") -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.signals import speechlike
-from support.tiny_voice import SPEAKING_S1, write_s1, write_s2
+from support.tiny_voice import SPEAKING_S1, tiny_light, write_s1, write_s2
 from torch import nn
 
 from voicemill.model.checkpoints.loading import load_s1, load_s2
@@ -22,8 +22,6 @@ from voicemill.model.judging.metrics.speaker import LightSpeaker, XVector, enrol
 from voicemill.model.judging.testset import testset
 from voicemill.model.judging.testset.testset import HeldOut, TestSetSettings
 from voicemill.model.judging.testset.trained_on import trained_on
-from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
-from voicemill.model.light.system import LightSystem
 from voicemill.model.settings.training import Phase, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -67,12 +65,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def light(folder: Path, trained: tuple[str, ...]) -> Path:
-    torch.manual_seed(4)
-    ecapa = EcapaConfig(channels=16, scale=4, bottleneck=8)
-    vocoder = VocoderConfig(upsample_channels=32, resblock_kernels=(3,), resblock_dilations=(1,))
-    system = LightSystem(ecapa, AcousticConfig(width=16, units=16, layers=1), vocoder)
     path = folder / "light.safetensors"
-    write(path, system.checkpoint(trained=trained))
+    write(path, tiny_light(4).checkpoint(trained=trained))
     return path
 
 

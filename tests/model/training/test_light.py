@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from support.minibatches import batch_of, part_of
+from support.tiny_voice import tiny_light
 from torch import Tensor
 
 from voicemill.model.checkpoints.writing import write
 from voicemill.model.data.minibatch import Minibatch
-from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.config import EcapaConfig
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.system import PARTS, LightSystem, load_light
 from voicemill.model.settings.light import (
@@ -72,13 +73,7 @@ def batch(frames: list[int], seed: int = 0) -> Minibatch:
 
 
 def made(part: str, trained: tuple[str, ...] = PARTS) -> LightObjective:
-    torch.manual_seed(5)
-    system = LightSystem(
-        EcapaConfig(channels=16, scale=4, bottleneck=8),
-        AcousticConfig(width=16, layers=1, units=16, dropout=0.0),
-        VocoderConfig(upsample_channels=16, resblock_kernels=(3,), resblock_dilations=(1,)),
-        trained,
-    )
+    system = tiny_light(5, trained)
     if part == "speaker":
         return LightSpeakerObjective(system, SPEAKERS, SIZES.speaker)
     if part == "acoustic":

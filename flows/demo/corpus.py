@@ -187,8 +187,8 @@ def _write(
 
 
 def _noise(kind: str, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise, float64 [samples], RMS 1: white; pink (-3 dB per octave in power); or 50 Hz mains hum with a little
-    hiss.""" noise = rng.standard_normal(samples)
+    """Noise, float64 [samples], RMS 1: white; pink (-3 dB per octave in power); 50 Hz mains hum with a little hiss."""
+    noise = rng.standard_normal(samples)
     if kind == "pink":
         spectrum = np.fft.rfft(noise)
         spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))

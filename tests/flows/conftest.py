@@ -210,7 +210,7 @@ def voiced(
         copied = refreshed.copy_to(folder)
         (folder / "training.toml").write_text(VOICE_TOML)
         words = ("train", "--store", copied.store, "--config", folder / "training.toml", "--speaker", "ann")
-        trained: dict[str, Any] = alone(*words, "--if-new", "--json").json
+        trained: dict[str, Any] = alone(*words, "--if-new", "--json", VOICEMILL_LOCKS=str(folder)).json
         return trained
 
     folder, trained = made_once(tmp_path_factory, "voiced", make)

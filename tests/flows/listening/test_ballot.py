@@ -2,13 +2,14 @@
 
 import http.client
 import json
+import select
 import socket
 import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.signals import speechlike
 
-from voicemill.flows.listening import byte_ranges
+from voicemill.flows.listening import server as server_module
 from voicemill.flows.listening.ballot import Ballot, pair_of
-from voicemill.flows.listening.server import BallotServer
+from voicemill.flows.listening.server import BallotServer, byte_range
 from voicemill.model.audio.loudness_meter import Meter
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.store import Store
@@ -47,6 +48,11 @@ def ballot_of(store: Store, sentences: int = 4, seed: int = 1) -> Ballot:
     return Ballot(pairs, ABOUT, keep, lambda: "2025-01-01T00:00:00+00:00", np.random.default_rng(seed))
 
 
+def named(answer: http.client.HTTPResponse) -> dict[str, str]:
+    """Headers of an answer, their names in title case."""
+    return {name.title(): value for name, value in answer.getheaders()}
+
+
 @dataclass
 class Browser:
     """Asks the server; `path` stands behind the secret."""
@@ -56,13 +62,13 @@ class Browser:
     def __call__(
         self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, token: str = "", **headers: str
     ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
         try:
             sent = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
             content = raw if raw is not None else None if body is None else json.dumps(body).encode()
             connection.request(method, f"/{token or self.server.token}/{path}", content, sent)
             answer = connection.getresponse()
-            return answer.status, answer.read(), dict(answer.getheaders())
+            return answer.status, answer.read(), named(answer)
         finally:
             connection.close()
 
@@ -91,7 +97,7 @@ def browser(store: Store) -> Iterator[Browser]:
 @contextmanager
 def served(ballot: Ballot) -> Iterator[Browser]:
     with BallotServer(ballot) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield Browser(server)
         server.shutdown()
@@ -162,8 +168,8 @@ def test_other_hosts_tokens_paths_and_origins_are_refused(browser: Browser, stor
     shown = browser.begin()
     vote = {"session": shown["session"], "trial": shown["trials"][0]["key"], "choice": "left"}
     assert browser("GET", "", Host="evil.example")[0] == 421
-    assert browser("GET", "", Host=f"evil.example:{browser.server.server_port}")[0] == 421
-    assert browser("GET", "", Host=f"localhost:{browser.server.server_port}")[0] == 200
+    assert browser("GET", "", Host=f"evil.example:{browser.server.port}")[0] == 421
+    assert browser("GET", "", Host=f"localhost:{browser.server.port}")[0] == 200
     assert browser("GET", "", token="guess")[0] == 404
     for path in ("../../etc/passwd", "sound/../../etc/passwd", "sound/%2e%2e/x", "sound/", "x", "vote", "begin"):
         assert browser("GET", path)[0] == 404
@@ -176,7 +182,7 @@ def test_other_hosts_tokens_paths_and_origins_are_refused(browser: Browser, stor
     for wrong in ({"choice": "a"}, {"trial": "x"}, {"session": "x"}, {"session": {}}):
         assert browser("POST", "vote", vote | wrong)[0] == 400
     assert votes.history(store, "anna", 3, 7) == []
-    origin = f"http://127.0.0.1:{browser.server.server_port}"
+    origin = f"http://127.0.0.1:{browser.server.port}"
     assert browser("POST", "vote", vote, Origin=origin)[0] == 200
     assert len(votes.history(store, "anna", 3, 7)) == 1
 
@@ -190,7 +196,9 @@ def test_the_page_may_load_nothing_from_elsewhere(browser: Browser) -> None:
     assert body.decode().count(f'nonce="{nonce}"') == 2
     assert browser("GET", "")[2]["Content-Security-Policy"] != policy  # a new one each time
     assert headers["Referrer-Policy"] == "no-referrer"
-    assert browser.server.server_address[0] == "127.0.0.1"
+    assert browser.server.address.startswith("http://127.0.0.1:")
+    with pytest.raises(ConnectionRefusedError):  # a server on all interfaces would answer
+        socket.create_connection(("127.0.0.2", browser.server.port), 5).close()
 
 
 def test_nothing_to_compare_and_too_many_listeners_are_said(store: Store) -> None:
@@ -245,9 +253,10 @@ def test_a_browser_gets_the_parts_of_a_sound_that_it_asks_for(browser: Browser) 
 def test_a_browser_that_leaves_midway_is_no_error(browser: Browser, capfd: pytest.CaptureFixture[str]) -> None:
     sound = browser.begin()["trials"][0]["left"]
     before = threading.active_count()
-    for _ in range(20):
-        with socket.create_connection(("127.0.0.1", browser.server.server_port)) as connection:
-            connection.sendall(f"GET /{browser.server.token}/sound/{sound} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    for turn in range(20):
+        host = "x" if turn % 2 else f"127.0.0.1:{browser.server.port}"
+        with socket.create_connection(("127.0.0.1", browser.server.port)) as connection:
+            connection.sendall(f"GET /{browser.server.token}/sound/{sound} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
     end = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < end:
@@ -256,10 +265,55 @@ def test_a_browser_that_leaves_midway_is_no_error(browser: Browser, capfd: pytes
     assert capfd.readouterr().err == ""
 
 
+def test_slow_clients_keep_no_listener_away_and_are_cut_off(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """600 connections: half send nothing, half a header that never ends."""
+    monkeypatch.setattr(server_module, "TIMEOUT", 1.0)
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", browser.server.port))) for _ in range(600)]
+        for connection in slow[::2]:
+            connection.sendall(f"GET /{browser.server.token}/ HTTP/1.1\r\nHost: x\r\nX: ".encode())
+        assert browser("GET", "")[0] == 200
+        ends, open_ = select.poll(), {connection.fileno(): connection for connection in slow}
+        for number in open_:
+            ends.register(number, select.POLLIN)  # readable at its end
+        end = time.monotonic() + 30
+        while open_ and time.monotonic() < end:
+            for number, _ in ends.poll(200):
+                ends.unregister(number)
+                del open_[number]
+            for connection in set(open_.values()).intersection(slow[::2]):
+                with suppress(ConnectionError):
+                    connection.sendall(b"x")
+        assert not open_
+    assert capfd.readouterr().err == ""
+
+
+def test_too_many_connections_are_refused_and_the_server_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
+    with served(ballot_of(store, 1)) as browser:
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(("127.0.0.1", browser.server.port)))
+            assert browser("GET", "")[0] == 503
+        until(lambda: browser("GET", "")[0] == 200)
+    assert capfd.readouterr().err == ""
+
+
+def until(condition: Callable[[], bool], limit: float = 10.0) -> None:
+    end = time.monotonic() + limit
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert condition()
+
+
 def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:
     """And of what it does not get, too; the connection can be used for the next request."""
     sound = f"sound/{browser.begin()['trials'][0]['left']}"
-    connection = http.client.HTTPConnection("127.0.0.1", browser.server.server_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", browser.server.port, timeout=30)
     for path, headers, status in (
         ("", {}, 200),
         (sound, {}, 200),
@@ -271,7 +325,7 @@ def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:
             sent = headers if method == "HEAD" else {}
             connection.request(method, f"/{browser.server.token}/{path}", headers=sent)
             answer = connection.getresponse()
-            body, of[method] = answer.read(), dict(answer.getheaders())
+            body, of[method] = answer.read(), named(answer)
             assert answer.status == status
             assert bool(body) == (method == "GET")
         assert of["HEAD"]["Content-Length"] == of["GET"]["Content-Length"] == str(len(body))
@@ -283,7 +337,7 @@ def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:
 def test_a_range_is_what_the_standard_says(size: int, first: int | None, last: int | None) -> None:
     """Against the definition, byte by byte."""
     said = f"bytes={'' if first is None else first}-{'' if last is None else last}"
-    found = byte_ranges.asked(said, size)
+    found = byte_range(said, size)
     if (first is None and last is None) or (first is not None and last is not None and last < first):
         assert found is None
         return

@@ -1,8 +1,8 @@
-"""What kind of audio file the first bytes announce, and whether the file ends before its own structure does.
+"""Identification of audio containers by their first bytes, and of files that end before their own structure does.
 
 No extension is read. The length checks are structural (chunks, boxes, counts in the header), so they hold for formats
 whose header is exact: WAV, RF64, AIFF, AU, NIST sphere, MP4, Matroska. FLAC and Ogg are counted while they are decoded.
-A header may leave the length open (streamed WAV with 0xFFFFFFFF, live WebM): nothing is stated, so nothing is missing.
+A header may leave the length open (streamed WAV with 0xFFFFFFFF, live WebM): then nothing stated is missing.
 """
 
 import struct
@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 SLACK = 64
-"""Bytes that may be missing at the end: some recorders count the header of 44 bytes into the length of the data."""
+"""Bytes that may be missing at the end: some recorders add the 44-byte header to the length of the data."""
 
 OPEN = 0x7FFF_0000
-"""From here on a 32-bit length means "unknown when the header was written" (pipes of ffmpeg, sox, arecord)."""
+"""Smallest 32-bit length that means "unknown when the header was written" (pipes of ffmpeg, sox, arecord)."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """What the first bytes say."""
+    """Kind and completeness of an audio file, by its structure."""
 
     kind: str
     """wav, aiff, au, caf, w64, flac, ogg, sph, mp4, matroska, id3 (a tag, then MP3 or another), or "" = unknown:
     MP3 and AAC without a tag have no magic, only frames that a decoder must find."""
     short: str = ""
-    """Not "": the file ends before the length its header states; the text says by how much."""
+    """Message if the file ends before the length its header states, with both lengths; "" = complete."""
 
 
 def identify(path: Path) -> Container:
-    """Look at the structure of a file; reads a few hundred bytes.
+    """Container of a file, by its structure; reads a few hundred bytes.
 
     Raises:
         OSError: the file cannot be read.
@@ -67,7 +67,7 @@ _MAGICS = {
 
 
 def _wav(file: BinaryIO, size: int) -> int:
-    """Bytes missing behind the data chunk of RIFF, RIFX or RF64; without a data chunk: behind the whole."""
+    """Bytes missing after the data chunk of RIFF, RIFX or RF64; without a data chunk, after the whole file."""
     magic, length = struct.unpack("<4s4s", file.read(8))
     order = ">" if magic == b"RIFX" else "<"
     file.seek(12)
@@ -117,7 +117,7 @@ def _sph(file: BinaryIO, size: int) -> int:
 
 
 def _mp4(file: BinaryIO, size: int) -> int:
-    """Walk the boxes of the top level; the last one must end within the file."""
+    """Bytes missing after the last box of the top level."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -131,7 +131,7 @@ def _mp4(file: BinaryIO, size: int) -> int:
 
 
 def _matroska(file: BinaryIO, size: int) -> int:
-    """End of the Segment element, where it states one."""
+    """Bytes missing after the Segment element; 0 where it states no length."""
     if file.read(4) != b"\x1aE\xdf\xa3":
         return 0
     header = _vint(file)
@@ -145,7 +145,7 @@ def _matroska(file: BinaryIO, size: int) -> int:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """A length of EBML (RFC 8794, section 4); None where it is left open."""
+    """Read an EBML length (RFC 8794, section 4); None where it is left open."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -1,10 +1,10 @@
 """Reading any audio file as mono float32 at 32 kHz, block by block.
 
 soundfile (libsndfile) reads WAV, AIFF, AU, CAF, W64, FLAC, Ogg and NIST sphere; PyAV (FFmpeg's libraries, from its
-wheel) the rest, MP3 among it: libsndfile's MP3 reader prints to stderr at every damaged frame. Which one is asked
-first follows from the bytes, never from the name; FFmpeg may only use demuxers of audio, so that a playlist or a text
-with another name opens nothing else. Resampling is soxr HQ as a stream: n samples at r Hz become
-floor(n * 32000 / r + 1/2), the same bytes whatever the blocks were.
+wheel) reads the rest, MP3 included: libsndfile's MP3 reader prints to stderr at every damaged frame. The bytes decide
+which one is tried first, never the name; FFmpeg may use only audio demuxers, so that a playlist or a text file under
+another name opens no other file. Resampling is soxr HQ as a stream: n samples at r Hz become
+floor(n * 32000 / r + 1/2), the same bytes for any block size.
 """
 
 import os
@@ -26,10 +26,10 @@ from voicemill.storage.units import RATE, Samples, Seconds
 Wave = NDArray[np.float32]
 
 READ = 16_384
-"""Frames read at once."""
+"""Frames per read."""
 
 RATES = (1_000, 1_000_000)
-"""Hz. A header that states a rate outside is damaged."""
+"""Range of sample rates, Hz; a header that states another one is damaged."""
 
 _SNDFILE = frozenset({"wav", "aiff", "au", "caf", "w64", "flac", "ogg", "sph"})
 
@@ -49,17 +49,17 @@ class Source:
     """Hz."""
     channels: int
     seconds: Seconds
-    """As the header states it."""
+    """Duration as the header states it."""
     exact: bool
-    """`seconds` is a count; off: an estimate from the bit rate."""
+    """Whether `seconds` is a count; False = an estimate from the bit rate."""
     blocks: Callable[[], Iterator[tuple[int, Wave]]]
-    """The samples in order: (rate in Hz, float32 [n], mean of the channels). Raises AudioError where they end too soon
-    or are not finite."""
+    """Iterator over the samples in order: (rate in Hz, float32 [n], mean of the channels). Raises AudioError where they
+    end too soon or are not finite."""
 
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[Source]:
-    """Open an audio file by what its bytes are.
+    """Open an audio file by its bytes, whatever its name.
 
     Raises:
         AudioError: empty, not audio, damaged or cut off so early that no decoder opens it.
@@ -69,25 +69,25 @@ def open_audio(path: Path) -> Iterator[Source]:
         raise AudioError(Reason.EMPTY, "the file has 0 bytes")
     container = identify(path)
     with ExitStack() as stack:
-        said = ""
+        message = ""
         source = None
         if container.kind in _SNDFILE:
-            source, said = _sndfile(path, container, stack)
+            source, message = _sndfile(path, container, stack)
         if source is None:
-            source, words = _libav(path, container, stack)
-            said = said or words
+            source, libav_message = _libav(path, container, stack)
+            message = message or libav_message
         if source is None:
-            raise _unopened(container, said)
+            raise _unopened(container, message)
         if not RATES[0] <= source.rate <= RATES[1]:
             raise AudioError(Reason.DAMAGED, f"the header states a sample rate of {source.rate} Hz")
         yield source
 
 
 def read_samples(source: Source) -> Iterator[Wave]:
-    """float32 [n], mono, 32 kHz, in blocks of no particular length.
+    """Yield the samples of an open file as float32 [n], mono, 32 kHz, in blocks of varying length.
 
     Raises:
-        AudioError: TRUNCATED, DAMAGED or NO_SAMPLES; it knows how many samples came out of the decoder before.
+        AudioError: TRUNCATED, DAMAGED or NO_SAMPLES, with the number of samples decoded before.
     """
     read: list[tuple[int, int]] = []  # rate, frames
     try:
@@ -111,12 +111,12 @@ def _counted(blocks: Iterable[Wave], read: list[tuple[int, int]]) -> Iterator[Wa
 
 
 def resampled_length(frames: int, rate: int) -> Samples:
-    """How many samples at 32 kHz `resample` makes of `frames` at `rate` Hz: floor(frames * 32000 / rate + 1/2)."""
+    """Number of samples that `resample` yields for `frames` at `rate` Hz: floor(frames * 32000 / rate + 1/2)."""
     return (2 * frames * RATE + rate) // (2 * rate)
 
 
 def resample(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
-    """float32 [n] at `rate` Hz to 32 kHz by soxr HQ; at 32 kHz the samples pass through as they are."""
+    """Resample blocks of float32 [n] from `rate` Hz to 32 kHz by soxr HQ; 32 kHz passes through unchanged."""
     import soxr
 
     if rate == RATE:
@@ -129,7 +129,7 @@ def resample(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
 
 
 def regroup(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
-    """The same samples in blocks of `size`; the last one may be shorter, none is empty."""
+    """Yield the same samples in blocks of `size`; the last one may be shorter, none is empty."""
     parts: list[Wave] = []
     held = 0
     for block in blocks:
@@ -145,7 +145,7 @@ def regroup(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
 
 
 def measure_seconds(path: Path) -> Seconds:
-    """Duration counted over the packets, without decoding them: for files whose header gives an estimate."""
+    """Duration counted over the packets, without decoding, for files whose header gives only an estimate."""
     import av
 
     total = 0.0
@@ -162,7 +162,7 @@ def measure_seconds(path: Path) -> Seconds:
 
 
 def mono(block: NDArray[Any]) -> Wave:
-    """Mean of the channels. block: [frames, channels], any float; returns float32 [frames]."""
+    """Mean of the channels: [frames, channels] of any float type to float32 [frames]."""
     with np.errstate(over="ignore", invalid="ignore"):
         mixed = block[:, 0].astype(np.float32)
         for channel in range(1, block.shape[1]):
@@ -174,16 +174,16 @@ def mono(block: NDArray[Any]) -> Wave:
     return mixed
 
 
-def _unopened(container: Container, said: str) -> AudioError:
+def _unopened(container: Container, message: str) -> AudioError:
     if container.short:
         return AudioError(Reason.TRUNCATED, f"{container.kind}: {container.short}")
     if container.kind:
-        return AudioError(Reason.DAMAGED, f"begins like {container.kind}, but no decoder opens it: {said}")
+        return AudioError(Reason.DAMAGED, f"begins like {container.kind}, but no decoder opens it: {message}")
     return AudioError(Reason.NOT_AUDIO, "no decoder recognises the bytes (headerless raw samples are not supported)")
 
 
 def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source | None, str]:
-    """By descriptor: libsndfile would take headerless formats from the extension."""
+    """Open with libsndfile, by descriptor: by name it would guess headerless formats from the extension."""
     import soundfile
 
     handle = os.open(path, os.O_RDONLY)
@@ -212,7 +212,7 @@ def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source
             raise AudioError(Reason.TRUNCATED, container.short)
         if done < stated and container.kind in ("flac", "ogg"):
             reason = Reason.TRUNCATED if container.kind == "flac" else Reason.DAMAGED
-            raise AudioError(reason, f"{done} of the {stated} samples that it states came out")
+            raise AudioError(reason, f"{done} of the {stated} samples that its header states were decoded")
 
     codec = f"{container.kind}/{file.subtype.lower()}"
     return Source(
@@ -226,12 +226,12 @@ def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source
 
 
 def libav_options() -> dict[str, str]:
-    """Options of `av.open` for files that nobody vouches for: only demuxers of audio."""
+    """Options of `av.open` for untrusted files: audio demuxers only."""
     return {"format_whitelist": _DEMUXERS}
 
 
 def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source | None, str]:
-    """By an open file: FFmpeg would take hints from the extension, and protocols from the name."""
+    """Open with FFmpeg, by an open file: by name it would take hints from the extension and protocols from the name."""
     import av
 
     file = stack.enter_context(path.open("rb"))
@@ -273,7 +273,7 @@ def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source |
 
 
 def _none_left(packets: Iterator[Any]) -> bool:
-    """Whether the packet that failed was the last one of the file."""
+    """Whether no packet with data follows the one that failed."""
     import av
 
     try:
@@ -283,12 +283,12 @@ def _none_left(packets: Iterator[Any]) -> bool:
 
 
 def _stopped(error: Exception) -> str:
-    words = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
-    return f"the decoder stopped: {words}"
+    message = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
+    return f"the decoder stopped: {message}"
 
 
 def _floats(samples: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Samples of a frame as [frames, channels] in -1..1; planar [channels, n] or packed [1, n * channels]."""
+    """Samples of a frame, planar [channels, n] or packed [1, n * channels], as [frames, channels] in -1..1."""
     frames = samples.T if samples.shape[0] == channels else samples.reshape(-1, channels)
     if frames.dtype == np.uint8:
         return (frames.astype(np.float32) - 128.0) / 128.0

@@ -1,4 +1,4 @@
-"""Language codes as people write them, to ISO 639-1 (639-3 where there is no two-letter code, as yue)."""
+"""Normalisation of language codes and names to ISO 639-1 (639-3 where there is no two-letter code, as yue)."""
 
 import re
 
@@ -44,12 +44,12 @@ _TAG = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
 
 
 def normalise_language(language: str) -> str:
-    """The code of a language: "EN", "en-US", "english" and "eng" give "en", "zh-CN" and "cmn" give "zh".
+    """Code of a language: "EN", "en-US", "english" and "eng" give "en", "zh-CN" and "cmn" give "zh".
 
-    "" where the language is not stated ("und") or there are several ("en+zh"): then it has to be detected.
+    "" where the language is not stated ("und") or several are ("en+zh"): then it has to be detected.
 
     Raises:
-        ValueError: this is no language code or name.
+        ValueError: the text is no language code or name.
     """
     tag = language.strip().lower().replace("_", "-")
     if tag in _UNKNOWN:

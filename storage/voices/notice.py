@@ -1,6 +1,6 @@
-"""Sound files of synthetic speech say so: the words in their metadata, written and read.
+"""Notice in the metadata of sound files that their speech is synthetic: writing and reading it.
 
-The term is that of the IPTC's vocabulary of digital source types, which the provenance standard C2PA uses too:
+The term is from the IPTC's vocabulary of digital source types, which the provenance standard C2PA uses too:
 `trainedAlgorithmicMedia`, made by a model trained on other media. WAV carries it in its RIFF INFO chunk (ICMT comment,
 ISFT software), FLAC and Ogg Vorbis in their comments; ffmpeg carries a comment along when it converts.
 """
@@ -24,25 +24,25 @@ FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG
 
 @dataclass(frozen=True)
 class Notice:
-    """What the metadata of a file say about its making."""
+    """Metadata of a file about its origin."""
 
     comment: str = f"AI-generated speech, a synthetic voice; digitalSourceType: {SOURCE_TYPE}"
     software: str = "voicemill"
 
     @property
     def synthetic(self) -> bool:
-        """Whether it says that the speech was made by a trained model."""
+        """Whether the comment states that a trained model made the speech."""
         return TERM.lower() in self.comment.lower()
 
 
 def write_speech(path: Path | str, wave: NDArray[np.float32], rate: int, *, notice: Notice | None = None) -> Path:
-    """Write float32 [samples], -1..1, mono, at `rate` Hz as 16-bit WAV or FLAC or as Ogg Vorbis, by the name's ending.
+    """Write float32 [samples], -1..1, mono, at `rate` Hz as 16-bit WAV or FLAC or as Ogg Vorbis, by the extension.
 
     The file appears when it is whole. Samples beyond full scale are clipped. Returns the path.
 
     Raises:
-        ConfigError: another ending, a notice that does not say synthetic, or samples that are not finite and mono.
-        OSError: it cannot be written.
+        ConfigError: unknown extension, a notice without the term, or samples that are not finite and mono.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     with whole_file(path, parents=False) as temporary:
@@ -53,9 +53,9 @@ def write_speech(path: Path | str, wave: NDArray[np.float32], rate: int, *, noti
 def write_blocks(
     path: Path, waves: Iterable[NDArray[np.float32]], rate: int, *, notice: Notice | None = None
 ) -> Samples:
-    """The same block by block, into the file itself, for a player that follows; returns how many samples came.
+    """Write speech block by block, in place, for a player that follows; returns the number of samples.
 
-    Raises as `write_speech`; what came before an error stays in the file.
+    Raises as `write_speech`; blocks written before an error stay in the file.
     """
     return _write(path, path, waves, rate, notice or Notice())
 
@@ -66,9 +66,11 @@ def _write(target: Path, path: Path, waves: Iterable[NDArray[np.float32]], rate:
 
     count = 0
     if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path}: speech is written as {', '.join(FORMATS)}; end the name in one of them")
+        raise ConfigError(
+            f"{path}: speech is written as {', '.join(FORMATS)}; give one of these extensions"
+        )
     if not notice.synthetic:
-        raise ConfigError(f"the notice {notice.comment[:80]!r} lacks the term {TERM}, which marks it")
+        raise ConfigError(f"the notice {notice.comment[:80]!r} lacks the term {TERM}, which marks synthetic speech")
     form, subtype = FORMATS[path.suffix.lower()]
     try:
         with soundfile.SoundFile(target, "w", rate, 1, subtype, format=form) as file:
@@ -86,19 +88,20 @@ def _write(target: Path, path: Path, waves: Iterable[NDArray[np.float32]], rate:
 
 
 def read_notice(path: Path | str) -> Notice | None:
-    """The comment and software in the metadata of any sound file; None where there is no comment, or no sound file.
+    """Comment and software in the metadata of a sound file; None without a comment, or where it is no sound file.
 
-    Raises OSError where the file cannot be opened.
+    Raises:
+        OSError: the file cannot be opened.
     """
     import av
 
     with Path(path).open("rb") as raw:
         try:
             with av.open(raw, metadata_errors="replace", options=libav_options()) as container:
-                said = {key.lower(): value for key, value in container.metadata.items()}
+                tags = {key.lower(): value for key, value in container.metadata.items()}
                 for stream in container.streams.audio:
-                    said |= {key.lower(): value for key, value in stream.metadata.items()}
+                    tags |= {key.lower(): value for key, value in stream.metadata.items()}
         except (av.error.FFmpegError, ValueError):
             return None
-    comment = said.get("comment") or said.get("description") or ""
-    return Notice(comment, said.get("software") or said.get("encoder", "")) if comment else None
+    comment = tags.get("comment") or tags.get("description") or ""
+    return Notice(comment, tags.get("software") or tags.get("encoder", "")) if comment else None

@@ -43,7 +43,7 @@ def cut(wave: Wave, sizes: list[int]) -> Iterator[Wave]:
 
 @settings(deadline=None, max_examples=60)
 @given(rates, st.integers(0, 30_000), st.lists(st.integers(1, 9_000), min_size=1, max_size=4))
-def test_resampling_depends_on_no_block_size(rate: int, samples: int, sizes: list[int]) -> None:
+def test_resampling_gives_the_same_samples_for_any_block_size(rate: int, samples: int, sizes: list[int]) -> None:
     wave = noise(samples)
     empty = [np.empty(0, np.float32)]
     whole = np.concatenate([*empty, *resample([wave], rate)])
@@ -63,7 +63,7 @@ def test_regrouping_keeps_every_sample(sizes: list[int], size: int) -> None:
     assert all(0 < len(group) <= size for group in groups)
 
 
-def test_mono_refuses_what_is_not_finite() -> None:
+def test_mono_refuses_samples_that_are_not_finite() -> None:
     assert mono(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist() == [0.5, 0.5]
     with pytest.raises(AudioError, match="not finite"):
         mono(np.array([[np.inf, -np.inf]]))

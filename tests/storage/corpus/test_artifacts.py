@@ -1,4 +1,4 @@
-"""Artifacts: what goes in comes out, and an unfinished one does not exist."""
+"""Artifacts: rows and audio are read as written, and an unfinished artifact does not exist."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_rows_and_meta_come_back(tmp_path: Path) -> None:
     st.lists(st.integers(0, 700), min_size=1, max_size=5),
     st.tuples(st.integers(0, 3000), st.integers(0, 3000)).map(sorted),
 )
-def test_audio_is_the_same_however_it_was_cut(tmp_path_factory: pytest.TempPathFactory, sizes, span) -> None:  # type: ignore[no-untyped-def]
+def test_audio_is_the_same_for_any_blocks(tmp_path_factory: pytest.TempPathFactory, sizes, span) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path_factory.mktemp("artifact") / "k.arrow"
     wave = np.random.default_rng(0).standard_normal(sum(sizes)).astype(np.float32)
     artifact = write(path, np.split(wave, np.cumsum(sizes)[:-1]))
@@ -57,7 +57,7 @@ def test_audio_is_the_same_however_it_was_cut(tmp_path_factory: pytest.TempPathF
         assert waves.read("nobody").size == 0
 
 
-def test_long_audio_is_held_in_blocks(tmp_path: Path) -> None:
+def test_long_audio_is_stored_in_blocks(tmp_path: Path) -> None:
     wave = np.arange(2 * BLOCK + 5, dtype=np.float32)
     artifact = write(tmp_path / "k.arrow", [wave])
     assert max(block.samples for block in artifact.meta.blocks) == BLOCK
@@ -66,7 +66,7 @@ def test_long_audio_is_held_in_blocks(tmp_path: Path) -> None:
 
 
 @given(arrays(np.float32, 50, elements=st.floats(width=32, allow_nan=False)))
-def test_samples_are_kept_to_the_bit(tmp_path_factory: pytest.TempPathFactory, wave: np.ndarray) -> None:
+def test_samples_are_stored_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, wave: np.ndarray) -> None:
     artifact = write(tmp_path_factory.mktemp("artifact") / "k.arrow", [wave])
     with artifact.waves() as waves:
         assert waves.read("u").tobytes() == wave.tobytes()

@@ -1,4 +1,4 @@
-"""The ledger adds up to the sample, whatever the stages say."""
+"""The ledger adds up to the sample, whatever the stages report."""
 
 import pyarrow as pa
 import pytest
@@ -49,7 +49,7 @@ verdicts = st.builds(
 
 @st.composite
 def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, SegmentVerdict]]:
-    """Any tiling of any upload, in any order, with any verdicts on what was kept."""
+    """Any tiling of any upload, in any order, with any verdicts on the kept segments."""
     joints = draw(st.lists(st.integers(1, 10**7), min_size=1, max_size=12, unique=True).map(sorted))
     segments, index = [], 0
     for start, stop in zip([0, *joints], joints, strict=False):
@@ -108,7 +108,7 @@ def test_no_rows_are_refused() -> None:
         check_tiling([], 0)
 
 
-def test_what_cannot_be_cut_is_one_row() -> None:
+def test_an_upload_that_cannot_be_cut_is_one_row() -> None:
     failure = Failure(ME, "OSError: medium", reason=Reason.UNREADABLE)
     cases = {
         "decode failed": build_ledger(UPLOAD, None, [], {}, {"decode": failure}),

@@ -73,7 +73,7 @@ def test_row_groups_are_bounded(store: Store) -> None:
     assert max(sizes) < 34 * 2**20
 
 
-def test_commit_makes_the_head_what_is_wanted(store: Store) -> None:
+def test_commit_makes_the_head_the_given_files(store: Store) -> None:
     one, two = write(store, [features(1, 10)]), write(store, [features(2, 10)])
     name = "features/x-1"
     assert tables.active(store, name) == {}
@@ -86,7 +86,7 @@ def test_commit_makes_the_head_what_is_wanted(store: Store) -> None:
     assert tables.active(store, name) == {}
 
 
-def test_a_log_with_a_hole_is_not_guessed_at(store: Store) -> None:
+def test_a_log_with_a_missing_commit_is_an_error(store: Store) -> None:
     name = "features/x-1"
     for count in (1, 2, 3):
         tables.commit(store, name, [write(store, [features(count, 10)])])

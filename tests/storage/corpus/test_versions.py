@@ -68,7 +68,7 @@ def test_a_store_without_versions(store: Store) -> None:
         CorpusVersion.open(store)
 
 
-def test_what_is_not_there_is_named(store: Store) -> None:
+def test_errors_name_what_is_missing(store: Store) -> None:
     first(store)
     corpus = CorpusVersion.open(store)
     with pytest.raises(StoreError, match="no corpus version 2; it has versions 1 to 1"):

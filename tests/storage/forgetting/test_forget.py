@@ -1,4 +1,4 @@
-"""forget: no byte of the speaker is left, everybody else is whole, and a kill at any moment is mended."""
+"""Forgetting: no byte of the speaker remains, other speakers lose nothing, and a kill at any moment is repaired."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ COLUMNS = ["id", "speaker", "text", "audio"]
 
 
 def fill(root: Path) -> Store:
-    """Three versions, two of them with the speaker, and everything else in which a store may hold them."""
+    """A store of three versions, two of them with the speaker, and all other files that may hold the speaker."""
     store = Store.open(root, create=True)
     f.corpus(store, BATCHES[1:2])
     f.corpus(store, BATCHES[:2])
@@ -96,7 +96,7 @@ def registry(store: Store, batch: Batch) -> None:
 
 
 def secrets_of_speaker() -> Iterator[tuple[str, bytes]]:
-    """What must not be in any file: text, stored and decoded audio, features, names of content."""
+    """Bytes that no file may hold: text, stored and decoded audio, features, digests of content."""
     yield "text", TEXT.encode()
     yield "name", WHO.encode()
     yield "phones", PHONES[WHO].encode()
@@ -118,7 +118,7 @@ def needles() -> list[tuple[str, bytes]]:
 
 
 def found(store: Store) -> set[str]:
-    """Kinds of secrets that some file of the store holds; Parquet text is compressed, so it is read as well."""
+    """Kinds of secrets found in any file of the store; Parquet text is compressed, so it is decoded too."""
     kinds = set()
     for path in store.root.rglob("*"):
         if path.is_file():
@@ -177,8 +177,8 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["reports", "tables"])
-def test_what_cannot_be_erased_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """The forgetting stays begun, and the same again completes it."""
+def test_an_erasure_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """The forgetting counts as interrupted, and running it again completes it."""
     store = fill(tmp_path / "store")
     before = {number: others(store, number) for number in (1, 2, 3)}
     folder = store.reports if where == "reports" else store.tables / "utterances" / tables.folder_of(WHO)
@@ -201,7 +201,7 @@ def test_what_cannot_be_erased_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(store.root.rglob(".gone-*"))
 
 
-def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
+def test_the_next_version_continues_without_the_speaker(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     forget_speaker(store, WHO, created=f.WHEN)
     rest = [Batch(b.id, b.number, tuple(u for u in b.uploads if u.speaker != WHO)) for b in BATCHES]
@@ -212,7 +212,7 @@ def test_the_next_version_goes_on_without(tmp_path: Path) -> None:
     assert CorpusVersion.open(store, 4).utterances(["id"]).num_rows == 8
 
 
-def test_versions_that_held_somebody_are_known(tmp_path: Path) -> None:
+def test_versions_that_held_a_forgotten_speaker_are_known(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     assert forgotten_versions(store) == frozenset()
     forget_speaker(store, WHO, created=f.WHEN)
@@ -222,8 +222,8 @@ def test_versions_that_held_somebody_are_known(tmp_path: Path) -> None:
     assert forgotten_versions(store) == {2, 3}
 
 
-def test_forgetting_somebody_makes_the_next_version(tmp_path: Path) -> None:
-    """Also where the tables already are what would be published: the version before is not trained on any more."""
+def test_forgetting_a_speaker_makes_the_next_version_new(tmp_path: Path) -> None:
+    """A new version is published even where its tables equal the present ones: no training runs on the old version."""
     store = Store.open(tmp_path / "store", create=True)
     batches = [f.make_batch(1, f.upload("ann")), f.make_batch(2, *MINE)]
     f.corpus(store, batches)
@@ -248,7 +248,7 @@ def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:
 
 
 def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
-    """As other files are that hold it."""
+    """They are listed like other files that hold the name."""
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("zoe"))])
     for voice in ("ann", "zoe"):
@@ -270,7 +270,7 @@ def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
     assert forget_speaker(store, "zoe", created=f.WHEN).mentions == ("votes/zoe/0001-0002.jsonl",)
 
 
-def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
+def test_inbox_files_are_deleted_on_request(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     inbox = tmp_path / "inbox" / "elsewhere"
     inbox.mkdir(parents=True)
@@ -288,7 +288,7 @@ def test_inbox_files_go_if_asked(tmp_path: Path) -> None:
     assert sha256 in tombstones.read(store).content
 
 
-def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
+def test_a_locked_store_is_not_changed(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     with store.locked("somebody"), pytest.raises(StoreBusy, match="somebody"):
         forget_speaker(store, WHO, created=f.WHEN)
@@ -296,7 +296,7 @@ def test_a_held_store_is_left_alone(tmp_path: Path) -> None:
 
 
 def again(root: str) -> None:
-    """What is killed."""
+    """The work that is killed, in a process of its own."""
     forget_speaker(Store.open(root), WHO, created=f.WHEN)
 
 

@@ -1,4 +1,4 @@
-"""Who learned from somebody: directly, through another voice, or by the weights that it began with."""
+"""Models trained on a speaker: directly, through another voice, or by the weights they started from."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Add = Callable[..., Entry]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Version 1 of ann, version 2 of ann, bob and zoe."""
+    """A store with version 1 of ann, and version 2 of ann, bob and zoe."""
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, BATCHES[:1])
     f.corpus(store, BATCHES)
@@ -82,7 +82,7 @@ def used(store: Store) -> list[str]:
     return models_trained_on(store, {2}, WHO.__eq__)
 
 
-def test_those_on_its_versions_that_heard_it(store: Store, add: Add) -> None:
+def test_models_trained_on_the_speech_itself(store: Store, add: Add) -> None:
     add("base", 1)
     add("base", 2)
     add("ann", 2, heard=("ann",), speakers=("ann",))
@@ -92,7 +92,7 @@ def test_those_on_its_versions_that_heard_it(store: Store, add: Add) -> None:
     assert used(store) == ["base/0002", "both/0001", "old/0001", "zoe/0001"]
 
 
-def test_those_that_were_made_of_them_however_far(store: Store, add: Add) -> None:
+def test_models_made_from_others_however_far(store: Store, add: Add) -> None:
     base = add("base", 2)
     student = add("base", 2, "student", ("ann",), base.name)
     add("base", 2, "compressed", (), student.name)
@@ -102,7 +102,7 @@ def test_those_that_were_made_of_them_however_far(store: Store, add: Add) -> Non
 
 
 @pytest.mark.parametrize("how", ["copied elsewhere", "by its path", "as it lies there"])
-def test_those_that_began_with_their_weights(store: Store, add: Add, tmp_path: Path, how: str) -> None:
+def test_models_that_started_from_the_weights_of_others(store: Store, add: Add, tmp_path: Path, how: str) -> None:
     base = add("base", 2)
     path = base.path("s2")
     if how == "copied elsewhere":
@@ -117,8 +117,8 @@ def test_those_that_began_with_their_weights(store: Store, add: Add, tmp_path: P
     assert used(store) == ["ann/0001", "base/0001"]
 
 
-def test_origins_go_as_far_as_forgetting_does(store: Store, add: Add, tmp_path: Path) -> None:
-    """The nearest first, the parent before the others; who is forgotten from an origin retires all that come of it."""
+def test_ancestors_reach_as_far_as_forgetting_does(store: Store, add: Add, tmp_path: Path) -> None:
+    """Nearest first, the parent before others; forgetting a speaker of an ancestor retires all its descendants."""
     base, other = add("base", 2), add("other", 1)
     teacher = add(
         "ann",
@@ -142,7 +142,7 @@ def test_origins_go_as_far_as_forgetting_does(store: Store, add: Add, tmp_path: 
     assert ancestors(store, orphan.name, "weights") == ["ann/0099"]
 
 
-def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store, add: Add) -> None:
+def test_forgetting_retires_models_and_names_the_lanes_to_retrain(store: Store, add: Add) -> None:
     def champion(entry: Entry) -> None:
         folder, kind = entry.folder.parent, entry.card.kind
         status.promote(folder, entry.number, kind, instead_of=0, who="eve", when=f.WHEN, why="first")
@@ -170,10 +170,10 @@ def test_forgetting_retires_them_and_names_what_is_to_be_made_again(store: Store
     assert registry.find(store, "zoe", allow_retired=True) == zoe
 
 
-def test_what_is_added_while_forgetting_begins_is_retired(
+def test_an_entry_added_while_a_forgetting_starts_is_retired(
     store: Store, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its training ends after the others were looked for and before the mark is there to be seen."""
+    """The training ends after the models were collected and before the mark can be seen."""
     early, note, late = add("base", 2), forget._note, []
 
     def noted(*args: Any) -> None:
@@ -189,7 +189,7 @@ def test_what_is_added_while_forgetting_begins_is_retired(
     assert read_status(early.folder.parent).retired == {early.number, late[0].number}
 
 
-def test_graphs_go_with_the_entry_that_they_were_made_of(store: Store, add: Add) -> None:
+def test_graphs_are_erased_with_their_entry(store: Store, add: Add) -> None:
     first, base = add("base", 1), add("base", 2)
     graphs = base.folder.parent / "graphs"
     status.retire(base.folder.parent, base.number, "trained", who="eve", when=f.WHEN, why="before")
@@ -201,7 +201,7 @@ def test_graphs_go_with_the_entry_that_they_were_made_of(store: Store, add: Add)
     assert (graphs / first.folder.name / "0a1b" / "s1.onnx").read_bytes() == b"graph"
 
 
-def test_what_was_being_trained_meanwhile_is_born_retired(store: Store, add: Add) -> None:
+def test_a_training_that_ends_after_the_forgetting_gives_a_retired_entry(store: Store, add: Add) -> None:
     forget_speaker(store, WHO, created=f.WHEN)
     late, mine, other = add("base", 2), add("ann", 2, heard=("ann",)), add("base", 1)
     assert [retire_if_forgotten(store, entry.name, when=f.WHEN) for entry in (late, mine, other)] == [
@@ -215,7 +215,7 @@ def test_what_was_being_trained_meanwhile_is_born_retired(store: Store, add: Add
     assert read_status(late.folder.parent).retired == {late.number, child.number}
 
 
-def test_a_card_that_is_none_is_passed_over(store: Store) -> None:
+def test_files_that_are_no_card_are_passed_over(store: Store) -> None:
     write_bytes(store.models / "odd" / "0001" / "card.json", b"not JSON")
     write_bytes(store.models / "odd" / "0002" / "card.json", json.dumps([1]).encode())
     assert used(store) == []

@@ -1,4 +1,4 @@
-"""What comes into an inbox: whole files only, nothing over another, the same again changes nothing."""
+"""Copies into an inbox: whole files only, none over another, and repeating changes nothing."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ RATE = 16_000
 
 
 def recording(path: Path, seed: int, text: str = "") -> Path:
-    """Half a second of noise, and what is said in it."""
+    """Write half a second of noise, and its transcript."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, RATE // 2).astype(np.float32), RATE)
     if text:
@@ -34,7 +34,7 @@ def brought(inbox: Inbox, *sources: Path, speaker: str = "ann") -> list[Arrival]
     return list(bring_uploads(sources, inbox, speaker))
 
 
-def test_files_come_with_their_transcripts_under_the_speaker(inbox: Inbox, tmp_path: Path) -> None:
+def test_files_and_transcripts_are_copied_into_the_folder_of_the_speaker(inbox: Inbox, tmp_path: Path) -> None:
     one, two = recording(tmp_path / "a" / "one.wav", 1, "hello"), recording(tmp_path / "a" / "two.wav", 2)
     found = brought(inbox, one, two)
     assert [(a.outcome, a.path, a.transcript) for a in found] == [
@@ -48,7 +48,7 @@ def test_files_come_with_their_transcripts_under_the_speaker(inbox: Inbox, tmp_p
     assert set(inbox.listing().others) == {"ann/one.txt"}
 
 
-def test_the_same_again_changes_nothing(inbox: Inbox, tmp_path: Path) -> None:
+def test_repeating_changes_nothing(inbox: Inbox, tmp_path: Path) -> None:
     one = recording(tmp_path / "one.wav", 1, "hello")
     brought(inbox, one)
     before = {path: path.stat().st_mtime_ns for path in inbox.root.rglob("*")}
@@ -57,7 +57,7 @@ def test_the_same_again_changes_nothing(inbox: Inbox, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in inbox.root.rglob("*")} == before
 
 
-def test_a_missing_transcript_comes_later(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_missing_transcript_is_added_later(inbox: Inbox, tmp_path: Path) -> None:
     one = recording(tmp_path / "one.wav", 1)
     brought(inbox, one)
     one.with_suffix(".lab").write_text("late")
@@ -96,7 +96,7 @@ def test_a_stray_transcript_is_not_given_to_another_recording(inbox: Inbox, tmp_
         ("sound.dat", "audio", "no audio extension"),
     ],
 )
-def test_what_is_no_upload_is_refused_by_its_bytes_and_name(
+def test_files_that_are_no_uploads_are_refused(
     inbox: Inbox, tmp_path: Path, name: str, content: bytes | str | None, why: str
 ) -> None:
     path = tmp_path / name
@@ -127,12 +127,12 @@ def test_folders_and_impossible_speakers_are_refused(inbox: Inbox, tmp_path: Pat
 
 
 def work(root: Path, sources: list[Path]) -> None:
-    """In a process that is killed."""
+    """The work that is killed, in a process of its own."""
     list(bring_uploads(sources, Inbox(root), "ann"))
 
 
 def test_killed_anywhere_no_scan_sees_half_a_file(tmp_path: Path) -> None:
-    """And doing it again brings what is missing, under the same names."""
+    """Repeating it copies what is missing, under the same names."""
     sources = [recording(tmp_path / "from" / f"{n}.wav", n, f"text {n}") for n in range(2)]
     (tmp_path / "whole").mkdir()
     steps = kill_points.run(work, tmp_path / "whole", sources, root=tmp_path / "whole")

@@ -60,7 +60,7 @@ def test_an_assumed_consent_overrides_no_refusal(store: Store) -> None:
 @pytest.mark.parametrize(
     "text", ["", "name,ok\nanna,yes\n", "speaker\nanna\n", "speaker,consent\n,yes\n", "anna,yes\n"]
 )
-def test_a_table_that_cannot_be_understood_grants_nothing_and_says_so(store: Store, text: str) -> None:
+def test_a_table_that_cannot_be_read_grants_nothing_and_is_reported(store: Store, text: str) -> None:
     consents = consent.read_consents(store, text)
     assert consents.problems
     assert not consents.of("anna").granted

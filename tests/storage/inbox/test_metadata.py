@@ -1,4 +1,4 @@
-"""Every layout of metadata, and what is wrong with it, told and not crashed on."""
+"""All layouts of metadata; errors in them are reported, and none is raised."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from voicemill.storage.inbox.metadata import Description, Metadata, folder_speak
 
 
 def read(files: dict[str, str | bytes]) -> Metadata:
-    """Metadata of an inbox of these files; names of audio with any content."""
+    """Metadata of an inbox with these files; the content of audio files does not matter."""
     data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
     entries = [InboxFile(path, 1, "") for path in sorted(data)]
     audio = [entry for entry in entries if entry.path.endswith((".wav", ".flac"))]
@@ -43,7 +43,7 @@ def test_a_csv_in_a_folder_names_files_beside_it_or_from_the_root() -> None:
     assert found.descriptions == {"anna/a.wav": Description(text="one"), "anna/b.wav": Description(text="two")}
 
 
-def test_bad_rows_are_told_and_the_others_are_kept() -> None:
+def test_bad_rows_are_reported_and_the_others_used() -> None:
     rows = [
         "a.wav,one",
         "b.wav,two,three",
@@ -163,10 +163,10 @@ def test_languages(written: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["klingonish", "e", "12", "en us uk?"])
-def test_what_is_no_language_is_refused(written: str) -> None:
+def test_text_that_names_no_language_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="not a language code"):
         normalise_language(written)
 
 
-def test_the_id_of_an_inbox_is_its_address(tmp_path: Path) -> None:
+def test_the_id_of_an_inbox_follows_from_its_address(tmp_path: Path) -> None:
     assert Inbox(tmp_path).id == Inbox(f"file://{tmp_path}").id == Inbox(tmp_path / ".").id

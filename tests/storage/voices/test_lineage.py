@@ -1,4 +1,4 @@
-"""Which entry was made of which, and which of them still speak."""
+"""Parents of entries, and champions made from an entry."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def added(store: Store, kind: Kind, parent: str = "") -> Entry:
-    """The next entry of ann."""
+    """Add the next entry of ann."""
     run = f"run-{len(registry.entries(store, 'ann'))}"
     training = Training(
         network="s1",
@@ -55,7 +55,7 @@ def champion(entry: Entry) -> None:
     status.promote(entry.folder.parent, entry.number, entry.card.kind, instead_of=before, **given)
 
 
-def test_the_line_ends_with_an_entry_that_is_not_in_the_store(store: Store) -> None:
+def test_the_parents_end_with_an_entry_that_is_not_in_the_store(store: Store) -> None:
     first = added(store, "trained", "eve/0007")
     student = added(store, "student", first.name)
     graphs = added(store, "compressed", student.name)
@@ -63,13 +63,13 @@ def test_the_line_ends_with_an_entry_that_is_not_in_the_store(store: Store) -> N
     assert ancestors(store, first.name, "parents") == ["eve/0007"]
 
 
-def test_entries_that_name_each_other_end_too(store: Store) -> None:
+def test_entries_that_name_each_other_end_the_line(store: Store) -> None:
     added(store, "student", "ann/0002")
     second = added(store, "student", "ann/0001")
     assert ancestors(store, second.name, "parents") == ["ann/0001"]
 
 
-def test_champions_of_an_entry_are_those_of_other_lanes_that_come_of_it(store: Store) -> None:
+def test_champions_made_from_an_entry(store: Store) -> None:
     old, new = added(store, "trained"), added(store, "trained")
     theirs = added(store, "student", old.name)
     student = added(store, "student", new.name)

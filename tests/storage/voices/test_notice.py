@@ -1,4 +1,4 @@
-"""The notice in sound files: written, read, carried along, and not invented."""
+"""The notice in sound files: written, read, carried through conversion, and never invented."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_it_is_carried_into_mp3(tmp_path: Path) -> None:
     assert found.synthetic
 
 
-def test_files_that_say_nothing(tmp_path: Path) -> None:
+def test_files_without_a_notice(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 16_000)
     assert read_notice(tmp_path / "a.wav") is None
     (tmp_path / "b.wav").write_bytes(b"no sound at all")
@@ -75,7 +75,7 @@ def test_files_that_say_nothing(tmp_path: Path) -> None:
         read_notice(tmp_path / "nowhere.wav")
 
 
-def test_a_comment_of_somebody_else_is_no_notice(tmp_path: Path) -> None:
+def test_another_comment_is_no_notice(tmp_path: Path) -> None:
     with soundfile.SoundFile(tmp_path / "a.flac", "w", 16_000, 1) as file:
         file.comment = "recorded in the kitchen"
         file.write(np.zeros(100))
@@ -94,12 +94,12 @@ def test_a_comment_of_somebody_else_is_no_notice(tmp_path: Path) -> None:
         ("a.wav", np.zeros(9, np.float32), Notice(comment="by me"), "trainedAlgorithmicMedia"),
     ],
 )
-def test_what_is_refused(name: str, wave: np.ndarray, notice: Notice | None, said: str, tmp_path: Path) -> None:
+def test_bad_input_is_refused(name: str, wave: np.ndarray, notice: Notice | None, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         write_speech(tmp_path / name, wave, 32_000, notice=notice)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         write_speech(tmp_path / "nowhere" / "a.wav", np.zeros(9, np.float32), 32_000)

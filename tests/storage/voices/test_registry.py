@@ -1,4 +1,4 @@
-"""Entries of voices: whole or not there, numbered, never changed."""
+"""Entries of voices: whole or absent, numbered, never changed."""
 
 import hashlib
 import json
@@ -106,7 +106,7 @@ def _add(root: Path, files: dict[str, Path]) -> None:
 
 
 def test_a_kill_leaves_no_half_entry(files: dict[str, Path], tmp_path: Path) -> None:
-    """Wherever it falls; the next attempt makes up for it, and what was left is removed when it is a day old."""
+    """At any moment; the next attempt completes it, and temporaries are removed when they are a day old."""
     root = Store.open(tmp_path / "undisturbed", create=True).root
     events = kill_points.run(_add, root, files, root=root)
     assert events > 5
@@ -123,7 +123,7 @@ def test_a_kill_leaves_no_half_entry(files: dict[str, Path], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".x", "a/b", "../x", "a b", "x" * 65, "-x", "a\n"])
-def test_what_is_no_name_of_a_folder_is_refused(name: str) -> None:
+def test_names_that_are_no_folder_names_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="a name is 1 to 64"):
         check_voice_name(name)
 
@@ -157,12 +157,12 @@ def test_older_cards_still_read(store: Store, files: dict[str, Path]) -> None:
 
 
 def child(kind: Kind, parent: str = "ann/0001", weights: dict[str, str] | None = None) -> Card:
-    """The card of what is made of another entry: with its trainings, or with none."""
+    """Card of an entry made from another one: with its trainings, or without any."""
     return replace(card("run-1", weights or {"s2": "s2.safetensors"}), kind=kind, parent=parent)
 
 
 def test_the_same_origin_and_files_make_one_entry(store: Store, files: dict[str, Path]) -> None:
-    """A compressed entry has the trainings of its parent, and is none of the same."""
+    """A compressed entry has the trainings of its parent, and is another entry."""
     alone = {"s2": files["s2"]}
     first = registry.add(store, card("run-1"), files)
     packed = registry.add(store, child("compressed"), alone)
@@ -175,7 +175,7 @@ def test_the_same_origin_and_files_make_one_entry(store: Store, files: dict[str,
     assert sorted(path.name for path in (store.models / "ann").iterdir()) == [f"000{n}" for n in range(1, 6)]
 
 
-def test_what_lies_in_an_entry_is_known_by_its_content(store: Store, files: dict[str, Path]) -> None:
+def test_changed_files_of_an_entry_are_found(store: Store, files: dict[str, Path]) -> None:
     entry = registry.add(store, card("run-1"), files)
     registry.check_files(entry)
     same = registry.add(store, replace(card("run-2")), files)
@@ -193,7 +193,7 @@ def test_what_lies_in_an_entry_is_known_by_its_content(store: Store, files: dict
 WHO = {"who": "eve", "when": "2026-02-01T00:00:00+00:00", "why": "heard it"}
 
 
-def test_found_is_the_champion_of_the_first_lane_that_has_one(store: Store, files: dict[str, Path]) -> None:
+def test_find_takes_the_champion_of_the_first_lane_with_one(store: Store, files: dict[str, Path]) -> None:
     alone, voice = {"s2": files["s2"]}, store.models / "ann"
     registry.add(store, card("run-1"), files)
     registry.add(store, child("compressed"), alone)
@@ -211,7 +211,7 @@ def test_found_is_the_champion_of_the_first_lane_that_has_one(store: Store, file
     assert registry.find(store, "ann", number=2).number == 2
 
 
-def test_what_is_not_there_is_said(store: Store, files: dict[str, Path]) -> None:
+def test_errors_name_what_is_missing(store: Store, files: dict[str, Path]) -> None:
     with pytest.raises(StoreError, match="has no voice 'ann'; it has none"):
         registry.find(store, "ann")
     registry.add(store, card("run-1"), files)
@@ -225,7 +225,7 @@ def test_what_is_not_there_is_said(store: Store, files: dict[str, Path]) -> None
         registry.find(store, "ann", "heavy")
 
 
-def test_a_retired_one_loads_only_where_that_is_allowed(store: Store, files: dict[str, Path]) -> None:
+def test_a_retired_entry_is_found_only_where_that_is_allowed(store: Store, files: dict[str, Path]) -> None:
     one, two = (registry.add(store, card(f"run-{n}"), files) for n in (1, 2))
     registry.check_usable(two.path("s2"))
     status.retire(store.models / "ann", 2, "trained", **WHO)

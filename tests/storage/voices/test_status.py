@@ -1,4 +1,4 @@
-"""Stages: one champion in a lane, one winner of two promotions, and nothing half done wherever a writer is killed."""
+"""Status: one champion per lane, one winner of two promotions, and no half change wherever a writer is killed."""
 
 import multiprocessing
 import os
@@ -60,7 +60,7 @@ def test_a_promotion_that_compared_with_another_champion_is_refused(tmp_path: Pa
     assert len(read_status(tmp_path).history) == 2
 
 
-def test_retired_is_for_good_and_once(tmp_path: Path) -> None:
+def test_an_entry_is_retired_once_and_for_good(tmp_path: Path) -> None:
     promote(tmp_path, 1, 0)
     assert status.retire(tmp_path, 1, "trained", **BY) == StatusChange(
         number=1, kind="trained", stage="retired", **BY, instead_of=1, forced=False, sequence=2
@@ -72,7 +72,7 @@ def test_retired_is_for_good_and_once(tmp_path: Path) -> None:
         promote(tmp_path, 1, 0)
 
 
-def test_rollback_goes_to_the_last_one_that_is_not_retired(tmp_path: Path) -> None:
+def test_rollback_reinstates_the_last_champion_that_is_not_retired(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no earlier champion"):
         status.rollback(tmp_path, "trained", **BY)
     for number in (1, 2, 3):
@@ -93,7 +93,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["promote", "retire", "rollback"]), s
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
-def test_whatever_is_done_the_champion_is_never_retired(
+def test_a_champion_is_never_retired_whatever_the_changes(
     tmp_path_factory: pytest.TempPathFactory, steps: object
 ) -> None:
     voice = tmp_path_factory.mktemp("voice")
@@ -129,7 +129,7 @@ def test_a_damaged_change_is_named(tmp_path: Path) -> None:
 # -- at once
 
 
-def test_a_change_that_is_gone_does_not_stop_the_next(tmp_path: Path) -> None:
+def test_a_missing_change_does_not_stop_the_next(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         promote(tmp_path, number, number - 1)
     (tmp_path / "stages" / "00000002.json").unlink()

@@ -1,4 +1,4 @@
-"""Votes: only ever added to, whole or not there, and the same whichever entry is named first."""
+"""Votes: append-only, whole or absent, and the same whichever entry is named first."""
 
 import multiprocessing
 import re
@@ -72,7 +72,7 @@ def test_a_listener_is_forgotten_as_the_manual_says(store: Store) -> None:
     assert [vote.listener for vote in votes.history(store, "anna", 1, 2)] == ["Lisbeth B", "max"]
 
 
-def test_what_is_no_vote_is_refused(store: Store) -> None:
+def test_invalid_votes_are_refused(store: Store) -> None:
     for wrong in ({"choice": "c"}, {"left": "x"}, {"b": 1}, {"voice": "../x"}):
         with pytest.raises(ConfigError):
             votes.append(store, replace(ONE, **wrong))  # type: ignore[arg-type]

@@ -66,9 +66,7 @@ def _write(target: Path, path: Path, waves: Iterable[NDArray[np.float32]], rate:
 
     count = 0
     if path.suffix.lower() not in FORMATS:
-        raise ConfigError(
-            f"{path}: speech is written as {', '.join(FORMATS)}; give one of these extensions"
-        )
+        raise ConfigError(f"{path}: speech is written as {', '.join(FORMATS)}; give one of these extensions")
     if not notice.synthetic:
         raise ConfigError(f"the notice {notice.comment[:80]!r} lacks the term {TERM}, which marks synthetic speech")
     form, subtype = FORMATS[path.suffix.lower()]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from voicemill.model.judging.metrics.opinion import Opinion
 from voicemill.model.judging.metrics.recognition import Recogniser
 from voicemill.model.judging.metrics.speaker import SpeakerEncoder
 from voicemill.model.judging.testset.gallery import GallerySettings
-from voicemill.model.pitch.engines import Tracker, tracker
+from voicemill.model.pitch.engines import EngineName, Tracker, tracker
 from voicemill.model.settings.training import Settings
 from voicemill.storage.errors import ModelMissing
 
@@ -33,7 +33,7 @@ class JudgeSettings(Settings):
     """faster-whisper model, hub id or folder; "corpus": the one that the corpus was transcribed with, if it was."""
     opinion: str = ""
     """MOS predictor: a TorchScript file, or hub id or folder of transformers."""
-    f0_engine: Literal["swift", "autocorrelation", "pyin", "harvest", "dio", "fcpe"] = "swift"
+    f0_engine: EngineName = "swift"
     """As in the stage `f0`."""
     gallery: GallerySettings = GallerySettings()
     device: Wanted = "auto"

@@ -1,6 +1,6 @@
 """F0 by autocorrelation of the low-passed, root-compressed spectrum and the best path through its candidates.
 
-Needs torch alone; behind `voicemill.model.pitch.engines` as the engine `autocorrelation`.
+Needs torch alone; the engine `autocorrelation` of `voicemill.model.pitch.engines`.
 """
 
 from collections.abc import Sequence
@@ -18,25 +18,25 @@ from voicemill.storage.units import RATE, Hertz
 
 @dataclass(frozen=True)
 class Autocorrelation:
-    """Autocorrelation of the low-passed, root-compressed spectrum over that of the window, then the best path.
+    """Tracker by the autocorrelation of the compressed spectrum over that of the window, and Viterbi.
 
     Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
     sound", IFA Proceedings 17 (1993), with two changes: the power spectrum is raised to `power` before it is turned
     into an autocorrelation (Tolonen and Karjalainen, IEEE Trans. SAP 8(6), 2000), which flattens formants; and the
     low-pass and the lower lag rate come from cutting the spectrum, so nothing is resampled.
-    Paths are searched over many segments in lockstep; each is searched alone.
+    Paths of many segments are searched in lockstep, each independent of the others.
     """
 
     fmin: Hertz = 60.0
     fmax: Hertz = 800.0
     threshold: float = 0.34
-    """Autocorrelation from which a frame is voiced."""
+    """Normalised autocorrelation above which a frame is voiced."""
     periods: float = 2.88
     """Length of the window in periods of `fmin`."""
     cut_hz: Hertz = 2500.0
     power: float = 0.6
     silence: float = 0.03
-    """Frames below this share of the segment's peak lean to unvoiced."""
+    """Share of the segment's peak amplitude below which frames lean to unvoiced."""
     octave_cost: float = 0.01
     jump_cost: float = 0.35
     voicing_cost: float = 0.14
@@ -47,8 +47,8 @@ class Autocorrelation:
         result: list[F0] = [np.zeros(frames_of(len(wave)), np.float32) for wave in waves]
         for start in range(0, len(order), 64):
             group = [i for i in order[start : start + 64] if frames_of(len(waves[i]))]
-            found = [self.propose(waves[i]) for i in group]
-            for i, path in zip(group, self._paths(found), strict=True):
+            candidates = [self.propose(waves[i]) for i in group]
+            for i, path in zip(group, self._paths(candidates), strict=True):
                 result[i] = path
         return result
 
@@ -65,7 +65,7 @@ class Autocorrelation:
         return fft, size, shortest, longest, window.float(), (own[0] / own).float()
 
     def propose(self, wave: Wave) -> tuple[Double, Double]:
-        """Candidates of one wave: F0 [frames, candidates + 1] in log2 Hz and their strength; the last is unvoiced."""
+        """Candidates of one wave: log2 Hz and strength, float64 [frames, candidates + 1]; the last one is unvoiced."""
         fft, size, shortest, longest, window, inverse = self._shape
         total = frames_of(len(wave))
         with torch.inference_mode():
@@ -101,15 +101,15 @@ class Autocorrelation:
             power = power.pow(self.power)
         r = torch.fft.irfft(power, fft // 2)[:, : longest + 2]
         r = r * (inverse / r[:, :1].clamp(min=1e-20))
-        here, before, after = (
+        centre, before, after = (
             r[:, shortest : longest + 1],
             r[:, shortest - 1 : longest],
             r[:, shortest + 1 : longest + 2],
         )
-        peak = (here > before) & (here >= after) & (here > 0)
-        bend = (before - 2 * here + after).clamp(max=-1e-9)
+        peak = (centre > before) & (centre >= after) & (centre > 0)
+        bend = (before - 2 * centre + after).clamp(max=-1e-9)
         shift = (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
-        height = here - 0.25 * (before - after) * shift
+        height = centre - 0.25 * (before - after) * shift
         height = torch.where(height > 1, 1 / height, height)
         octave = torch.log2((RATE / 2) / (torch.arange(shortest, longest + 1) + shift))
         inside = (octave >= np.log2(self.fmin)) & (octave <= np.log2(self.fmax))
@@ -117,22 +117,22 @@ class Autocorrelation:
         score, at = torch.where(peak & inside, score, -10.0).topk(self.candidates, dim=-1)
         return octave.gather(-1, at), score, level
 
-    def _paths(self, found: Sequence[tuple[Double, Double]]) -> list[F0]:
-        """The best path through the candidates of each segment; `found` is in order of length."""
-        lengths = np.array([len(octave) for octave, _ in found])
+    def _paths(self, candidates: Sequence[tuple[Double, Double]]) -> list[F0]:
+        """Best path through the candidates of each segment; the segments are in order of length."""
+        lengths = np.array([len(octave) for octave, _ in candidates])
         if not len(lengths):
             return []
         longest, states = int(lengths[-1]), self.candidates + 1
-        octave = np.zeros((longest, len(found), states))
-        strength = np.zeros((longest, len(found), states))
-        for k, (o, s) in enumerate(found):
+        octave = np.zeros((longest, len(candidates), states))
+        strength = np.zeros((longest, len(candidates), states))
+        for k, (o, s) in enumerate(candidates):
             octave[: len(o), k], strength[: len(s), k] = o, s
         voiced = np.arange(states) < states - 1
         both = (voiced[:, None] & voiced[None, :]).astype(float)
         switch = self.voicing_cost * (voiced[:, None] ^ voiced[None, :])
         best = strength[0].copy()
-        back = np.zeros((longest, len(found), states), dtype=np.int8)
-        ends = np.zeros(len(found), dtype=int)
+        back = np.zeros((longest, len(candidates), states), dtype=np.int8)
+        ends = np.zeros(len(candidates), dtype=int)
         ends[lengths == 1] = best[lengths == 1].argmax(1)
         for t in range(1, longest):
             first = int(np.searchsorted(lengths, t, side="right"))  # segments that still have a frame t
@@ -140,14 +140,14 @@ class Autocorrelation:
             cost *= self.jump_cost * both
             cost += switch
             score = best[first:, :, None] - cost
-            came = score.argmax(1)
-            back[t, first:] = came
-            best[first:] = np.take_along_axis(score, came[:, None], 1)[:, 0] + strength[t, first:]
-            done = np.flatnonzero(lengths[first:] == t + 1) + first
-            ends[done] = best[done].argmax(1)
-        path = np.full((longest, len(found)), states - 1)
+            origin = score.argmax(1)
+            back[t, first:] = origin
+            best[first:] = np.take_along_axis(score, origin[:, None], 1)[:, 0] + strength[t, first:]
+            finished = np.flatnonzero(lengths[first:] == t + 1) + first
+            ends[finished] = best[finished].argmax(1)
+        path = np.full((longest, len(candidates)), states - 1)
         state = ends.copy()
-        rows = np.arange(len(found))
+        rows = np.arange(len(candidates))
         for t in range(longest - 1, -1, -1):
             running = lengths > t
             path[t, running] = state[running]

@@ -1,7 +1,4 @@
-"""F0 by the trackers of other authors that come with voicemill: SwiftF0 (the default), and pyin of librosa.
-
-Both hear 16 kHz; behind `voicemill.model.pitch.engines` as the engines `swift` and `pyin`.
-"""
+"""F0 trackers of other authors that are installed with voicemill: SwiftF0 (the default) and pyin. Both take 16 kHz."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from voicemill.model.audio.resampling import halved
+from voicemill.model.pitch.engines import weights_file
 from voicemill.model.pitch.grid import F0, HOP, Double, frames_of, regrid
-from voicemill.model.pitch.weights import model_file
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Frames, Hertz, Samples
 
 SWIFT_HOP: Samples = 256
-"""At 16 kHz."""
+"""Step of SwiftF0, samples at 16 kHz."""
 SWIFT_WINDOW: Frames = 200
-"""Frames (3.2 s) in one call of SwiftF0: what it holds then stays in the cache (1.2 x the speed on long segments)."""
+"""Frames (3.2 s) in one call of SwiftF0: its activations stay in the cache, 1.2 x the speed on long segments."""
 SWIFT_CONTEXT: Frames = 11
-"""Frames around a window that its frames depend on: the network sees 2815 samples each way."""
+"""Frames on either side of a window that its frames depend on: the network sees 2815 samples each way."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class SwiftF0:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(str(model_file("swift")), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(weights_file("swift")), options, providers=["CPUExecutionProvider"])
 
     def track(self, waves: Sequence[Wave]) -> list[F0]:
         return [self._one(wave) for wave in waves]
@@ -53,17 +50,17 @@ class SwiftF0:
         for start in range(0, total, SWIFT_WINDOW):
             stop = start + SWIFT_WINDOW if start + 2 * SWIFT_WINDOW <= total else total
             before = max(0, start - SWIFT_CONTEXT)
-            heard = x[before * SWIFT_HOP : None if stop == total else (stop + SWIFT_CONTEXT) * SWIFT_HOP]
-            parts.append([values[start - before : stop - before] for values in self._run(heard)])
+            window = x[before * SWIFT_HOP : None if stop == total else (stop + SWIFT_CONTEXT) * SWIFT_HOP]
+            parts.append([values[start - before : stop - before] for values in self._run(window)])
             if stop == total:
                 break
         hertz, confidence = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         hops = x[: total * SWIFT_HOP].reshape(total, -1)
-        confidence[np.abs(hops).max(1) < 1e-3] = 0.0  # the network answers at random on digital silence
+        confidence[np.abs(hops).max(1) < 1e-3] = 0.0  # on digital silence its output is random
         return regrid(0.016 * np.arange(len(hertz), dtype=np.float64), hertz, confidence, times, self.threshold)
 
     def _run(self, x: Wave) -> tuple[Double, Double]:
-        """float32 [samples], 16 kHz -> Hz and confidence, a value for every 256 samples."""
+        """float32 [samples], 16 kHz -> Hz and confidence, one value per 256 samples."""
         feed = {"audio": x[None], "fmin": np.asarray(self.fmin, np.float32), "fmax": np.asarray(self.fmax, np.float32)}
         hertz, confidence = (out[0].astype(np.float64) for out in self._session.run(["pitch", "confidence"], feed))
         return hertz, confidence

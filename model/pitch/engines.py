@@ -1,52 +1,106 @@
-"""F0 of speech on a 10 ms grid: the engines behind one face.
+"""F0 of speech on a 10 ms grid: the engines behind one interface, in one table.
 
-`track` of every engine takes waves (float32 [samples], 32 kHz) and gives F0 (float32 [samples // 320], Hz, 0 =
-unvoiced) on the grid of `model.pitch.grid`. The engines: `pitch_autocorrelation` (our own), `pitch_bundled` (swift and
-pyin), `pitch_compare` (harvest, dio and fcpe, of the extra `compare`). `tests/bench/f0.py` compares them.
+`track` of every engine maps waves (float32 [samples], 32 kHz) to F0 (float32 [samples // 320], Hz, 0 = unvoiced) on the
+grid of `voicemill.model.pitch.grid`. Settings, weights and extras are read from `ENGINES`; a new engine is a class and
+a line there. `tests/bench/f0.py` compares them. Importing this module loads no engine: content keys need the digest of
+the weights, and a refresh that finds nothing new should not wait two seconds for torch.
 """
 
+import importlib
+import importlib.util
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from voicemill.model.pitch.autocorrelation import Autocorrelation
-from voicemill.model.pitch.bundled import Pyin, SwiftF0
-from voicemill.model.pitch.grid import F0
-from voicemill.model.pitch.optional import Fcpe, World
-from voicemill.model.pitch.weights import model_file
-from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import Hertz
 
-ENGINES = ("swift", "autocorrelation", "pyin", "harvest", "dio", "fcpe")
+if TYPE_CHECKING:
+    from voicemill.model.pitch.grid import F0
+    from voicemill.storage.corpus.artifacts import Wave
 
 
 class Tracker(Protocol):
     """An F0 engine."""
 
-    def track(self, waves: Sequence[Wave]) -> list[F0]:
-        """F0 of each wave; the same whatever waves stand beside it."""
+    def track(self, waves: "Sequence[Wave]") -> "list[F0]":
+        """F0 of each wave, independent of the other waves of the call."""
         ...
 
 
+@dataclass(frozen=True)
+class Engine:
+    """An engine as the settings name it."""
+
+    tracker: str
+    """Module of this package and class, as `bundled.Pyin`."""
+    package: str = ""
+    """Package that brings the engine, "" for our own."""
+    weights: str = ""
+    """File with the weights, relative to the package's folder; "" for an engine without weights."""
+    extra: str = ""
+    """Extra of voicemill that installs the package, "" where voicemill itself does."""
+    takes_threshold: bool = True
+    """Whether voicing is decided by a threshold on a confidence."""
+
+
+ENGINES: dict[str, Engine] = {
+    "swift": Engine("bundled.SwiftF0", "swift_f0", "model.onnx"),
+    "autocorrelation": Engine("autocorrelation.Autocorrelation"),
+    "pyin": Engine("bundled.Pyin", "librosa", takes_threshold=False),
+    "harvest": Engine("optional.Harvest", "pyworld", extra="compare", takes_threshold=False),
+    "dio": Engine("optional.Dio", "pyworld", extra="compare", takes_threshold=False),
+    "fcpe": Engine("optional.Fcpe", "torchfcpe", "assets/fcpe_c_v001.pt", extra="compare"),
+}
+
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]
+    """Type of the settings that choose an engine: pydantic refuses other names and lists these."""
+
+
 def tracker(engine: str, fmin: Hertz, fmax: Hertz, threshold: float | None = None) -> Tracker:
-    """The engine of that name; `threshold` None keeps the engine's own.
+    """The engine of that name; `threshold` None keeps the engine's own, and engines without one ignore it.
 
     Raises:
-        ConfigError: there is no such engine, or its package is not installed.
+        ConfigError: no such engine, or its package is not installed.
     """
-    own: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
-    match engine:
-        case "swift":
-            return SwiftF0(fmin, fmax, **own)
-        case "autocorrelation":
-            return Autocorrelation(fmin, fmax, **own)
-        case "pyin":
-            return Pyin(fmin, fmax)
-        case "harvest" | "dio":
-            world = World(engine, fmin, fmax)
-            world.load()
-            return world
-        case "fcpe":
-            model_file(engine)
-            return Fcpe(fmin, fmax, **own)
-    raise ConfigError(f"f0.engine = {engine!r}: choose one of {', '.join(ENGINES)}")
+    if engine not in ENGINES:
+        raise ConfigError(f"f0.engine = {engine!r}: choose one of {', '.join(ENGINES)}")
+    chosen = ENGINES[engine]
+    if chosen.package:
+        package_folder(engine)
+    module, name = chosen.tracker.split(".")
+    own: dict[str, Any] = {} if threshold is None or not chosen.takes_threshold else {"threshold": threshold}
+    made: Tracker = getattr(importlib.import_module(f"voicemill.model.pitch.{module}"), name)(fmin, fmax, **own)
+    return made
+
+
+def weights_file(engine: str) -> Path | None:
+    """File with an engine's weights, None for engines without weights.
+
+    Raises:
+        ConfigError: its package is not installed.
+    """
+    weights = ENGINES[engine].weights
+    return package_folder(engine) / weights if weights else None
+
+
+def package_folder(engine: str) -> Path:
+    """Folder of an engine's package, which is not imported.
+
+    Raises:
+        ConfigError: it is not installed; the message names the extra that brings it.
+    """
+    chosen = ENGINES[engine]
+    spec = importlib.util.find_spec(chosen.package)
+    if spec is None or not spec.submodule_search_locations:
+        name = f"voicemill[{chosen.extra}]" if chosen.extra else "voicemill"
+        others = ", ".join(other for other, entry in ENGINES.items() if not entry.extra and other != engine)
+        raise ConfigError(
+            f"f0.engine = {engine!r} needs {chosen.package}, which is not installed: pip install '{name}', "
+            f"or choose one of {others}"
+        )
+    return Path(spec.submodule_search_locations[0])

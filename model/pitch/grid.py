@@ -1,8 +1,4 @@
-"""The grid of F0 that every engine of `model.pitch.engines` answers on: 10 ms, frame i centred on sample 320 i + 160 at
-32 kHz.
-
-Two frames stand over each frame of the log-mel. 0 Hz = unvoiced.
-"""
+"""The grid of F0: 10 ms, frame i centred on sample 320 i + 160 at 32 kHz, two frames per frame of the log-mel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +11,15 @@ Double = NDArray[np.float64]
 
 
 def frames_of(samples: Samples) -> Frames:
-    """Frames of F0 over so many samples at 32 kHz."""
+    """Number of F0 frames of a wave of `samples` at 32 kHz."""
     return samples // HOP
 
 
 def regrid(at: Double, hertz: Double, confidence: Double, times: Double, threshold: float) -> F0:
-    """F0 at `at` (seconds) to `times`: voiced where the interpolated confidence says so; log F0 interpolated over
-    voiced neighbours only."""
+    """F0 at times `at` (seconds) -> F0 at `times`, 0 where the interpolated confidence is below `threshold`.
+
+    log F0 is interpolated between voiced neighbours only.
+    """
     sure = np.interp(times, at, confidence)
     voiced = confidence >= threshold
     if not voiced.any():

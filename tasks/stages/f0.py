@@ -7,11 +7,11 @@ Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its whe
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from pydantic import model_validator
 
+from voicemill.model.pitch.engines import ENGINES, EngineName, tracker, weights_file
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import Hertz
@@ -28,8 +28,8 @@ GROUP = 64
 class Settings(StageSettings):
     """Which engine, and the range of voices."""
 
-    engine: Literal["swift", "autocorrelation", "pyin", "harvest", "dio", "fcpe"] = "swift"
-    """harvest and dio (pyworld) and fcpe (torchfcpe) need `pip install 'voicemill[compare]'`.
+    engine: EngineName = "swift"
+    """swift, autocorrelation, pyin; harvest and dio (pyworld) and fcpe (torchfcpe) need the extra `compare`.
     Default: the best of the benchmark."""
     fmin: Hertz = 60.0
     """Hz, 47 to 400; lowest F0 looked for. Default: below the deepest speaking voices (about 70 Hz)."""
@@ -50,15 +50,13 @@ class Settings(StageSettings):
         if self.threshold is not None:
             if not 0 < self.threshold < 1:
                 raise ValueError(f"f0.threshold = {self.threshold}: give a value between 0 and 1")
-            if self.engine in ("pyin", "harvest", "dio"):
+            if not ENGINES[self.engine].takes_threshold:
                 raise ValueError(f"f0.threshold has no meaning for f0.engine = {self.engine!r}: leave it out")
         return self
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     """One `Feature` for each kept segment, in their order."""
-    from voicemill.model.pitch.engines import tracker
-
     rows, waves = kept_segments(inputs), Prepared(inputs)
     options = (settings.engine, settings.fmin, settings.fmax, settings.threshold)
     engine = inputs.model(("f0", *models(settings).values(), *options), lambda: tracker(*options))
@@ -83,9 +81,8 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
 def models(settings: Settings) -> Mapping[str, str]:
     """The digest of the engine's weights, where it has any."""
     from voicemill.model.hub import digest_of
-    from voicemill.model.pitch.weights import model_file
 
-    file = model_file(settings.engine)
+    file = weights_file(settings.engine)
     return {"f0.engine": digest_of(file)} if file else {}
 
 

@@ -1,22 +1,30 @@
 """F0 engines on tones whose pitch is known, and what holds of each whatever the input."""
 
 import importlib.util
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from voicemill.model.pitch.engines import ENGINES, Tracker, tracker
+from voicemill.model.judging.judges import JudgeSettings
+from voicemill.model.pitch.engines import ENGINES, Tracker, tracker, weights_file
 from voicemill.model.pitch.grid import HOP, frames_of, regrid
-from voicemill.model.pitch.weights import model_file
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import RATE
+from voicemill.tasks.stages.f0 import Settings as F0Settings
+
+ROOT = Path(__file__).resolve().parents[3]
 
 QUICK = ("swift", "autocorrelation")
-EXTRA = {"harvest": "pyworld", "dio": "pyworld", "fcpe": "torchfcpe"}
+EXTRA = {name: engine.package for name, engine in ENGINES.items() if engine.extra}
 
 
 def there(engine: str) -> bool:
@@ -123,7 +131,26 @@ def test_a_missing_extra_is_an_error_that_names_it(name: str, monkeypatch: pytes
 
 
 def test_the_default_engine_has_a_model_file() -> None:
-    file = model_file("swift")
+    file = weights_file("swift")
     assert file is not None
     assert file.stat().st_size > 100_000
-    assert model_file("autocorrelation") is None
+    assert weights_file("autocorrelation") is None
+
+
+def test_the_list_of_engines_is_written_once() -> None:
+    """Settings take the names of the table; its extras are those of the project."""
+    for model, field in ((F0Settings, "engine"), (JudgeSettings, "f0_engine")):
+        assert model.model_json_schema()["properties"][field]["enum"] == list(ENGINES)
+        with pytest.raises(ValidationError, match="'swift', 'autocorrelation'"):
+            model.model_validate({field: "crepe"})
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {engine.extra for engine in ENGINES.values()} - {""} <= set(project["optional-dependencies"])
+
+
+def test_the_table_imports_no_engine() -> None:
+    code = (
+        "import sys; from voicemill.model.pitch.engines import weights_file; weights_file('swift'); "
+        "print(sorted({'torch', 'numpy', 'librosa', 'onnxruntime'} & set(sys.modules)))"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ import typer
 from voicemill.flows.cli.options import EngineOption, JsonOption, RetiredOption, StoreOption, VoiceOption
 from voicemill.flows.cli.running import checked, open_store, print_json, run_here
 from voicemill.flows.plans import help_texts
+from voicemill.model.pitch.engines import ENGINES
 
 if TYPE_CHECKING:
     from voicemill.flows.evaluate import Evaluated
@@ -56,9 +57,7 @@ def evaluate(
     speaker_encoder: SpeakerEncoderOption = "light",
     recogniser: RecogniserOption = "corpus",
     opinion: OpinionOption = "",
-    f0_engine: Annotated[
-        str, typer.Option(help="F0 engine: swift, autocorrelation, pyin, harvest, dio or fcpe")
-    ] = "swift",
+    f0_engine: Annotated[str, typer.Option(help=f"F0 engine: {', '.join(ENGINES)}")] = "swift",
     engine: EngineOption = "auto",
     precision: Annotated[str, typer.Option(help=help_texts.PRECISION)] = "auto",
     threads: ThreadsOption = 0,

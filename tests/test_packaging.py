@@ -163,6 +163,7 @@ def test_the_example_of_the_readme_runs_beside_a_users_own_modules(environment: 
 def test_the_command_runs_beside_a_users_own_modules(environment: Environment, project: Path) -> None:
     script = environment.root / "bin" / "voicemill"
     assert "refresh" in run(script, "--help", cwd=project)
+    assert re.fullmatch(r"voicemill \d+\.\d+\.\d+\n", run(script, "--version", cwd=project))
     # with -m the folder itself comes first
     words = ("-m", "voicemill.flows.cli.main", "versions", "--store", "demo/store", "--json")
     versions = json.loads(run(environment.python, *words, cwd=project))

@@ -1,4 +1,4 @@
-"""The events of a voice start what comes next, with the entry that they are of: on a real server, without a worker."""
+"""Events of a voice start the next deployment with their entry: on a real server, without a worker."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ getattr(events, name)(store, Entry(store.models / card.voice / f"{int(number):04
 
 @pytest.fixture(scope="module")
 def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store whose deployments the server has."""
+    """A store with its deployments on the server."""
     store = Store.open(tmp_path_factory.mktemp("chain") / "store", create=True)
     settings = UpSettings(
         store=str(store.root),
@@ -56,7 +56,7 @@ def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def runs(cli: Any, deployment: str, least: int = 0) -> list[dict[str, Any]]:
-    """Runs of a deployment, when there are so many."""
+    """Runs of a deployment, as soon as there are `least`."""
     flow, _, name = deployment.partition("/")
     body = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}}
     end = time.monotonic() + 90
@@ -85,7 +85,7 @@ def test_each_event_starts_its_deployment_with_its_entry(cli: Any, store: Store)
     assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 7, "which": "both"}
     assert runs(cli, "promote/on-model") == []
     status.retire(store.models / "anna b", 9, "light", who="ann", when="2026", why="too dull")
-    tell(cli, store, "voice_trained", "light", 9)  # nobody is to judge it
+    tell(cli, store, "voice_trained", "light", 9)  # retired: sends no event
     tell(cli, store, "voice_trained", "light", 8)
     (run,) = runs(cli, "promote/on-model", 1)
     assert run["parameters"]["options"] == {**common, "config": "tiny", "number": 8}

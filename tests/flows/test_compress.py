@@ -57,13 +57,13 @@ def test_the_student_becomes_an_entry_of_its_own(store: Store, compressed: dict[
     assert f"| {graphs['real_time_factor']:.3f} |" in entry.card.account
 
 
-def test_again_is_the_same_entry(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
+def test_a_repeated_compression_finds_its_entry(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
     ran = cli("compress", "--store", store.root, "--sentences", 1)
     assert "ann entry 3 (compressed)" in ran.out
     assert [entry.number for entry in registry.entries(store, "ann")] == [1, 2, 3]
 
 
-def test_what_is_compressed_already_is_refused(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
+def test_a_compressed_entry_is_refused(cli: Any, store: Store, compressed: dict[str, Any]) -> None:
     ran = cli("compress", "--store", store.root, "--number", 3, status=2)
     assert "entry ann/0003 is compressed: expected one that is student, trained, light, such as ann/0002" in ran.err
 

@@ -1,4 +1,4 @@
-"""The flow distill on a real server: a trained entry becomes students that speak; what is killed is gone on with."""
+"""The flow distill on a real server: a trained entry becomes students that speak; a killed run resumes."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from voicemill.storage.voices import registry
 pytestmark = pytest.mark.slow
 
 SENTENCES = ("The morning train was late again and nobody minded.", "She keeps a small garden behind the house.")
-"""What the reference says."""
+"""Text of the reference recording."""
 CONFIG = f"""{VOICE_TOML}
 [distill]
 layers = 1
@@ -105,10 +105,8 @@ def test_an_entry_teaches_students_that_speak(cli: Any, taught: tuple[RefreshedS
     assert len(registry.entries(store, "ann")) == 3
 
 
-def test_what_is_killed_is_gone_on_with(
-    cli: Any, taught: tuple[RefreshedStore, dict[str, Any]], tmp_path: Path
-) -> None:
-    """The joint phase, killed after a checkpoint: the students are those of a run that nothing happened to."""
+def test_a_killed_distillation_resumes(cli: Any, taught: tuple[RefreshedStore, dict[str, Any]], tmp_path: Path) -> None:
+    """Killed in the joint phase after a checkpoint, it ends with the same weights as an undisturbed run."""
     trained = taught[0].copy_to(tmp_path)
     (tmp_path / "training.toml").write_text(CONFIG.replace("[phases.joint]\nsteps = 4", "[phases.joint]\nsteps = 30"))
     whole = cli(*words(trained)).json["students"][0]
@@ -130,7 +128,7 @@ def test_what_is_killed_is_gone_on_with(
     assert again["entry"] == whole["entry"]
 
 
-def test_what_is_missing_is_said_before_a_server_starts(alone: Any, refreshed: RefreshedStore) -> None:
+def test_missing_inputs_are_reported_before_a_server_starts(alone: Any, refreshed: RefreshedStore) -> None:
     ran = alone("distill", "--store", refreshed.store, "--config", "tiny", status=2)
     assert "name a voice by --voice" in ran.err
     assert ran.err.count("\n") == 1

@@ -85,15 +85,15 @@ def test_a_student_stands_beside_its_teacher(evaluated: dict[str, Any]) -> None:
     assert totals["log_mel_distance"] == 0
 
 
-def test_the_newest_is_heard_with_its_champion_and_its_teacher(store: Store) -> None:
-    def heard(*numbers: int) -> list[int]:
+def test_by_default_the_newest_entry_its_champion_and_its_teacher_are_evaluated(store: Store) -> None:
+    def evaluated_entries(*numbers: int) -> list[int]:
         options = EvaluateOptions(store=str(store.root), numbers=list(numbers))
         return [entry.number for entry in plan_evaluation(options).entries]
 
-    assert heard() == [3, 1]
-    assert heard(2, 2, 1) == [2, 1]
+    assert evaluated_entries() == [3, 1]
+    assert evaluated_entries(2, 2, 1) == [2, 1]
     with pytest.raises(StoreError, match="no entry number 9"):
-        heard(9)
+        evaluated_entries(9)
 
 
 def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, Any]) -> None:
@@ -109,8 +109,8 @@ def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, An
     assert "| mcd | dB |" in artifact["data"]
 
 
-def test_what_was_said_is_not_said_again(cli: Any, store: Store, evaluated: dict[str, Any]) -> None:
-    """The same sounds, times and figures; another seed is another speech."""
+def test_speech_is_not_synthesised_twice(cli: Any, store: Store, evaluated: dict[str, Any]) -> None:
+    """A repeated evaluation has the same sounds, times and figures."""
     before = {path: path.stat().st_mtime_ns for path in (store.reports / "version-1" / "speech").rglob("*.*")}
     assert len(before) == 3 * 2 * evaluated["sentences"] + 1  # and the comparison with the teacher
     again = cli(*words(store)).json
@@ -146,10 +146,10 @@ DECODED = """
   return long;
 })()
 """
-"""How many sounds the browser can decode."""
+"""Script that counts the sounds that the browser can decode."""
 
 
-def test_forgetting_somebody_while_they_are_judged_leaves_nothing(
+def test_forgetting_a_speaker_during_an_evaluation_leaves_nothing(
     cli: Any, refreshed: RefreshedStore, tmp_path: Path
 ) -> None:
     copied = refreshed.copy_to(tmp_path)
@@ -162,7 +162,7 @@ def test_forgetting_somebody_while_they_are_judged_leaves_nothing(
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)
-        process.send_signal(signal.SIGSTOP)  # a forgetting that takes longer than the rest would erase it all itself
+        process.send_signal(signal.SIGSTOP)  # else a slow forgetting might itself erase what the evaluation writes
         forget_speaker(store, "ann", created="2026-01-01T00:00:00+00:00")
         process.send_signal(signal.SIGCONT)
         err = process.communicate(timeout=600)[1]
@@ -170,13 +170,13 @@ def test_forgetting_somebody_while_they_are_judged_leaves_nothing(
     assert "was forgotten meanwhile" in err
     assert not [path for path in store.reports.rglob("*") if path.is_file()]
     assert not list(store.models.glob("*/*/evaluations/*"))
-    write_bytes(evaluation_folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"as a killed one leaves it")
+    write_bytes(evaluation_folder(store, 1) / "speech" / "0a1b" / "sentence.flac", b"left by a killed evaluation")
     shutil.rmtree(copied.inbox / "ann")
     cli.refresh(copied.inbox, store.root, "--config", copied.config)
     assert not evaluation_folder(store, 1).exists()
 
 
-def test_forgetting_the_speaker_erases_what_was_said(cli: Any, store: Store, tmp_path: Path, evaluated: Any) -> None:
+def test_forgetting_the_speaker_erases_the_speech(cli: Any, store: Store, tmp_path: Path, evaluated: Any) -> None:
     copy = shutil.copytree(store.root, tmp_path / "store")
     assert list((copy / "reports").rglob("*.flac"))
     cli("forget", "--speaker", "ann", "--store", copy, "--yes", "--json")

@@ -1,4 +1,4 @@
-"""What a refresh survives: every fault comes from outside, through the real command in a process of its own."""
+"""Faults that a refresh survives, each injected from outside into the real command in a process of its own."""
 
 import os
 import signal
@@ -24,14 +24,14 @@ DIED = "worker_died: a worker died in"
 
 @pytest.fixture(scope="module")
 def undisturbed(cli: Any, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the small inbox gives where nothing goes wrong."""
+    """Contents of the store after an undisturbed refresh of the small inbox."""
     store = tmp_path_factory.mktemp("undisturbed") / "store"
     cli.refresh(synthesised, store)
     return contents(store)
 
 
 def seconds(summary: dict[str, Any], stage: str) -> float:
-    """Audio that a stage ran on."""
+    """Seconds of audio that a stage ran on."""
     found: float = summary["stages"][stage]["seconds"]
     return found
 
@@ -74,7 +74,7 @@ def header(path: Path) -> float:
         ),
     ],
 )
-def test_an_upload_that_breaks_a_stage_is_failed_and_tried_again(
+def test_an_upload_that_breaks_a_stage_fails_and_is_retried(
     cli: Any, inbox: Any, tmp_path: Path, undisturbed: dict[str, Any], faults: list[tuple[str, str, str]]
 ) -> None:
     store = tmp_path / "store"
@@ -105,7 +105,7 @@ def test_an_upload_that_breaks_a_stage_is_failed_and_tried_again(
 
 # nightly: three refreshes. On a push tests/tasks/intake/test_scan.py reads an inbox without the power of root
 @pytest.mark.nightly
-def test_an_unreadable_file_is_failed_until_it_can_be_read(
+def test_an_unreadable_file_fails_until_it_is_readable(
     cli: Any, inbox: Any, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     store, path = tmp_path / "store", inbox.root / "bob" / "1.wav"
@@ -150,7 +150,7 @@ def test_a_broken_model_opens_the_breaker(
 
 # nightly: four refreshes of six batches each. On a push a stage raises in the set "killers" above
 @pytest.mark.nightly
-def test_a_full_disk_fails_what_it_hits(
+def test_a_full_disk_fails_the_affected_batches(
     cli: Any, inbox: Any, tmp_path: Path, configured: Callable[[str], Path], undisturbed: dict[str, Any]
 ) -> None:
     store = tmp_path / "store"
@@ -161,7 +161,7 @@ def test_a_full_disk_fails_what_it_hits(
     assert "Traceback" not in nothing.err
     assert numbers(store) == []
 
-    longest = 800_000  # bytes: the samples of one upload are more
+    longest = 800_000  # bytes, less than the samples of one upload
     first = cli.refresh(inbox.root, store, "--config", config, **limited(longest))
     assert (first["published"], first["uploads"]) == (True, {"failed": 1, "prepared": 5})
     (error,) = first["failures"].values()
@@ -171,11 +171,11 @@ def test_a_full_disk_fails_what_it_hits(
     mended = cli.refresh(inbox.root, store, "--config", config)
     assert (mended["uploads"], mended["broken"]) == ({"prepared": 6}, {})
     found = differences(contents(store), undisturbed)
-    assert {line.split()[0] for line in found} <= {"uploads"}  # they name their batches, which are others here
+    assert {line.split()[0] for line in found} <= {"uploads"}  # rows of uploads name their batches, which differ here
     assert strays(store) == []
 
 
-def test_two_at_once(alone: Any, inbox: Any, tmp_path: Path) -> None:
+def test_two_refreshes_at_once(alone: Any, inbox: Any, tmp_path: Path) -> None:
     store, marker = tmp_path / "store", tmp_path / "marker"
     waits = environment(fault("slice", "wait", inbox.root / "ann" / "0.wav", marker))
     options = ("refresh", "--inbox", inbox.root, "--store", store, "--json")
@@ -224,7 +224,7 @@ def test_a_worker_killed_from_outside_costs_nothing(
 
 
 def workers(pid: int) -> list[int]:
-    """The worker processes of a refresh."""
+    """Worker processes of a refresh."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     threads = Path(f"/proc/{pid}/task").iterdir()
     children = [child for thread in threads for child in (thread / "children").read_text().split()]
@@ -239,7 +239,7 @@ def test_ctrl_c_ends_everything_and_the_next_refresh_resumes(alone: Any, inbox: 
     with alone.start("refresh", "--inbox", inbox.root, "--store", store, **waits) as refresh:
         until(marker)
         began = time.monotonic()
-        os.killpg(refresh.pid, signal.SIGINT)  # as a terminal does: to the command and all it started
+        os.killpg(refresh.pid, signal.SIGINT)  # to the whole process group, as a terminal sends it
         _, err = refresh.communicate(timeout=120)
         took = time.monotonic() - began
     assert refresh.returncode == 130

@@ -30,7 +30,7 @@ MOMENTS = [(number + rng.random()) / KILLS for number in range(KILLS)]
 
 @dataclass(frozen=True)
 class Course:
-    """Two refreshes that nothing disturbs: the second finds one upload more."""
+    """Two undisturbed refreshes, the second with one more upload."""
 
     root: Path
     config: Path
@@ -40,7 +40,7 @@ class Course:
     """Processor time of the second refresh, seconds."""
 
     def start(self, folder: Path) -> tuple[Path, Path]:
-        """A copy of the store between the two, and of the inbox with the new upload."""
+        """Copy the store between the two refreshes, and the inbox with the new upload."""
         shutil.copytree(self.root / "first", folder / "store")
         shutil.copytree(self.root / "inbox", folder / "inbox")
         return folder / "inbox", folder / "store"
@@ -84,7 +84,7 @@ def children(pid: int) -> list[int]:
 
 
 def kill_at(start: Callable[[], Any], moment: float) -> bool:
-    """Start a refresh and kill it when it has used so much processor time; False = it ended before."""
+    """Start a refresh and kill it after some processor time; return False if it ended before."""
     with start() as process:
         while process.poll() is None and spent(process.pid) < moment:
             time.sleep(0.01)
@@ -95,7 +95,7 @@ def kill_at(start: Callable[[], Any], moment: float) -> bool:
 
 
 def gone(store: Path, within: float = 20.0) -> list[str]:
-    """Processes of a store that do not go away."""
+    """Processes of a store that are still running after a while."""
     end = time.monotonic() + within
     while (left := processes(store)) and time.monotonic() < end:
         time.sleep(0.1)
@@ -104,14 +104,14 @@ def gone(store: Path, within: float = 20.0) -> list[str]:
 
 # on a push: 8 moments, spread evenly over the run; nightly: all 20
 @pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n in (1, 3) else pytest.mark.nightly) for n in range(5)])
-def test_a_killed_refresh_is_made_up_for(cli: Any, course: Course, tmp_path: Path, part: int) -> None:
+def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tmp_path: Path, part: int) -> None:
     def survive(share: float) -> list[str]:
         folder = tmp_path / f"{share:.4f}"
         inbox, store = course.start(folder)
         options = ("refresh", "--inbox", inbox, "--store", store, "--config", course.config, "--json")
         told = {"VOICEMILL_TEST": str(store)}
         while not kill_at(lambda: cli.start(*options, **told), share * course.cost):
-            share *= 0.9  # this time it was done sooner: once more, from the beginning
+            share *= 0.9  # it ended sooner than the measured one: try again
             shutil.rmtree(folder)
             course.start(folder)
         found = [f"still there: {line}" for line in gone(store)]
@@ -133,14 +133,14 @@ def test_a_killed_refresh_is_made_up_for(cli: Any, course: Course, tmp_path: Pat
         assert [line for found in pool.map(survive, MOMENTS[part::5]) for line in found] == []
 
 
-def test_the_private_server_of_a_killed_refresh_goes_too(alone: Any, course: Course, tmp_path: Path) -> None:
+def test_the_private_server_of_a_killed_refresh_ends(alone: Any, course: Course, tmp_path: Path) -> None:
     inbox, store = course.start(tmp_path)
     options = ("refresh", "--inbox", inbox, "--store", store, "--config", course.config, "--json")
     told = {"VOICEMILL_TEST": str(store)}
     assert kill_at(lambda: alone.start(*options, **told), 0.05 * course.cost)
     assert gone(store) == []
     assert kill_at(lambda: alone.start(*options, **told), 0.6 * course.cost)
-    # at once: the server that was left behind is about to end, and must not be relied upon
+    # at once, while the orphaned server is about to end: the refresh must not rely on it
     alone.refresh(inbox, store, "--config", course.config, **told)
     assert differences(contents(store), course.after) == []
     assert numbers(store) == [1, 2]

@@ -20,7 +20,7 @@ SPEECH = Path(__file__).parents[3] / "shared" / "speech" / "recordings"
 SPEAKERS = {"vctk_p225": 10, "vctk_p228": 6}
 LANES = ["trained", "student", "light", "compressed"]
 LIMIT_S = 1200
-"""What a whole run may take; measured alone on two cores: a fifth of it."""
+"""Time limit of a whole run; alone on two cores it takes a fifth of this."""
 pytestmark = [
     pytest.mark.realdata,
     pytest.mark.slow,
@@ -83,7 +83,7 @@ def test_recordings_become_champions_that_speak(cli: Any, tmp_path: Path, monkey
 
 
 def the_chain_is_in_the_dashboard(cli: Any, result: dict[str, Any]) -> None:
-    """Every step is a run below that of the chain, and every promotion links its report and its evaluation."""
+    """Every step is a subflow of the chain, and every promotion links its report and its evaluation."""
     (chain,) = ask(cli, "flow_runs/filter", flow_runs={"id": {"any_": [result["run"].rpartition("/")[2]]}})
     below = {"flow_runs": {"parent_flow_run_id": {"any_": [chain["id"]]}}}
     runs = sorted(ask(cli, "flow_runs/filter", **below), key=lambda run: run["start_time"])
@@ -106,7 +106,7 @@ def a_champion_speaks_by_name(cli: Any, folder: Path, store: Path, out: Path) ->
 
 
 def nothing_is_done_twice(cli: Any, words: tuple[Any, ...], store: Store, before: dict[str, Any]) -> None:
-    """The same command again finds every training, student and graph, and leaves the champions."""
+    """The repeated command finds every training, student and graph, and changes no champion."""
     entries = [entry.name for entry in registry.entries(store, "anna")]
     champions = read_status(store.models / "anna").champions
     result = cli(*words, timeout=2 * LIMIT_S).json

@@ -1,4 +1,4 @@
-"""Promotion on a real server: the gate lets a voice in or keeps it out, and the run ends well and says why."""
+"""The flow promote on a real server: the gate accepts or rejects an entry, and the run completes with the reason."""
 
 import json
 import re
@@ -97,8 +97,8 @@ def test_through_the_gate_and_back(cli: Any, store: Store) -> None:
     assert (last.forced, last.why, last.number) == (True, "heard it myself", 3)
 
 
-def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: Store) -> None:
-    """The other one happens while this one listens."""
+def test_a_promotion_overtaken_by_another_one_evaluates_again(cli: Any, store: Store) -> None:
+    """The other promotion happens during the evaluation."""
     with cli.start(*words(store, "--number", 2, *TEXTS)) as process:
         end = time.monotonic() + 300
         while not list(store.root.glob("reports/*/speech/*/*")):
@@ -106,7 +106,7 @@ def test_a_promotion_that_another_comes_before_is_judged_again(cli: Any, store: 
             assert time.monotonic() < end
             time.sleep(0.02)
         status.promote(
-            store.models / "ann", 1, "trained", instead_of=0, who="eve", when="2026", why="while nobody looked"
+            store.models / "ann", 1, "trained", instead_of=0, who="eve", when="2026", why="during the evaluation"
         )
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -124,7 +124,7 @@ print(promote(PromoteOptions.model_validate_json(sys.argv[1])).run)
 """
 
 
-def test_what_was_retired_meanwhile_ends_well_and_a_command_says_so(cli: Any, store: Store) -> None:
+def test_an_entry_retired_meanwhile_ends_the_run_well_and_fails_the_command(cli: Any, store: Store) -> None:
     retired = cli("voices", "retire", "--store", store.root, "--voice", "ann", "--number", 2, "--reason", "too dull")
     assert "ann/0002 is retired" in retired.out
     refused = cli(*words(store, "--number", 2), status=2)
@@ -137,7 +137,7 @@ def test_what_was_retired_meanwhile_ends_well_and_a_command_says_so(cli: Any, st
 
 
 def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) -> None:
-    """No server is needed for that."""
+    """These commands need no server."""
     for number, before in ((1, 0), (2, 1)):
         status.promote(
             store.models / "ann",
@@ -159,8 +159,8 @@ def test_the_registry_is_listed_shown_and_rolled_back(alone: Any, store: Store) 
     assert (shown["number"], shown["stage"], shown["card"]["voice"]) == (2, "champion", "ann")
     assert [change["why"] for change in shown["history"]] == ["why 2"]
     page = alone("voices", "show", *at, "--number", 3).out
-    for said in ("# ann/0003", "| made from | ann/0001 (trained) |", "consent of", "watermark", "`voicemill evaluate`"):
-        assert said in page
+    for part in ("# ann/0003", "| made from | ann/0001 (trained) |", "consent of", "watermark", "`voicemill evaluate`"):
+        assert part in page
     assert "| succeeded by 2 | eve | why 2 |" in alone("voices", "show", *at, "--number", 1).out
     back = alone("voices", "rollback", *at, "--voice", "ann", "--reason", "2 mumbles", "--json").json
     assert (back["number"], back["instead_of"], back["why"], back["forced"]) == (1, 2, "2 mumbles", True)

@@ -1,4 +1,4 @@
-"""Refreshes of real recordings: they end well, and every sample of every upload is accounted for.
+"""Refreshes of real recordings complete and account for every sample of every upload.
 
 On a push 60 recordings, of every language, sample rate and, with and without a transcript, as many speakers as
 possible; nightly all 566.
@@ -30,7 +30,7 @@ pytestmark = [
 
 
 def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
-    """Every upload that was decoded: its rows tile it, to the sample. Returns samples by outcome."""
+    """Check that the rows of every decoded upload tile it, to the sample. Returns samples by outcome."""
     rows: dict[str, list[LedgerInterval]] = defaultdict(list)
     for row in from_table(corpus.ledger(), LedgerRow):
         rows[row.upload].append(
@@ -50,14 +50,14 @@ def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a refresh of a number of recordings gives."""
+    """Expected result of a refresh of a number of recordings."""
 
     uploads: int
     speakers: int
     utterances: int
-    """At least."""
+    """Smallest accepted value."""
     aligned: int
-    """At least."""
+    """Smallest accepted value."""
 
 
 PUSH = Expected(uploads=60, speakers=50, utterances=60, aligned=12)
@@ -147,7 +147,7 @@ def test_every_second_of_the_recordings_is_accounted_for(recordings: Recordings)
 
 
 def test_the_recordings_kept_are_whole(recordings: Recordings) -> None:
-    """Text stands where there was any, words lie in their utterance, features in the order of the utterances."""
+    """Texts are stored, words lie within their utterance, and features have the order of the utterances."""
     corpus, expected = recordings.refreshed.version(), recordings.expected
     rows = corpus.utterances(["id", "start", "stop", "text", "words", "alignment", "seconds"]).to_pylist()
     assert len(rows) > expected.utterances
@@ -170,15 +170,15 @@ CORRUPT = {
     "null.wav",
     "p001.flac",
 }
-"""The reason of each stands in tests/tasks/stages/test_decode.py."""
+"""Files that are corrupt; tests/tasks/stages/test_decode.py has their reasons."""
 
 
 SAME = {"chan3.sph", "cold_corpus_32bit_float.wav"}
-"""In other containers the samples of chan3.2chan.wav and cold_corpus_24bit.wav."""
+"""Files with the samples of chan3.2chan.wav and cold_corpus_24bit.wav in other containers."""
 
 
 def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
-    """45 files, some of them broken on purpose: each has a state, and what was decoded is accounted for."""
+    """45 files, some broken on purpose: each has a state, and decoded audio is accounted for."""
     folder = SPEECH / "formats"
     done = cli.refresh(folder, tmp_path / "store", "--assume-consent", "test")
     refreshed = RefreshedStore(folder, tmp_path / "store", tmp_path, done)

@@ -1,4 +1,4 @@
-"""A refresh from inbox to corpus version: what runs and what is skipped, what comes in and what leaves."""
+"""The flow refresh, from inbox to corpus version: stages that run or are skipped, uploads that are added or removed."""
 
 import hashlib
 import shutil
@@ -20,7 +20,7 @@ from voicemill.storage.units import to_seconds
 pytestmark = pytest.mark.slow
 
 BATCHES = 4
-"""Of the small inbox, at 0.2 min each: two of ann, one of bob, one of cem."""
+"""Batches of the small inbox, of 0.2 min each: two of ann, one of bob, one of cem."""
 FOLLOW_SLICE = tuple(name for name in STAGE_NAMES if name not in ("decode", "slice"))
 FOLLOW_DENOISE = ("loudness", "screen", "content", "f0", "mel", "shards")
 
@@ -31,13 +31,13 @@ def copied(refreshed: RefreshedStore, tmp_path: Path) -> RefreshedStore:
 
 
 def settings(copied: RefreshedStore, text: str) -> Path:
-    """The config of the first refresh, and more."""
+    """Write the config of the first refresh, extended by `text`."""
     path = copied.config.with_name("other.toml")
     path.write_text(copied.config.read_text() + text)
     return path
 
 
-def test_the_json_says_what_was_done(refreshed: RefreshedStore) -> None:
+def test_the_json_has_the_counts_of_the_refresh(refreshed: RefreshedStore) -> None:
     summary, corpus = refreshed.summary, refreshed.version()
     assert (summary["version"], summary["published"], summary["speakers"]) == (1, True, 3)
     assert summary["uploads"] == {"prepared": 6}
@@ -124,7 +124,7 @@ def test_another_loudness_runs_loudness_and_what_follows(cli, copied: RefreshedS
     assert np.allclose(after.filter(reached)["loudness_after"].to_numpy(), -27.0, atol=0.5)
 
 
-def test_other_content_under_an_old_name_is_seen(cli, copied: RefreshedStore, synthesised: Path) -> None:
+def test_new_content_under_an_old_name_is_detected(cli, copied: RefreshedStore, synthesised: Path) -> None:
     path = copied.inbox / "bob" / "1.wav"
     old = hashlib.sha256(path.read_bytes()).hexdigest()
     shutil.copy(synthesised.parent / "spare.wav", path)
@@ -153,8 +153,8 @@ def test_deleted_uploads_leave_the_next_version(cli, copied: RefreshedStore) -> 
     assert not gone & set(copied.version().ledger(["path"])["path"].to_pylist())
 
 
-def test_a_transcript_that_changes_runs_the_text_stages(cli, copied: RefreshedStore) -> None:
-    """And one that goes runs the slicer too: it cuts an upload whose text is known into longer stretches."""
+def test_a_changed_transcript_runs_the_text_stages(cli, copied: RefreshedStore) -> None:
+    """Removing one runs the slicer, too: it cuts uploads with a known text into longer segments."""
     text = "We walked about the harbour for an hour."
     (copied.inbox / "bob" / "1.txt").write_text(text)
     (copied.inbox / "cem" / "0.txt").unlink()
@@ -163,11 +163,11 @@ def test_a_transcript_that_changes_runs_the_text_stages(cli, copied: RefreshedSt
     assert stages_run(summary) == dict.fromkeys((name for name in STAGE_NAMES if name != "decode"), 1) | told
     rows = {row["path"]: row for row in copied.version(2).utterances(["path", "text", "words"]).to_pylist()}
     assert (rows["cem/0.wav"]["text"], rows["cem/0.wav"]["words"]) == ("", [])
-    other = rows.get("bob/1.wav", {"text": text})  # its words may fit too badly to be kept
+    other = rows.get("bob/1.wav", {"text": text})  # its words may be filtered for a bad fit
     assert other["text"] == text
 
 
-def test_consent_withdrawn_leaves_and_granted_comes_in_again(cli, copied: RefreshedStore) -> None:
+def test_withdrawing_consent_removes_uploads_and_granting_it_restores_them(cli, copied: RefreshedStore) -> None:
     cli("consent", "withdraw", "--speaker", "cem", "--store", copied.store, "--note", "by letter")
     without = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     assert without["uploads"] == {"held": 1, "prepared": 5}
@@ -178,12 +178,12 @@ def test_consent_withdrawn_leaves_and_granted_comes_in_again(cli, copied: Refres
     cli("consent", "grant", "--speaker", "cem", "--store", copied.store)
     again = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
     assert (again["version"], again["uploads"]) == (3, {"prepared": 6})
-    assert stages_run(again) == {}  # the stage cache still has it all
+    assert stages_run(again) == {}  # the stage cache still has all outputs
     assert copied.paths_with_utterances(3) == copied.paths_with_utterances(1)
 
 
 def test_one_worker_or_two_write_the_same_bytes(cli, refreshed: RefreshedStore, tmp_path: Path) -> None:
-    """Every Parquet file of every table but `versions`, which holds the time of the publish."""
+    """Parquet files of all tables but `versions`, which holds the time of the publish."""
     config = tmp_path / "one.toml"
     config.write_text(refreshed.config.read_text() + "[run]\nworkers = 1\n")
     cli.refresh(refreshed.inbox, tmp_path / "store", "--config", config)
@@ -203,7 +203,7 @@ def test_one_worker_or_two_write_the_same_bytes(cli, refreshed: RefreshedStore, 
 
 
 def needles(copied: RefreshedStore, speaker: str) -> dict[str, bytes]:
-    """Bytes of a speaker's uploads, utterances, features and stage outputs that nobody else has."""
+    """Bytes of a speaker's uploads, utterances, features and stage outputs that no other speaker has."""
     corpus, found = copied.version(), {}
     for row in corpus.utterances(speaker=speaker).to_pylist():
         at = len(row["audio"]) // 2
@@ -229,7 +229,7 @@ def needles(copied: RefreshedStore, speaker: str) -> dict[str, bytes]:
 
 
 def everything(store: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file as it is, and tables unpacked."""
+    """Contents of all files, tables decoded."""
     for path in sorted(store.rglob("*")):
         if path.is_file():
             yield path.relative_to(store).as_posix(), path.read_bytes()
@@ -240,7 +240,7 @@ def everything(store: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def traces(store: Path, wanted: dict[str, bytes]) -> dict[str, list[str]]:
-    """What is found -> where."""
+    """Trace -> files that hold it."""
     found: dict[str, list[str]] = {}
     for place, raw in everything(store):
         for name, needle in wanted.items():
@@ -249,13 +249,13 @@ def traces(store: Path, wanted: dict[str, bytes]) -> dict[str, list[str]]:
     return found
 
 
-def test_forgotten_is_forgotten_in_every_byte_and_stays_so(alone, copied: RefreshedStore) -> None:
-    """The history of runs included: the store has a private server."""
+def test_a_forgotten_speaker_leaves_no_byte_and_does_not_return(alone, copied: RefreshedStore) -> None:
+    """All bytes of the store, its private server's database included."""
     wanted = needles(copied, "ann")
     kinds = {"FLAC", "text", "words", "content", "f0", "mel", "bytes", "decode", "denoise"}
     assert {name.split(" of ")[0] for name in wanted} == kinds
     inbox = {name for name in wanted if name.startswith("bytes")}
-    assert traces(copied.store, wanted).keys() == wanted.keys() - inbox  # the scan finds what is there
+    assert traces(copied.store, wanted).keys() == wanted.keys() - inbox  # the traces are in the store before
     others = copied.version(1).utterances()
     others = others.filter(pc.not_equal(others["speaker"], "ann"))
 
@@ -282,8 +282,8 @@ def test_forgotten_is_forgotten_in_every_byte_and_stays_so(alone, copied: Refres
     assert traces(copied.store, wanted) == {}
 
 
-def test_the_store_opens_where_it_was_moved_to(refreshed: RefreshedStore, tmp_path: Path) -> None:
-    """Nothing in a store is an absolute path that reading needs."""
+def test_a_moved_store_opens(refreshed: RefreshedStore, tmp_path: Path) -> None:
+    """Reading a store needs no absolute path in it."""
     moved = Path(shutil.copytree(refreshed.store, tmp_path / "moved"))
     assert Store.open(moved).root == moved
     assert (

@@ -1,4 +1,4 @@
-"""The flow retrain on a real server: a corpus version becomes a voice that speaks; what is ended leaves nothing."""
+"""The flow retrain on a real server: a corpus version becomes a voice that speaks; killed runs leave no processes."""
 
 import base64
 import json
@@ -102,12 +102,12 @@ def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, copied: RefreshedStore, 
     assert done["speak"] in found["retrain-summary"]
     assert done["reason"] in found["retrain-decision"]
     logs = ask(cli, "logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
-    said = "\n".join(line["message"] for line in logs)
-    assert "training: asked for" in said
-    # of lines that come close together the page's log has the last one
-    assert "finished: " in said
-    told = [path.read_text("utf-8") for path in copied.store.glob("training/*/log.txt")]
-    assert ["step 8/8" in text for text in told] == [True, True]
+    log = "\n".join(line["message"] for line in logs)
+    assert "training: asked for" in log
+    # the run's log has a few lines a second, the last one always
+    assert "finished: " in log
+    outputs = [path.read_text("utf-8") for path in copied.store.glob("training/*/log.txt")]
+    assert ["step 8/8" in text for text in outputs] == [True, True]
 
     before = {path: path.stat().st_mtime_ns for path in (copied.store / "training").rglob("*") if path.is_file()}
     again = cli(*words(copied, "--json")).json
@@ -122,7 +122,7 @@ def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, copied: RefreshedStore, 
     assert cli(*command, "--json").json["seconds"] > 0.1
 
 
-def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, trained: RefreshedStore, synthesised: Path) -> None:
+def test_enough_new_speech_starts_another_training(cli: Any, trained: RefreshedStore, synthesised: Path) -> None:
     """Nothing new, too little, enough: the run completes each time and is named after the decision."""
     config = trained.store.parent / "training.toml"
 
@@ -144,20 +144,20 @@ def test_it_trains_again_when_there_is_enough_new_speech(cli: Any, trained: Refr
     assert [card.corpus_version for card in cards] == [1, 2]
 
 
-def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, trained: RefreshedStore) -> None:
-    """It is retired for good: nobody is told that there was a new voice, and the words say what makes one."""
+def test_trainings_of_a_retired_entry_end_in_the_state_retired(cli: Any, trained: RefreshedStore) -> None:
+    """The entry stays retired: no event is sent, and the reason names what makes another entry."""
     config = trained.store.parent / "training.toml"
     store, folder = Store.open(trained.store), trained.store / "models" / "ann"
 
-    def told() -> list[int]:
+    def announced() -> list[int]:
         found = ask(cli, "events/filter", filter={"event": {"name": ["voice.trained"]}}, limit=50)["events"]
         return [event["payload"]["number"] for event in found if event["payload"]["store"] == str(store.root)]
 
     status.retire(folder, 1, "trained", who="eve", when="2025-01-01", why="it mumbles")
     again = cli(*words(trained, "--json"), status=1).json
     assert (again["trained"], again["verdict"], again["entry"], again["speak"]) == (False, "Retired", "", "")
-    for said in ("ann/0001", "it mumbles", "2025-01-01", "seed", "voicemill train"):
-        assert said in again["reason"]
+    for part in ("ann/0001", "it mumbles", "2025-01-01", "seed", "voicemill train"):
+        assert part in again["reason"]
     run = flow_run(cli, again["run"])
     assert (run["name"], run["state_name"], run["state_type"]) == (
         "retrain · ann · retired · v1",
@@ -169,20 +169,20 @@ def test_what_makes_a_retired_entry_ends_in_a_state_of_its_own(cli: Any, trained
     other = cli(*words(trained, "--json")).json
     assert (other["trained"], Path(other["entry"]).name) == (True, "0002")
     end = time.monotonic() + 30
-    while 2 not in told():  # the server writes them down a little later
+    while 2 not in announced():  # the server stores events with a delay
         assert time.monotonic() < end
         time.sleep(0.1)
-    assert told() == [2]
+    assert announced() == [2]
     assert registry.find(store, "ann").number == 2
 
 
-def test_a_bad_end_fails_the_run_and_says_why(cli: Any, copied: RefreshedStore, tmp_path: Path) -> None:
+def test_a_failed_training_fails_the_run_and_names_the_cause(cli: Any, copied: RefreshedStore, tmp_path: Path) -> None:
     ran = cli(*words(copied, "--phase", "steep", "--json"), status=2)
-    assert "s2 · steep of version 1 ended: not_finite: " in ran.err
+    assert "s2 · steep on corpus version 1 stopped: not_finite: " in ran.err
     (tmp_path / "broken.pth").write_bytes(b"no weights")
     ran = cli(*words(copied, "--start-s2", tmp_path / "broken.pth"), status=2)
-    assert "s2 · finetune of version 1 ended: crashed: exit status 1" in ran.err
-    assert "broken.pth" in ran.err.partition("Its folder")[2]  # its last words
+    assert "s2 · finetune on corpus version 1 stopped: crashed: exit status 1" in ran.err
+    assert "broken.pth" in ran.err.partition("Its folder")[2]  # the last lines of its output
     states = {run["name"]: run["state_type"] for run in ask(cli, "flow_runs/filter")}
     assert states["retrain · ann · steep · v1"] == "FAILED"
     assert registry.latest(Store.open(copied.store), "ann") is None
@@ -198,7 +198,7 @@ def test_a_bad_end_fails_the_run_and_says_why(cli: Any, copied: RefreshedStore, 
         pytest.param(signal.SIGINT, marks=pytest.mark.nightly),
     ],
 )
-def test_what_is_ended_leaves_nothing_and_is_gone_on_with(
+def test_a_killed_training_leaves_no_process_and_is_resumed(
     cli: Any, copied: RefreshedStore, how: signal.Signals
 ) -> None:
     options = words(copied, "--phase", "long", "--json")
@@ -223,7 +223,7 @@ def test_what_is_ended_leaves_nothing_and_is_gone_on_with(
     steps = [json.loads(line)["step"] for line in (folder / "progress.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 25))
     log = (folder / "log.txt").read_text()
-    assert log.count("step 1/24") == 1  # the second attempt did not begin anew
+    assert log.count("step 1/24") == 1  # the second attempt resumed
     assert log.count("step 24/24") == 1
 
 
@@ -242,17 +242,17 @@ print(done.verdict, done.trained, done.entry, done.run, sep="|")
         ("new", {"speakers": ["ann"], "new_minutes": 0}, "No corpus version yet"),
     ],
 )
-def test_a_deployment_waits_for_what_is_not_there_yet(
+def test_a_deployment_without_data_completes_and_waits(
     cli: Any, copied: RefreshedStore, store: str, more: dict[str, Any], verdict: str
 ) -> None:
-    """The run of a schedule, or of the event of a version with others in it, ends well; only a command is an error."""
+    """A run started by a schedule or an event completes without data; the command reports an error."""
     folder = copied.store.parent / store
     Store.open(folder, create=True)
     config = copied.store.parent / "training.toml"
     options = json.dumps({"store": str(folder), "config": str(config), **more})
     ran = cli(options, command=[sys.executable, "-c", CALL])
-    *said, address = ran.out.strip().split("|")
-    assert said == [verdict, "False", ""]
+    *fields, address = ran.out.strip().split("|")
+    assert fields == [verdict, "False", ""]
     run = flow_run(cli, address)
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", verdict)
     assert run["name"] == f"retrain · {more['speakers'][0]} · {verdict.lower()}"
@@ -260,17 +260,17 @@ def test_a_deployment_waits_for_what_is_not_there_yet(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--speaker", "zoe"), "no utterance of speaker 'zoe'; it has ann, bob, cem"),
         (("--version", 9), "has no corpus version 9"),
         (("--store", "nowhere"), "not a voicemill store"),
     ],
 )
-def test_what_is_missing_is_said_before_a_server_starts(
-    alone: Any, copied: RefreshedStore, options: tuple[object, ...], said: str
+def test_missing_inputs_are_reported_before_a_server_starts(
+    alone: Any, copied: RefreshedStore, options: tuple[object, ...], message: str
 ) -> None:
     ran = alone(*words(copied, *options), status=2)
-    assert said in ran.err
+    assert message in ran.err
     assert ran.err.count("\n") == 1
     assert not (copied.store / "training").exists()

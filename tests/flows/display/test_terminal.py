@@ -1,4 +1,4 @@
-"""What the terminal shows can be read and copied, whatever the names in it."""
+"""Terminal output can be read and copied, whatever names it holds."""
 
 import io
 import shlex
@@ -16,7 +16,7 @@ SPEAKER = "[red]O'Neil[/]"
 
 
 def summary(**changed: object) -> Summary:
-    """A refresh with a bit of everything."""
+    """Summary of a refresh with every kind of row."""
     values: dict[str, object] = {
         "store": f"/data/{STORE}",
         "version": 3,
@@ -60,7 +60,7 @@ def test_brackets_are_text_and_long_lists_are_cut(monkeypatch: pytest.MonkeyPatc
     assert "and 2 more: voicemill refresh --json lists all" in lines
 
 
-def test_titles_stand_on_one_line_and_states_say_what_they_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_titles_take_one_line_and_states_have_meanings(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(summary(), monkeypatch)
     assert "ledger: every second of every upload" in lines
     assert lines[0].startswith("corpus version 3 published: 2 speakers, 9 utterances, 0:01:00 kept")

@@ -1,4 +1,4 @@
-"""What a training shows: curves that can be drawn of anything, and a log that no output floods."""
+"""Display of a training: curves of any losses, and a log that no output floods."""
 
 import base64
 import math
@@ -27,7 +27,7 @@ def numbers(element: ElementTree.Element) -> list[float]:
 
 @given(st.dictionaries(st.text(min_size=1, max_size=9).filter(str.isprintable), losses, min_size=1, max_size=7))
 def test_any_losses_can_be_drawn(series: dict[str, list[tuple[int, float]]]) -> None:
-    """Every point lies in its picture, whatever is not finite is left out, and long trainings stay small."""
+    """Every point lies within its plot, values that are not finite are left out, and the picture stays small."""
     svg = drawn(image(series))
     for line in svg.iter("{http://www.w3.org/2000/svg}polyline"):
         places = numbers(line)
@@ -36,7 +36,7 @@ def test_any_losses_can_be_drawn(series: dict[str, list[tuple[int, float]]]) -> 
         assert len(places) <= 2 * POINTS
 
 
-def test_the_picture_shows_the_course() -> None:
+def test_the_picture_shows_the_curve() -> None:
     series = {"loss": [(step, 100.0 / step) for step in range(1, 1001)], "validation/loss": [(500, 1.0), (1000, 0.5)]}
     svg = drawn(image(series))
     (line,) = svg.iter("{http://www.w3.org/2000/svg}polyline")
@@ -58,7 +58,7 @@ def test_thinning_keeps_the_mean_and_the_end(points: list[tuple[int, float]], mo
         assert math.isclose(math.fsum(value / len(few) for _, value in few), mean, rel_tol=1e-9, abs_tol=1e-9 * size)
 
 
-def test_a_line_of_text_shows_it_too() -> None:
+def test_the_sparkline_shows_the_curve() -> None:
     assert sparkline([(n, 8.0 - n) for n in range(8)]) == "█▇▆▅▄▃▂▁"
     assert sparkline([]) == sparkline([(1, math.nan)]) == ""
     assert sparkline([(1, 2.0), (2, 2.0)]) == "▁▁"
@@ -70,7 +70,7 @@ def step(number: int, **terms: float) -> Progress:
     )
 
 
-def test_the_board_knows_first_lowest_and_last() -> None:
+def test_the_table_has_first_lowest_and_last_values() -> None:
     now = 0.0
     shown: list[int] = []
     board = TrainingBoard("s2 · finetune", clock=lambda: now)
@@ -87,13 +87,13 @@ def test_the_board_knows_first_lowest_and_last() -> None:
     assert board.describe().startswith("loss 2.5 █▁▅, step 3 of 100, 4 examples/s")
 
 
-def test_the_loss_is_what_the_training_says_or_the_sum() -> None:
+def test_the_total_is_the_term_loss_or_the_sum() -> None:
     assert total(step(1, mel=2.0, kl=1.0, **{"validation/mel": 9.0})) == 3.0
     assert total(step(1, mel=2.0, kl=1.0, loss=7.0)) == 7.0
 
 
 @given(st.lists(st.floats(0, 0.4), max_size=300))
-def test_no_output_floods_the_log_and_every_line_is_accounted_for(waits: list[float]) -> None:
+def test_output_never_floods_the_log_and_every_line_is_counted(waits: list[float]) -> None:
     now = 0.0
     said: list[tuple[float, str]] = []
     log = RunLog(lambda line: said.append((now, line)), clock=lambda: now)

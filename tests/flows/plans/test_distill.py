@@ -1,4 +1,4 @@
-"""What a distillation is asked for: what teaches, which trainings follow each other, what is refused."""
+"""Plans of a distillation: the teacher, the order of its trainings, and refused options."""
 
 import shutil
 from dataclasses import replace
@@ -110,7 +110,7 @@ def test_the_light_system_learns_from_the_corpus(root: Path) -> None:
     assert (spec.start, spec.teachers) == ("so-far", {})
 
 
-def test_both_is_what_the_config_has_phases_for(root: Path, tmp_path: Path) -> None:
+def test_both_means_the_students_that_the_config_has_phases_for(root: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.toml"
     few.write_text('[phases.distill]\nsteps = 1\nrate = 1e-4\nteach = "alone"\n')
     assert plan_distill(options(root, which="both", config=str(few))).kinds == ("student",)
@@ -122,8 +122,8 @@ def test_both_is_what_the_config_has_phases_for(root: Path, tmp_path: Path) -> N
         plan_distill(options(root, config=str(few)))
 
 
-def test_a_run_is_known_again_by_its_teachers(root: Path, tmp_path: Path) -> None:
-    """Another teacher, student or weight of a loss is another training; where the files lie is not."""
+def test_trainings_are_identified_by_their_teachers(root: Path, tmp_path: Path) -> None:
+    """Teacher, student sizes and loss weights identify a training; the location of files does not."""
     first = plan_distill(options(root)).spec("distill", "s1", {})
     different = [digest_of(first), digest_of(plan_distill(options(root, number=1)).spec("distill", "s1", {}))]
     settings = first.settings.distill.model_copy(update={"alpha": 0.5})
@@ -139,7 +139,7 @@ def test_a_run_is_known_again_by_its_teachers(root: Path, tmp_path: Path) -> Non
     assert len(set(different)) == len(different)
 
 
-def test_plain_trainings_do_not_depend_on_how_students_are_made(root: Path) -> None:
+def test_plain_trainings_do_not_depend_on_distillation_settings(root: Path) -> None:
     base = str(root / "s2.safetensors")
     plain = plan_retrain(RetrainOptions(store=str(root / "store"), config="tiny", speakers=["ann"], start_s2=base))
     spec = plan_of(plain.spec("finetune", "s2", plain.base))
@@ -173,8 +173,8 @@ def test_cards(root: Path) -> None:
     )
 
 
-def test_a_light_system_names_the_one_that_it_began_with(root: Path, tmp_path: Path) -> None:
-    """By it forgetting finds those that learned from somebody through another voice's weights."""
+def test_the_card_of_a_light_system_names_its_starting_weights(root: Path, tmp_path: Path) -> None:
+    """Forgetting follows it to models that learned from a speaker through another voice's weights."""
     store = Store(Path(shutil.copytree(root / "store", tmp_path / "store")))
     base = add(store, tmp_path, "base", b"light", {"light": "light"})
     start = shutil.copyfile(base.path("light"), tmp_path / "start.safetensors")
@@ -214,7 +214,7 @@ teach = "alone"
         (STUDENTS + "[distill]\nalpha = 1.5\n", "distill.alpha"),
     ],
 )
-def test_configs_that_make_no_student(root: Path, tmp_path: Path, text: str, words: str) -> None:
+def test_configs_without_a_valid_student_are_refused(root: Path, tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "config.toml").write_text(text)
     with pytest.raises(ConfigError, match=words):
         plan_distill(options(root, config=str(tmp_path / "config.toml")))
@@ -229,12 +229,12 @@ def test_configs_that_make_no_student(root: Path, tmp_path: Path, text: str, wor
         ({"store": "nowhere"}, StoreError, "not a voicemill store"),
     ],
 )
-def test_what_is_not_there(root: Path, changes: dict[str, Any], error: type[VoicemillError], words: str) -> None:
+def test_missing_inputs_are_named(root: Path, changes: dict[str, Any], error: type[VoicemillError], words: str) -> None:
     with pytest.raises(error, match=words):
         plan_distill(options(root, **changes))
 
 
-def test_two_voices_and_none_named(tmp_path: Path) -> None:
+def test_a_voice_must_be_named_where_there_are_two(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"))])
     with pytest.raises(ConfigError, match=r"name a voice by --voice: .* has none yet"):

@@ -1,4 +1,4 @@
-"""Evaluations without Prefect: whom they hear, where speech is kept, what is compared, a page that nothing breaks."""
+"""Evaluations without Prefect: their entries, the place of their speech, differences, and the page."""
 
 import inspect
 import shutil
@@ -84,8 +84,8 @@ def entry_of(plan: EvaluationPlan, number: int) -> Entry:
 
 
 @pytest.mark.slow
-def test_what_was_held_back_is_told_by_the_training_folders(store: Store) -> None:
-    """Of an entry, and of what it was made from."""
+def test_the_training_folders_tell_the_held_out_set(store: Store) -> None:
+    """Trainings of an entry and of its ancestors."""
     for number, gone in ((1, ""), (3, "ann/0003"), (4, "ann/0003, ann/0004")):
         plan = plan_of(store, number)
         assert plan.notes == ((f"{GONE} ({gone})",) if gone else ())
@@ -102,7 +102,7 @@ def test_what_was_held_back_is_told_by_the_training_folders(store: Store) -> Non
 
 
 def began_with(store: Store, folder: Path, entry: Entry, base: Entry) -> Entry:
-    """Another entry of the same voice and trainings, begun from a copy of the weights of `base`."""
+    """Add an entry with the same trainings, started from a copy of the weights of `base`."""
     copy = shutil.copyfile(base.path("s1"), folder / "pretrained.safetensors")
     trained = replace(entry.card.trainings[0], folder=f"on {base.name.replace('/', '-')}")
     card = replace(entry.card, trainings=(trained,), base={"s1": WeightsFile.of(copy)})
@@ -111,7 +111,7 @@ def began_with(store: Store, folder: Path, entry: Entry, base: Entry) -> Entry:
 
 
 def trained_on_all(store: Store, folder: Path, voice: str, prefix: str) -> Entry:
-    """An entry of another voice that heard everybody."""
+    """Add an entry of another voice, trained on all speakers."""
     entry = add_entry(store, folder, voice, prefix)
     phases = {"all": Phase(steps=1, rate=1e-3, mix={"all": 1.0}, hold_back="speakers")}
     settings = TrainingSettings(data=DataSettings(validation_share=0.0), phases=phases)
@@ -121,8 +121,8 @@ def trained_on_all(store: Store, folder: Path, voice: str, prefix: str) -> Entry
     return entry
 
 
-def test_what_the_weights_heard_that_it_began_with_is_not_held_back(store: Store, tmp_path: Path) -> None:
-    """A voice on top of another one's, and on top of that: of both each training counts, and the rule stays its own."""
+def test_training_data_of_the_starting_weights_is_not_held_out(store: Store, tmp_path: Path) -> None:
+    """A voice started from another voice's weights, and one from that: trainings of all count, the rule is its own."""
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
     alone = plan_of(copy, 1, voice="ann")
     base = trained_on_all(copy, tmp_path, "base", "base.model.")
@@ -140,11 +140,11 @@ def test_what_the_weights_heard_that_it_began_with_is_not_held_back(store: Store
     partly = plan_of(copy, entry.number, voice="ann")
     assert partly.notes == (f"{GONE} (base/0001)",)
     assert partly.held.heard == alone.held.heard
-    base.folder.rename(tmp_path / "elsewhere")  # whose files they were nobody can tell any more
+    base.folder.rename(tmp_path / "elsewhere")  # now nothing tells whose files they were
     assert plan_of(copy, entry.number, voice="ann").notes == ()
 
 
-def test_a_training_that_cannot_be_told_leaves_the_others_told(store: Store, tmp_path: Path) -> None:
+def test_a_training_without_a_folder_does_not_hide_the_others(store: Store, tmp_path: Path) -> None:
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
     alone = plan_of(copy, 1)
     base = trained_on_all(copy, tmp_path, "base", "base.model.")
@@ -159,7 +159,7 @@ def test_a_training_that_cannot_be_told_leaves_the_others_told(store: Store, tmp
 
 
 @pytest.mark.slow
-def test_speech_of_the_same_test_set_is_that_of_another_corpus_version_once_it_is_whole(
+def test_complete_speech_of_an_equal_test_set_is_taken_from_another_corpus_version(
     store: Store, tmp_path: Path
 ) -> None:
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
@@ -175,12 +175,12 @@ def test_speech_of_the_same_test_set_is_that_of_another_corpus_version_once_it_i
         assert speech_folder(new, entry, now) == own
         write_bytes(first / f"{sentence.id}.json", b"{}")
     assert speech_folder(new, entry, now) == first
-    own.mkdir(parents=True)  # it was begun meanwhile
+    own.mkdir(parents=True)  # another run started it
     assert speech_folder(new, entry, now) == own
 
 
 @pytest.mark.slow
-def test_speech_is_kept_by_all_that_it_depends_on(store: Store) -> None:
+def test_the_folder_of_speech_depends_on_everything_that_the_speech_depends_on(store: Store) -> None:
     base = plan_of(store, 1, 2, 3)
     sentences = plans.testset_of(base)
     folder = speech_folder(base, base.entries[0], sentences)
@@ -198,21 +198,21 @@ def test_speech_is_kept_by_all_that_it_depends_on(store: Store) -> None:
     assert len({folder, *others}) == 1 + len(others)
 
 
-def test_an_old_card_without_contents_keeps_its_own_speech(store: Store) -> None:
+def test_old_cards_without_digests_have_speech_of_their_own(store: Store) -> None:
     plan = plan_of(store, 1, 2)
     sentences = plans.testset_of(plan)
     old = [replace(entry, card=replace(entry.card, files={})) for entry in plan.entries]
     assert len({speech_folder(plan, entry, sentences) for entry in old}) == 2
 
 
-def test_graphs_have_the_parameters_of_what_they_were_made_from(store: Store) -> None:
+def test_graphs_have_the_parameters_of_their_source(store: Store) -> None:
     plan = plan_of(store, 4, 3)
     count, name = evaluation_scores.parameters(plan, plan.entries[1])
     assert name == "ann/0003"
     assert evaluation_scores.parameters(plan, plan.entries[0]) == (count, "ann/0003")
 
 
-def test_who_is_heard(store: Store, tmp_path: Path) -> None:
+def test_the_evaluated_entries(store: Store, tmp_path: Path) -> None:
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
     assert [entry.number for entry in plan_of(copy).entries] == [4, 3]
     folder, who = copy.models / "ann", {"who": "test", "when": "2025", "why": "test"}
@@ -228,7 +228,7 @@ def test_who_is_heard(store: Store, tmp_path: Path) -> None:
         plan_of(copy)
 
 
-def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> None:
+def test_the_newest_light_voice_is_the_speaker_encoder(store: Store, tmp_path: Path) -> None:
     settings = JudgeSettings()
     assert evaluation_scores.settings_of(store, settings) == settings
     named = JudgeSettings(speaker_encoder="some/model")
@@ -246,7 +246,7 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
     by = [
         evaluation_scores.settings_of(copy, settings, judged).speaker_encoder for judged in (made[:1], made[1:], made)
     ]
-    assert by == [str(made[n].path("light")) for n in (1, 0, 0)]  # itself only where there is no other
+    assert by == [str(made[n].path("light")) for n in (1, 0, 0)]  # itself only if there is no other
     who = {"who": "forget", "when": "2026", "why": "somebody was forgotten"}
     status.retire(made[0].folder.parent, 1, "light", **who)
     assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[1].path("light"))
@@ -254,7 +254,7 @@ def test_the_newest_light_voice_knows_speakers(store: Store, tmp_path: Path) -> 
     assert evaluation_scores.settings_of(copy, settings) == settings
 
 
-def test_a_promotion_is_judged_by_whom_an_evaluation_is() -> None:
+def test_promotion_and_evaluation_have_the_same_judges() -> None:
     """The command, the deployment and `voicemill evaluate` have the same defaults."""
     wanted = JudgeSettings().speaker_encoder
     for command in (promote, evaluate):
@@ -273,7 +273,7 @@ def scores_of(entry: Entry, sentences: TestSet) -> Scores:
 
 
 @pytest.mark.parametrize("forgotten", ["bob", "", "as a kill left it", "and it failed"])
-def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
+def test_output_written_during_a_forgetting_is_erased(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str
 ) -> None:
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
@@ -314,12 +314,12 @@ def test_what_is_written_while_somebody_is_forgotten_is_not_kept(
 
 
 def written(store: Store) -> list[Path]:
-    """All files that evaluations left."""
+    """All files of evaluations."""
     return [path for top in (store.reports, *store.models.glob("*/*/evaluations")) for path in top.rglob("*.*")]
 
 
 def judged_while_bob_is_forgotten(plan: EvaluationPlan) -> None:
-    """What is killed: everything that an evaluation writes, written twice, and in between he is forgotten."""
+    """The killed program: it writes an evaluation's output twice, and bob is forgotten in between."""
     sentences = plans.testset_of(plan)
     with erased_if_forgotten(plan, sentences):
         for turn in (1, 2):
@@ -338,8 +338,8 @@ def judged_to_its_end(plan: EvaluationPlan) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_killed_after_somebody_was_forgotten_is_swept(store: Store, tmp_path: Path) -> None:
-    """Killed shortly before its end, it cannot delete what it wrote; whoever comes next does."""
+def test_leftovers_of_a_killed_evaluation_are_swept(store: Store, tmp_path: Path) -> None:
+    """An evaluation killed shortly before its end cannot delete its output; the next one does."""
     calm = Store(Path(shutil.copytree(store.root, tmp_path / "calm")))
     events = kill_points.run(judged_to_its_end, plan_of(calm, 2, 1), root=calm.root)
     assert written(calm) == []
@@ -368,7 +368,7 @@ def test_differences_by_hand() -> None:
         "t", "a/1", {"mcd": {"x": 6.0, "y": 7.5, "w": 1.0}, "cer": {"x": 0.0}, "wer": {"x": 0.1, "y": 0.1}}, {}
     )
     found = {each.metric: each for each in differences([one, other])}
-    assert set(found) == {"mcd", "wer"}  # of one sentence alone nothing is said
+    assert set(found) == {"mcd", "wer"}  # a single sentence has no interval
     assert (found["mcd"].mean, found["mcd"].samples) == (-1.25, 2)
     assert found["mcd"].low <= -1.25 <= found["mcd"].high
     assert (found["wer"].mean, found["wer"].low, found["wer"].high) == (0, 0, 0)
@@ -382,8 +382,8 @@ def test_differences_by_hand() -> None:
 
 
 @pytest.mark.slow
-def test_nothing_that_a_text_holds_breaks_the_page(store: Store, tmp_path: Path) -> None:
-    """Hostile words, a sentence that nobody could say, speech longer than what is embedded."""
+def test_hostile_texts_do_not_break_the_page(store: Store, tmp_path: Path) -> None:
+    """Hostile text, a sentence without speech, and speech longer than the embedded limit."""
     plan = plan_of(store, 2, 1, testset=TestSetSettings(sentences=2, texts=(HOSTILE,)), listened=3)
     sentences = plans.testset_of(plan)
     judge = Judge(sentences, Judges(Autocorrelation(), missing={"mos": HOSTILE}), {})

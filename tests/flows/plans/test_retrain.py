@@ -1,4 +1,4 @@
-"""What a retrain is asked for: refused before anything starts, or the same folders for the same trainings."""
+"""Plans of a retrain: options refused before work starts, and one folder for equal trainings."""
 
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,13 @@ def options(root: Path, **changes: Any) -> RetrainOptions:
         ({"phases": ["codes"]}, ConfigError, "learns the codes of an s2, and there is none"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(root: Path, changes: dict[str, Any], error: type, words: str) -> None:
+def test_wrong_options_are_refused_by_name(root: Path, changes: dict[str, Any], error: type, words: str) -> None:
     with pytest.raises(error, match=words) as caught:
         plan_retrain(options(root, **changes))
     assert isinstance(caught.value, VoicemillError)
 
 
-def test_a_version_with_somebody_forgotten_is_refused(tmp_path: Path, root: Path) -> None:
+def test_a_version_with_a_forgotten_speaker_is_refused(tmp_path: Path, root: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("bob"))])
     forget_speaker(store, "bob", created=f.WHEN)
@@ -79,7 +79,7 @@ def test_a_version_with_somebody_forgotten_is_refused(tmp_path: Path, root: Path
     assert caught.value.state == "Waits for a refresh"
 
 
-def test_what_will_be_there_later_has_a_name(tmp_path: Path, root: Path) -> None:
+def test_waiting_states_have_names(tmp_path: Path, root: Path) -> None:
     with pytest.raises(NothingYet) as caught:
         plan_retrain(options(root, speakers=["ann", "zoe"]))
     assert caught.value.state == "Nothing of zoe yet"
@@ -115,7 +115,7 @@ def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None
 
 
 def test_the_phases_follow_each_other(root: Path) -> None:
-    """Each starts from what the one before it left, and s1 learns the codes of the newest s2."""
+    """Each phase starts from the result of the one before, and s1 learns the codes of the newest s2."""
     base = str(root / "base.safetensors")
     plan = plan_retrain(options(root, phases=["finetune", "reinforce"], start_s2=base, start_discriminator=base))
     assert list(plan.trainings()) == [(p, n) for p in ("finetune", "reinforce") for n in ("s2", "s1")]
@@ -136,13 +136,13 @@ def test_whose_new_speech_counts(root: Path) -> None:
     assert plan_retrain(options(root, speakers=[], phases=[], config="tiny")).heard == ()
 
 
-def test_a_run_can_ask_for_more_or_less_than_the_config(root: Path) -> None:
+def test_options_override_the_limits_of_the_config(root: Path) -> None:
     limits = plan_retrain(options(root, new_minutes=0.5)).settings.retrain
     assert (limits.new_minutes, limits.new_speakers) == (0.5, 3)
 
 
-def test_the_same_training_has_the_same_folder_and_another_one_another(root: Path, tmp_path: Path) -> None:
-    """What changes nothing of what is learned changes no digest: a training goes on where it was."""
+def test_equal_trainings_share_a_folder_and_different_ones_do_not(root: Path, tmp_path: Path) -> None:
+    """Settings that do not affect the weights do not affect the digest: the training resumes."""
 
     def digest(text: str = CONFIG, network: Any = "s2", so_far: dict[str, str] | None = None, **changes: Any) -> str:
         (tmp_path / "config.toml").write_text(text)

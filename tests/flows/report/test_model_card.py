@@ -1,4 +1,4 @@
-"""The model card says what an entry is, from what, for what, and what became of it."""
+"""The model card states the origin, figures, intended use and history of an entry."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -62,7 +62,7 @@ def entry(store: Store, tmp_path: Path) -> Entry:
 
 
 def cells(text: str, first: str) -> Iterator[list[str]]:
-    """Rows of its tables that begin with this cell."""
+    """Rows of the card's tables whose first cell is `first`."""
     for line in text.splitlines():
         row = [cell.strip() for cell in line.strip("|").split("|")]
         if row[0] == first:
@@ -89,7 +89,7 @@ def test_a_candidate(store: Store, entry: Entry) -> None:
     assert "A candidate since it was added." in text
 
 
-def test_what_was_found_of_it_and_became_of_it(store: Store, entry: Entry) -> None:
+def test_figures_and_history(store: Store, entry: Entry) -> None:
     found = Scores(
         testset="ab" * 32,
         voice="ann/0001",
@@ -105,12 +105,12 @@ def test_what_was_found_of_it_and_became_of_it(store: Store, entry: Entry) -> No
     assert "A trained voice, champion" in text
     assert list(cells(text, "cer")) == [
         ["cer", "0.25", "share", "1", "Character error rate of what a recogniser hears"]
-    ]  # of the newest on this test set
+    ]  # the newest evaluation on this test set
     assert "- missing: mos: nobody is asked" in text
     assert list(cells(text, "2026-01-01")) == [["2026-01-01", "champion (forced)", "eve", "heard it"]]
 
 
-def test_a_line_of_descent(store: Store, entry: Entry, tmp_path: Path) -> None:
+def test_lineage(store: Store, entry: Entry, tmp_path: Path) -> None:
     small = {"weights": {"onnx": "onnx"}, "kind": "compressed", "parent": "ann/0002", "base": {}}
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "s2.onnx").write_bytes(b"graph")

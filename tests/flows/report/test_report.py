@@ -1,4 +1,4 @@
-"""The report: its numbers are those of the tables, and nothing that a user names can break the page."""
+"""The report: its numbers equal those of the tables, and no name or text can break the page."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ HOSTILE = '</td><script>alert("1")</script>$x_1$ & \'李'
 
 
 class Page(HTMLParser):
-    """Checks that every element is closed, and keeps the tables by their id: rows of (text, value of <data>)."""
+    """Parser that requires every element to be closed and collects tables by id: rows of (text, value of <data>)."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Page(HTMLParser):
             self._rows[-1][-1] = (text + data, value)
 
     def body(self, table: str) -> list[list[tuple[str, float | None]]]:
-        """The rows under the head of a table."""
+        """Rows of a table without its head."""
         return self.tables[table][1:]
 
 
@@ -101,7 +101,7 @@ def publish_version(
     config: dict[str, Any] | None = None,
     created: str = f.WHEN,
 ) -> None:
-    """As `factories.corpus`, with uploads that never entered a batch, a config and a date."""
+    """Publish like `factories.corpus`, with uploads outside batches, a config and a date."""
     made = {batch.id: f.shards(store, batch, change) for batch in batches}
     rows = [row for batch in batches for row in f.upload_rows(store, batch, made[batch.id][1])]
     version = publish(
@@ -142,7 +142,7 @@ def held(speaker: str, number: int = 0, seconds: float = 12.5) -> UploadRow:
 
 
 def mixed(store: Store) -> None:
-    """A version with every outcome but corrupt, a held speaker, several languages and a peak bound."""
+    """Publish a version with every outcome but corrupt, a held speaker, several languages and a limited peak."""
     ann, bob, eve = f.upload("ann", text="hello there"), f.upload("bob", seconds=9.0), f.upload("eve", seconds=5.0)
     zhe = f.upload("哲", 3, text="你 好 世界")
 
@@ -158,7 +158,7 @@ def mixed(store: Store) -> None:
     publish_version(store, [f.make_batch(1, ann, bob, eve, zhe)], change, [held("una"), held("una", 1)])
 
 
-def test_numbers_are_those_of_the_ledger(store: Store) -> None:
+def test_numbers_equal_those_of_the_ledger(store: Store) -> None:
     mixed(store)
     page = Page(report.write(store).read_text("utf-8"))
     corpus = CorpusVersion.open(store)
@@ -200,7 +200,7 @@ def test_the_content_agrees_with_the_counts_of_the_version(store: Store) -> None
     assert found.kept == pytest.approx(counts.hours * 3600)
 
 
-def test_held_speakers_come_with_their_command(store: Store) -> None:
+def test_held_speakers_have_their_consent_command(store: Store) -> None:
     name = "O'Neil & $(rm -r x)"
     publish_version(store, [f.make_batch(1, f.upload("ann"))], others=[held(name)])
     (row,) = collect.collect_content(CorpusVersion.open(store)).held
@@ -229,7 +229,7 @@ def test_hostile_names_and_texts_stay_text(store: Store) -> None:
     assert {drawing.clipped(HOSTILE, 15), "@speaker0@"} <= words
 
 
-def test_nothing_is_loaded_from_elsewhere(store: Store) -> None:
+def test_the_page_loads_nothing(store: Store) -> None:
     mixed(store)
     html = report.write(store).read_text("utf-8")
     page = Page(html)
@@ -240,7 +240,7 @@ def test_nothing_is_loaded_from_elsewhere(store: Store) -> None:
     assert not re.findall(r"url\((?!#)", html)
 
 
-def test_pictures_take_the_inks_of_the_page(store: Store) -> None:
+def test_plots_use_the_colours_of_the_page(store: Store) -> None:
     mixed(store)
     html = report.write(store).read_text("utf-8")
     assert not re.findall(r"#010203|#040506|#070809|#0a0b0c|#0d0e0f|DejaVu", html)
@@ -249,7 +249,7 @@ def test_pictures_take_the_inks_of_the_page(store: Store) -> None:
         assert f"var(--{ink})" in html
 
 
-def test_a_version_without_anything(store: Store) -> None:
+def test_an_empty_version(store: Store) -> None:
     publish_version(store, [])
     page = Page(report.write(store).read_text("utf-8"))
     assert page.body("outcomes")[0][0][0] == "The ledger has no rows."
@@ -270,7 +270,7 @@ def test_a_version_of_held_and_silent_uploads_only(store: Store) -> None:
 
 
 @pytest.mark.parametrize("state", list(UploadState))
-def test_every_state_of_an_upload_says_what_it_means(store: Store, state: UploadState) -> None:
+def test_every_state_of_an_upload_has_a_meaning(store: Store, state: UploadState) -> None:
     named, older = Reason.UNREADABLE, "a reason of an older program"
     rows = [replace(held("una", n), state=state, reason=reason) for n, reason in enumerate(("", named, older))]
     publish_version(store, [], others=rows)
@@ -320,7 +320,7 @@ def test_growth_and_changed_settings_over_versions(store: Store) -> None:
 
 
 @pytest.mark.parametrize("many", [1, 100_000])
-def test_pictures_stay_small_however_many_utterances(store: Store, many: int) -> None:
+def test_plots_stay_small_for_any_number_of_utterances(store: Store, many: int) -> None:
     mixed(store)
     found = collect.collect_content(CorpusVersion.open(store))
     random = np.random.default_rng(0)
@@ -417,7 +417,7 @@ def test_bins_hold_every_value(values: list[float], step: float) -> None:
     assert np.histogram(values, edges)[0].sum() == len(values)
 
 
-def test_amounts_for_people() -> None:
+def test_formats() -> None:
     assert [report.duration(s) for s in (0, 12.34, 61, 3599.6, 11_520)] == [
         "0.0 s",
         "12.3 s",

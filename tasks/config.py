@@ -1,14 +1,13 @@
 """The whole configuration: the settings of every stage, and of the run around them. Shipped configs are TOML files."""
 
 import os
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, create_model
 
-from voicemill.storage.errors import ConfigError
+from voicemill.storage.settings_file import load_settings
 from voicemill.tasks.contract.stage import StageSettings
 from voicemill.tasks.intake.batches import Settings as BatchSettings
 from voicemill.tasks.intake.scan import Settings as ScanSettings
@@ -79,23 +78,7 @@ def load(name: str | Path | None = None) -> Config:
     Raises:
         ConfigError: the file is missing or not TOML, a section or setting is unknown, a value is out of range.
     """
-    name = name or "default"
-    shipped = SHIPPED / f"{name}.toml"
-    path = shipped if shipped.exists() else Path(name).expanduser()
-    if not path.exists():
-        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-        raise ConfigError(
-            f"no config {name!r}: neither a file nor one of the shipped ones ({names}); see `voicemill config show`"
-        )
-    try:
-        return Config.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'config'} = {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(
-            "\n".join([f"{path}: {len(lines)} settings are wrong:", *lines, "`voicemill config show` lists all."])
-        ) from None
+    return load_settings(Config, name or "default", SHIPPED, "voicemill config show")
 
 
 def named_models(config: Config) -> list[tuple[str, str]]:

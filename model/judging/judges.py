@@ -13,8 +13,8 @@ from voicemill.model.judging.metrics.recognition import Recogniser
 from voicemill.model.judging.metrics.speaker import SpeakerEncoder
 from voicemill.model.judging.testset.gallery import GallerySettings
 from voicemill.model.pitch.engines import EngineName, Tracker, tracker
-from voicemill.model.settings.training import Settings
 from voicemill.storage.errors import ModelMissing
+from voicemill.storage.settings_file import FrozenSettings
 
 LIGHT = "light"
 OWN = "corpus"
@@ -22,7 +22,7 @@ OWN = "corpus"
 FMIN, FMAX = 60.0, 800.0
 
 
-class JudgeSettings(Settings):
+class JudgeSettings(FrozenSettings):
     """Who judges. A model that is named must be there; one that is not named leaves its figures missing."""
 
     speaker_encoder: str = "light"

@@ -1,1 +1,1 @@
-"""Settings of training, of the light system and of the promotion gate; the metrics that they name."""
+"""Settings of training, of the light system and of the promotion gate, and the metrics that the gate decides by."""

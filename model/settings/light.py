@@ -2,70 +2,70 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from voicemill.storage.settings_file import FrozenSettings
 from voicemill.storage.units import Seconds
 
 
-class Section(BaseModel):
-    """Frozen; unknown names are refused; the line under each field is its help."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
-
-
-class LightSpeakerSettings(Section):
+class LightSpeakerSettings(FrozenSettings):
     """The speaker encoder: sizes and loss."""
 
     sizes: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `EcapaConfig` that differ from its defaults, from scratch only."""
+    """Fields of `EcapaConfig` that differ from its defaults; only for a training from scratch."""
     margin: float = Field(0.2, ge=0, le=1)
-    """Radians by which the right speaker has to be nearer than any other: AAM-softmax. Default: as ECAPA-TDNN."""
+    """Angular margin of the loss (AAM-softmax), radians: how much nearer the right speaker has to be. Default: as
+    ECAPA-TDNN."""
     scale: float = Field(30.0, gt=0)
-    """Of the cosines before the softmax. Default: as ECAPA-TDNN."""
+    """Factor of the cosines before the softmax. Default: as ECAPA-TDNN."""
     piece_s: Seconds = Field(3.0, gt=0)
-    """Of an utterance that a step hears, at most, from a drawn place on. Default: as ECAPA-TDNN."""
+    """Longest piece of an utterance in one step, s; it begins at a random place. Default: as ECAPA-TDNN."""
 
 
-class LightAcousticSettings(Section):
+class LightAcousticSettings(FrozenSettings):
     """The acoustic model: sizes and losses."""
 
     sizes: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `AcousticConfig` that differ from its defaults, from scratch only."""
+    """Fields of `AcousticConfig` that differ from its defaults; only for a training from scratch."""
     mel_weight: float = Field(1.0, ge=0)
-    """Of the mean absolute log-mel distance, nepers."""
+    """Weight of the mean absolute log-mel distance (nepers)."""
     alignment_weight: float = Field(1.0, ge=0)
-    """Of the averages of the phones that frames are aligned by."""
+    """Weight of the alignment loss: half the squared distance of each frame to the mean of its phone."""
     duration_weight: float = Field(0.5, ge=0)
-    """Of the squared error of the log of durations."""
+    """Weight of the squared error of log durations."""
     durations: Literal["alignment", "search"] = "alignment"
-    """alignment = words as long as the forced alignment of the corpus says, the phones inside them by search, and all
-    by search where an utterance was not aligned; search = all by search."""
+    """Source of the durations. alignment: word times from the forced alignment of the corpus, phones inside a word by
+    search; an utterance without alignment is searched as a whole. search: all by search."""
     tolerance: int = Field(2, ge=0)
-    """Frames of 20 ms by which the search may overstep the words' times at each end."""
+    """Frames of 20 ms by which the search may overstep the time of a word at each end."""
 
 
-class LightVocoderSettings(Section):
+class LightVocoderSettings(FrozenSettings):
     """The vocoder: sizes and losses."""
 
     sizes: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `VocoderConfig` that differ from its defaults, from scratch only."""
+    """Fields of `VocoderConfig` that differ from its defaults; only for a training from scratch."""
     mel_weight: float = Field(45.0, ge=0)
-    """Of the mean absolute log-mel distance. This and the next but one: as HiFi-GAN."""
+    """Weight of the mean absolute log-mel distance. Default: as HiFi-GAN."""
     stft_weight: float = Field(5.0, ge=0)
-    """Of the spectra at three resolutions (Yamamoto et al. 2020), finer in time than a log-mel."""
+    """Weight of the spectral loss at three resolutions (Yamamoto et al. 2020), which are finer in time than a
+    log-mel."""
     features_weight: float = Field(2.0, ge=0)
+    """Weight of the feature-matching loss. Default: as HiFi-GAN."""
     adversarial_weight: float = Field(1.0, ge=0)
+    """Weight of the adversarial loss. Default: as HiFi-GAN."""
     discriminator: bool = True
-    """Off: no adversarial and no feature loss; a fifth of the cost, a duller sound."""
+    """Whether discriminators are trained. Off: no adversarial and no feature loss, a fifth of the cost, a duller
+    sound."""
     segment: int = Field(32, ge=8)
-    """Frames of 20 ms of the piece that a step renders of each utterance."""
+    """Frames of 20 ms of each utterance that one step renders."""
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    """Of the period discriminators."""
+    """Periods of the period discriminators, samples."""
     discriminator_width: int = 1024
-    """Most channels of a layer of the discriminators; a power of two, 16 or more."""
+    """Most channels in a layer of the discriminators; a power of two, 16 or more."""
 
 
-class LightSettings(Section):
+class LightSettings(FrozenSettings):
     """The light system."""
 
     speaker: LightSpeakerSettings = LightSpeakerSettings()

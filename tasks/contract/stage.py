@@ -13,11 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from voicemill.storage.corpus.artifacts import Artifact, Wave, Waves
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Segment, Upload
+from voicemill.storage.settings_file import FrozenSettings
 from voicemill.storage.store import Store
 from voicemill.tasks.contract.models import MODELS, Megabytes, ModelCache, Resources
 
@@ -26,10 +25,8 @@ R = TypeVar("R")
 S = TypeVar("S", bound="StageSettings")
 
 
-class StageSettings(BaseModel):
-    """Base of all settings: frozen; unknown names are refused; the line under each field is its help."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+class StageSettings(FrozenSettings):
+    """Base of the settings of a stage."""
 
 
 @dataclass(frozen=True)

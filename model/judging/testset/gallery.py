@@ -6,12 +6,12 @@ from pydantic import Field
 from voicemill.model.data.index import index
 from voicemill.model.judging.testset.clips import Clips
 from voicemill.model.judging.testset.testset import HeldOut, TestSet, chosen
-from voicemill.model.settings.training import Settings
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.settings_file import FrozenSettings
 
 
-class GallerySettings(Settings):
+class GallerySettings(FrozenSettings):
     """How many."""
 
     speakers: int = Field(100, ge=2)

@@ -22,19 +22,20 @@ from voicemill.model.data.index import Index, index
 from voicemill.model.data.sources import masks
 from voicemill.model.data.split import held_out
 from voicemill.model.judging.testset.clips import Clip, Clips
-from voicemill.model.settings.training import DataSettings, Settings
+from voicemill.model.settings.training import DataSettings
 from voicemill.model.speaking.reference import LONGEST, SHORTEST
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData
 from voicemill.storage.keys import digest
+from voicemill.storage.settings_file import FrozenSettings
 from voicemill.storage.units import RATE
 
 VERSION = 1
 """Changes when the same corpus and settings give another test set."""
 
 
-class TestSetSettings(Settings):
+class TestSetSettings(FrozenSettings):
     """Which sentences."""
 
     __test__ = False

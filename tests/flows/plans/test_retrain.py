@@ -55,7 +55,11 @@ def options(root: Path, **changes: Any) -> RetrainOptions:
     [
         ({"store": "nowhere"}, StoreError, "not a voicemill store"),
         ({"version": 7}, StoreError, "has no corpus version 7; it has versions 1 to 1"),
-        ({"config": "huge"}, ConfigError, r"neither a file nor a shipped one \(default, few-shot, tiny\)"),
+        (
+            {"config": "huge"},
+            ConfigError,
+            "no config .huge.: .* shipped configs are default, few-shot, tiny",
+        ),
         ({"speakers": ["zoe"]}, NothingYet, "no utterance of speaker 'zoe'; it has ann, bob"),
         ({"phases": ["polish"]}, ConfigError, "has no phase 'polish'; it has finetune, reinforce, codes"),
         ({"speakers": [], "phases": ["finetune"]}, ConfigError, "draws on target speakers, and none is named"),

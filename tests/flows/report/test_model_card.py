@@ -104,7 +104,7 @@ def test_figures_and_history(store: Store, entry: Entry) -> None:
     text = model_card(store, entry)
     assert "A trained voice, champion" in text
     assert list(cells(text, "cer")) == [
-        ["cer", "0.25", "share", "1", "Character error rate of what a recogniser hears"]
+        ["cer", "0.25", "share", "1", "Character error rate of the recogniser's transcript"]
     ]  # the newest evaluation on this test set
     assert "- missing: mos: nobody is asked" in text
     assert list(cells(text, "2026-01-01")) == [["2026-01-01", "champion (forced)", "eve", "heard it"]]

@@ -128,7 +128,7 @@ def test_somebody_forgotten_is_refused(store: Store) -> None:
 def test_somebody_who_is_being_forgotten_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The forgetting was interrupted behind its first note: nothing is gone yet."""
     f.corpus(store, [f.make_batch(1, GOOD, BAD)])
-    monkeypatch.setattr(tombstones, "bury", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(tombstones, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         forget_speaker(store, "bob", created=f.WHEN)
     with pytest.raises(StoreError, match="a speaker of it was forgotten"):

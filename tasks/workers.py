@@ -25,13 +25,13 @@ from voicemill.storage.errors import WorkerDied
 from voicemill.storage.records import Upload
 from voicemill.tasks.config import Config
 from voicemill.tasks.contract.models import MODELS, Megabytes, Resources
+from voicemill.tasks.culprits import find_culprits
 from voicemill.tasks.execute import (
     StageResult,
     Work,
     dry_run,
     execute,
     existing_output,
-    find_culprits,
     remaining_uploads,
 )
 from voicemill.tasks.registry import STAGES

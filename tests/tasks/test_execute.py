@@ -14,7 +14,8 @@ from voicemill.storage.store import Store
 from voicemill.tasks import execute as execute_
 from voicemill.tasks.config import Config
 from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage, StageSettings, guarded
-from voicemill.tasks.execute import Work, artifact_path, execute, find_culprits
+from voicemill.tasks.culprits import find_culprits
+from voicemill.tasks.execute import Work, artifact_path, execute
 
 BATCH = Batch("b" * 16, 1, tuple(Upload(name * 64, "ann", f"{name}.wav", 9, seconds=2.0) for name in "abc"))
 A, B, C = (upload.sha256 for upload in BATCH.uploads)

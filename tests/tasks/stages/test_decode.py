@@ -308,7 +308,7 @@ def test_one_bad_upload_ends_nothing(tmp_path: Path) -> None:
 MEMORY = """
 import sys
 from pathlib import Path
-from voicemill.storage.corpus.artifacts import ArtifactWriter, Meta
+from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import Batch, Decoded, Upload
 from voicemill.tasks.stages.decode import Settings, run
@@ -322,7 +322,7 @@ with ArtifactWriter(path.with_suffix(".arrow")) as writer:
             writer.audio(record.upload, record.index, record.wave)
         else:
             rows.append(record)
-    writer.finish(rows, Decoded, Meta("decode", "key"))
+    writer.finish(rows, Decoded, ArtifactMeta("decode", "key"))
 # ru_maxrss would count the memory of the parent that started us
 peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]
 print(rows[0].samples, rows[0].outcome, int(peak) / 1e6)

@@ -37,10 +37,10 @@ SLOW = OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-re
 test: check ## ruff, mypy --strict and all tests but gpu and nightly: under 20 minutes on 2 cores
 	$(SLOW) "(slow or realdata) and not nightly and not gpu"
 
-nightly: check ## the same with the tests marked nightly
+nightly: check ## the same and the tests marked nightly
 	$(SLOW) "(slow or realdata) and not gpu"
 
-check: lint types ## the quick part of it, on all cores
+check: lint types ## ruff, mypy and the quick tests, on all cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not gpu and not slow and not realdata" -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff: rules and format
@@ -53,7 +53,7 @@ types: $(INSTALLED) ## mypy --strict
 bench: $(INSTALLED) ## every benchmark: a table each, and JSON in bench/
 	for file in tests/bench/*.py; do echo "== $$file"; $(RUN) "$$file"; done
 
-lock: $(LOCKED) ## write requirements.lock anew from pyproject.toml, and check that every Python finds wheels for it
+lock: $(LOCKED) ## rewrite requirements.lock from pyproject.toml and check that every Python finds wheels for it
 	$(UV) compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras \
 		--python-version 3.11 --extra demo --extra compare --extra dev --custom-compile-command "make lock" \
 		pyproject.toml -o requirements.lock >/dev/null
@@ -61,7 +61,7 @@ lock: $(LOCKED) ## write requirements.lock anew from pyproject.toml, and check t
 		$(UV) install -q --dry-run --target build/$$version --python-version $$version --only-binary :all: \
 			--python-platform x86_64-manylinux_2_28 --require-hashes -r requirements.lock; done
 
-clean: ## remove what make, the tests and the demo made, the environment too
+clean: ## remove all that make, the tests and the demo wrote, the environment included
 	rm -rf $(VENV) demo bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # -- set-up: two stamps, each written last, so that an interrupted install is taken up again. Byte code is compiled here:

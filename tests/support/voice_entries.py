@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
+from support.model_cards import make_card, make_training
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, write_s1, write_s2
-from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry
-from voicemill.storage.voices.cards import Card, Entry, Kind, Training
-
-WHEN = "2025-01-01T00:00:00+00:00"
+from voicemill.storage.voices.cards import Entry, Kind
 
 
 def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = "trained", parent: str = "") -> Entry:
@@ -16,32 +14,8 @@ def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = 
     weights = {"s1": write_s1(folder / f"{prefix}s1.safetensors", SPEAKING_S1, prefix)}
     weights["s2"] = write_s2(folder / f"{prefix}s2.safetensors", SPEAKING_S2, {"content": "mfcc"})
     names = {stem: f"{stem}.safetensors" for stem in weights}
-    trained = Training(
-        network="s1",
-        phase="finetune",
-        adapt="full",
-        outcome="finished",
-        detail="",
-        steps=1,
-        best_step=1,
-        best=None,
-        losses={},
-        seconds=1.0,
-        folder=prefix,
-    )
-    card = Card(
-        voice=voice,
-        corpus_version=1,
-        recipe=digest("recipe"),
-        speakers=(voice,),
-        trainings=(trained,),
-        config=prefix,
-        base={},
-        content="mfcc",
-        code="",
-        created=WHEN,
-        weights=names,
-        kind=kind,
-        parent=parent,
+    training = make_training(network="s1", folder=prefix)
+    card = make_card(
+        voice=voice, speakers=(voice,), trainings=(training,), config=prefix, weights=names, kind=kind, parent=parent
     )
     return registry.add(store, card, weights)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support import factories as f
+from support.model_cards import make_card, make_training
 
 from voicemill.flows.plans.distill import DistillOptions, plan_distill
 from voicemill.flows.plans.retrain import RetrainOptions, digest_of, plan_retrain
@@ -15,7 +16,7 @@ from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.errors import ConfigError, Retired, StoreError, VoicemillError
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
-from voicemill.storage.voices.cards import Card, Entry, Training, WeightsFile
+from voicemill.storage.voices.cards import Entry, WeightsFile
 from voicemill.storage.voices.lineage import ancestors
 
 
@@ -37,33 +38,9 @@ def add(store: Store, root: Path, voice: str, weights: bytes, stems: dict[str, s
         files[stem] = root / f"{words}.safetensors"
         files[stem].write_bytes(weights + stem.encode())
     names = {stem: f"{stem}.safetensors" for stem in files}
-    card = Card(
-        voice=voice,
-        corpus_version=1,
-        recipe="recipe",
-        speakers=("ann",),
-        trainings=(),
-        config="config",
-        base={},
-        content="mfcc",
-        code="0.1",
-        created="2026-01-01",
-        weights=names,
-    )
-    training = Training(
-        network="s2",
-        phase="finetune",
-        adapt="full",
-        outcome="finished",
-        detail="",
-        steps=1,
-        best_step=1,
-        best=0.5,
-        losses={},
-        seconds=1.0,
-        folder=weights.decode(),
-    )
-    return registry.add(store, replace(card, trainings=(training,)), files)
+    training = make_training(best=0.5, folder=weights.decode())
+    card = make_card(voice=voice, trainings=(training,), config="config", weights=names)
+    return registry.add(store, card, files)
 
 
 def options(root: Path, **changes: Any) -> DistillOptions:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support import factories as f
+from support.model_cards import make_card
 
 from voicemill.flows.cli.setup import as_toml
 from voicemill.flows.plans.retrain import RetrainOptions, digest_of, plan_retrain
@@ -14,7 +15,6 @@ from voicemill.storage.errors import ConfigError, NothingYet, Retired, StoreErro
 from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
-from voicemill.storage.voices.cards import Card
 
 CONFIG = """
 [s1.sizes]
@@ -97,19 +97,7 @@ def test_waiting_states_have_names(tmp_path: Path, root: Path) -> None:
 
 def test_nothing_starts_from_a_retired_voice(tmp_path: Path, root: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    card = Card(
-        voice="base",
-        corpus_version=1,
-        recipe="",
-        speakers=(),
-        trainings=(),
-        config="",
-        base={},
-        content="mfcc",
-        code="",
-        created=f.WHEN,
-        weights={"s2": "s2.safetensors"},
-    )
+    card = make_card(voice="base", speakers=(), weights={"s2": "s2.safetensors"})
     entry = registry.add(store, card, {"s2": root / "base.safetensors"})
     start = options(root, start_s2=str(entry.path("s2")))
     assert plan_retrain(start).base == {"s2": str(entry.path("s2"))}

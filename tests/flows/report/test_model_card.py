@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from support import factories as f
+from support.model_cards import make_card, make_training
 
 from voicemill.flows.report.model_card import model_card
 from voicemill.model.judging.scores import Scores
 from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
-from voicemill.storage.voices.cards import Card, Entry, Training, WeightsFile
+from voicemill.storage.voices.cards import Card, Entry, WeightsFile
 
 
 @pytest.fixture
@@ -22,37 +23,21 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def card(**more: object) -> Card:
-    trained = Training(
-        network="s2",
-        phase="finetune",
+def card(**changes: object) -> Card:
+    training = make_training(
         adapt="lora",
         outcome="early",
         detail="patience",
         steps=90,
         best_step=50,
         best=1.25,
-        losses={},
         seconds=12.5,
         folder="run-1",
     )
     base = {"s2": WeightsFile("s2G2333k.pth", "ab" * 32)}
     weights = {"s2": "s2.safetensors", "s1": "/elsewhere/s1.ckpt"}
-    first = Card(
-        voice="ann",
-        corpus_version=1,
-        recipe="r" * 64,
-        speakers=("ann",),
-        trainings=(trained,),
-        config="c" * 64,
-        base=base,
-        content="mfcc",
-        code="0.1+x",
-        created=f.WHEN,
-        reason="new | speech",
-        weights=weights,
-    )
-    return replace(first, **more)  # type: ignore[arg-type]
+    given = {"trainings": (training,), "base": base, "code": "0.1+x", "reason": "new | speech", "weights": weights}
+    return make_card(**(given | changes))
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import factories as f
+from support.model_cards import make_card, make_training
 
 from voicemill.storage.errors import Retired
 from voicemill.storage.files import write_bytes
@@ -15,7 +15,7 @@ from voicemill.storage.forgetting import forget
 from voicemill.storage.forgetting.forget import forget_speaker, retire_if_forgotten
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
-from voicemill.storage.voices.cards import Card, Entry, Kind, Training, WeightsFile
+from voicemill.storage.voices.cards import Entry, Kind, WeightsFile
 from voicemill.storage.voices.lineage import FORGOTTEN, ancestors, models_trained_on
 from voicemill.storage.voices.status import read_status
 
@@ -47,32 +47,17 @@ def add(store: Store, tmp_path: Path) -> Add:
     ) -> Entry:
         (tmp_path / "s2").write_bytes(f"{voice} {version} {kind} {heard} {parent}".encode())
         number = len(registry.entries(store, voice))
-        training = Training(
-            network="s2",
-            phase="p",
-            adapt="full",
-            outcome="finished",
-            detail="",
-            steps=1,
-            best_step=1,
-            best=None,
-            losses={},
-            seconds=1.0,
-            folder=f"{voice}-{number}",
-        )
-        card = Card(
+        card = make_card(
             voice=voice,
             corpus_version=version,
-            recipe="r" * 64,
             speakers=speakers,
-            trainings=(training,),
-            config="c" * 64,
+            trainings=(make_training(folder=f"{voice}-{number}"),),
             base=base or {},
-            content="mfcc",
-            code="0",
-            created=f.WHEN,
+            kind=kind,
+            heard=heard,
+            parent=parent,
+            weights={"s2": weights},
         )
-        card = replace(card, kind=kind, heard=heard, parent=parent, weights={"s2": weights})
         return registry.add(store, card, {} if Path(weights).is_absolute() else {"s2": tmp_path / "s2"})
 
     return write

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from support.model_cards import make_card, make_training
 
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
-from voicemill.storage.voices.cards import Card, Entry, Kind, Training
+from voicemill.storage.voices.cards import Entry, Kind
 from voicemill.storage.voices.lineage import ancestors, champions_made_from
 from voicemill.storage.voices.status import read_status
 
@@ -19,33 +20,7 @@ def store(tmp_path: Path) -> Store:
 def added(store: Store, kind: Kind, parent: str = "") -> Entry:
     """Add the next entry of ann."""
     run = f"run-{len(registry.entries(store, 'ann'))}"
-    training = Training(
-        network="s1",
-        phase="finetune",
-        adapt="full",
-        outcome="finished",
-        detail="",
-        steps=1,
-        best_step=1,
-        best=None,
-        losses={},
-        seconds=1.0,
-        folder=run,
-    )
-    card = Card(
-        voice="ann",
-        corpus_version=1,
-        recipe="r",
-        speakers=("ann",),
-        trainings=(training,),
-        config="c",
-        base={},
-        content="mfcc",
-        code="",
-        created="2026-01-01",
-        kind=kind,
-        parent=parent,
-    )
+    card = make_card(trainings=(make_training(folder=run),), kind=kind, parent=parent)
     return registry.add(store, card, {})
 
 

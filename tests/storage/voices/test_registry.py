@@ -11,44 +11,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import kill_points
+from support.model_cards import make_card, make_training
 
 from voicemill.storage.errors import ConfigError, Retired, StoreError
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
-from voicemill.storage.voices.cards import Card, Entry, Kind, Training, WeightsFile, check_voice_name, voice_name_of
+from voicemill.storage.voices.cards import Card, Entry, Kind, WeightsFile, check_voice_name, voice_name_of
 
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 
 
 def card(folder: str, weights: dict[str, str] | None = None) -> Card:
-    losses = {"loss": 1.5, "kl": None}
-    training = Training(
-        network="s2",
-        phase="finetune",
+    training = make_training(
         adapt="lora",
         outcome="early",
         detail="patience",
         steps=90,
         best_step=50,
-        best=None,
-        losses=losses,
+        losses={"loss": 1.5, "kl": None},
         seconds=12.5,
         folder=folder,
     )
     base = {"s1": WeightsFile("base.ckpt", "ab" * 32)}
     given = {"s2": "s2.safetensors", "s2_adapter": "s2_adapter", "s1": "base.ckpt"} if weights is None else weights
-    when = "2026-01-01T00:00:00+00:00"
-    return Card(
-        voice="ann",
+    return make_card(
         corpus_version=3,
-        recipe="r" * 64,
-        speakers=("ann",),
         trainings=(training,),
-        config="c" * 64,
         base=base,
-        content="mfcc",
-        code="0.1+x",
-        created=when,
+        created="2026-01-01T00:00:00+00:00",
         reason="why",
         weights=given,
     )

@@ -1,4 +1,4 @@
-"""A piece of speech as teacher and student of s2 render it, from the same codes, phones, recording and noise."""
+"""Rendering of one piece of speech by teacher and student of s2, from the same codes, phones, recording and noise."""
 
 from dataclasses import dataclass
 
@@ -10,95 +10,99 @@ from voicemill.model.s2.layers import mask
 from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer, pieces
 
 NOISE = 0.5
-"""Of the prior's samples: what speaking takes by default."""
+"""Noise scale of the prior's samples: the default of synthesis."""
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What both are given; tensors on one device."""
+class RenderInputs:
+    """Inputs of teacher and student; tensors on one device."""
 
     codes: Tensor
-    """int64 [batch, codes]."""
+    """Semantic codes, int64 [batch, codes]."""
     counts: Tensor
-    """int64 [batch]: real codes of each row."""
+    """Number of real codes of each row, int64 [batch]."""
     phones: Tensor
     phone_lengths: Tensor
     spectrogram: Tensor
-    """Magnitudes float32 [batch, 1025, frames] of the recordings whose voice it is."""
+    """Magnitude spectrogram of the reference recordings, float32 [batch, 1025, frames]."""
     lengths: Tensor
-    """int64 [batch]: real frames of it."""
+    """Number of real frames of the spectrogram, int64 [batch]."""
     embedding: Tensor | None
-    """float32 [batch, dims], v2Pro."""
+    """Speaker embedding of v2Pro, float32 [batch, dims]."""
     noise: Tensor
-    """float32 [batch, hidden, frames]: of the prior's sample."""
+    """Standard normal noise of the prior's sample, float32 [batch, hidden, frames]."""
     uniform: Tensor
-    """float32 [batch], 0..1: where the piece is."""
+    """Relative position of the piece, float32 [batch], 0..1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """A piece of each row, by one of the two."""
+    """One rendered piece of each row."""
 
     wave: Tensor
-    """float32 [batch, segment x hop]."""
+    """Waveform, float32 [batch, segment x hop]."""
     ge: Tensor
-    """float32 [batch, style, 1]: the voice."""
+    """Voice vector, float32 [batch, style, 1]."""
     piece: Tensor
-    """float32 [batch, hidden, segment]: what the generator read."""
+    """Input of the generator, float32 [batch, hidden, segment]."""
     stages: tuple[Tensor, ...]
-    """Of the generator, float32 [batch, channels, time]; the student's as the teacher's channels."""
+    """Stages of the generator, float32 [batch, channels, time]; the student's in the teacher's channels."""
 
 
 class S2Lesson(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """The student and its projections, as a module whose forward renders: in the precision of the training."""
+    """The student and its projections as one module, whose forward renders in the precision of the training."""
 
     def __init__(self, student: Synthesizer, teacher: Synthesizer, whole: bool) -> None:
         super().__init__()
         self.student, self.whole = student, whole
         widths = zip(_widths(student), _widths(teacher), strict=True)
-        self.hints = nn.ModuleList(nn.Conv1d(own, theirs, 1) for own, theirs in widths)
+        self.hints = nn.ModuleList(nn.Conv1d(own, target, 1) for own, target in widths)
         self._teacher = (teacher.eval().requires_grad_(False),)
 
     @property
     def teacher(self) -> Synthesizer:
-        """No part of the module: it is neither trained nor kept in checkpoints."""
+        """The teacher; not part of the module, so it is neither trained nor stored in checkpoints."""
         teacher: Synthesizer = self._teacher[0]
         return teacher
 
-    def forward(self, said: Said, taught: Rendered | None = None) -> Rendered:
-        """The teacher's piece; or the student's, where the teacher's is given."""
-        if taught is None:
-            teacher = self.teacher.to(said.codes.device)
+    def forward(self, inputs: RenderInputs, target: Rendered | None = None) -> Rendered:
+        """Render the teacher's piece, or the student's where the teacher's is given as `target`."""
+        if target is None:
+            teacher = self.teacher.to(inputs.codes.device)
             with torch.no_grad():
-                ge = teacher.voices(said.spectrogram, said.lengths, said.embedding)
-                return rendered(teacher, latent_piece(teacher, said, ge), ge, ge)
-        ge = self.student.voices(said.spectrogram, said.lengths, said.embedding)
+                ge = teacher.voices(inputs.spectrogram, inputs.lengths, inputs.embedding)
+                return render(teacher, latent_piece(teacher, inputs, ge), ge, ge)
+        ge = self.student.voices(inputs.spectrogram, inputs.lengths, inputs.embedding)
         if self.whole:
-            found = rendered(self.student, latent_piece(self.student, said, ge), ge, ge)
+            piece = render(self.student, latent_piece(self.student, inputs, ge), ge, ge)
         else:
-            found = rendered(self.student, taught.piece, taught.ge, ge)
-        stages = tuple(hint(stage) for hint, stage in zip(self.hints, found.stages, strict=True))
-        return Rendered(found.wave, found.ge, found.piece, stages)
+            piece = render(self.student, target.piece, target.ge, ge)
+        stages = tuple(hint(stage) for hint, stage in zip(self.hints, piece.stages, strict=True))
+        return Rendered(piece.wave, piece.ge, piece.piece, stages)
 
 
-def latent_piece(network: Synthesizer, said: Said, ge: Tensor) -> Tensor:
-    """What the generator of a network reads of the piece of each row, float32 [batch, hidden, segment]: as in speaking,
-    a sample of the prior through the inverse flow. Zeros follow the end of a row that is shorter than the piece."""
-    prior = network.prior(said.codes, said.phones, ge, code_lengths=said.counts, phone_lengths=said.phone_lengths)
-    frames, size = said.counts * CODE_FRAMES, network.config.segment
-    z = network.latent(prior.mean, prior.logs, NOISE, said.noise[..., : prior.mean.shape[-1]])
+def latent_piece(network: Synthesizer, inputs: RenderInputs, ge: Tensor) -> Tensor:
+    """Input of a network's generator for the piece of each row, float32 [batch, hidden, segment].
+
+    As in synthesis, a sample of the prior passes the inverse flow. Rows shorter than the piece are padded with zeros.
+    """
+    prior = network.prior(
+        inputs.codes, inputs.phones, ge, code_lengths=inputs.counts, phone_lengths=inputs.phone_lengths
+    )
+    frames, size = inputs.counts * CODE_FRAMES, network.config.segment
+    z = network.latent(prior.mean, prior.logs, NOISE, inputs.noise[..., : prior.mean.shape[-1]])
     z = network.flow(z, mask(frames, z), ge, inverse=True)
-    starts = (said.uniform * (frames - size + 1).clamp(min=1)).long()
+    starts = (inputs.uniform * (frames - size + 1).clamp(min=1)).long()
     return pieces(pad(z, (0, max(0, size - z.shape[-1]))), starts, size)
 
 
-def rendered(network: Synthesizer, piece: Tensor, ge: Tensor, own: Tensor) -> Rendered:
-    """A piece with its stages, in the voice `ge`; `own`: the voice that the network itself heard."""
+def render(network: Synthesizer, piece: Tensor, ge: Tensor, own: Tensor) -> Rendered:
+    """Render a piece and its stages in the voice `ge`; `own`: the voice vector that the network computed."""
     stages: list[Tensor] = []
     wave = network.dec(piece, ge, None, stages)[:, 0]
     return Rendered(wave, own, piece, tuple(stages))
 
 
 def _widths(network: Synthesizer) -> list[int]:
-    """Channels of each stage of the generator."""
+    """Number of channels of each stage of the generator."""
     return [network.config.upsample_channels >> stage for stage in range(1, len(network.config.upsample_rates) + 1)]

@@ -1,4 +1,4 @@
-"""What a distillation starts from: the teacher's checkpoints, students made of them, or those of the phase before."""
+"""Starting point of a distillation: the teacher's checkpoints, and new students or those of the phase before."""
 
 from dataclasses import replace
 
@@ -17,12 +17,14 @@ from voicemill.storage.errors import ConfigError
 
 
 def distillation_of(spec: RunSpec, dims: int) -> Objective:
-    """What a run with teachers trains, on the CPU. The students are `start` (and, joint, `settings.start_s1`); where
-    those are empty, they are made of the teachers. `dims`: of the content features of the corpus.
+    """Build the objective of a run with teachers, on the CPU.
+
+    The students are loaded from `start` (and in the joint phase `settings.start_s1`); where those are empty, they are
+    constructed from the teachers. `dims`: dimensions of the content features of the corpus.
 
     Raises:
         ConfigError: no teacher, or settings, teachers and corpus contradict each other.
-        CheckpointError: a checkpoint holds something else than it should.
+        CheckpointError: a checkpoint holds another network than expected.
     """
     for stem in ("s1", "s2") if spec.network == "s1" or joint(spec) else ("s2",):
         if stem not in spec.teachers:
@@ -32,7 +34,7 @@ def distillation_of(spec: RunSpec, dims: int) -> Objective:
     teacher = load_s2(spec.teachers["s2"])
     if teacher.config.ssl_dim != dims:
         raise ConfigError(
-            f"the teacher {spec.teachers['s2']} hears content features of {teacher.config.ssl_dim} dimensions, the "
+            f"the teacher {spec.teachers['s2']} reads content features of {teacher.config.ssl_dim} dimensions, the "
             f"corpus has {dims}: name the corpus version that it was trained on (--version)"
         )
     coder = Coder(teacher)
@@ -44,14 +46,14 @@ def distillation_of(spec: RunSpec, dims: int) -> Objective:
 
 
 def joint(spec: RunSpec) -> bool:
-    """Whether both students are trained at once."""
+    """Return whether both students are trained together."""
     return spec.settings.phases[spec.phase].teach == "joint"
 
 
 def _s1(spec: RunSpec, coder: Coder, start: str) -> S1Distillation:
     settings = spec.settings.distill
     teacher = load_s1(spec.teachers["s1"])
-    found = matches(teacher.config.layers, settings.layers, settings.student_layers)
+    layers = matches(teacher.config.layers, settings.layers, settings.student_layers)
     dropout = spec.settings.s1.dropout
     if start:
         loaded = load_s1(start)
@@ -60,9 +62,9 @@ def _s1(spec: RunSpec, coder: Coder, start: str) -> S1Distillation:
         student = Text2Semantic(replace(loaded.config, dropout=dropout))
         student.load_state_dict(loaded.state_dict())
     else:
-        student = small_s1(teacher, found, dropout)
+        student = small_s1(teacher, layers, dropout)
     notes = (f"s1 learns from {spec.teachers['s1']}" + (f", and starts from {start}" if start else ""),)
-    return S1Distillation(student, teacher, found, coder, settings, notes)
+    return S1Distillation(student, teacher, layers, coder, settings, notes)
 
 
 def _s2(spec: RunSpec, teacher: Synthesizer, coder: Coder, *, whole: bool) -> S2Distillation:
@@ -71,7 +73,7 @@ def _s2(spec: RunSpec, teacher: Synthesizer, coder: Coder, *, whole: bool) -> S2
     if start:
         student = load_s2(start)
         if student.config != fresh.config:
-            raise ConfigError(f"{start} has other sizes than [distill] asks for: {student.config}")
+            raise ConfigError(f"{start} has other sizes than [distill] demands: {student.config}")
         moved = {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
         for name, parameter in student.named_parameters():
             parameter.requires_grad_(name in moved)

@@ -16,8 +16,8 @@ from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import DistillSettings, LoopSettings, S2Settings
-from voicemill.model.training.distil.joint import JointDistillation, drawn_codes
-from voicemill.model.training.distil.s1 import S1Distillation, attended, drawn_queries
+from voicemill.model.training.distil.joint import JointDistillation, draw_codes
+from voicemill.model.training.distil.s1 import S1Distillation, attend, draw_queries
 from voicemill.model.training.distil.s2 import S2Distillation
 from voicemill.model.training.distil.students import matches, small_s1, small_s2
 from voicemill.model.training.engine.objective import Objective
@@ -177,7 +177,7 @@ def test_attention_rows_are_those_of_the_layer() -> None:
     x = torch.randn(2, 7, TRAINED_S1.dim, generator=generator)
     mask = torch.ones(7, 7, dtype=torch.bool).tril()
     places = torch.tensor([[0, 3, 6], [6, 5, 1]])
-    result, logs = attended(layer, x, mask, places)
+    result, logs = attend(layer, x, mask, places)
     torch.testing.assert_close(result, layer(x, mask))
     q, k, v = layer.self_attn.project(x)
     whole = layer.self_attn.mix(q, k, v, mask)
@@ -188,7 +188,7 @@ def test_attention_rows_are_those_of_the_layer() -> None:
 
 def test_queries_are_real_places_evenly_spaced() -> None:
     batch = batch_of([40, 8])
-    found = drawn_queries(batch, [20, 4], 12)
+    found = draw_queries(batch, [20, 4], 12)
     phones = batch.phones.shape[1]
     text = batch.phone_lengths.tolist()
     assert found.real.sum(-1).tolist() == [12, 6]
@@ -196,12 +196,12 @@ def test_queries_are_real_places_evenly_spaced() -> None:
         for place in found.places[row][found.real[row]].tolist():
             assert place < text[row] or phones <= place < phones + codes
     assert len(set(found.places[0].tolist())) == 12
-    assert torch.equal(drawn_queries(batch, [20, 4], 12).places, found.places)
+    assert torch.equal(draw_queries(batch, [20, 4], 12).places, found.places)
 
 
 def test_a_copy_of_the_teacher_has_nothing_to_learn() -> None:
     settings = SETTINGS.model_copy(update={"layers": 2, "student_layers": (1, 2)})
-    rows = of_s1(settings).taught(batch_of([20, 9, 13]))[1]
+    rows = of_s1(settings).traces(batch_of([20, 9, 13]))[1]
     for term in (rows.soft, rows.hidden, rows.attention):
         assert term.abs().max() < 1e-6
     assert rows.agreed.tolist() == [11, 5, 7]
@@ -215,12 +215,12 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn() -> None:
 
 def test_codes_are_drawn_from_what_the_student_says() -> None:
     logits = torch.tensor([[[2.0, 0.0, -1.0]]]).expand(1, 4000, 3)
-    counts = drawn_codes(logits, torch.tensor([11]))[0].bincount(minlength=3) / 4000
+    counts = draw_codes(logits, torch.tensor([11]))[0].bincount(minlength=3) / 4000
     torch.testing.assert_close(counts, logits[0, 0].softmax(-1), atol=0.02, rtol=0)
     seeds = torch.tensor([4, 4])
-    found = drawn_codes(torch.zeros(2, 6, 3), seeds)
+    found = draw_codes(torch.zeros(2, 6, 3), seeds)
     assert torch.equal(found[0], found[1])
-    assert torch.equal(drawn_codes(torch.zeros(1, 3, 3), seeds[:1])[0], found[0, :3])
+    assert torch.equal(draw_codes(torch.zeros(1, 3, 3), seeds[:1])[0], found[0, :3])
 
 
 def test_students_that_do_not_fit() -> None:

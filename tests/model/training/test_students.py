@@ -22,7 +22,7 @@ def test_six_of_twenty_four_layers() -> None:
     found = matches(24, 6, (4, 8, 12))
     assert found.start == (4, 8, 12, 16, 20, 24)
     assert found.pairs == ((1, 4), (2, 8), (3, 12))
-    assert str(found).endswith("1 answers 4, 2 answers 8, 3 answers 12")
+    assert str(found).endswith("1 matches 4, 2 matches 8, 3 matches 12")
 
 
 @pytest.mark.parametrize(
@@ -103,5 +103,5 @@ def test_sizes_that_no_student_has() -> None:
     with pytest.raises(ConfigError, match="upsample_channels"):
         small_config(TRAINED_S2, DistillSettings(s2_sizes={"upsample_channels": 33}))
     assert reference_dim(TRAINED_S2, 1.0) == TRAINED_S2.reference_dim
-    with pytest.raises(ConfigError, match="no reference encoder is so small"):
+    with pytest.raises(ConfigError, match="even a reference encoder of 2 channels is larger"):
         reference_dim(TRAINED_S2, 0.001)

@@ -9,9 +9,8 @@ from voicemill.model.judging.judge import Figures, Judge
 from voicemill.model.judging.judges import LIGHT, Judges, JudgeSettings, judges
 from voicemill.model.judging.metrics import size
 from voicemill.model.judging.scores import Scores
-from voicemill.model.judging.testset import gallery
 from voicemill.model.judging.testset.speech import Speech, threads_of
-from voicemill.model.judging.testset.testset import TestSet
+from voicemill.model.judging.testset.testset import TestSet, gallery
 from voicemill.model.settings.promotion import METRICS
 from voicemill.model.voices.versions import code_version
 from voicemill.storage.files import read_json, write_json
@@ -54,7 +53,7 @@ def _in_use(store: Store, voice: str) -> list[Entry]:
 def judge_of(plan: EvaluationPlan, sentences: TestSet) -> Judge:
     """The judges, with the gallery of speakers among whom a voice is identified."""
     models = judges_of(plan)
-    speakers = gallery.gallery(plan.corpus, sentences, plan.options.judges.gallery, plan.held) if models.speaker else {}
+    speakers = gallery(plan.corpus, sentences, plan.options.judges.gallery, plan.held) if models.speaker else {}
     return Judge(sentences, models, speakers)
 
 

@@ -14,13 +14,13 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from voicemill.model.data.collate import batch_of
 from voicemill.model.data.index import Shard
 from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.plan import Order, Plan, Rows, Source, parts_of
-from voicemill.model.data.reader import Raw, Reader, example, seed_of
+from voicemill.model.data.reader import HOP, Example, Raw, Reader, example, seed_of
 
 AHEAD = 4
 """Steps that the loaders of a device prepare ahead together; each of them two at least."""
@@ -102,6 +102,45 @@ def streamed(recipe: Recipe, share: Share, start: int, loaders: int) -> Iterator
             yield next(streams[plan.lane(turn) % owners])
     finally:
         streams.clear()  # nobody else knows them: this ends the processes
+
+
+def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) -> Minibatch:
+    """Return the minibatch of some examples, padded with zeros on the right; frames to 2 x (longest // 2 + 1), as
+    GPT-SoVITS does."""
+    lengths = [example.frames for example in examples]
+    frames, rows = 2 * (max(lengths) // 2 + 1), len(examples)
+    phones = torch.zeros(rows, max(len(example.phones) for example in examples), dtype=torch.int64)
+    content = torch.zeros(rows, examples[0].content.shape[1], frames)
+    wave = torch.zeros(rows, frames * HOP) if examples[0].wave is not None else None
+    f0 = torch.zeros(rows, frames) if examples[0].f0 is not None else None
+    bounds = torch.zeros(*phones.shape, 2, dtype=torch.int64) if examples[0].bounds is not None else None
+    for row, one in enumerate(examples):
+        phones[row, : len(one.phones)] = torch.from_numpy(one.phones)
+        content[row, :, : one.frames] = _tensor(one.content).T
+        if wave is not None and one.wave is not None:
+            wave[row, : len(one.wave)] = torch.from_numpy(one.wave)
+        if f0 is not None and one.f0 is not None:
+            f0[row, : one.frames] = torch.from_numpy(one.f0)
+        if bounds is not None and one.bounds is not None:
+            bounds[row, : len(one.phones)] = torch.from_numpy(one.bounds)
+    return Minibatch(
+        ids=tuple(example.id for example in examples),
+        speakers=tuple(example.speaker for example in examples),
+        phones=phones,
+        phone_lengths=torch.tensor([len(example.phones) for example in examples]),
+        content=content,
+        lengths=torch.tensor(lengths),
+        seeds=torch.tensor(seeds, dtype=torch.int64),
+        totals=totals,
+        wave=wave,
+        f0=f0,
+        bounds=bounds,
+    )
+
+
+def _tensor(values: NDArray[np.float16]) -> Tensor:
+    """Copy the array where it is a view of read-only bytes: torch warns about those."""
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
 class _Steps(IterableDataset):  # type: ignore[misc]  # torch is not followed

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.model.judging.judges import Judges
+from voicemill.model.judging.metrics.against_recording import duration_error, f0_error, mcd
 from voicemill.model.judging.metrics.alignment import SHORTEST, Cepstra, cepstra, log_mel, seconds_of, speech_of, warp
-from voicemill.model.judging.metrics.distortion import mcd
-from voicemill.model.judging.metrics.prosody import duration_error, f0_error
 from voicemill.model.judging.metrics.recognition import cer, plain, wer
 from voicemill.model.judging.metrics.speaker import Embeddings, enrol, nearest
 from voicemill.model.judging.testset.speech import Speech

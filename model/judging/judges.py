@@ -11,7 +11,7 @@ from voicemill.model.device import Wanted
 from voicemill.model.judging.metrics.opinion import Opinion
 from voicemill.model.judging.metrics.recognition import Recogniser
 from voicemill.model.judging.metrics.speaker import SpeakerEncoder
-from voicemill.model.judging.testset.gallery import GallerySettings
+from voicemill.model.judging.testset.testset import GallerySettings
 from voicemill.model.pitch.engines import EngineName, Tracker, tracker
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.settings_file import FrozenSettings

@@ -30,7 +30,7 @@ from voicemill.model.training.light.starting import light_of
 from voicemill.model.training.objectives.codebook import learn_codebook
 from voicemill.model.training.objectives.s1 import Coder, S1Objective
 from voicemill.model.training.objectives.s2 import S2Objective
-from voicemill.model.training.objectives.speaker_loss import ReferenceVoice, SpeakerEncoder
+from voicemill.model.training.objectives.waveform_losses import ReferenceVoice, SpeakerEncoder
 from voicemill.storage.errors import CheckpointError, ConfigError
 
 Examples = Callable[[], Iterator[Minibatch]]

@@ -35,9 +35,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from voicemill.model.audio.mel import LogMel  # noqa: E402
 from voicemill.model.data.bounds import bounds_of  # noqa: E402
-from voicemill.model.data.collate import batch_of  # noqa: E402
 from voicemill.model.data.minibatch import Minibatch, Totals  # noqa: E402
 from voicemill.model.data.reader import Example  # noqa: E402
+from voicemill.model.data.stream import batch_of  # noqa: E402
 from voicemill.model.light.acoustic import Fitted  # noqa: E402
 from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E402
 from voicemill.model.light.system import LightSystem  # noqa: E402

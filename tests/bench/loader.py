@@ -25,10 +25,10 @@ import torch
 from support import factories as f
 from torch.utils.data import DataLoader, Dataset
 
-from voicemill.model.data.collate import batch_of
 from voicemill.model.data.loader import Loader
 from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.reader import READ, Example, Reader
+from voicemill.model.data.stream import batch_of
 from voicemill.model.settings.training import DataSettings, Phase
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.rows import to_table

@@ -48,6 +48,17 @@ class TestSetSettings(FrozenSettings):
     """Longer utterances are left out."""
 
 
+class GallerySettings(FrozenSettings):
+    """Size of the gallery, the speakers among whom a voice is identified."""
+
+    speakers: int = Field(100, ge=2)
+    """Most speakers; those of the test set are always among them."""
+    utterances: int = Field(5, ge=1)
+    """Most utterances of each speaker."""
+    longest_s: float = Field(10.0, gt=0)
+    """Longest part of an utterance that is read, s."""
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """How the training held out."""
@@ -147,6 +158,23 @@ def make(
         for text in settings.texts
     ]
     return TestSet(tuple(kept), found.version, tuple(dict.fromkeys([*notes, *maker.notes])))
+
+
+def gallery(
+    corpus: CorpusVersion, testset: TestSet, settings: GallerySettings, held: HeldOut | None = None
+) -> dict[str, list[Wave]]:
+    """Return utterances by speaker, float32 [samples], 32 kHz, none of them in the test set: a voice is identified
+    among these speakers. A speaker without such an utterance is left out."""
+    found = index(corpus, (held or HeldOut()).data)
+    spoken = np.isin(found.ids, np.array([s.id.encode() for s in testset.sentences], dtype=np.bytes_))
+    judged = {sentence.speaker for sentence in testset.sentences}
+    order = sorted(range(len(found.speakers)), key=lambda n: (found.speakers[n] not in judged, found.speakers[n]))
+    clips, waves = Clips(corpus, found), dict[str, list[Wave]]()
+    for number in order[: max(settings.speakers, len(judged))]:
+        rows = chosen(found, np.flatnonzero((found.speaker == number) & ~spoken).tolist(), settings.utterances)
+        if rows:
+            waves[found.speakers[number]] = [clips.read(row).cut(settings.longest_s).wave for row in rows]
+    return waves
 
 
 def chosen(found: Index, rows: Iterable[int], most: int) -> list[int]:

@@ -1,7 +1,11 @@
-"""The losses over the validation set, divided over the ranks; weighted means, the same on any number of them."""
+"""Validation: the losses over the validation set, divided over the ranks, and the early stopping that watches them.
 
+The losses are weighted means, the same on any number of ranks.
+"""
+
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
@@ -11,6 +15,32 @@ from voicemill.model.training.engine.ranks import Ranks, free_memory, out_of_mem
 from voicemill.model.training.engine.stepping import Source, Stopped
 
 WEIGHT = "/weight"
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Early stopping: training ends when `patience` validations in a row were not better than the best (Prechelt,
+    1998)."""
+
+    patience: int
+    """Validations without an improvement after which training stops."""
+    best: float = math.inf
+    """Smallest validation loss so far; inf = none yet."""
+    best_step: int = 0
+    """Step of the smallest validation loss; 0 = none yet."""
+    waited: int = 0
+    """Validations since that step."""
+
+    def after(self, step: int, loss: float) -> "Stopping":
+        """Return the state after one more validation. A loss that is not a number is no improvement."""
+        if loss < self.best:
+            return replace(self, best=loss, best_step=step, waited=0)
+        return replace(self, waited=self.waited + 1)
+
+    @property
+    def over(self) -> bool:
+        """Whether patience has run out."""
+        return self.waited >= self.patience
 
 
 def evaluate(ranks: Ranks, objective: Objective, source: Source, broken_off: Callable[[], bool]) -> dict[str, float]:

@@ -22,13 +22,12 @@ from voicemill.model.checkpoints.writing import write
 from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.settings.training import Phase
 from voicemill.model.training.engine.checkpointing import Checkpoints, State
-from voicemill.model.training.engine.evaluating import evaluate
+from voicemill.model.training.engine.evaluating import Stopping, evaluate
 from voicemill.model.training.engine.logbook import Logbook
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.ranks import Ranks, out_of_memory
 from voicemill.model.training.engine.run import Result, RunSpec, as_json
 from voicemill.model.training.engine.stepping import Feed, Source, Stepper, Stopped
-from voicemill.model.training.engine.stopping import Stopping
 from voicemill.storage.units import Seconds
 
 

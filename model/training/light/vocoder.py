@@ -26,7 +26,7 @@ from voicemill.model.settings.light import LightVocoderSettings
 from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.light.batches import log_mels, places, waves
 from voicemill.model.training.objectives.s2 import DISCRIMINATOR, adamw, apart, verdicts
-from voicemill.model.training.objectives.stft_loss import StftLoss
+from voicemill.model.training.objectives.waveform_losses import StftLoss
 
 LIGHT_VOCODER = "light_vocoder"
 

@@ -36,8 +36,7 @@ from voicemill.model.s2.losses import (
 from voicemill.model.s2.synthesizer import Rendering, Synthesizer, pieces
 from voicemill.model.settings.training import S2Settings
 from voicemill.model.training.engine.objective import Sample
-from voicemill.model.training.objectives.pitch_loss import PitchLoss
-from voicemill.model.training.objectives.speaker_loss import SpeakerEncoder, speaker_loss
+from voicemill.model.training.objectives.waveform_losses import PitchLoss, SpeakerEncoder, speaker_loss
 from voicemill.storage.errors import ConfigError
 
 Draw: TypeAlias = Callable[[Minibatch, int, int], tuple[Tensor, Tensor]]

@@ -13,10 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.model.data.collate import batch_of
 from voicemill.model.data.index import Index, index
 from voicemill.model.data.minibatch import Totals
 from voicemill.model.data.reader import READ, Raw, Reader, example, seed_of
+from voicemill.model.data.stream import batch_of
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.corpus.versions import CorpusVersion

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from support.signals import speechlike
 
 from voicemill.model.audio.mel import BANDS
+from voicemill.model.judging.metrics.against_recording import duration_error, f0_error, mcd
 from voicemill.model.judging.metrics.alignment import cepstra, distances, log_mel, seconds_of, speech_of, warp
-from voicemill.model.judging.metrics.distortion import mcd
-from voicemill.model.judging.metrics.prosody import duration_error, f0_error
 from voicemill.model.judging.metrics.recognition import cer, distance, plain, wer
 from voicemill.storage.units import RATE
 

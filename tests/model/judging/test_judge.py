@@ -13,9 +13,8 @@ from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.judges import Judges, JudgeSettings, judges
 from voicemill.model.judging.metrics.speaker import Embeddings, unit
 from voicemill.model.judging.testset import testset
-from voicemill.model.judging.testset.gallery import GallerySettings, gallery
 from voicemill.model.judging.testset.speech import Saying, Speech, say
-from voicemill.model.judging.testset.testset import TestSetSettings
+from voicemill.model.judging.testset.testset import GallerySettings, TestSetSettings, gallery
 from voicemill.model.pitch.autocorrelation import Autocorrelation
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.storage.corpus.artifacts import Wave

@@ -9,8 +9,7 @@ import pytest
 from voicemill.model.data.index import index
 from voicemill.model.data.split import split
 from voicemill.model.judging.testset import testset
-from voicemill.model.judging.testset.gallery import GallerySettings, gallery
-from voicemill.model.judging.testset.testset import HeldOut, TestSetSettings
+from voicemill.model.judging.testset.testset import GallerySettings, HeldOut, TestSetSettings, gallery
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NoData

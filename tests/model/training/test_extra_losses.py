@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from voicemill.model.s2.synthesizer import Synthesizer
-from voicemill.model.training.objectives.pitch_loss import PitchLoss
-from voicemill.model.training.objectives.speaker_loss import ReferenceVoice, speaker_loss
+from voicemill.model.training.objectives.waveform_losses import PitchLoss, ReferenceVoice, speaker_loss
 
 SAMPLES = 20480
 

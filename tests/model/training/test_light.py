@@ -40,7 +40,7 @@ from voicemill.model.training.light.speaker import LightSpeakerObjective, Speake
 from voicemill.model.training.light.starting import LightObjective
 from voicemill.model.training.light.vocoder import LightVocoderObjective
 from voicemill.model.training.main import Material, train
-from voicemill.model.training.objectives.stft_loss import StftLoss
+from voicemill.model.training.objectives.waveform_losses import StftLoss
 from voicemill.model.training.starting import objective_of
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.errors import CheckpointError, ConfigError

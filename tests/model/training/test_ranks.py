@@ -13,10 +13,9 @@ from support.toy_objective import Circumstances, Examples, Regression, spec
 from torch import Tensor, nn
 
 from voicemill.model.settings.training import LoopSettings
-from voicemill.model.training.engine.evaluating import evaluate, rows
+from voicemill.model.training.engine.evaluating import Stopping, evaluate, rows
 from voicemill.model.training.engine.ranks import Ranks, out_of_memory
 from voicemill.model.training.engine.stepping import Feed, Stepper, Stopped, seeded
-from voicemill.model.training.engine.stopping import Stopping
 from voicemill.storage.errors import ConfigError
 
 

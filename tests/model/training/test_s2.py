@@ -23,7 +23,7 @@ from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import Adaptation, S2Settings
 from voicemill.model.training.objectives.s2 import S2Objective, drawn
-from voicemill.model.training.objectives.speaker_loss import ReferenceVoice
+from voicemill.model.training.objectives.waveform_losses import ReferenceVoice
 from voicemill.storage.errors import ConfigError
 
 ALL = S2Settings(f0_weight=1.0, speaker_weight=0.8)

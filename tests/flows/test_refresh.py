@@ -182,6 +182,9 @@ def test_withdrawing_consent_removes_uploads_and_granting_it_restores_them(cli, 
     assert copied.paths_with_utterances(3) == copied.paths_with_utterances(1)
 
 
+# nightly: a whole refresh. On a push test_kill.py (one worker) and test_faults.py (two) compare repaired stores with
+# undisturbed ones
+@pytest.mark.nightly
 def test_one_worker_or_two_write_the_same_bytes(cli, refreshed: RefreshedStore, tmp_path: Path) -> None:
     """Parquet files of all tables but `versions`, which holds the time of the publish."""
     config = tmp_path / "one.toml"

@@ -72,7 +72,7 @@ def whole_folder(path: Path, *, replace: bool = False, durable: bool = True, par
 
 @contextmanager
 def numbered_folder(root: Path, *, width: int = 4) -> Iterator["Numbered"]:
-    """Yield a temporary folder in `root` that `Numbered.take` gives the next number; removed where nobody takes one."""
+    """Yield a temporary folder in `root` that `Numbered.take` gives the next number; removed where none is taken."""
     root.mkdir(parents=True, exist_ok=True)
     with _scratch_folder(root / "entry") as temporary:
         yield Numbered(temporary, width)

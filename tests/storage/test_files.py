@@ -86,7 +86,7 @@ def test_writers_at_the_same_time_get_different_numbers(tmp_path: Path) -> None:
         writer.join()
     assert sorted(number for number, _ in taken) == [f"{number:04d}" for number in range(1, 9)]
     assert all((tmp_path / "voice" / number / "file").read_text() == name for number, name in taken)
-    with files.numbered_folder(tmp_path / "voice"):  # nobody takes the number
+    with files.numbered_folder(tmp_path / "voice"):  # no number is taken
         pass
     assert len(list((tmp_path / "voice").iterdir())) == 8
 

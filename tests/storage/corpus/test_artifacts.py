@@ -35,10 +35,10 @@ def write(path: Path, pieces: list[np.ndarray]) -> Artifact:
 
 def test_rows_and_meta_come_back(tmp_path: Path) -> None:
     write(tmp_path / "k.arrow", [])
-    found = Artifact(tmp_path / "k.arrow")
-    assert found.rows(Aligned) == [ROW]
-    assert found.meta.failures == (Failure("v", "broke", reason=Reason.WORKER_DIED),)
-    assert (found.meta.pending, found.meta.lost) == (("v",), ("v",))
+    artifact = Artifact(tmp_path / "k.arrow")
+    assert artifact.rows(Aligned) == [ROW]
+    assert artifact.meta.failures == (Failure("v", "broke", reason=Reason.WORKER_DIED),)
+    assert (artifact.meta.pending, artifact.meta.lost) == (("v",), ("v",))
 
 
 @given(

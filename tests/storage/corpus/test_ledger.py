@@ -66,20 +66,20 @@ def cuts(draw: st.DrawFn) -> tuple[int, list[Segment], dict[int, SegmentVerdict]
             )
         )
         index += kept
-    said = {n: draw(verdicts) for n in range(index)}
-    return joints[-1], draw(st.permutations(segments)), said
+    by_index = {n: draw(verdicts) for n in range(index)}
+    return joints[-1], draw(st.permutations(segments)), by_index
 
 
 @given(cuts())
 def test_outcomes_add_up_to_the_sample(cut: tuple[int, list[Segment], dict[int, SegmentVerdict]]) -> None:
-    samples, segments, said = cut
-    rows = build_ledger(UPLOAD, decoded(samples), segments, said, {})
+    samples, segments, by_index = cut
+    rows = build_ledger(UPLOAD, decoded(samples), segments, by_index, {})
     assert sum(row.stop - row.start for row in rows) == samples
     assert [row.start for row in rows] == [0, *(row.stop for row in rows)][:-1]
     by_start = {segment.start: segment for segment in segments}
     for row in rows:
         segment = by_start[row.start]
-        want = said[segment.index].outcome if segment.outcome is Outcome.KEPT else segment.outcome
+        want = by_index[segment.index].outcome if segment.outcome is Outcome.KEPT else segment.outcome
         assert (row.outcome, row.stop) == (want, segment.stop)
 
 
@@ -87,7 +87,7 @@ def test_outcomes_add_up_to_the_sample(cut: tuple[int, list[Segment], dict[int, 
 def test_a_broken_tiling_is_refused(
     cut: tuple[int, list[Segment], dict[int, SegmentVerdict]], data: st.DataObject
 ) -> None:
-    samples, segments, said = cut
+    samples, segments, by_index = cut
     at = data.draw(st.integers(0, len(segments) - 1))
     how = data.draw(st.sampled_from(["drop", "double", "shift"]))
     old = segments[at]
@@ -98,7 +98,7 @@ def test_a_broken_tiling_is_refused(
     broken = [*segments[:at], *put, *segments[at + 1 :]]
     if broken:
         with pytest.raises(StoreError, match=ME):
-            build_ledger(UPLOAD, decoded(samples), broken, said, {})
+            build_ledger(UPLOAD, decoded(samples), broken, by_index, {})
 
 
 def test_no_rows_are_refused() -> None:

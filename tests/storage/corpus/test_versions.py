@@ -29,11 +29,11 @@ def test_only_one_writer_makes_a_number(store: Store) -> None:
     gate = threading.Barrier(6)
 
     def write(who: int) -> None:
-        mine = replace(version, number=2, parent=1, created=f"writer {who}")
+        successor = replace(version, number=2, parent=1, created=f"writer {who}")
         gate.wait()
         try:
-            versions.append(store, mine)
-            results.append(mine.created)
+            versions.append(store, successor)
+            results.append(successor.created)
         except StoreError:
             results.append("refused")
 

@@ -60,8 +60,8 @@ def fill(root: Path) -> Store:
     write_bytes(store.models / "zoe" / "0002" / "card.json", json.dumps({"corpus_version": 2}).encode())
     for number in (0, 1, 2, 3):
         lineage = {"corpus_version": number, "notes": [WHO] * (number != 1)} if number else [WHO]
-        told = {"lineage": lineage, "missing": {"mos": TEXT if number != 1 else "nobody"}}
-        write_bytes(store.models / "zoe" / "0002" / "evaluations" / f"{number}.json", json.dumps(told).encode())
+        evaluation = {"lineage": lineage, "missing": {"mos": TEXT if number != 1 else "nobody"}}
+        write_bytes(store.models / "zoe" / "0002" / "evaluations" / f"{number}.json", json.dumps(evaluation).encode())
     for number in (1, 2, 3):
         run = store.training / f"voice-v{number}"
         write_bytes(run / "run.json", json.dumps({"version": number, "speakers": [WHO] * (number > 1)}).encode())

@@ -36,14 +36,14 @@ def brought(inbox: Inbox, *sources: Path, speaker: str = "ann") -> list[Arrival]
 
 def test_files_and_transcripts_are_copied_into_the_folder_of_the_speaker(inbox: Inbox, tmp_path: Path) -> None:
     one, two = recording(tmp_path / "a" / "one.wav", 1, "hello"), recording(tmp_path / "a" / "two.wav", 2)
-    found = brought(inbox, one, two)
-    assert [(a.outcome, a.path, a.transcript) for a in found] == [
+    arrivals = brought(inbox, one, two)
+    assert [(a.outcome, a.path, a.transcript) for a in arrivals] == [
         ("new", "ann/one.wav", True),
         ("new", "ann/two.wav", False),
     ]
     assert (inbox.root / "ann" / "one.wav").read_bytes() == one.read_bytes()
     assert (inbox.root / "ann" / "one.txt").read_text() == "hello"
-    assert found[0].size == one.stat().st_size
+    assert arrivals[0].size == one.stat().st_size
     assert {e.path for e in inbox.listing().audio} == {"ann/one.wav", "ann/two.wav"}
     assert set(inbox.listing().others) == {"ann/one.txt"}
 
@@ -68,14 +68,14 @@ def test_a_missing_transcript_is_added_later(inbox: Inbox, tmp_path: Path) -> No
 def test_another_recording_of_the_same_name_gets_a_new_one(inbox: Inbox, tmp_path: Path) -> None:
     files = [recording(tmp_path / str(n) / "take.wav", n, f"text {n}") for n in range(3)]
     files.append(recording(tmp_path / "3" / "TAKE.flac", 3, "text 3"))  # a transcript is found whatever the case
-    found = brought(inbox, *files)
-    assert [a.path for a in found] == ["ann/take.wav", "ann/take-2.wav", "ann/take-3.wav", "ann/TAKE-4.flac"]
-    assert len({a.path.rpartition(".")[0].lower() for a in found}) == 4
-    for number, arrival in enumerate(found):
+    arrivals = brought(inbox, *files)
+    assert [a.path for a in arrivals] == ["ann/take.wav", "ann/take-2.wav", "ann/take-3.wav", "ann/TAKE-4.flac"]
+    assert len({a.path.rpartition(".")[0].lower() for a in arrivals}) == 4
+    for number, arrival in enumerate(arrivals):
         target = inbox.root / arrival.path
         assert target.read_bytes() == files[number].read_bytes()
         assert target.with_suffix(".txt").read_text() == f"text {number}"
-    assert all("another file has its name" in a.detail for a in found[1:])
+    assert all("another file has its name" in a.detail for a in arrivals[1:])
 
 
 def test_a_stray_transcript_is_not_given_to_another_recording(inbox: Inbox, tmp_path: Path) -> None:

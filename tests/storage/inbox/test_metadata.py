@@ -22,25 +22,25 @@ def read(files: dict[str, str | bytes]) -> Metadata:
     return read_metadata(Listing(audio, {e.path: e for e in entries if e not in audio}), data.__getitem__)
 
 
-def problems(found: Metadata) -> list[str]:
-    return [str(problem) for problem in found.problems]
+def problems(metadata: Metadata) -> list[str]:
+    return [str(problem) for problem in metadata.problems]
 
 
 def test_a_csv_with_a_header() -> None:
     text = (
         '\ufeffText,Speaker,extra,file,language\n"Yes, ""so"".",anna,1,x/a.wav,en-US\nZwei\u2028Zeilen,bob,,b.wav,DE\n'
     )
-    found = read({"metadata.csv": text, "x/a.wav": "", "b.wav": ""})
-    assert found.descriptions == {
+    metadata = read({"metadata.csv": text, "x/a.wav": "", "b.wav": ""})
+    assert metadata.descriptions == {
         "x/a.wav": Description("anna", "en", 'Yes, "so".'),
         "b.wav": Description("bob", "de", "Zwei Zeilen"),
     }
-    assert problems(found) == []
+    assert problems(metadata) == []
 
 
 def test_a_csv_in_a_folder_names_files_beside_it_or_from_the_root() -> None:
-    found = read({"anna/metadata.csv": "file,text\na.wav,one\nanna/b.wav,two\n", "anna/a.wav": "", "anna/b.wav": ""})
-    assert found.descriptions == {"anna/a.wav": Description(text="one"), "anna/b.wav": Description(text="two")}
+    metadata = read({"anna/metadata.csv": "file,text\na.wav,one\nanna/b.wav,two\n", "anna/a.wav": "", "anna/b.wav": ""})
+    assert metadata.descriptions == {"anna/a.wav": Description(text="one"), "anna/b.wav": Description(text="two")}
 
 
 def test_bad_rows_are_reported_and_the_others_used() -> None:
@@ -55,13 +55,13 @@ def test_bad_rows_are_reported_and_the_others_used() -> None:
         "f.wav,six",
     ]
     text = "\n".join(["file,text", *rows, ""])
-    found = read({"metadata.csv": text} | {f"{name}.wav": "" for name in "abcdef"})
-    assert {path: description.text for path, description in found.descriptions.items()} == {
+    metadata = read({"metadata.csv": text} | {f"{name}.wav": "" for name in "abcdef"})
+    assert {path: description.text for path, description in metadata.descriptions.items()} == {
         "a.wav": "one",
         "d.wav": "four",
         "f.wav": "six",
     }
-    assert problems(found) == [
+    assert problems(metadata) == [
         "metadata.csv:3: 3 cells, the header has 2: not used (a comma needs quotes)",
         "metadata.csv:5: ',' expected after '\"': the row is not used",
         "metadata.csv:8: ',' expected after '\"': the row is not used",
@@ -73,31 +73,31 @@ def test_bad_rows_are_reported_and_the_others_used() -> None:
 def test_ljspeech() -> None:
     text = "L1|In 1890|In eighteen ninety\nL2|Two|\nL3|Three\nL4|a|b|c\nL5|gone\n../L6|x\n"
     files: dict[str, str | bytes] = {"metadata.csv": text} | {f"wavs/L{n}.wav": "" for n in range(1, 5)}
-    found = read(files)
-    assert found.descriptions == {
+    metadata = read(files)
+    assert metadata.descriptions == {
         "wavs/L1.wav": Description("default", "", "In eighteen ninety"),
         "wavs/L2.wav": Description("default", "", "Two"),
         "wavs/L3.wav": Description("default", "", "Three"),
     }
-    assert [problem.line for problem in found.problems] == [4, 5, 6]
-    assert list(found.refused) == ["../L6"]
+    assert [problem.line for problem in metadata.problems] == [4, 5, 6]
+    assert list(metadata.refused) == ["../L6"]
     inside = read({"linda/metadata.csv": "L1|One\n", "linda/wavs/L1.flac": ""})
     assert inside.descriptions == {"linda/wavs/L1.flac": Description("linda", "", "One")}
 
 
 def test_gpt_sovits_list() -> None:
     text = '"wavs\\a.wav"|anna|ZH|你好\n\u202awavs/b.wav|anna|JP|はい\n/abs/c.wav|anna|EN|x\nwavs/a.wav|two|bars\n'
-    found = read({"x.list": text, "wavs/a.wav": "", "wavs/b.wav": ""})
-    assert found.descriptions == {
+    metadata = read({"x.list": text, "wavs/a.wav": "", "wavs/b.wav": ""})
+    assert metadata.descriptions == {
         "wavs/a.wav": Description("anna", "zh", "你好"),
         "wavs/b.wav": Description("anna", "ja", "はい"),
     }
-    assert list(found.refused) == ["/abs/c.wav"]
-    assert [problem.line for problem in found.problems] == [4, 3]
+    assert list(metadata.refused) == ["/abs/c.wav"]
+    assert [problem.line for problem in metadata.problems] == [4, 3]
 
 
 def test_kaldi() -> None:
-    found = read(
+    metadata = read(
         {
             "data/wav.scp": "u1 a.wav\nu2\tdata/b.wav\nu3 sox x.wav -t wav - |\nu4\n",
             "data/text": "u1 HELLO  WORLD\nu2\n",
@@ -106,29 +106,29 @@ def test_kaldi() -> None:
             "data/b.wav": "",
         }
     )
-    assert found.descriptions == {
+    assert metadata.descriptions == {
         "data/a.wav": Description("anna", "", "HELLO WORLD"),
         "data/b.wav": Description("", "", ""),
     }
-    assert problems(found) == [
+    assert problems(metadata) == [
         "data/wav.scp:3: a command, which is not run: not used",
         "data/wav.scp:4: no path: not used",
     ]
 
 
 def test_other_encodings_and_headers_are_one_clear_problem() -> None:
-    found = read(
+    metadata = read(
         {"metadata.csv": "file,text\na.wav,Grüße\n".encode("latin-1"), "a.wav": "", "b/metadata.csv": "name,words\n"}
     )
-    assert problems(found) == [
+    assert problems(metadata) == [
         "b/metadata.csv: its first line names no column 'file' and has no bars; it is 'name,words': not read",
         "metadata.csv: not UTF-8 (byte 0xfc in line 2): save it as UTF-8",
     ]
 
 
 def test_composed_and_decomposed_names_are_the_same() -> None:
-    found = read({"metadata.csv": "speaker,file\nZoe\u0308,Zoe\u0308/a.wav\n", "Zo\u00eb/a.wav": ""})
-    assert found.descriptions == {"Zo\u00eb/a.wav": Description("Zo\u00eb")}
+    metadata = read({"metadata.csv": "speaker,file\nZoe\u0308,Zoe\u0308/a.wav\n", "Zo\u00eb/a.wav": ""})
+    assert metadata.descriptions == {"Zo\u00eb/a.wav": Description("Zo\u00eb")}
     assert folder_speaker("Zoe\u0308/a.wav") == "Zo\u00eb"
 
 
@@ -145,9 +145,9 @@ def test_no_text_makes_reading_raise(name: str, text: str, head: str) -> None:
 def test_every_text_that_csv_can_write_is_read(texts: list[str]) -> None:
     out = io.StringIO()
     csv.writer(out).writerows([["file", "text"], *([f"{n}.wav", text] for n, text in enumerate(texts))])
-    found = read({"metadata.csv": out.getvalue()} | {f"{n}.wav": "" for n in range(len(texts))})
-    assert found.problems == []
-    assert [found.descriptions[f"{n}.wav"].text for n in range(len(texts))] == [
+    metadata = read({"metadata.csv": out.getvalue()} | {f"{n}.wav": "" for n in range(len(texts))})
+    assert metadata.problems == []
+    assert [metadata.descriptions[f"{n}.wav"].text for n in range(len(texts))] == [
         " ".join(unicodedata.normalize("NFC", text).split()) for text in texts
     ]
 

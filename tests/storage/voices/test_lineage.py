@@ -46,11 +46,11 @@ def test_entries_that_name_each_other_end_the_line(store: Store) -> None:
 
 def test_champions_made_from_an_entry(store: Store) -> None:
     old, new = added(store, "trained"), added(store, "trained")
-    theirs = added(store, "student", old.name)
+    outdated = added(store, "student", old.name)
     student = added(store, "student", new.name)
     graphs = added(store, "compressed", student.name)
     beside = added(store, "light", new.name)
-    for entry in (old, theirs, new, graphs):
+    for entry in (old, outdated, new, graphs):
         champion(entry)
     assert [entry.name for entry in champions_made_from(store, new)] == [graphs.name]  # though its parent is none
     for entry in (student, beside):

@@ -16,13 +16,13 @@ from voicemill.storage.voices.notice import SOURCE_TYPE, Notice, read_notice, wr
 def test_the_notice_and_the_sound_come_back(ending: str, tmp_path: Path) -> None:
     wave = speechlike(1.5)
     path = write_speech(tmp_path / f"a.{ending}", wave, 32_000)
-    found = read_notice(path)
-    assert found is not None
-    assert found.synthetic
-    assert found.comment == Notice().comment
+    read_back = read_notice(path)
+    assert read_back is not None
+    assert read_back.synthetic
+    assert read_back.comment == Notice().comment
     assert SOURCE_TYPE == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    assert SOURCE_TYPE in found.comment
-    assert found.software.startswith("voicemill")
+    assert SOURCE_TYPE in read_back.comment
+    assert read_back.software.startswith("voicemill")
     back, rate = soundfile.read(path, dtype="float32")
     assert (rate, back.shape) == (32_000, wave.shape)
     if ending != "ogg":
@@ -46,9 +46,9 @@ def test_beyond_full_scale_is_clipped_and_not_wrapped(tmp_path: Path) -> None:
 
 def test_another_notice(tmp_path: Path) -> None:
     notice = Notice(comment="Synthetische Sprache von Zoë; trainedAlgorithmicMedia", software="voicemill 0.1")
-    found = read_notice(write_speech(tmp_path / "a.flac", np.zeros(100, np.float32), 32_000, notice=notice))
-    assert found is not None
-    assert found.comment == notice.comment
+    read_back = read_notice(write_speech(tmp_path / "a.flac", np.zeros(100, np.float32), 32_000, notice=notice))
+    assert read_back is not None
+    assert read_back.comment == notice.comment
 
 
 def test_it_is_carried_into_mp3(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_it_is_carried_into_mp3(tmp_path: Path) -> None:
         for frame in wav.decode(audio=0):
             mp3.mux(stream.encode(frame))
         mp3.mux(stream.encode(None))
-    found = read_notice(tmp_path / "a.mp3")
-    assert found is not None
-    assert found.synthetic
+    read_back = read_notice(tmp_path / "a.mp3")
+    assert read_back is not None
+    assert read_back.synthetic
 
 
 def test_files_without_a_notice(tmp_path: Path) -> None:
@@ -79,13 +79,13 @@ def test_another_comment_is_no_notice(tmp_path: Path) -> None:
     with soundfile.SoundFile(tmp_path / "a.flac", "w", 16_000, 1) as file:
         file.comment = "recorded in the kitchen"
         file.write(np.zeros(100))
-    found = read_notice(tmp_path / "a.flac")
-    assert found is not None
-    assert not found.synthetic
+    read_back = read_notice(tmp_path / "a.flac")
+    assert read_back is not None
+    assert not read_back.synthetic
 
 
 @pytest.mark.parametrize(
-    ("name", "wave", "notice", "said"),
+    ("name", "wave", "notice", "message"),
     [
         ("a.mp3", np.zeros(9, np.float32), None, ".wav, .flac, .ogg"),
         ("a", np.zeros(9, np.float32), None, ".wav, .flac, .ogg"),
@@ -94,8 +94,8 @@ def test_another_comment_is_no_notice(tmp_path: Path) -> None:
         ("a.wav", np.zeros(9, np.float32), Notice(comment="by me"), "trainedAlgorithmicMedia"),
     ],
 )
-def test_bad_input_is_refused(name: str, wave: np.ndarray, notice: Notice | None, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_input_is_refused(name: str, wave: np.ndarray, notice: Notice | None, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
         write_speech(tmp_path / name, wave, 32_000, notice=notice)
     assert list(tmp_path.iterdir()) == []
 

@@ -33,14 +33,14 @@ def card(folder: str, weights: dict[str, str] | None = None) -> Card:
         folder=folder,
     )
     base = {"s1": WeightsFile("base.ckpt", "ab" * 32)}
-    given = {"s2": "s2.safetensors", "s2_adapter": "s2_adapter", "s1": "base.ckpt"} if weights is None else weights
+    names = {"s2": "s2.safetensors", "s2_adapter": "s2_adapter", "s1": "base.ckpt"} if weights is None else weights
     return make_card(
         corpus_version=3,
         trainings=(training,),
         base=base,
         created="2026-01-01T00:00:00+00:00",
         reason="why",
-        weights=given,
+        weights=names,
     )
 
 
@@ -85,9 +85,9 @@ def test_entries_of_many_writers_are_all_there(store: Store, files: dict[str, Pa
         thread.start()
     for thread in threads:
         thread.join()
-    found = registry.entries(store, "ann")
-    assert [entry.number for entry in found] == list(range(1, 9))
-    assert {entry.card.trainings[0].folder for entry in found} == {f"run-{n}" for n in range(8)}
+    entries = registry.entries(store, "ann")
+    assert [entry.number for entry in entries] == list(range(1, 9))
+    assert {entry.card.trainings[0].folder for entry in entries} == {f"run-{n}" for n in range(8)}
     assert len(list((store.models / "ann").iterdir())) == 8
 
 
@@ -240,20 +240,20 @@ def test_a_retired_entry_is_found_only_where_that_is_allowed(store: Store, files
 
 def test_scores_stay_with_their_entry(store: Store, files: dict[str, Path]) -> None:
     entry = registry.add(store, card("run-1"), files)
-    found = {"testset": "ab" * 32, "voice": "ann/0001", "items": {"cer": {"a": 0.25}}, "totals": {"cer": 0.25}}
-    path = registry.add_scores(entry, found)
+    evaluation = {"testset": "ab" * 32, "voice": "ann/0001", "items": {"cer": {"a": 0.25}}, "totals": {"cer": 0.25}}
+    path = registry.add_scores(entry, evaluation)
     assert path.parent == entry.folder / "evaluations"
     assert path.name.startswith("abababababab-")
-    assert registry.add_scores(entry, found) == path
-    other = found | {"testset": "cd" * 32}
+    assert registry.add_scores(entry, evaluation) == path
+    other = evaluation | {"testset": "cd" * 32}
     registry.add_scores(entry, other)
-    registry.add_scores(entry, found | {"totals": {"cer": 0.5}})
+    registry.add_scores(entry, evaluation | {"totals": {"cer": 0.5}})
     assert [each["totals"]["cer"] for each in registry.scores(entry, "ab" * 32)] == [0.25, 0.5]
     assert registry.scores(entry, "cd" * 32) == [other]
     assert len(registry.scores(entry)) == 3
     registry.check_files(entry)
     with pytest.raises(ConfigError, match="do not belong to entry 'ann/0001'"):
-        registry.add_scores(entry, found | {"voice": "ann/0002"})
+        registry.add_scores(entry, evaluation | {"voice": "ann/0002"})
 
 
 def test_the_only_voice_of_a_store_needs_no_name(store: Store, files: dict[str, Path]) -> None:

@@ -41,10 +41,10 @@ def test_a_lane_has_one_champion_and_the_one_before_is_a_candidate_again(tmp_pat
     )
     assert promote(tmp_path, 2, 0, "student").sequence == 2
     promote(tmp_path, 3, 1)
-    now = read_status(tmp_path)
-    assert now.champions == {"trained": 3, "student": 2}
-    assert [now.of(number) for number in (1, 2, 3)] == ["candidate", "champion", "champion"]
-    assert [(c.sequence, c.number, c.instead_of) for c in now.history] == [(1, 1, 0), (2, 2, 0), (3, 3, 1)]
+    present = read_status(tmp_path)
+    assert present.champions == {"trained": 3, "student": 2}
+    assert [present.of(number) for number in (1, 2, 3)] == ["candidate", "champion", "champion"]
+    assert [(c.sequence, c.number, c.instead_of) for c in present.history] == [(1, 1, 0), (2, 2, 0), (3, 3, 1)]
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == [f"{n:08d}.json" for n in (1, 2, 3)]
 
 
@@ -109,14 +109,14 @@ def test_a_champion_is_never_retired_whatever_the_changes(
                 changed = status.rollback(voice, "trained", **BY)
         except StoreError:
             changed = None
-        now = read_status(voice)
+        present = read_status(voice)
         done += changed is not None
-        assert [change.sequence for change in now.history] == list(range(1, done + 1))
-        assert now.history[: len(before.history)] == before.history
-        assert before.retired <= now.retired
-        assert not set(now.champions.values()) & now.retired
+        assert [change.sequence for change in present.history] == list(range(1, done + 1))
+        assert present.history[: len(before.history)] == before.history
+        assert before.retired <= present.retired
+        assert not set(present.champions.values()) & present.retired
         if changed and changed.stage == "champion":
-            assert now.champions["trained"] == changed.number != before.champions.get("trained")
+            assert present.champions["trained"] == changed.number != before.champions.get("trained")
 
 
 def test_a_damaged_change_is_named(tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ def test_of_many_promotions_at_once_one_wins(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert (len(won), len(lost)) == (1, 5)
-        now = read_status(voice)
-        assert now.champions == {"trained": won[0]}
-        assert len(now.history) == 2
+        present = read_status(voice)
+        assert present.champions == {"trained": won[0]}
+        assert len(present.history) == 2
 
 
 def test_changes_of_different_lanes_at_once_all_happen(tmp_path: Path) -> None:
@@ -167,9 +167,9 @@ def test_changes_of_different_lanes_at_once_all_happen(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    now = read_status(tmp_path)
-    assert now.champions == {lane: n for n, lane in enumerate(lanes, 1)}
-    assert [change.sequence for change in now.history] == [1, 2, 3, 4]
+    present = read_status(tmp_path)
+    assert present.champions == {lane: n for n, lane in enumerate(lanes, 1)}
+    assert [change.sequence for change in present.history] == [1, 2, 3, 4]
 
 
 # -- killed
@@ -223,8 +223,8 @@ def test_killed_at_random_moments_the_history_is_whole(tmp_path: Path) -> None:
             process.kill()
             process.join()
             assert process.exitcode == -signal.SIGKILL
-        now = read_status(tmp_path)
-        before, numbers = numbers, [change.number for change in now.history]
+        present = read_status(tmp_path)
+        before, numbers = numbers, [change.number for change in present.history]
         assert numbers == list(range(1, len(numbers) + 1))  # each followed the champion before it, and none was lost
         assert len(numbers) > len(before)
-        assert now.champions == {"trained": numbers[-1]}
+        assert present.champions == {"trained": numbers[-1]}

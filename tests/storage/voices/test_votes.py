@@ -50,10 +50,10 @@ def test_a_vote_that_a_crash_cut_off_spoils_no_other(store: Store) -> None:
         path.write_bytes(whole + whole[:cut])
         assert votes.history(store, "anna", 1, 2)[:1] == [ONE]
         votes.append(store, replace(ONE, sentence="s2"))
-        found = votes.history(store, "anna", 1, 2)
-        assert found[0] == ONE
-        assert found[-1] == replace(ONE, sentence="s2")
-        assert len(found) == (3 if cut == len(whole) - 1 else 2)  # all but the end of the line was there
+        history = votes.history(store, "anna", 1, 2)
+        assert history[0] == ONE
+        assert history[-1] == replace(ONE, sentence="s2")
+        assert len(history) == (3 if cut == len(whole) - 1 else 2)  # all but the end of the line was there
 
 
 def test_the_last_vote_of_a_listener_on_a_sentence_counts(store: Store) -> None:
@@ -63,11 +63,11 @@ def test_the_last_vote_of_a_listener_on_a_sentence_counts(store: Store) -> None:
 
 def test_a_listener_is_forgotten_as_the_manual_says(store: Store) -> None:
     manual = (Path(__file__).parents[3] / "storage" / "README.md").read_text(encoding="utf-8")
-    told = re.search(r"`(sed -i .*?listener.*?)`", manual)
-    assert told
+    match = re.search(r"`(sed -i .*?listener.*?)`", manual)
+    assert match
     for name in ("Lisbeth", "Lisbeth B", "max"):
         votes.append(store, replace(ONE, listener=name))
-    command = told[1].replace("S/votes/anna", str(store.root / "votes" / "anna"))
+    command = match[1].replace("S/votes/anna", str(store.root / "votes" / "anna"))
     subprocess.run(command, shell=True, check=True)
     assert [vote.listener for vote in votes.history(store, "anna", 1, 2)] == ["Lisbeth B", "max"]
 
@@ -92,5 +92,5 @@ def test_votes_of_several_processes_are_all_there(store: Store) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    found = votes.history(store, "anna", 1, 2)
-    assert len(found) == len(votes.latest_votes(found)) == 100
+    history = votes.history(store, "anna", 1, 2)
+    assert len(history) == len(votes.latest_votes(history)) == 100

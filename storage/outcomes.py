@@ -75,7 +75,7 @@ class UploadState(StrEnum):
     """The path is unsafe (a link out of the inbox, a name with path parts), or the speaker was forgotten."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LedgerInterval:
     """One row of the ledger."""
 

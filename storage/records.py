@@ -94,7 +94,7 @@ class Denoised:
     denoised: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Levelled:
     """Loudness of one segment before and after the gain. The stored waveform is gain * denoised."""
 
@@ -113,7 +113,7 @@ class Levelled:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Screened:
     """Quality scores of one segment and the outcome."""
 

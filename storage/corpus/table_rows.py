@@ -7,7 +7,7 @@ from voicemill.storage.records import Word
 from voicemill.storage.units import Bits, Decibels, Frames, Hertz, Lufs, Samples, Seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UploadRow:
     """Table `uploads`: one row for each file that the inbox held at the refresh."""
 
@@ -33,7 +33,7 @@ class UploadRow:
     pcm: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Utterance:
     """Table `utterances`: one kept segment with its audio, text and measures."""
 
@@ -73,7 +73,7 @@ class Utterance:
     recipe: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LedgerRow:
     """Table `ledger`: one interval of an upload, with its speaker."""
 

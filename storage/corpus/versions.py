@@ -22,7 +22,7 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """Seconds of one outcome, decided by one stage for one reason."""
 
@@ -34,7 +34,7 @@ class Cause:
     """Number of uploads lost whole to it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Counts:
     """Totals of a corpus version."""
 
@@ -55,7 +55,7 @@ class Counts:
     """Hours of kept audio."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Version:
     """One corpus version."""
 
@@ -76,7 +76,7 @@ class Version:
     """Number of the version before; 0 for the first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VersionRow:
     """Table `versions`: mappings as JSON."""
 

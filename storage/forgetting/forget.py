@@ -42,7 +42,7 @@ from voicemill.storage.store import Store
 from voicemill.storage.voices.lineage import lanes_to_retrain, models_trained_on, retire_models
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """Record of one forgetting. It holds no name but those of voices."""
 

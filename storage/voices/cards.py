@@ -38,7 +38,7 @@ class WeightsFile:
         return cls(str(path), file_digest(Path(path)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """Training of one network in one phase."""
 
@@ -59,7 +59,7 @@ class Training:
     """Name in `<store>/training`; it ends in the digest of all that the training depends on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """What an entry was made from."""
 

@@ -22,7 +22,7 @@ ABANDONED: Seconds = 3_600.0
 """Age from which a half-written change counts as left by a killed process."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StatusChange:
     """One entry became champion of its lane, or was retired; a file of the history."""
 

@@ -25,7 +25,7 @@ Choice: TypeAlias = Literal["a", "b", "same"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Vote:
     """Choice of one listener between two sounds of one sentence."""
 

@@ -80,7 +80,7 @@ def test_errors_name_what_is_missing(store: Store) -> None:
     with pytest.raises(StoreError, match="has no version 9; its head is 1"):
         tables.active(store, "ledger", 9)
     corpus.files("utterances")[0].unlink()
-    with pytest.raises(StoreError, match="is missing: table utterances"):
+    with pytest.raises(StoreError, match="is missing: restore it from a backup"):
         corpus.utterances(["id"])
 
 

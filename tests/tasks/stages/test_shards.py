@@ -43,7 +43,10 @@ def ledger_of(
     rows: list[LedgerRow] = rows_of(store, files, "ledger", LedgerRow)
     for upload in BATCH.uploads:
         mine = [row for row in rows if row.upload == upload.sha256]
-        check_tiling([LedgerInterval(r.upload, r.start, r.stop, r.outcome) for r in mine], mine[-1].stop)
+        check_tiling(
+            [LedgerInterval(upload=r.upload, start=r.start, stop=r.stop, outcome=r.outcome) for r in mine],
+            mine[-1].stop,
+        )
     kept = [(row.upload, row.start) for row in rows if row.outcome is Outcome.KEPT]
     utterances: list[Utterance] = rows_of(store, files, "utterances", Utterance)
     assert [(u.upload, u.start) for u in utterances] == kept

@@ -42,7 +42,8 @@ def records(record: type) -> st.SearchStrategy[tuple[type, list[object]]]:
     plain = {int: st.integers(-(2**63), 2**63 - 1), float: st.floats(allow_nan=False), str: st.text(max_size=8)}
     words = st.builds(Word, **{name: plain[hint] for name, hint in get_type_hints(Word).items()})
     hints = get_type_hints(record).items()
-    known = plain | {tuple[Word, ...]: st.lists(words, max_size=2).map(tuple)}
+    optional = st.none() | plain[float]
+    known = plain | {tuple[Word, ...]: st.lists(words, max_size=2).map(tuple), float | None: optional}
     one = st.builds(record, **{name: known[hint] for name, hint in hints if hint in known})
     return st.lists(one, max_size=3).map(lambda rows: (record, rows))
 

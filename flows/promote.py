@@ -20,7 +20,7 @@ from voicemill.flows.report import markdown
 from voicemill.model.judging.promotion import GateDecision, Row, decide
 from voicemill.model.judging.scores import Scores, shown
 from voicemill.model.settings.promotion import METRICS
-from voicemill.storage.errors import Retired, StageConflict
+from voicemill.storage.errors import Retired, StatusConflict
 from voicemill.storage.files import read_json
 from voicemill.storage.units import Seconds
 from voicemill.storage.voices import registry, status
@@ -89,7 +89,7 @@ def promote(options: PromoteOptions) -> Promoted:
             return end(result, began)
         try:
             make_champion(plan, against, verdict.reason)
-        except StageConflict as conflict:
+        except StatusConflict as conflict:
             if plan.status.of(entry.number) == "champion":
                 reason = f"{entry.name} was promoted by another run meanwhile"
                 unchanged = _unchanged(entry.name, entry.card.kind, "Champion already", reason, champion=entry.name)

@@ -8,7 +8,7 @@ VoicemillError
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
 │   ├── StoreBusy          another refresh holds the store
-│   ├── StageConflict      another entry became champion while this one was judged
+│   ├── StatusConflict     another entry became champion while this one was judged
 │   ├── Retired            a retired entry was requested
 │   └── NoData             a corpus version holds nothing that can be trained on
 │       └── NothingYet     a later version may: a deployment ends without failure and waits
@@ -61,7 +61,7 @@ class StoreBusy(StoreError):
     """Another refresh holds the store."""
 
 
-class StageConflict(StoreError):
+class StatusConflict(StoreError):
     """Another entry became champion while this one was judged against the previous champion."""
 
 

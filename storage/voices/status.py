@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from voicemill.storage.errors import StageConflict, StoreError
+from voicemill.storage.errors import StatusConflict, StoreError
 from voicemill.storage.files import abandoned, create_json
 from voicemill.storage.units import Seconds
 
@@ -104,7 +104,7 @@ def promote(
         if number in status.retired:
             raise StoreError(f"entry {number} of {voice.name} is retired for good: train a new one, `voicemill train`")
         if champion != instead_of:
-            raise StageConflict(
+            raise StatusConflict(
                 f"entry {number} of {voice.name} was compared with {_named(instead_of)}, and meanwhile "
                 f"{_named(champion)} became champion ({kind}): run `voicemill voices promote` again"
             )

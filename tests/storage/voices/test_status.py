@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import kill_points
 
-from voicemill.storage.errors import StageConflict, StoreError
+from voicemill.storage.errors import StatusConflict, StoreError
 from voicemill.storage.voices import status
 from voicemill.storage.voices.status import StatusChange, read_status
 
@@ -50,12 +50,12 @@ def test_a_lane_has_one_champion_and_the_one_before_is_a_candidate_again(tmp_pat
 
 def test_a_promotion_that_compared_with_another_champion_is_refused(tmp_path: Path) -> None:
     promote(tmp_path, 1, 0)
-    with pytest.raises(StageConflict, match="compared with no champion, and meanwhile entry 1 became champion"):
+    with pytest.raises(StatusConflict, match="compared with no champion, and meanwhile entry 1 became champion"):
         promote(tmp_path, 2, 0)
     with pytest.raises(StoreError, match="is the champion"):
         promote(tmp_path, 1, 1)
     status.retire(tmp_path, 1, "trained", **BY)
-    with pytest.raises(StageConflict, match="compared with entry 1, and meanwhile no champion"):
+    with pytest.raises(StatusConflict, match="compared with entry 1, and meanwhile no champion"):
         promote(tmp_path, 2, 1)
     assert len(read_status(tmp_path).history) == 2
 
@@ -146,7 +146,7 @@ def test_of_many_promotions_at_once_one_wins(tmp_path: Path) -> None:
             barrier.wait()  # noqa: B023
             try:
                 won.append(promote(voice, number, 1).number)
-            except StageConflict:
+            except StatusConflict:
                 lost.append(number)
 
         threads = [threading.Thread(target=race, args=(number,)) for number in range(2, 8)]
@@ -203,7 +203,7 @@ def test_killed_at_any_step_the_old_champion_stands_or_the_new_one(tmp_path: Pat
 def _promote_for_ever(voice: Path) -> None:
     while True:
         champion = read_status(voice).champions["trained"]
-        with suppress(StageConflict):
+        with suppress(StatusConflict):
             promote(voice, champion + 1, champion)
 
 

@@ -167,9 +167,12 @@ def show(result: Evaluated) -> None:
         ),
         "ll" + "r" * len(result.entries),
     )
-    missing = {name: why for entry in result.entries for name, why in entry.missing.items()}
-    notes = [f"- missing: **{name}**: {why}" for name, why in missing.items()] + [f"- {note}" for note in result.notes]
-    listed = "\n".join(notes)
+    missing = comparison.missing_figures({entry.entry: entry.missing for entry in result.entries})
+    lines = []
+    for (reason, entries), metrics in missing.items():
+        of = "" if len(entries) == len(result.entries) else f" for {', '.join(entries)}"
+        lines.append(f"- missing{of}: **{', '.join(metrics)}**: {reason}")
+    listed = "\n".join([*lines, *(f"- {note}" for note in result.notes)])
     text = f"""# {title}
 
 {result.sentences} sentences, test set `{result.testset[:12]}`. Report: `{result.report}`

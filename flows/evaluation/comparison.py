@@ -1,6 +1,6 @@
 """Differences between two or more evaluations on one test set, paired by sentence, with confidence intervals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from voicemill.model.judging.bootstrap import interval
@@ -44,6 +44,17 @@ def differences(evaluations: Sequence[Scores]) -> list[Difference]:
         for name in METRICS
         if (difference := _difference(name, challenger, other)) is not None
     ]
+
+
+def missing_figures(missing: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """Group missing figures: (reason, entries) -> metrics that these entries lack for this reason. `missing`: entry ->
+    metric -> reason."""
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for metric in METRICS:
+        for reason in dict.fromkeys(reasons[metric] for reasons in missing.values() if metric in reasons):
+            entries = tuple(entry for entry, reasons in missing.items() if reasons.get(metric) == reason)
+            groups.setdefault((reason, entries), []).append(metric)
+    return groups
 
 
 def _difference(name: str, challenger: Scores, other: Scores) -> Difference | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from voicemill.flows.evaluation.comparison import Difference, comparison_title, differences
+from voicemill.flows.evaluation.comparison import Difference, comparison_title, differences, missing_figures
 from voicemill.flows.plans import evaluate as plans
 from voicemill.flows.plans.evaluate import EvaluationPlan
 from voicemill.flows.report import html
@@ -94,20 +94,10 @@ def render(plan: EvaluationPlan, judge: Judge, scores: Mapping[str, Scores], spe
         notes=first.lineage["notes"],
         lineage=first.lineage,
         figures=figures(judge, list(scores.values())),
-        missing=missing_figures(scores),
+        missing=missing_figures({name: each.missing for name, each in scores.items()}),
         rows=rows(plan, judge, speech),
         unspoken=unspoken,
     )
-
-
-def missing_figures(scores: Mapping[str, Scores]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
-    """(Reason, entries) -> metrics that these entries lack for this reason."""
-    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for metric in METRICS:
-        for reason in dict.fromkeys(each.missing[metric] for each in scores.values() if metric in each.missing):
-            entries = tuple(name for name, each in scores.items() if each.missing.get(metric) == reason)
-            grouped.setdefault((reason, entries), []).append(metric)
-    return grouped
 
 
 def figures(judge: Judge, scores: list[Scores]) -> list[Figure]:

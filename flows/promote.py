@@ -114,7 +114,7 @@ def scores_of(plan: PromotionPlan, evaluated: Evaluated, against: int) -> tuple[
 
 
 def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False) -> StatusChange:
-    """Record the promotion. Raises StageConflict if the lane's champion is no longer `against`."""
+    """Record the promotion. Raises StatusConflict if the lane's champion is no longer `against`."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     kind = plan.entry.card.kind
     return status.promote(

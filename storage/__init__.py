@@ -1,1 +1,1 @@
-"""What is kept, and the small things all layers share: units, records, errors, keys, the store's folders."""
+"""Storage: tables, inbox and voices of a store, and the ground of all layers: units, records, errors, keys, files."""

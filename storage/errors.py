@@ -74,7 +74,7 @@ class NoData(StoreError):
 
 
 class NothingYet(NoData):
-    """There is nothing to work on yet; `state` is a short name for the state that the run ends in."""
+    """No input to work on yet; `state` is a short name for the state that the run ends in."""
 
     def __init__(self, state: str, message: str) -> None:
         super().__init__(message)

@@ -120,7 +120,7 @@ def erase_leftover_evaluations(store: Store) -> None:
 
 
 def retire_if_forgotten(store: Store, model: str, *, when: str) -> bool:
-    """Retire an entry, "anna/0004", if a speaker of its training was forgotten meanwhile; whether it was retired now.
+    """Retire an entry, "anna/0004", if a speaker of its training was forgotten meanwhile; True if it was retired now.
 
     To be called after an entry is written: its training may have begun before the forgetting.
     """

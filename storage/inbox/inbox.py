@@ -38,7 +38,7 @@ class Problem:
 
     path: str
     line: int
-    """From 1; 0 = the whole file."""
+    """Line number from 1; 0 = the whole file."""
     message: str
 
     def __str__(self) -> str:

@@ -29,7 +29,7 @@ class WeightsFile:
     """A file of weights outside the entry."""
 
     path: str
-    """As it was given, on the machine that trained."""
+    """Path as given, on the machine that trained."""
     sha256: str
 
     @classmethod
@@ -61,7 +61,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What an entry was made from."""
+    """Origin of an entry: corpus, trainings, settings, weights it started from."""
 
     voice: str
     corpus_version: int
@@ -70,7 +70,7 @@ class Card:
     speakers: tuple[str, ...]
     """Targets; empty = all of the corpus."""
     trainings: tuple[Training, ...]
-    """In the order they ran."""
+    """Trainings in the order they ran."""
     config: str
     """sha256 of the training settings."""
     base: Mapping[str, WeightsFile]

@@ -49,9 +49,9 @@ def champions_made_from(store: Store, entry: Entry) -> list[Entry]:
     A light voice trained beside it, on the same corpus and for the same reason, names it as its parent, too.
     """
     champions = read_status(entry.folder.parent).champions
-    by_number = {each.number: each for each in registry.entries(store, entry.card.voice)}
+    by_number = {other.number: other for other in registry.entries(store, entry.card.voice)}
     candidates = [by_number[champions[kind]] for kind in KINDS if champions.get(kind) in by_number]
-    return [each for each in candidates if entry.name in ancestors(store, each.name, "parents")]
+    return [other for other in candidates if entry.name in ancestors(store, other.name, "parents")]
 
 
 def models_trained_on(store: Store, versions: Collection[int], is_speaker: Callable[[str], bool]) -> list[str]:

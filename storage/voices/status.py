@@ -29,7 +29,7 @@ class StatusChange:
     number: int
     """Number of the entry."""
     kind: str
-    """Its lane."""
+    """Lane of the entry."""
     stage: Status
     """Status after the change."""
     who: str
@@ -95,7 +95,7 @@ def promote(
     """Make an entry the champion of its lane, if the lane's champion still is `instead_of` (0 = none).
 
     Raises:
-        StageConflict: the lane has another champion meanwhile.
+        StatusConflict: the lane has another champion meanwhile.
         StoreError: the entry is retired, or the champion already.
     """
 

@@ -248,7 +248,7 @@ def test_any_delta_reader_reads_old_versions(tmp_path: Path) -> None:
 
 
 def test_votes_on_a_voice_of_that_name_are_listed(tmp_path: Path) -> None:
-    """They are listed like other files that hold the name."""
+    """Votes are listed like other files that hold the name."""
     store = Store.open(tmp_path / "store", create=True)
     f.corpus(store, [f.make_batch(1, f.upload("ann"), f.upload("zoe"))])
     for voice in ("ann", "zoe"):

@@ -131,16 +131,16 @@ def resample(blocks: Iterable[Wave], rate: int) -> Iterator[Wave]:
 def regroup(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
     """Yield the same samples in blocks of `size`; the last one may be shorter, none is empty."""
     parts: list[Wave] = []
-    held = 0
+    pending = 0
     for block in blocks:
         parts.append(block)
-        held += len(block)
-        if held >= size:
+        pending += len(block)
+        if pending >= size:
             whole = np.concatenate(parts)
-            for start in range(0, held - size + 1, size):
+            for start in range(0, pending - size + 1, size):
                 yield whole[start : start + size]
-            parts, held = [whole[held - held % size :].copy()], held % size
-    if held:
+            parts, pending = [whole[pending - pending % size :].copy()], pending % size
+    if pending:
         yield np.concatenate(parts)
 
 

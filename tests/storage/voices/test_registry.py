@@ -96,7 +96,7 @@ def _add(root: Path, files: dict[str, Path]) -> None:
 
 
 def test_a_kill_leaves_no_half_entry(files: dict[str, Path], tmp_path: Path) -> None:
-    """The kill may come at any moment; the next attempt completes it, and temporaries are removed when they are a day old."""
+    """Killed at any moment, the next attempt completes it; temporaries are removed when they are a day old."""
     root = Store.open(tmp_path / "undisturbed", create=True).root
     events = kill_points.run(_add, root, files, root=root)
     assert events > 5

@@ -9,7 +9,7 @@ Names and numbers decide everything: two calls give the same bytes.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs, RunContext
 from voicemill.tasks.publishing.publish import Settings, publish
-from voicemill.tasks.registry import SINK
+from voicemill.tasks.registry import BY_NAME, SINK
 from voicemill.tasks.stages import shards as stage
 
 FEATURE_TABLES = {"content": "features/mfcc-00000001", "f0": "features/f0-00000002", "mel": "features/mel-00000003"}
@@ -192,23 +192,8 @@ def outputs(store: Store, batch: Batch, change: Callable[[Made], None] | None = 
                 writer.audio(row.upload, row.index, noise(row.upload, row.index, lengths[row.upload, row.index]))
             for row in rows if name == "decode" else ():
                 writer.audio(row.upload, -1, noise(row.upload, -1, row.samples))
-            record = _RECORDS[name]
-            artifacts[name] = writer.finish(rows, record, ArtifactMeta(name, key, failures, pending))
+            artifacts[name] = writer.finish(rows, BY_NAME[name].row, ArtifactMeta(name, key, failures, pending))
     return artifacts
-
-
-_RECORDS: Mapping[str, type] = {
-    "decode": Decoded,
-    "slice": Segment,
-    "denoise": Denoised,
-    "loudness": Levelled,
-    "screen": Screened,
-    "transcribe": Transcript,
-    "align": Aligned,
-    "content": Feature,
-    "f0": Feature,
-    "mel": Feature,
-}
 
 
 def inputs_of(

@@ -29,10 +29,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from voicemill.flows.listening.ballot import Ballot
+from voicemill.flows.report.html import load_template
 from voicemill.storage.errors import ConfigError, VoicemillError
 from voicemill.storage.units import Seconds
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = Path(__file__).parent / "templates" / "ab.html"
 BODY = 4096
 """Size limit of a request body, bytes."""
 LOOPBACK = "127.0.0.1"
@@ -278,7 +279,4 @@ def _policy(nonce: str) -> str:
 
 @cache
 def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("ab.html")
+    return load_template(TEMPLATE)

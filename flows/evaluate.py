@@ -18,7 +18,7 @@ from voicemill.flows.plans.evaluate import EvaluateOptions, EvaluationPlan
 from voicemill.flows.report import markdown
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.scores import Scores, shown
-from voicemill.model.judging.testset.speech import Saying, Speech
+from voicemill.model.judging.testset.speech import Speech, SpokenSentence
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.units import Seconds
@@ -123,14 +123,14 @@ def speak(plan: EvaluationPlan, name: str, sentences: TestSet) -> Speech:
     """Synthesise the sentences that an entry has no stored speech of."""
     entry, fresh = plans.find_entry(plan, name), 0
 
-    def count(sentence: str, saying: Saying) -> None:
+    def count(sentence: str, spoken: SpokenSentence) -> None:
         nonlocal fresh
         fresh += 1
-        if saying.error:
-            dashboard.log(f"{name} cannot synthesise {sentence}: {saying.error}")
+        if spoken.error:
+            dashboard.log(f"{name} cannot synthesise {sentence}: {spoken.error}")
 
     speech = plans.speak(plan, entry, sentences, count)
-    stored = len(speech.sayings) - fresh
+    stored = len(speech.spoken) - fresh
     dashboard.log(f"{name}: {fresh} sentences synthesised, {stored} found in {speech.folder}")
     return speech
 

@@ -133,11 +133,11 @@ def figure(value: float | None) -> str:
 
 
 def _spoken(speech: Speech, sentence: str) -> Sound:
-    wave, saying = speech.wave(sentence), speech.sayings[sentence]
+    wave, spoken = speech.wave(sentence), speech.spoken[sentence]
     if wave is None:
-        return Sound("", saying.error)
+        return Sound("", spoken.error)
     sound = _sound(wave, synthetic=True)
-    limited = {end for end in saying.ended if end == Stop.LIMIT.value}
+    limited = {end for end in spoken.ended if end == Stop.LIMIT.value}
     return Sound(sound.source, ", ".join([sound.note, *(["stopped at the length limit"] if limited else [])]))
 
 

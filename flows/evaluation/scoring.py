@@ -104,7 +104,7 @@ def scores(plan: EvaluationPlan, entry: Entry, judge: Judge, speech: Speech, tea
         "trained_on": sum(not s.unheard for s in judge.testset.sentences),
         "corpus_version": judge.testset.corpus_version,
         "notes": notes(plan, judge),
-        "unspoken": {name: saying.error for name, saying in speech.sayings.items() if saying.error},
+        "unspoken": {name: spoken.error for name, spoken in speech.spoken.items() if spoken.error},
         "threads": plan.options.threads or torch.get_num_threads(),
         "engine": engine_of(plan, entry),
         "precision": plan.options.precision,

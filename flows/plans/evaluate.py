@@ -14,7 +14,7 @@ from voicemill.model.device import Wanted, place
 from voicemill.model.judging.judges import JudgeSettings
 from voicemill.model.judging.testset import testset
 from voicemill.model.judging.testset.held_out import held_out
-from voicemill.model.judging.testset.speech import Saying, Speech, say
+from voicemill.model.judging.testset.speech import Speech, SpokenSentence, synthesise
 from voicemill.model.judging.testset.testset import HeldOut, TestSet, TestSetSettings
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.voices.opening import Speaking, open_voice
@@ -162,16 +162,16 @@ def speak_options(plan: EvaluationPlan) -> SpeakOptions:
 
 
 def speak(
-    plan: EvaluationPlan, entry: Entry, sentences: TestSet, after: Callable[[str, Saying], None] | None = None
+    plan: EvaluationPlan, entry: Entry, sentences: TestSet, after: Callable[[str, SpokenSentence], None] | None = None
 ) -> Speech:
     """Synthesise the sentences that are not stored yet; `after` is called with each new sentence."""
-    return say(
+    return synthesise(
         sentences,
         lambda: open_entry(plan, entry),
         speech_folder(plan, entry, sentences),
         speak_options(plan),
         threads=plan.options.threads,
-        after=after or (lambda sentence, saying: None),
+        after=after or (lambda sentence, spoken: None),
     )
 
 

@@ -51,6 +51,6 @@ def bounds_of(
     return bounds
 
 
-def free(phones: int, frames: Frames) -> NDArray[np.int32]:
+def unbounded(phones: int, frames: Frames) -> NDArray[np.int32]:
     """The bounds of phones of which nothing is known: int32 [phones, 2], 0 and `frames`."""
     return np.tile(np.array([0, frames], dtype=np.int32), (phones, 1))

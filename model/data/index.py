@@ -171,7 +171,7 @@ class _Part:
         if not rows["id"].equals(made["id"]) or not rows["id"].equals(pitch["id"]):
             raise StoreError(f"{file.path} and its features of {store.root} hold different utterances")
         texts = rows["text"].to_pylist()
-        path = phones.ensure(store, file, texts, rows["language"].to_pylist())
+        path = phones.ensure_phones(store, file, texts, rows["language"].to_pylist())
         said = pq.read_table(path, columns=["verdict", "count", "placed"], use_threads=False)
         frames = ((rows["stop"].to_numpy() - rows["start"].to_numpy()) // HOP).astype(np.int64)
         finite = np.all([np.isfinite(rows[name].to_numpy()) for name in MEASURES], axis=0)

@@ -19,7 +19,7 @@ from voicemill.model.data.plan import Source, order_of
 from voicemill.model.data.reader import READ, Raw, Reader
 from voicemill.model.data.sources import masks
 from voicemill.model.data.split import Split, split
-from voicemill.model.data.stream import Recipe, Share, steps, streamed
+from voicemill.model.data.stream import Recipe, Share, steps, stream_from_processes
 from voicemill.model.settings.training import DataSettings, Phase
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError
@@ -113,7 +113,7 @@ class Loader:
         """Of `Minibatch.content`."""
         return self.index.dims
 
-    def needing(self, needs: frozenset[str]) -> "Loader":
+    def with_needs(self, needs: frozenset[str]) -> "Loader":
         """The same that reads other fields of `Minibatch`. Raises ConfigError as `open`."""
         return replace(self, recipe=replace(self.recipe, needs=_possible(needs)), _heard={})
 
@@ -127,7 +127,7 @@ class Loader:
         """
         share = Share(rank, world, accumulate)
         if self.settings.loaders:
-            return streamed(self.recipe, share, start_step, self.settings.loaders)
+            return stream_from_processes(self.recipe, share, start_step, self.settings.loaders)
         return steps(self.recipe, share, start_step)
 
     def validation(self, rank: int = 0, world: int = 1) -> Iterator[Minibatch]:
@@ -168,7 +168,7 @@ class Loader:
             notes=divided.notes,
         )
 
-    def placing(self) -> str:
+    def describe_alignment(self) -> str:
         """Of how many utterances trained on the words have times, a line for the log."""
         trained = np.unique(np.concatenate(list(self.divided.training.values())))
         placed = int(self.index.placed[trained].sum())

@@ -43,7 +43,7 @@ _SCHEMA = pa.schema(
 )
 
 
-def ensure(store: Store, file: File, texts: Sequence[str], languages: Sequence[str]) -> Path:
+def ensure_phones(store: Store, file: File, texts: Sequence[str], languages: Sequence[str]) -> Path:
     """The phones of a shard of utterances, made where they are missing. Texts and languages are those of its rows.
 
     Columns: verdict ("" or a value of `model.data.index.LeftOut`), count of phones, placed (whether the times of their

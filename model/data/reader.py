@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from voicemill.model.data.bounds import free
+from voicemill.model.data.bounds import unbounded
 from voicemill.model.data.index import Shard
 from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.storage.errors import StoreError
@@ -151,7 +151,7 @@ class Reader:
         return self._open[shard]
 
 
-def example(raw: Raw) -> Example:
+def decode_example(raw: Raw) -> Example:
     """Decode an utterance, and fit everything to its frames.
 
     Content one frame short gets its last frame again (a content encoder without padding; so GPT-SoVITS does); F0 has
@@ -190,7 +190,7 @@ def _wave(raw: Raw) -> NDArray[np.float32]:
 
 def _bounds(values: Sequence[int], phones: int, frames: Frames) -> NDArray[np.int32]:
     """Those of the shard; all frames where it has none."""
-    return np.array(values, dtype=np.int32).reshape(phones, 2) if values else free(phones, frames)
+    return np.array(values, dtype=np.int32).reshape(phones, 2) if values else unbounded(phones, frames)
 
 
 def _fitted(values: NDArray[F], frames: Frames) -> NDArray[F]:

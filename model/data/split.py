@@ -49,7 +49,7 @@ def split(
     units: set[int] = set()
     notes = []
     for name, mask in sources.items():
-        found = held_out(index, unit, names, mask, share)
+        found = held_out_units(index, unit, names, mask, share)
         units |= found
         if not found:
             there = "one recording" if by == "recordings" else "one speaker"
@@ -70,7 +70,7 @@ def split(
     )
 
 
-def held_out(
+def held_out_units(
     index: Index, unit: NDArray[np.int32], names: tuple[str, ...], mask: NDArray[np.bool_], share: float
 ) -> set[int]:
     """Which units of the examples under `mask` are held out: none where there is one, and never all."""

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from voicemill.model.data.index import Shard
 from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.plan import Order, Plan, Rows, Source, parts_of
-from voicemill.model.data.reader import HOP, Example, Raw, Reader, example, seed_of
+from voicemill.model.data.reader import HOP, Example, Raw, Reader, decode_example, seed_of
 
 AHEAD = 4
 """Steps that the loaders of a device prepare ahead together; each of them two at least."""
@@ -50,7 +50,7 @@ class Recipe:
     def batch(self, raws: Sequence[Raw], epoch: int, totals: Totals) -> Minibatch:
         """Decode and pad; the seeds are those of an epoch."""
         seeds = [seed_of(self.order.seed, epoch, raw.id) for raw in raws]
-        return batch_of([example(raw) for raw in raws], seeds, totals)
+        return batch_of([decode_example(raw) for raw in raws], seeds, totals)
 
     def totals(self, parts: Sequence[Rows]) -> Totals:
         """Of parts of a step, given as rows of the index."""
@@ -92,7 +92,7 @@ def steps(
         ]
 
 
-def streamed(recipe: Recipe, share: Share, start: int, loaders: int) -> Iterator[list[Minibatch]]:
+def stream_from_processes(recipe: Recipe, share: Share, start: int, loaders: int) -> Iterator[list[Minibatch]]:
     """The same, read by other processes. They end when the iterator is closed, and when this process dies."""
     plan = recipe.plan()
     owners = min(loaders, plan.lanes)

@@ -73,7 +73,7 @@ class Judge:
         for sentence in (s for s in self.testset.sentences if s.id not in waves):
             for name, value in self._silence(sentence).items():
                 found[name][sentence.id] = value
-        found["rtf"] = {name: s.took / s.seconds for name, s in speech.sayings.items() if not s.error}
+        found["rtf"] = {name: s.took / s.seconds for name, s in speech.spoken.items() if not s.error}
         return self._told(found)
 
     @cached_property

@@ -96,10 +96,10 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
     loader = loader or opened()
     objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers)
     if ranks.first and "bounds" in objective.needs:
-        print(loader.placing(), flush=True)
+        print(loader.describe_alignment(), flush=True)
     heard = dict(version.version.config.get("content", {}))
     content = str(heard["model"]) if heard.get("engine") == "encoder" else "mfcc"
-    return Material(objective, loader.needing(objective.needs), content)
+    return Material(objective, loader.with_needs(objective.needs), content)
 
 
 def main(arguments: Sequence[str]) -> int:

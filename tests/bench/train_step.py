@@ -43,7 +43,7 @@ from voicemill.model.training.engine.objective import Objective  # noqa: E402
 from voicemill.model.training.engine.ranks import Ranks  # noqa: E402
 from voicemill.model.training.engine.stepping import Feed, Stepper  # noqa: E402
 from voicemill.model.training.objectives.s1 import Coder, S1Objective  # noqa: E402
-from voicemill.model.training.objectives.s2 import S2Objective, drawn  # noqa: E402
+from voicemill.model.training.objectives.s2 import S2Objective, draw_noise  # noqa: E402
 
 EXAMPLES, FRAMES, PHONES = 4, 250, 60
 RATE = 1e-5
@@ -90,7 +90,7 @@ def straight_s2(batch: Minibatch, timer: Timer) -> Step:
     def step() -> None:
         assert batch.wave is not None
         spectrogram = objective._mel.spectrogram(batch.wave, batch.lengths)
-        noise, uniform = drawn(batch, 192, FRAMES)
+        noise, uniform = draw_noise(batch, 192, FRAMES)
         given = (batch.content, spectrogram, batch.lengths, batch.phones, batch.phone_lengths)
         rendering = network(*given, noise=noise, uniform=uniform)
         both = pair(rendering, batch.wave, spectrogram, objective._mel)

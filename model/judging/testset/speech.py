@@ -26,7 +26,7 @@ from voicemill.storage.voices.notice import write_speech
 
 
 @dataclass(frozen=True)
-class Saying:
+class SpokenSentence:
     """How one sentence was said."""
 
     seconds: Seconds
@@ -44,7 +44,7 @@ class Speech:
     """What a voice said of a test set."""
 
     folder: Path
-    sayings: Mapping[str, Saying] = field(repr=False)
+    spoken: Mapping[str, SpokenSentence] = field(repr=False)
     """By sentence."""
 
     def path(self, sentence: str) -> Path:
@@ -55,20 +55,20 @@ class Speech:
         """float32 [samples], 32 kHz; None where it could not be said."""
         import soundfile
 
-        if self.sayings[sentence].error:
+        if self.spoken[sentence].error:
             return None
         found: Wave = soundfile.read(self.path(sentence), dtype="float32")[0]
         return found
 
 
-def say(
+def synthesise(
     testset: TestSet,
     opened: Callable[[], Speaking],
     folder: Path,
     options: SpeakOptions,
     *,
     threads: int = 0,
-    after: Callable[[str, Saying], None] = lambda sentence, saying: None,
+    after: Callable[[str, SpokenSentence], None] = lambda sentence, spoken: None,
 ) -> Speech:
     """Say what is not in `folder` yet. The voice is opened only if there is anything to say.
 
@@ -77,15 +77,15 @@ def say(
         after: told of each sentence.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sayings = {s.id: saying for s in testset.sentences if (saying := _read(folder, s.id)) is not None}
-    todo = [s for s in testset.sentences if s.id not in sayings]
+    spoken = {s.id: stored for s in testset.sentences if (stored := _read(folder, s.id)) is not None}
+    todo = [s for s in testset.sentences if s.id not in spoken]
     with threads_of(threads):
         voice = _Timed(opened(), options) if todo else None
         for sentence in todo:
             assert voice is not None
-            sayings[sentence.id] = saying = voice.say(sentence, folder)
-            after(sentence.id, saying)
-    return Speech(folder, {s.id: sayings[s.id] for s in testset.sentences})
+            spoken[sentence.id] = voice.speak(sentence, folder)
+            after(sentence.id, spoken[sentence.id])
+    return Speech(folder, {s.id: spoken[s.id] for s in testset.sentences})
 
 
 @contextmanager
@@ -109,7 +109,7 @@ class _Timed:
         self._references: dict[str, Any] = {}
         self._warm = False
 
-    def say(self, sentence: Sentence, folder: Path) -> Saying:
+    def speak(self, sentence: Sentence, folder: Path) -> SpokenSentence:
         try:
             reference = self._reference(sentence.reference)
             if not self._warm:
@@ -119,11 +119,11 @@ class _Timed:
             speech = self._voice.speak(sentence.text, reference, self._options_of(sentence))
             took = time.perf_counter() - began
             write_speech(folder / f"{sentence.id}.flac", speech.wave, RATE)
-            saying = Saying(round(speech.seconds, 4), took, tuple(piece.ended for piece in speech.pieces))
+            spoken = SpokenSentence(round(speech.seconds, 4), took, tuple(piece.ended for piece in speech.pieces))
         except VoicemillError as error:  # one sentence that cannot be said is no reason to judge none
-            saying = Saying(0.0, 0.0, error=str(error))
-        write_json(folder / f"{sentence.id}.json", asdict(saying))
-        return saying
+            spoken = SpokenSentence(0.0, 0.0, error=str(error))
+        write_json(folder / f"{sentence.id}.json", asdict(spoken))
+        return spoken
 
     def _reference(self, clip: Clip) -> Any:
         if clip.id not in self._references:
@@ -134,11 +134,11 @@ class _Timed:
         return replace(self._options, language=sentence.language or "auto")
 
 
-def _read(folder: Path, sentence: str) -> Saying | None:
+def _read(folder: Path, sentence: str) -> SpokenSentence | None:
     path = folder / f"{sentence}.json"
     if not path.is_file():
         return None
     raw = json.loads(path.read_bytes())
-    saying = Saying(**raw | {"ended": tuple(raw["ended"])})
-    there = bool(saying.error) or (folder / f"{sentence}.flac").is_file()
-    return saying if there and math.isfinite(saying.took) else None
+    spoken = SpokenSentence(**raw | {"ended": tuple(raw["ended"])})
+    there = bool(spoken.error) or (folder / f"{sentence}.flac").is_file()
+    return spoken if there and math.isfinite(spoken.took) else None

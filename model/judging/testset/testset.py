@@ -20,7 +20,7 @@ from pydantic import Field
 
 from voicemill.model.data.index import Index, index
 from voicemill.model.data.sources import masks
-from voicemill.model.data.split import held_out
+from voicemill.model.data.split import held_out_units
 from voicemill.model.judging.testset.clips import Clip, Clips
 from voicemill.model.settings.training import DataSettings
 from voicemill.model.speaking.reference import LONGEST, SHORTEST
@@ -120,7 +120,7 @@ def make(
     found = index(corpus, held.data)
     mask = masks(corpus, found, ["target" if speakers else "all"], speakers)["target" if speakers else "all"]
     unit, names = (found.upload, found.uploads) if held.by == "recordings" else (found.speaker, found.speakers)
-    aside = np.isin(unit, sorted(held_out(found, unit, names, mask, held.data.validation_share)))
+    aside = np.isin(unit, sorted(held_out_units(found, unit, names, mask, held.data.validation_share)))
     unheard = aside & ~np.isin(found.ids, np.array(sorted(held.heard), dtype=np.bytes_))
     notes: list[str] = []
     fits = mask & (found.frames <= settings.longest_s * 50)
@@ -135,7 +135,7 @@ def make(
             f"nothing of it was held out from training (there are too few {held.by}): the sentences below were "
             "trained on, and the figures flatter the voice"
         )
-    taken = chosen(found, rows.tolist(), settings.sentences)
+    taken = choose_rows(found, rows.tolist(), settings.sentences)
     maker = _References(Clips(corpus, found), found, aside, frozenset(taken))
     sentences = [maker.sentence(row, bool(unheard[row])) for row in taken]
     kept = [sentence for sentence in sentences if sentence is not None]
@@ -171,13 +171,13 @@ def gallery(
     order = sorted(range(len(found.speakers)), key=lambda n: (found.speakers[n] not in judged, found.speakers[n]))
     clips, waves = Clips(corpus, found), dict[str, list[Wave]]()
     for number in order[: max(settings.speakers, len(judged))]:
-        rows = chosen(found, np.flatnonzero((found.speaker == number) & ~spoken).tolist(), settings.utterances)
+        rows = choose_rows(found, np.flatnonzero((found.speaker == number) & ~spoken).tolist(), settings.utterances)
         if rows:
             waves[found.speakers[number]] = [clips.read(row).cut(settings.longest_s).wave for row in rows]
     return waves
 
 
-def chosen(found: Index, rows: Iterable[int], most: int) -> list[int]:
+def choose_rows(found: Index, rows: Iterable[int], most: int) -> list[int]:
     """At most so many of these rows, speakers in turn, by a hash of their ids."""
     ordered = sorted(rows, key=lambda row: _hash(found.ids.item(row)))
     by_speaker: dict[int, list[int]] = {}

@@ -37,7 +37,7 @@ from voicemill.model.training.distil.losses import feature_distance, log_mel_dis
 from voicemill.model.training.distil.rendering import NOISE, Rendered, RenderInputs, S2Lesson
 from voicemill.model.training.distil.students import size_of
 from voicemill.model.training.engine.objective import Sample
-from voicemill.model.training.objectives.s2 import DISCRIMINATOR, S2, adamw, apart, drawn, verdicts
+from voicemill.model.training.objectives.s2 import DISCRIMINATOR, S2, adamw, discrimination_loss, draw_noise, verdicts
 from voicemill.storage.errors import ConfigError
 
 Codes: TypeAlias = Callable[[Minibatch], tuple[Tensor, list[int]]]
@@ -100,7 +100,7 @@ class S2Distillation:
             with torch.no_grad():
                 own = self.lesson(inputs, target)
             self._cached = (batch, inputs, target)
-            return {DISCRIMINATOR: apart(self.modules[DISCRIMINATOR], self._pair(own, target)) * examples}
+            return {DISCRIMINATOR: discrimination_loss(self.modules[DISCRIMINATOR], self._pair(own, target)) * examples}
         own = self.lesson(inputs, target)
         terms = {name: value.mean() * examples for name, value in self._rows(own, target).items()}
         if DISCRIMINATOR in self.modules:
@@ -159,7 +159,7 @@ class S2Distillation:
         """Inputs of teacher and student; all random numbers come from the seeds of the examples."""
         wave = _wave(batch)
         codes, counts = self.codes(batch)
-        noise, uniform = drawn(batch, self.lesson.student.config.hidden, batch.content.shape[-1])
+        noise, uniform = draw_noise(batch, self.lesson.student.config.hidden, batch.content.shape[-1])
         return RenderInputs(
             codes=codes,
             counts=torch.tensor(counts, device=codes.device),

@@ -8,7 +8,7 @@ from typing import Any
 
 from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.engine.run import Progress, as_json, progress
-from voicemill.model.training.engine.stepping import Stepped
+from voicemill.model.training.engine.stepping import StepOutcome
 from voicemill.storage.files import write_text
 from voicemill.storage.units import RATE, Seconds
 
@@ -36,7 +36,7 @@ class Logbook:
         self._began, self._first = time.monotonic(), step
         self._examples = self._speech = self._worked = self._waited = 0.0
 
-    def add(self, stepped: Stepped, worked: Seconds, waited: Seconds) -> None:
+    def add(self, stepped: StepOutcome, worked: Seconds, waited: Seconds) -> None:
         """A step that took `worked` seconds of wall clock, `waited` of them for its batch."""
         for term, value in stepped.losses.items():
             self.sums[term] = self.sums.get(term, 0.0) + value

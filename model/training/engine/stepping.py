@@ -43,7 +43,7 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class Stepped:
+class StepOutcome:
     """What a step was."""
 
     losses: dict[str, float]
@@ -119,7 +119,7 @@ class Stepper:
         """The learning rate: rises over the first `warmup` steps, counted from 1, then stays."""
         return self.rate * min(1.0, step / self.settings.warmup) if self.settings.warmup else self.rate
 
-    def step(self, number: int, feed: Feed) -> Stepped:
+    def step(self, number: int, feed: Feed) -> StepOutcome:
         """Step `number`, counted from 1.
 
         Raises Stopped: "not_finite" (the weights are those before the module's update) or "no_memory".
@@ -146,7 +146,7 @@ class Stepper:
                 losses["loss"] = sum(found.values())
         self._clear()
         totals = parts[0].totals
-        return Stepped(losses, norms, totals.examples, totals.frames / 50)
+        return StepOutcome(losses, norms, totals.examples, totals.frames / 50)
 
     def _backward(self, name: str, number: int, parts: list[Minibatch]) -> "_Table | None":
         """Gradients of one module, added up over the parts of this rank; None where memory ran out on some rank."""
@@ -158,7 +158,7 @@ class Stepper:
             for index, part in enumerate(parts):
                 if part.phones.device != self.ranks.device:
                     parts[index] = part = part.to(self.ranks.device)
-                torch.manual_seed(seeded(self.settings.seed, number, index * self.ranks.world + self.ranks.rank))
+                torch.manual_seed(seed_for(self.settings.seed, number, index * self.ranks.world + self.ranks.rank))
                 found = self.objective.losses(name, part)
                 terms = tuple(found)
                 stacked = torch.stack([value.float() for value in found.values()])
@@ -228,7 +228,7 @@ class _Table:
     """float32 [parts, terms]."""
 
 
-def seeded(seed: int, step: int, part: int) -> int:
+def seed_for(seed: int, step: int, part: int) -> int:
     """A seed for torch's generators, 63 bits, different for each (seed, step, part) that occurs."""
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + part * 0x94D049BB133111EB) & (2**64 - 1)
     mixed = ((mixed ^ (mixed >> 31)) * 0xD6E8FEB86659FD93) & (2**64 - 1)

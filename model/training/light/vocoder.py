@@ -25,7 +25,7 @@ from voicemill.model.s2.synthesizer import pieces
 from voicemill.model.settings.light import LightVocoderSettings
 from voicemill.model.training.engine.objective import Sample
 from voicemill.model.training.light.batches import log_mels, places, waves
-from voicemill.model.training.objectives.s2 import DISCRIMINATOR, adamw, apart, verdicts
+from voicemill.model.training.objectives.s2 import DISCRIMINATOR, adamw, discrimination_loss, verdicts
 from voicemill.model.training.objectives.waveform_losses import StftLoss
 
 LIGHT_VOCODER = "light_vocoder"
@@ -57,7 +57,7 @@ class LightVocoderObjective:
         if module == DISCRIMINATOR:
             with torch.no_grad():
                 both = self._pair(batch)
-            return {DISCRIMINATOR: apart(self.modules[DISCRIMINATOR], both) * len(batch) * share}
+            return {DISCRIMINATOR: discrimination_loss(self.modules[DISCRIMINATOR], both) * len(batch) * share}
         both = self._pair(batch)
         terms = {name: value.sum() * share for name, value in self._rows(both).items()}
         if DISCRIMINATOR in self.modules:

@@ -97,7 +97,7 @@ class S2Objective:
         self.needs = frozenset(name for name, needed in wanted.items() if needed)
         self._mel, self._pitch, self._speaker = LogMel(), PitchLoss(), speaker_encoder
         self._kept: _Rendered | None = None
-        self._draw = draw or drawn
+        self._draw = draw or draw_noise
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
         """AdamW for both, with the constants of GPT-SoVITS; what reads text at `text_rate` of the rate."""
@@ -117,7 +117,7 @@ class S2Objective:
         examples = totals.parts * len(batch) / totals.examples
         if module == DISCRIMINATOR:
             both = self._rendered(batch, last=False).pair
-            return {DISCRIMINATOR: apart(self.modules[DISCRIMINATOR], both) * examples}
+            return {DISCRIMINATOR: discrimination_loss(self.modules[DISCRIMINATOR], both) * examples}
         done = self._rendered(batch, last=True)
         terms = {name: value.mean() * examples for name, value in self._rows(done).items()}
         terms["kl"] = kl_rows(done.rendering).sum() * totals.parts / totals.frames
@@ -237,12 +237,12 @@ def verdicts(discriminators: nn.Module, both: Pair) -> tuple[list[Discrimination
         judges.requires_grad_(True)
 
 
-def apart(discriminators: nn.Module, both: Pair) -> Tensor:
+def discrimination_loss(discriminators: nn.Module, both: Pair) -> Tensor:
     """The loss of the discriminators, a scalar: real piece against rendered piece, to which no gradient flows."""
     return discriminator_loss(*_halves(discriminators(torch.cat([both.real, both.fake.detach()]))))
 
 
-def drawn(batch: Minibatch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
+def draw_noise(batch: Minibatch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
     """Noise of the posterior float32 [batch, hidden, frames] (0 after a row's end) and place of the piece float32
     [batch], 0..1: each row from its own seed on the CPU, so that padding, device and company do not change it."""
     noise, uniform = torch.zeros(len(batch), hidden, frames), torch.zeros(len(batch))

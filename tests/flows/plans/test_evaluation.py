@@ -22,7 +22,7 @@ from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.judges import Judges, JudgeSettings
 from voicemill.model.judging.scores import Scores
 from voicemill.model.judging.testset.held_out import GONE, NO_RULE, UNTOLD
-from voicemill.model.judging.testset.speech import Saying, Speech
+from voicemill.model.judging.testset.speech import Speech, SpokenSentence
 from voicemill.model.judging.testset.testset import TestSet, TestSetSettings
 from voicemill.model.pitch.autocorrelation import Autocorrelation
 from voicemill.model.settings.training import DataSettings, Phase, TrainingSettings
@@ -392,12 +392,12 @@ def test_hostile_texts_do_not_break_the_page(store: Store, tmp_path: Path) -> No
     for entry in plan.entries:
         folder = tmp_path / f"{entry.number}"
         folder.mkdir()
-        sayings = {}
+        spoken = {}
         for number, sentence in enumerate(sentences.sentences):
             seconds = 14 if number == 0 else 2
             write_speech(folder / f"{sentence.id}.flac", rng.normal(0, 0.05, seconds * RATE).astype(np.float32), RATE)
-            sayings[sentence.id] = Saying(seconds, 1.0, error=HOSTILE if number == 1 else "")
-        said[entry.name] = Speech(folder, sayings)
+            spoken[sentence.id] = SpokenSentence(seconds, 1.0, error=HOSTILE if number == 1 else "")
+        said[entry.name] = Speech(folder, spoken)
         found[entry.name] = evaluation_scores.scores(plan, entry, judge, said[entry.name])
     html = evaluation_page.render(plan, judge, found, said)
     assert "<script" not in html

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.model.data.bounds import bounds_of, free
+from voicemill.model.data.bounds import bounds_of, unbounded
 from voicemill.model.text.frontend import phonemes
 from voicemill.storage.records import Word
 
@@ -69,4 +69,4 @@ def test_bounds_are_in_order_and_cover_all(text: str, steps: list[tuple[int, int
 
 
 def test_nothing_known_is_all_frames() -> None:
-    assert free(3, 7).tolist() == [[0, 7]] * 3
+    assert unbounded(3, 7).tolist() == [[0, 7]] * 3

@@ -177,9 +177,12 @@ def test_what_is_said_of_it(corpus: CorpusVersion) -> None:
     assert text.startswith(f"corpus version 1: {said.examples['target']} utterances of source target, ")
     assert f"left out: {said.left_out[next(iter(said.left_out))]} too_short (shorter than data.shortest_s)" in text
     trained = len(np.unique(np.concatenate(list(made.divided.training.values()))))
-    assert made.placing() == f"the words of {trained} of {trained} utterances have times of the forced alignment"
+    assert (
+        made.describe_alignment()
+        == f"the words of {trained} of {trained} utterances have times of the forced alignment"
+    )
     none = replace(made, index=replace(made.index, placed=np.zeros(len(made.index), dtype=bool)))
-    assert none.placing().endswith(
+    assert none.describe_alignment().endswith(
         f"of 0 of {trained} utterances have times of the forced alignment; those of the other {trained} have none"
     )
 
@@ -189,7 +192,7 @@ def test_needs(corpus: CorpusVersion) -> None:
     assert made.dims == 39
     (first,) = next(made.training())
     assert first.wave is not None
-    lean = made.needing(frozenset({"bert"}))
+    lean = made.with_needs(frozenset({"bert"}))
     (same,) = next(lean.training())
     assert (same.wave, same.f0, same.bounds, same.bert) == (None, None, None, None)
     assert torch.equal(same.content, first.content)
@@ -202,7 +205,7 @@ def test_needs(corpus: CorpusVersion) -> None:
     assert next(made.validation()).wave is not None
     assert next(made.examples()).ids == first.ids
     with pytest.raises(ConfigError, match="speaker_embedding: no corpus has that"):
-        made.needing(frozenset({"speaker_embedding"}))
+        made.with_needs(frozenset({"speaker_embedding"}))
 
 
 def test_a_mix_that_cannot_be_is_refused(corpus: CorpusVersion) -> None:

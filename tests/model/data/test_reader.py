@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from voicemill.model.data.index import Index, index
 from voicemill.model.data.minibatch import Totals
-from voicemill.model.data.reader import READ, Raw, Reader, example, seed_of
+from voicemill.model.data.reader import READ, Raw, Reader, decode_example, seed_of
 from voicemill.model.data.stream import batch_of
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus.tensors import decode
@@ -34,7 +34,7 @@ def test_values_are_those_of_the_corpus(corpus: CorpusVersion, found: Index) -> 
     rows = corpus.utterances(["id", "speaker", "audio", "start", "stop"]).to_pylist()
     tables = zip(rows, corpus.features("content").to_pylist(), corpus.features("f0").to_pylist(), strict=True)
     for number, (row, content, pitch) in enumerate(tables):
-        made = example(reader.raw(int(found.shard[number]), int(found.row[number])))
+        made = decode_example(reader.raw(int(found.shard[number]), int(found.row[number])))
         frames = (row["stop"] - row["start"]) // 640
         assert (made.id, made.speaker, made.frames) == (row["id"], row["speaker"], frames)
         wave, rate = soundfile.read(BytesIO(row["audio"]), dtype="float32")
@@ -50,7 +50,7 @@ def test_values_are_those_of_the_corpus(corpus: CorpusVersion, found: Index) -> 
 
 def test_bounds_of_phones_are_those_of_the_shard(found: Index, tmp_path: Path) -> None:
     """All frames where it has none."""
-    made = example(Reader(found.shards, {"bounds"}).raw(0, 0))
+    made = decode_example(Reader(found.shards, {"bounds"}).raw(0, 0))
     rows = pq.read_table(found.shards[0].phones, partitioning=None)
     assert made.bounds is not None
     assert (made.bounds.dtype, made.bounds.shape) == (np.int32, (len(made.phones), 2))
@@ -58,11 +58,11 @@ def test_bounds_of_phones_are_those_of_the_shard(found: Index, tmp_path: Path) -
     nothing = pa.array([[] for _ in range(len(rows))], pa.list_(pa.int32()))
     pq.write_table(rows.set_column(rows.schema.get_field_index("bounds"), "bounds", nothing), tmp_path / "x.parquet")
     unplaced = Reader([replace(found.shards[0], phones=str(tmp_path / "x.parquet"))], {"bounds"})
-    assert example(unplaced.raw(0, 0)).bounds.tolist() == [[0, made.frames]] * len(made.phones)  # type: ignore[union-attr]
+    assert decode_example(unplaced.raw(0, 0)).bounds.tolist() == [[0, made.frames]] * len(made.phones)  # type: ignore[union-attr]
 
 
 def test_only_what_is_needed_is_read(found: Index) -> None:
-    made = example(Reader(found.shards, ()).raw(0, 0))
+    made = decode_example(Reader(found.shards, ()).raw(0, 0))
     assert (made.wave, made.f0, made.bounds) == (None, None, None)
     reader = Reader(found.shards, {"f0"})
     assert reader.raw(0, 0).audio is None
@@ -103,7 +103,7 @@ def raw(frames: int, content: int, f0: int, samples: int) -> Raw:
 
 @given(st.integers(2, 60), st.integers(-1, 1), st.integers(-2, 2), st.integers(0, 639))
 def test_everything_has_the_same_frames(frames: int, content: int, f0: int, samples: int) -> None:
-    made = example(raw(frames, frames + content, 2 * frames + f0, frames * 640 + samples))
+    made = decode_example(raw(frames, frames + content, 2 * frames + f0, frames * 640 + samples))
     assert made.frames == frames
     assert len(made.f0) == frames  # type: ignore[arg-type]
     assert len(made.wave) == frames * 640  # type: ignore[arg-type]
@@ -114,13 +114,13 @@ def test_everything_has_the_same_frames(frames: int, content: int, f0: int, samp
 
 def test_what_is_damaged_is_named() -> None:
     with pytest.raises(StoreError, match=r"audio of utterance x-0001 has \(5000,\) samples at 32000 Hz: expected 6400"):
-        example(raw(10, 10, 20, 5000))
+        decode_example(raw(10, 10, 20, 5000))
     for name in ("content", "f0"):
         bad = raw(10, 10, 20, 6400)
         values = getattr(bad, name).copy()
         values.flat[4] = np.inf
         with pytest.raises(StoreError, match="features of utterance x-0001 are not finite"):
-            example(replace(bad, **{name: values}))
+            decode_example(replace(bad, **{name: values}))
 
 
 def test_a_missing_file_is_named(found: Index, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_seeds_are_of_the_example_and_the_epoch() -> None:
 
 @given(st.lists(st.integers(2, 50), min_size=1, max_size=5))
 def test_batches_are_padded_with_zeros(lengths: list[int]) -> None:
-    examples = [example(raw(n, n, 2 * n, n * 640)) for n in lengths]
+    examples = [decode_example(raw(n, n, 2 * n, n * 640)) for n in lengths]
     batch = batch_of(examples, list(range(len(lengths))), Totals(1, len(lengths), sum(lengths), 0))
     frames = batch.content.shape[2]
     assert (frames % 2, 0 < frames - max(lengths) <= 2) == (0, True)

@@ -13,7 +13,7 @@ from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.judges import Judges, JudgeSettings, judges
 from voicemill.model.judging.metrics.speaker import Embeddings, unit
 from voicemill.model.judging.testset import testset
-from voicemill.model.judging.testset.speech import Saying, Speech, say
+from voicemill.model.judging.testset.speech import Speech, SpokenSentence, synthesise
 from voicemill.model.judging.testset.testset import GallerySettings, TestSetSettings, gallery
 from voicemill.model.pitch.autocorrelation import Autocorrelation
 from voicemill.model.speaking.options import SpeakOptions
@@ -51,7 +51,7 @@ class Likes:
 
 
 def said(made: testset.TestSet, voice: Any, folder: Path) -> Speech:
-    return say(made, lambda: voice, folder, OPTIONS, threads=1)
+    return synthesise(made, lambda: voice, folder, OPTIONS, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,10 @@ def test_each_sentence_is_said_once_and_kept(made: testset.TestSet, echo: Any, t
     assert echo.said == [texts[0], *texts]  # the first one warms up
     assert len(echo.heard) == len({s.reference.id for s in made.sentences})
     for sentence in made.sentences:
-        wave, saying = speech.wave(sentence.id), speech.sayings[sentence.id]
+        wave, spoken = speech.wave(sentence.id), speech.spoken[sentence.id]
         assert wave is not None
-        assert len(wave) / RATE == pytest.approx(saying.seconds, abs=1e-3)
-        assert saying.took > 0
+        assert len(wave) / RATE == pytest.approx(spoken.seconds, abs=1e-3)
+        assert spoken.took > 0
         notice = read_notice(speech.path(sentence.id))
         assert notice is not None
         assert notice.synthetic
@@ -76,8 +76,8 @@ def test_each_sentence_is_said_once_and_kept(made: testset.TestSet, echo: Any, t
     def refuse() -> Any:
         raise AssertionError("nothing is left to say")
 
-    again = say(made, refuse, tmp_path, OPTIONS)
-    assert again.sayings == speech.sayings
+    again = synthesise(made, refuse, tmp_path, OPTIONS)
+    assert again.spoken == speech.spoken
 
 
 def test_what_was_killed_goes_on_where_it_was(made: testset.TestSet, echo: Any, tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_what_was_killed_goes_on_where_it_was(made: testset.TestSet, echo: Any, 
     echo.said.clear()
     again = said(made, echo, tmp_path)
     assert echo.said[1:] == [first.text, second.text]
-    assert {name: saying.seconds for name, saying in again.sayings.items()} == {
-        name: saying.seconds for name, saying in whole.sayings.items()
+    assert {name: spoken.seconds for name, spoken in again.spoken.items()} == {
+        name: spoken.seconds for name, spoken in whole.spoken.items()
     }
 
 
@@ -102,18 +102,18 @@ def test_the_recordings_themselves_are_flawless(made: testset.TestSet, tmp_path:
     for sentence in recorded:
         assert sentence.recording is not None
         write_speech(tmp_path / f"{sentence.id}.flac", sentence.recording, RATE)
-    sayings = {s.id: Saying(len(s.recording) / RATE, 1.0) for s in recorded if s.recording is not None}
+    spoken = {s.id: SpokenSentence(len(s.recording) / RATE, 1.0) for s in recorded if s.recording is not None}
     judge = Judge(
         replace(made, sentences=tuple(recorded)),
         Judges(Autocorrelation(), FirstSamples(), Reads(recorded[0].text), Likes()),
         {},
     )
-    found = judge.speech(Speech(tmp_path, sayings))
+    found = judge.speech(Speech(tmp_path, spoken))
     assert found.totals["mcd"] == pytest.approx(0, abs=0.01)  # 16 bits
     assert found.totals["duration_error"] == 0
     assert found.totals["similarity"] == pytest.approx(1, abs=1e-4)
     assert found.totals["cer"] == found.totals["wer"] == 0
-    assert found.items["rtf"] == {name: pytest.approx(1 / saying.seconds) for name, saying in sayings.items()}
+    assert found.items["rtf"] == {name: pytest.approx(1 / spoken.seconds) for name, spoken in spoken.items()}
     assert judge.real.totals["wer"] == 0
     assert "similarity" not in judge.real.totals
 
@@ -153,7 +153,7 @@ def test_a_sentence_that_cannot_be_said_has_the_figures_of_silence(
     first, *rest = made.sentences
     mute = replace(made, sentences=(replace(first, text="hush hush"), *rest))
     speech = said(mute, echo, tmp_path)
-    assert speech.sayings[first.id].error == "nothing to say"
+    assert speech.spoken[first.id].error == "nothing to say"
     assert speech.wave(first.id) is None
     found = Judge(mute, Judges(Autocorrelation(), None, Reads("hush hush")), {}).speech(speech)
     assert found.items["wer"][first.id] == found.items["cer"][first.id] == found.items["duration_error"][first.id] == 1

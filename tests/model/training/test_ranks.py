@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from voicemill.model.settings.training import LoopSettings
 from voicemill.model.training.engine.evaluating import Stopping, evaluate, rows
 from voicemill.model.training.engine.ranks import Ranks, out_of_memory
-from voicemill.model.training.engine.stepping import Feed, Stepper, Stopped, seeded
+from voicemill.model.training.engine.stepping import Feed, Stepper, Stopped, seed_for
 from voicemill.storage.errors import ConfigError
 
 
@@ -113,7 +113,7 @@ def test_a_gradient_that_is_not_finite_updates_nothing(value: float) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 10**6), st.integers(0, 99)), unique=True, max_size=200))
 def test_seeds_of_other_parts_are_others(which: list[tuple[int, int, int]]) -> None:
-    found = [seeded(*one) for one in which]
+    found = [seed_for(*one) for one in which]
     assert len(set(found)) == len(found)
     assert all(0 <= seed < 1 << 63 for seed in found)
 

@@ -22,7 +22,7 @@ from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.losses import Discriminators
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.settings.training import Adaptation, S2Settings
-from voicemill.model.training.objectives.s2 import S2Objective, drawn
+from voicemill.model.training.objectives.s2 import S2Objective, draw_noise
 from voicemill.model.training.objectives.waveform_losses import ReferenceVoice
 from voicemill.storage.errors import ConfigError
 
@@ -149,8 +149,8 @@ def _slopes(module: nn.Module) -> dict[str, Tensor]:
 
 def test_draws_depend_on_the_seed_alone() -> None:
     batch = batch_of([20, 9, 13])
-    noise, place = drawn(batch, 4, 22)
-    alone, there = drawn(part_of(batch, [1], 1), 4, 10)
+    noise, place = draw_noise(batch, 4, 22)
+    alone, there = draw_noise(part_of(batch, [1], 1), 4, 10)
     assert torch.equal(noise[1, :, :9], alone[0, :, :9])
     assert torch.equal(place[1:2], there)
     assert (noise[1, :, 9:] == 0).all()

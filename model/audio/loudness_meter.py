@@ -64,10 +64,10 @@ class Meter:
 
     def integrated(self) -> Lufs:
         """Gated loudness of all that was pushed; `FLOOR` when nothing passes the gate."""
-        return gated(self.steps)
+        return gated_loudness(self.steps)
 
 
-def gated(steps: NDArray[np.float64]) -> Lufs:
+def gated_loudness(steps: NDArray[np.float64]) -> Lufs:
     """BS.1770-4 equations 4 to 7 over mean squares of 100 ms steps; `FLOOR` when no block passes the absolute gate.
 
     Fewer than four steps make one block of what there is, which the standard does not define.

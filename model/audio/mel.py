@@ -41,13 +41,13 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
         alone, and zeros after them. Raises ValueError for fewer than 705 samples, which reflect padding cannot extend.
         """
         if lengths is None:
-            return self._magnitudes(padded(wave)).transpose(1, 2)
-        found = self._magnitudes(padded(wave, lengths * HOP)).transpose(1, 2)
+            return self._magnitudes(reflect_pad(wave)).transpose(1, 2)
+        found = self._magnitudes(reflect_pad(wave, lengths * HOP)).transpose(1, 2)
         return found * (torch.arange(found.shape[-1], device=wave.device) < lengths[:, None])[:, None]
 
     def mel(self, wave: Tensor) -> Tensor:
         """float32 [batch, samples], 32 kHz -> log-mel float32 [batch, 128, samples // 640]."""
-        return self._log(self._magnitudes(padded(wave)) @ self.bank.T).transpose(1, 2)
+        return self._log(self._magnitudes(reflect_pad(wave)) @ self.bank.T).transpose(1, 2)
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """Magnitudes [batch, 1025, frames] -> log-mel [batch, 128, frames]."""
@@ -56,7 +56,7 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
     def frames(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [samples], 32 kHz -> log-mel float32 [samples // 640, 128]: `mel` of one waveform, chunk by chunk."""
         with torch.inference_mode():
-            whole = padded(torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None])
+            whole = reflect_pad(torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None])
             total = len(wave) // HOP
             parts = [
                 self._log(self._magnitudes(whole[:, HOP * i : HOP * (min(i + CHUNK, total) - 1) + N_FFT]) @ self.bank.T)
@@ -76,7 +76,7 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
         return mel.clamp(min=FLOOR).log()
 
 
-def padded(wave: Tensor, samples: Tensor | None = None) -> Tensor:
+def reflect_pad(wave: Tensor, samples: Tensor | None = None) -> Tensor:
     """float32 [batch, samples] -> [batch, samples + 1408], reflected at both ends.
 
     `samples`: where each row ends, int64 [batch], 705 or more: it is reflected there. Raises ValueError for fewer than

@@ -4,7 +4,7 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
 
 
-def halved(wave: Wave) -> Wave:
+def to_16_khz(wave: Wave) -> Wave:
     """float32 [samples], 32 kHz -> float32 [about samples / 2], 16 kHz, by soxr HQ."""
     import soxr
 

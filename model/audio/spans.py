@@ -46,7 +46,7 @@ def speech_runs(
     return [Span(start * step, min(stop * step, samples)) for start, stop in pairs]
 
 
-def padded(runs: Iterable[Span], samples: Samples, pad: Samples, gap: Samples) -> list[Span]:
+def padded_runs(runs: Iterable[Span], samples: Samples, pad: Samples, gap: Samples) -> list[Span]:
     """Runs with `pad` to both sides, joined where less than `gap` is left between them, inside [0, samples)."""
     spans: list[Span] = []
     for run in runs:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from voicemill.model.audio.resampling import halved
+from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.pitch.engines import weights_file
 from voicemill.model.pitch.grid import F0, HOP, Double, frames_of, regrid
 from voicemill.storage.corpus.artifacts import Wave
@@ -44,7 +44,7 @@ class SwiftF0:
         times = (np.arange(frames_of(len(wave))) + 0.5) * HOP / RATE
         if not len(times):
             return np.zeros(0, np.float32)
-        x = halved(wave)
+        x = to_16_khz(wave)
         total = max(1, len(x) // SWIFT_HOP)
         parts = []
         for start in range(0, total, SWIFT_WINDOW):
@@ -80,7 +80,7 @@ class Pyin:
         import librosa
 
         total = frames_of(len(wave))
-        x = np.pad(halved(wave), (512 - 80, 1024))
+        x = np.pad(to_16_khz(wave), (512 - 80, 1024))
         hertz, voiced, _ = librosa.pyin(
             x, fmin=self.fmin, fmax=self.fmax, sr=RATE // 2, frame_length=1024, hop_length=160, center=False
         )

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from voicemill.model.audio.resampling import halved
+from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.pitch.engines import package_folder
 from voicemill.model.pitch.grid import F0, frames_of
 from voicemill.storage.corpus.artifacts import Wave
@@ -47,7 +47,7 @@ class World:
     def _one(self, wave: Wave) -> F0:
         pyworld = self._module
         total = frames_of(len(wave))
-        x = halved(wave).astype(np.float64)
+        x = to_16_khz(wave).astype(np.float64)
         method = getattr(pyworld, self.METHOD)
         hertz, times = method(x, RATE // 2, f0_floor=self.fmin, f0_ceil=self.fmax, frame_period=5.0)
         hertz = pyworld.stonemask(x, hertz, times, RATE // 2)
@@ -87,7 +87,7 @@ class Fcpe:
 
     def _one(self, wave: Wave) -> F0:
         total = frames_of(len(wave))
-        x = torch.from_numpy(np.pad(halved(wave), (80, 400)))[None, :, None]
+        x = torch.from_numpy(np.pad(to_16_khz(wave), (80, 400)))[None, :, None]
         with torch.inference_mode(), contextlib.redirect_stdout(io.StringIO()):  # it prints a line for each loud wave
             hertz = self._model.infer(
                 x,

@@ -15,7 +15,7 @@ from torch import Tensor
 from voicemill.model.audio.watermark import Embedder
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.text.bert import CHANNELS, BertFeatures, features
-from voicemill.model.text.frontend import Phonemes, guess, phonemes
+from voicemill.model.text.frontend import Phonemes, guess_language, phonemes
 from voicemill.model.text.sentences import cut
 from voicemill.model.text.symbols import ids
 from voicemill.storage.corpus.artifacts import Wave
@@ -102,7 +102,7 @@ Say: TypeAlias = Callable[[int, Line], Said]
 
 def lines_of(text: str, options: SpeakOptions, bert: BertFeatures | None = None) -> list[Line]:
     """The pieces of a text. Raises ConfigError where nothing in it can be read."""
-    language = guess(text) if options.language == "auto" else options.language
+    language = guess_language(text) if options.language == "auto" else options.language
     lines = [line_of(piece, language, bert) for piece in cut(text, options.cutting) if piece.strip()]
     lines = [line for line in lines if any(phone not in ENDS for phone in line.found.phones)]
     if not lines:
@@ -126,7 +126,7 @@ def ended(text: str, language: str) -> str:
     """The text with a mark at its end: what has none sounds unfinished."""
     if text[-1] in ENDS:
         return text
-    return text + ("。" if (guess(text) if language == "auto" else language) in ("zh", "ja", "yue") else ".")
+    return text + ("。" if (guess_language(text) if language == "auto" else language) in ("zh", "ja", "yue") else ".")
 
 
 def spoken(lines: list[Line], options: SpeakOptions, say: Say) -> Speech:

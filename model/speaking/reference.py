@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.audio.resampling import halved
+from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.s2.inference import Synthesis
 from voicemill.storage.audio.reading import open_audio, read_samples
 from voicemill.storage.corpus.artifacts import Wave
@@ -100,7 +100,7 @@ def codes_of(s2: Synthesis, content: Content, wave: Wave) -> Tensor:
             f"the content encoder gives {content.dims} dimensions, this s2 takes {s2.config.ssl_dim}: name the encoder "
             "that s2 was trained with (GPT-SoVITS: TencentGameMate/chinese-hubert-base)"
         )
-    heard = np.concatenate([halved(bounded(wave)), np.zeros(TAIL, np.float32)])
+    heard = np.concatenate([to_16_khz(bounded(wave)), np.zeros(TAIL, np.float32)])
     features = torch.from_numpy(content.encode([heard])[0]).to(s2.device)
     with torch.inference_mode():
         return s2.codes(features.T[None])[0].cpu()

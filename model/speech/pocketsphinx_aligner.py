@@ -38,7 +38,7 @@ LEAD = 10
 """Frames of faint noise put before and after the audio: a recording cut off in its last sound has no end otherwise."""
 
 
-class Pocket:
+class PocketsphinxAligner:
     """The aligner, loaded once."""
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ def phonemes(text: str, language: str = "auto") -> Phonemes:
 
     Args:
         language: `zh`, `en` (each with words of the other), `ja`, `ko`, `yue` (each with English words) or another
-            spelling of these (`zh-CN`, `English`); `auto`: see `guess`.
+            spelling of these (`zh-CN`, `English`); `auto`: see `guess_language`.
 
     Raises:
         ConfigError: another language, or the library of ja or yue is not installed; the message names the extra.
@@ -98,17 +98,17 @@ def phonemes(text: str, language: str = "auto") -> Phonemes:
 
 
 def language_of(text: str, language: str = "auto") -> str:
-    """Code of the language that `text` is read in: the stated one, else (`auto`, "", several) `guess` of the text.
+    """Code of the language that `text` is read in: the stated one, else (`auto`, "", several) `guess_language`.
 
     The code need not be one of `LANGUAGES`.
     """
     try:
-        return language_code(language) or guess(text)
+        return language_code(language) or guess_language(text)
     except ValueError:  # not a code of ISO 639
         return language
 
 
-def guess(text: str) -> str:
+def guess_language(text: str) -> str:
     """Language of a text by its characters: ja with any kana, ko with any Hangul, zh where Chinese characters outnumber
     Latin words, else en. yue is written like zh and never guessed."""
     if re.search(f"[{KANA}]", text):

@@ -39,11 +39,11 @@ def phones(normalised: str) -> tuple[str, ...]:
         if part in PUNCTUATION:
             found.append(part)
         elif part.strip():
-            found += marked(library("ja").extract_fullcontext(part))
+            found += phones_with_pitch(library("ja").extract_fullcontext(part))
     return tuple(found)
 
 
-def marked(labels: list[str]) -> list[str]:
+def phones_with_pitch(labels: list[str]) -> list[str]:
     """Full-context labels of HTS for one stretch between pauses -> phones with marks of pitch.
 
     A: a1 = place of the mora relative to the accent, a2 and a3 = from the start and from the end of the phrase; F: f1 =

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
-from voicemill.model.text.korean_numbers import spoken
+from voicemill.model.text.korean_numbers import spell_out
 from voicemill.model.text.symbols import PUNCTUATION, SYMBOLS, UNKNOWN
 
 FIRST = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
@@ -49,7 +49,7 @@ Syllable = list[str]
 def normalise(text: str) -> str:
     """Any text -> Hangul, Latin words, spaces and `!,-.?…`; numbers are words."""
     text = unicodedata.normalize("NFKC", text.replace("…", "\ue000")).replace("\ue000", "…")
-    text = spoken(text).translate(MARKS)
+    text = spell_out(text).translate(MARKS)
     text = re.sub(r"\.{2,}", "…", text)
     text = re.sub(rf"[^가-힣ㄱ-ㅣA-Za-z' {re.escape(''.join(PUNCTUATION))}]", "", text)
     text = re.sub(r"\s*([!,.?…])[\s!,.?…]*", r"\1 ", text)
@@ -61,13 +61,13 @@ def phones(normalised: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in re.findall(r"[가-힣]+|.", normalised):
         if re.match("[가-힣]", part):
-            found += [sound for one in heard(part) for letter in one for sound in DIVIDED.get(letter, letter)]
+            found += [sound for one in pronounce(part) for letter in one for sound in DIVIDED.get(letter, letter)]
         else:
             found.append("空" if part == " " else part if part in SYMBOLS else UNKNOWN)
     return tuple(found)
 
 
-def heard(word: str) -> list[Syllable]:
+def pronounce(word: str) -> list[Syllable]:
     """Hangul syllables of one word -> their letters as they are heard: "학교" -> [[ㅎ ㅏ ㄱ], [ㄲ ㅛ ""]]."""
     syllables = [letters(c) for c in word]
     for (first, second), spelling in zip(pairwise(syllables), word, strict=False):

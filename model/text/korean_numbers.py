@@ -51,7 +51,7 @@ def decimal(text: str) -> str:
     return sign + sino(whole or "0") + ("점" + digits(fraction) if point and fraction else "")
 
 
-def spoken(text: str) -> str:
+def spell_out(text: str) -> str:
     """Every number of `text` as Korean words, with currency and unit; no ASCII digit is left."""
     number = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
     text = re.sub(rf"([₩$€¥£])\s?({number})", lambda m: decimal(m[2]) + SIGNS[m[1]], text)

@@ -35,18 +35,18 @@ _CANTONESE_TONED = (
 )
 
 
-def toned(stems: str, tones: str) -> set[str]:
+def with_tones(stems: str, tones: str) -> set[str]:
     """Every stem followed by every tone or stress."""
     return {stem + tone for stem in stems.split() for tone in tones}
 
 
-ARPABET = frozenset(_CONSONANTS.split()) | toned(_VOWELS, "012")
+ARPABET = frozenset(_CONSONANTS.split()) | with_tones(_VOWELS, "012")
 """English phones with stress: 0 none, 1 primary, 2 secondary."""
 
 SYMBOLS_V1: tuple[str, ...] = tuple(
     sorted(
         {PAD, UNKNOWN, *PUNCTUATION, *PAUSES, *_INITIALS.split(), *_JAPANESE.split(), "ER", "IH"}
-        | toned(_FINALS, "12345")
+        | with_tones(_FINALS, "12345")
         | ARPABET
     )
 )
@@ -54,7 +54,7 @@ SYMBOLS: tuple[str, ...] = (
     *SYMBOLS_V1,
     *"[]",
     *_KOREAN,
-    *sorted({"Y" + stem for stem in {*_CANTONESE.split(), *toned(_CANTONESE_TONED, "123456")}}),
+    *sorted({"Y" + stem for stem in {*_CANTONESE.split(), *with_tones(_CANTONESE_TONED, "123456")}}),
 )
 
 _ID = {symbol: i for i, symbol in enumerate(SYMBOLS)}

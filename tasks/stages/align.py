@@ -31,7 +31,7 @@ from voicemill.tasks.stages.word_placement import Unit, distribute, failed_rows,
 
 if TYPE_CHECKING:
     from voicemill.model.speech.ctc import Emission
-    from voicemill.model.speech.pocketsphinx_aligner import Pocket
+    from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 
 VERSION = 1 + FRONT_END["en"]
 """Grows with the version of the English front end, whose reading is what is aligned."""
@@ -130,10 +130,10 @@ class Aligner:
         return self._pocket.align(wave, unit.words)
 
     @cached_property
-    def _pocket(self) -> "Pocket":
-        from voicemill.model.speech.pocketsphinx_aligner import Pocket
+    def _pocket(self) -> "PocketsphinxAligner":
+        from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 
-        return self._inputs.model(("align", "pocketsphinx"), Pocket)
+        return self._inputs.model(("align", "pocketsphinx"), PocketsphinxAligner)
 
     def _ctc_spans(self, unit: Unit, emissions: Mapping[Segment, "Emission"]) -> list[Span | None]:
         if any(segment not in emissions for segment in unit.segments):

@@ -123,13 +123,13 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
 
 
 def _window(rows: Sequence[Screened], engine: _Engine, read: Any) -> Iterator[Feature | Failure]:
-    from voicemill.model.audio.resampling import halved
+    from voicemill.model.audio.resampling import to_16_khz
     from voicemill.model.speech.content import batches
 
     done: dict[int, Feature | Failure] = {}
     waves: dict[int, Wave] = {}
     for i, row in enumerate(rows):
-        for item in guarded(row.upload, lambda row=row: [halved(read(row.upload, row.index))], row.index):  # type: ignore[misc]
+        for item in guarded(row.upload, lambda row=row: [to_16_khz(read(row.upload, row.index))], row.index):  # type: ignore[misc]
             if isinstance(item, Failure):
                 done[i] = item
             else:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from voicemill.model.audio.loudness_meter import BLOCK, FLOOR, Meter, gated, true_peak_db
+from voicemill.model.audio.loudness_meter import BLOCK, FLOOR, Meter, gated_loudness, true_peak_db
 from voicemill.storage.corpus.artifacts import Waves
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Denoised, Levelled
@@ -49,7 +49,7 @@ def level_upload(waves: Waves, upload: str, indices: list[int], settings: Settin
         meter.push(wave)
         own[index] = meter.integrated(), true_peak_db(wave), len(wave) >= BLOCK
         steps.append(meter.steps)
-    whole = gated(np.concatenate([np.empty(0), *steps]))
+    whole = gated_loudness(np.concatenate([np.empty(0), *steps]))
     rows = []
     for index, (loudness, peak, measurable) in own.items():
         single = settings.measure == "segment" and measurable

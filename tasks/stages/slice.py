@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded, speech_runs
+from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded_runs, speech_runs
 from voicemill.model.audio.vad import Engine, hop, silero_digest, speech_probability
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Segment
@@ -75,7 +75,7 @@ def speech_spans(
     """The runs of speech, and the same padded and joined: what the detector says before lengths are looked at."""
     least = to_samples(settings.min_speech_s)
     runs = speech_runs(probability, step, samples, settings.threshold_up, settings.threshold_down, least)
-    return runs, padded(runs, samples, to_samples(settings.pad_s), to_samples(settings.merge_gap_s))
+    return runs, padded_runs(runs, samples, to_samples(settings.pad_s), to_samples(settings.merge_gap_s))
 
 
 def tile_segments(

@@ -36,7 +36,7 @@ from align_calibration import Recording, read, recordings
 
 from voicemill.model.device import Placement, place
 from voicemill.model.speech.ctc import TAIL, CtcModel, Emission, place_words, tokens_of
-from voicemill.model.speech.pocketsphinx_aligner import Pocket
+from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.words import Span, Unalignable, is_sounded, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Seconds
@@ -59,7 +59,7 @@ class Clip:
 
 def material(seconds: Seconds) -> list[Clip]:
     """Read recordings of 2 to 15 s that pocketsphinx places well, some from every speaker."""
-    pocket, clips, total = Pocket(), list[Clip](), 0.0
+    pocket, clips, total = PocketsphinxAligner(), list[Clip](), 0.0
     found = [r for r in recordings(15.0) if r.seconds >= 2]
     order = sorted(range(len(found)), key=lambda n: (n * 7919) % 101)
     for recording in (found[n] for n in order):

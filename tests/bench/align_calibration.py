@@ -23,7 +23,7 @@ from voicemill.flows.demo.sentences import SENTENCES
 from voicemill.flows.demo.speakers import VOICES
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
-from voicemill.model.speech.pocketsphinx_aligner import Pocket
+from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.words import Span, Unalignable, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Seconds
@@ -90,7 +90,7 @@ def main() -> None:
     rng = random.Random(1)
     every = recordings()
     chosen = rng.sample(every, min(int(sys.argv[1]) if len(sys.argv) > 1 else len(every), len(every)))
-    pocket, trials, spent, heard = Pocket(), list[Trial](), 0.0, 0.0
+    pocket, trials, spent, heard = PocketsphinxAligner(), list[Trial](), 0.0, 0.0
     for recording, wave in [*((r, read(r.file)) for r in chosen), *synthetic()]:
         words, made = split(recording.text, "en"), " synthetic" if not recording.file else ""
         others = [r for r in every if r.speaker != recording.speaker and r.text != recording.text]

@@ -42,7 +42,7 @@ from voicemill.model.light.acoustic import Fitted  # noqa: E402
 from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E402
 from voicemill.model.light.system import LightSystem  # noqa: E402
 from voicemill.model.settings.light import LightAcousticSettings  # noqa: E402
-from voicemill.model.speech.pocketsphinx_aligner import Pocket  # noqa: E402
+from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner  # noqa: E402
 from voicemill.model.speech.words import Unalignable, split  # noqa: E402
 from voicemill.model.text.frontend import phonemes  # noqa: E402
 from voicemill.model.text.symbols import SYMBOLS  # noqa: E402
@@ -70,7 +70,7 @@ class Corpus:
 
 
 def read(longest: float) -> Corpus:
-    pocket, examples, words = Pocket(), [], {}
+    pocket, examples, words = PocketsphinxAligner(), [], {}
     with (SPEECH / "metadata.csv").open(newline="") as file:
         known = [row for row in csv.DictReader(file) if row["language"] == "en" and row["text"].strip()]
     for row in known:

@@ -9,7 +9,7 @@ MOS prediction networks"). The range is not forced: a predictor that leaves it i
 from pathlib import Path
 from typing import Any, Protocol
 
-from voicemill.model.audio.resampling import halved
+from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.device import Placement
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
@@ -61,7 +61,7 @@ class Predictor:
         """
         import torch
 
-        low = halved(wave)
+        low = to_16_khz(wave)
         with torch.inference_mode():
             if self._extract is None:
                 out = self._model(torch.from_numpy(low)[None].to(self._device))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.audio.resampling import halved
+from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.device import Placement
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
@@ -58,7 +58,7 @@ class XVector:
         rows = []
         with torch.inference_mode():
             for wave in waves:
-                low = halved(wave)
+                low = to_16_khz(wave)
                 given = self._extract(low, sampling_rate=16_000, return_tensors="pt").to(self._device)
                 rows.append(self._model(**given).embeddings[0].float().cpu().numpy())
         return unit(np.stack(rows)) if rows else np.zeros((0, 1), np.float32)

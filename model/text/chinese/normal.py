@@ -8,7 +8,7 @@ import re
 import unicodedata
 from re import Match
 
-from voicemill.model.text.chinese.quantities import spoken
+from voicemill.model.text.chinese.quantities import spell_out
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 MARKS: dict[str, str | int | None] = {
@@ -36,7 +36,7 @@ def normalise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(BEFORE_NFKC))
     text = re.sub(rf"(?<=m)[{SQUARE}{CUBE}]", lambda m: "2" if m[0] == SQUARE else "3", text)
     text = re.sub(r"(?<=[A-Za-z])-(?=[0-9])|(?<=[0-9])-(?=[A-Za-z])", "", text)
-    text = spoken(text.replace(SQUARE, "²").replace(CUBE, "³"))
+    text = spell_out(text.replace(SQUARE, "²").replace(CUBE, "³"))
     text = re.sub(r"\.{2,}|⋯+|…+", "…", text).translate(str.maketrans(MARKS))
     text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", JOINT, text)
     text = re.sub(rf"[^{HAN}A-Za-z' {JOINT}{MARK}]", "", text)

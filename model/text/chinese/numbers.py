@@ -2,7 +2,7 @@
 
 Places in groups of four (千 百 十, then 万, 亿, 万亿), one 零 for any run of empty places, 十 without 一 at the front
 of a number. 二 stays 二 inside a number; at the front it is 两 before 千, 万 and 亿, and where a classifier follows
-(`counted`). This is the reading of GB/T 15835 and of the Modern Chinese Dictionary.
+(`before_classifier`). This is the reading of GB/T 15835 and of the Modern Chinese Dictionary.
 """
 
 DIGITS = "零一二三四五六七八九"
@@ -61,6 +61,6 @@ def number(text: str) -> str:
     return sign + cardinal(whole or "0") + ("点" + digits(fraction) if point and fraction else "")
 
 
-def counted(text: str) -> str:
+def before_classifier(text: str) -> str:
     """`number` in front of a classifier: 2 is 两 there, 12 stays 十二."""
     return "两" if text in ("2", "2.0", "2.00") else number(text)

@@ -96,7 +96,7 @@ def _rules() -> dict[str, list[tuple[str, re.Pattern[str], re.Pattern[str]]]]:
     return rules
 
 
-def reading_here(character: str, before: str, behind: str, tags: tuple[str, str, str] | None) -> str | None:
+def reading_in_context(character: str, before: str, behind: str, tags: tuple[str, str, str] | None) -> str | None:
     """The reading of a one-character word, pinyin with tone digit, or None where no rule of ours speaks.
 
     `before`, `behind`: up to 8 characters around it; `tags`: jieba's parts of speech of the word before, of this

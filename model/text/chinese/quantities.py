@@ -1,6 +1,6 @@
 """What digits and signs mean in Chinese text: dates, times, telephones, money, measures, ratios, sums, plain numbers.
 
-`spoken` applies the rules of `RULES` from the most specific to the plainest; each rewrites what it knows around the
+`spell_out` applies the rules of `RULES` from the most specific to the plainest; each rewrites what it knows around the
 digits ("5kg" -> "5公斤") and leaves the digits to the last one, unless they are read one by one (years, telephones,
 identifiers). Text must be half-width (NFKC), with `、` for every full-width comma.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from re import Match
 
-from voicemill.model.text.chinese.numbers import cardinal, counted, digits, number
+from voicemill.model.text.chinese.numbers import before_classifier, cardinal, digits, number
 
 NUM = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 TO = r"\s*(?:[-~–−至到]|—{1,2})\s*"
@@ -50,7 +50,7 @@ def _year(m: Match[str]) -> str:
 
 
 def _clock(hour: str, minute: str, second: str | None) -> str:
-    words = counted(str(int(hour))) + "点"
+    words = before_classifier(str(int(hour))) + "点"
     if second is None and minute in ("00", "30"):
         return words + ("半" if minute == "30" else "")
     words += _two(minute) + "分"
@@ -170,14 +170,14 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         (r"(?<=[0-9A-Za-z])的?²", lambda m: "的平方"),
         (r"(?<=[0-9A-Za-z])的?³", lambda m: "的立方"),
         # plain numbers
-        (rf"(?<![\d.第初周]){NUM}(?={COUNTED}|到\d+(?:\.\d+)?(?:{COUNTED}))", lambda m: counted(m[0])),
+        (rf"(?<![\d.第初周]){NUM}(?={COUNTED}|到\d+(?:\.\d+)?(?:{COUNTED}))", lambda m: before_classifier(m[0])),
         (rf"(?<![\dA-Za-z])[-−](?={NUM})", lambda m: "负"),
         (NUM, lambda m: number(m[0])),
     ]
 ]  # fmt: skip
 
 
-def spoken(text: str) -> str:
+def spell_out(text: str) -> str:
     """Half-width text -> the same with every number and every sign that belongs to one as Chinese words."""
     for pattern, rewrite in RULES:
         text = pattern.sub(rewrite, text)

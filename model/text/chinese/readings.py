@@ -9,7 +9,7 @@ tones that grammar gives. No model is asked: g2pW would know more of rare contex
 import re
 from dataclasses import dataclass
 
-from voicemill.model.text.chinese.polyphones import reading_here
+from voicemill.model.text.chinese.polyphones import reading_in_context
 from voicemill.model.text.chinese.words import DIRECTIONS, DOUBLED, FULL_ZI, LOCATIVE_FULL, NEUTRAL, PARTICLES, readings
 
 NUMERAL = "零一二三四五六七八九十百千万亿两幺萬億兩"
@@ -39,7 +39,7 @@ def read(text: str) -> list[Word]:
         for size in range(min(4, len(words) - i), 0, -1):
             span = words[i : i + size]
             joined = "".join(w.text for w in span)
-            found = None if any(done[i : i + size]) or len(joined) > 4 else known(joined)
+            found = None if any(done[i : i + size]) or len(joined) > 4 else reviewed_reading(joined)
             if found:
                 for word in span:
                     word.pinyin, found = list(found[: len(word.text)]), found[len(word.text) :]
@@ -53,7 +53,7 @@ def read(text: str) -> list[Word]:
     return words
 
 
-def known(word: str) -> tuple[str | None, ...] | None:
+def reviewed_reading(word: str) -> tuple[str | None, ...] | None:
     """The reviewed reading of a word, or None."""
     if word in readings():
         return readings()[word]
@@ -102,7 +102,7 @@ def _word(words: list[Word], i: int) -> list[str | None]:
         before = "".join(w.text for w in words[:i])[-8:]
         behind = "".join(w.text for w in words[i + 1 :])[:8]
         tags = (words[i - 1].tag if i else "", words[i].tag, words[i + 1].tag if i + 1 < len(words) else "")
-        here = reading_here(word, before, behind, tags)
+        here = reading_in_context(word, before, behind, tags)
         return [here] if here else _dictionary(word)
     if all(c in NUMERAL + "点" for c in word):
         return [s for c in word for s in _dictionary(c)]
@@ -112,9 +112,9 @@ def _word(words: list[Word], i: int) -> list[str | None]:
     if len(word) < 4 or not _is_phrase(word):
         # inside a word our reviewed ones still hold (女朋友), inside an idiom they need not (东西南北)
         for size in range(len(word) - 1, 1, -1):
-            if head := known(word[:size]):
+            if head := reviewed_reading(word[:size]):
                 return [*head, *plain[size:]]
-            if tail := known(word[-size:]):
+            if tail := reviewed_reading(word[-size:]):
                 return [*plain[:-size], *tail]
     return plain
 
@@ -126,10 +126,10 @@ def _pieces(word: str) -> list[str | None]:
         options = []
         for start in range(end):
             piece = word[start:end]
-            reviewed = known(piece)
+            reviewed = reviewed_reading(piece)
             if len(piece) == 1 or reviewed or _is_phrase(piece):
                 cost = best[start][0] + (3 if len(piece) == 1 else 2)
-                here = reading_here(piece, word[:start], word[end:], None) if len(piece) == 1 else None
+                here = reading_in_context(piece, word[:start], word[end:], None) if len(piece) == 1 else None
                 options.append((cost, [*best[start][1], *(reviewed or ([here] if here else _dictionary(piece)))]))
 
         best.append(min(options, key=lambda option: option[0]))

@@ -8,7 +8,7 @@ in capitals alone is read as words.
 import re
 from collections.abc import Callable
 
-from voicemill.model.text.english.numbers import cardinal, listed, ordinal, roman
+from voicemill.model.text.english.numbers import cardinal, entries, ordinal, roman
 
 TITLES = {
     "mr": "mister", "mrs": "missus", "ms": "miz", "messrs": "messieurs", "prof": "professor", "gov": "governor",
@@ -34,10 +34,10 @@ SHORT = {
 }  # fmt: skip
 """With a dot behind them; the dot stays where the sentence ends with it."""
 
-FINAL = frozenset(listed("jr sr esq etc inc corp co ltd bros ave blvd rd hwy dept"))
+FINAL = frozenset(entries("jr sr esq etc inc corp co ltd bros ave blvd rd hwy dept"))
 """Those of `SHORT` that end a sentence where a capital follows; others only where the text ends."""
 
-CAPITAL_ONLY = frozenset(listed("co mon wed mar sec min max al ed est fig apt ext rd"))
+CAPITAL_ONLY = frozenset(entries("co mon wed mar sec min max al ed est fig apt ext rd"))
 """Those of `SHORT` that are also words or names at the end of a sentence."""
 
 DOTTED = (
@@ -56,7 +56,7 @@ SAID = {
 """Read in a way that no rule finds."""
 
 EMPHASIS = frozenset(
-    listed(
+    entries(
         "NOT ALL YOU AND THE BUT FOR ARE WAS HAS HAD HAVE CAN NOW WHO WHY HOW NEW ONE TWO YES NO SO MY ME HE WE DO GO "
         "IS BE ANY OUR OUT OFF GET GOT LET SAY BIG BAD TOO TO OF ON IN AT BY IF OR AS AN UP HIS HER ITS SHE DID DAY "
         "MAN MEN OLD SEE TRY USE WAY WAR BOY END FUN HOT OH OW HA HEY WOW MAY ACT AGE AIR BUY CAR EAT FAR FEW LOT LOW "
@@ -137,7 +137,7 @@ def _counted(m: re.Match[str]) -> str:
 
 def _places(text: str, form: str, before: str, behind: str) -> str:
     """Saint Paul and Main Street, Doctor Smith and Elm Drive: by the side on which the name stands."""
-    starts = listed("The He She It We They I You In On At A An But And Then This That There")
+    starts = entries("The He She It We They I You In On At A An But And Then This That There")
     text = re.sub(rf"(?<=[a-z\d]\s){form}\.(?=\s*$|\s+(?:{'|'.join(starts)})\b)", f"{behind}.", text)
     text = re.sub(rf"(\b[A-Z][a-z]+|\d(?:st|nd|rd|th))\s{form}\b\.?(?=\s+[a-z\d]|[,;:!?])", rf"\1 {behind}", text)
     return re.sub(rf"\b{form}\.?(?=\s+[A-Z])", before, text)

@@ -14,12 +14,12 @@ from functools import cache
 from voicemill.model.text.english.lexicon import Pronunciation, data_file, lexicon
 
 
-def words_of(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
     """Words of a table that is written as one line."""
     return frozenset(text.split())
 
 
-UNTRUE = words_of(
+UNTRUE = word_set(
     "absent accent accents affect affects am analyses articulate baths blessed certificate certificates close "
     "closer closes collect collects combats complex content contents counterbalance counterbalances crabbed "
     "crooked curate cursed diagnoses dogged envelope envelopes fragment fragments implements incorporate instinct "
@@ -29,7 +29,7 @@ UNTRUE = words_of(
 )
 """Entries of the file that are wrong, rare, or decided below: CMUdict's first reading holds for them, or `SPECIAL`."""
 
-SWAPPED = words_of("exploit exploits imprint misconduct misuse misuses object precipitate rebel predicate")
+SWAPPED = word_set("exploit exploits imprint misconduct misuse misuses object precipitate rebel predicate")
 """Entries whose two readings stand the wrong way round."""
 
 MENDED = {
@@ -38,46 +38,46 @@ MENDED = {
 }
 """Entries with a wrong phone."""
 
-MOSTLY_VERBS = words_of("use invite invites impress refuse produce perfume recall survey")
+MOSTLY_VERBS = word_set("use invite invites impress refuse produce perfume recall survey")
 
-ARTICLES = words_of(
+ARTICLES = word_set(
     "a an the this that these those my your his her its our their whose no some any every each another which what "
     "one two three four five six seven eight nine ten"
 )
-PREPOSITIONS = words_of(
+PREPOSITIONS = word_set(
     "of in on at by for from with without about into under over between during after before as than per"
 )
-ADJECTIVES = words_of(
+ADJECTIVES = word_set(
     "new old good bad best great big small large little long short high low first last next main own other same fresh "
     "local public full free strong early late recent current major minor whole final total many few several more most "
     "such clear direct real daily annual world human social free fair common special young poor rich hot cold"
 )
-PRONOUNS = words_of("I you we they he she it who")
-MODALS = words_of(
+PRONOUNS = word_set("I you we they he she it who")
+MODALS = word_set(
     "to will would shall should can could may might must do does did don't doesn't didn't won't wouldn't can't "
     "cannot couldn't shouldn't mustn't not never always often usually rarely please let's gonna wanna I'll you'll "
     "we'll they'll he'll she'll it'll I'd you'd we'd they'd he'd she'd also only just help ever still sometimes "
     "really"
 )
-BE = words_of(
+BE = word_set(
     "am is are was were be been being isn't aren't wasn't weren't it's he's she's that's I'm you're we're they're"
 )
-HAVE = words_of("have has had having haven't hasn't hadn't I've you've we've they've should've would've could've")
-OBJECTS = words_of(
+HAVE = word_set("have has had having haven't hasn't hadn't I've you've we've they've should've would've could've")
+OBJECTS = word_set(
     "the a an my your his her its our their this that these those it them him us me you all everything each"
 )
-OPENERS = words_of("and or but then so if when because , . ! ? … -")
-PAST = words_of("yesterday ago last already once earlier previously had was were did")
-METAL = words_of(
+OPENERS = word_set("and or but then so if when because , . ! ? … -")
+PAST = word_set("yesterday ago last already once earlier previously had was were did")
+METAL = word_set(
     "pipe pipes paint poisoning pencil pencils bullet bullets weight weights crystal acid battery singer free"
 )
-SHOWS = words_of(
+SHOWS = word_set(
     "music show shows concert concerts stage stream audience performance tv T broadcast event events coverage "
     "animals animal wire ammunition recording album update updates video chat band in from on"
 )
 
 
-def beside(words: Sequence[str], at: int) -> str:
+def neighbour(words: Sequence[str], at: int) -> str:
     """The word at a place, "." outside the sentence; lower case, the pronoun I aside."""
     return words[at] if 0 <= at < len(words) else "."
 
@@ -91,7 +91,7 @@ def describes(word: str) -> bool:
 
 def verbal(words: Sequence[str], at: int) -> bool | None:
     """Whether the word stands where a verb does; None where its neighbours do not say."""
-    before, earlier, behind = beside(words, at - 1), beside(words, at - 2), beside(words, at + 1)
+    before, earlier, behind = neighbour(words, at - 1), neighbour(words, at - 2), neighbour(words, at + 1)
     if behind == "of" or before in ARTICLES | PREPOSITIONS | ADJECTIVES or describes(before):
         return False
     if before in MODALS or before in PRONOUNS:
@@ -138,7 +138,7 @@ def reading(words: Sequence[str], at: int) -> Pronunciation | None:
 
 
 def _read(words: Sequence[str], at: int) -> str:
-    before = beside(words, at - 1)
+    before = neighbour(words, at - 1)
     if before in MODALS or before in OPENERS or before in ("a", "the", "good", "must"):
         return "R IY1 D"
     past = before in BE or before in HAVE or before in ("he", "she", "it", "who") or PAST & set(words)
@@ -147,14 +147,14 @@ def _read(words: Sequence[str], at: int) -> str:
 
 
 def _lead(words: Sequence[str], at: int) -> str:
-    metal = beside(words, at + 1) in METAL or (
-        beside(words, at - 1) in ("of", "contains") and beside(words, at + 1) in OPENERS
+    metal = neighbour(words, at + 1) in METAL or (
+        neighbour(words, at - 1) in ("of", "contains") and neighbour(words, at + 1) in OPENERS
     )
-    return "L EH1 D" if metal and beside(words, at - 1) not in MODALS else "L IY1 D"
+    return "L EH1 D" if metal and neighbour(words, at - 1) not in MODALS else "L IY1 D"
 
 
 def _live(words: Sequence[str], at: int) -> str:
-    before, behind = beside(words, at - 1), beside(words, at + 1)
+    before, behind = neighbour(words, at - 1), neighbour(words, at + 1)
     if before in MODALS or before in PRONOUNS:
         return "L IH1 V"
     return (
@@ -165,30 +165,30 @@ def _live(words: Sequence[str], at: int) -> str:
 
 
 def _close(words: Sequence[str], at: int) -> str:
-    behind = beside(words, at + 1)
+    behind = neighbour(words, at + 1)
     near = (
-        beside(words, at - 1) in BE | words_of("stay very so too get got come came how as stand sit keep")
+        neighbour(words, at - 1) in BE | word_set("stay very so too get got come came how as stand sit keep")
         or behind == "to"
     )
-    if near and beside(words, at - 1) != "to":
+    if near and neighbour(words, at - 1) != "to":
         return "K L OW1 S"
-    return "K L OW1 Z" if verbal(words, at) or behind in words_of("at down up off out on early late") else "K L OW1 S"
+    return "K L OW1 Z" if verbal(words, at) or behind in word_set("at down up off out on early late") else "K L OW1 S"
 
 
 def _used(words: Sequence[str], at: int) -> str:
-    passive = re.fullmatch("is|are|was|were|be|been|being|it's|often|commonly|widely", beside(words, at - 1))
-    return "Y UW1 S T" if beside(words, at + 1) == "to" and not passive else "Y UW1 Z D"
+    passive = re.fullmatch("is|are|was|were|be|been|being|it's|often|commonly|widely", neighbour(words, at - 1))
+    return "Y UW1 S T" if neighbour(words, at + 1) == "to" and not passive else "Y UW1 Z D"
 
 
 def _content(words: Sequence[str], at: int) -> str:
-    pleased = beside(words, at - 1) in BE | words_of("feel feels felt very seem seems seemed quite not") and (
-        beside(words, at + 1) in OPENERS | {"with", "to"}
+    pleased = neighbour(words, at - 1) in BE | word_set("feel feels felt very seem seems seemed quite not") and (
+        neighbour(words, at + 1) in OPENERS | {"with", "to"}
     )
     return "K AH0 N T EH1 N T" if pleased else "K AA1 N T EH0 N T"
 
 
 def _does(words: Sequence[str], at: int) -> str:
-    return "D OW1 Z" if beside(words, at - 1) in words_of("two three four several many female") else "D AH1 Z"
+    return "D OW1 Z" if neighbour(words, at - 1) in word_set("two three four several many female") else "D AH1 Z"
 
 
 def _by_verb(verb: str, other: str, *adverbs: str) -> Callable[[Sequence[str], int], str]:
@@ -196,14 +196,15 @@ def _by_verb(verb: str, other: str, *adverbs: str) -> Callable[[Sequence[str], i
 
     def choose(words: Sequence[str], at: int) -> str:
         stands = verbal(words, at)
-        return verb if stands or (stands is None and beside(words, at + 1) in adverbs) else other
+        return verb if stands or (stands is None and neighbour(words, at + 1) in adverbs) else other
 
     return choose
 
 
 def _wound(words: Sequence[str], at: int) -> str:
     coiled = (
-        beside(words, at + 1) in OBJECTS | words_of("up around down through") and beside(words, at - 1) not in ARTICLES
+        neighbour(words, at + 1) in OBJECTS | word_set("up around down through")
+        and neighbour(words, at - 1) not in ARTICLES
     )
     return "W AW1 N D" if coiled else "W UW1 N D"
 
@@ -223,8 +224,8 @@ SPECIAL: dict[str, Callable[[Sequence[str], int], str]] = {
     "tear": _by_verb("T EH1 R", "T IH1 R", "down", "up", "apart", "off"),
     "tears": _by_verb("T EH1 R Z", "T IH1 R Z", "down", "up", "apart", "off"),
     "bow": _by_verb("B AW1", "B OW1", "to", "down", "before"),
-    "bass": lambda words, at: "B AE1 S" if beside(words, at + 1) in ("fishing", "fish") else "B EY1 S",
-    "dove": lambda words, at: "D OW1 V" if beside(words, at + 1) in ("into", "in", "off", "under") else "D AH1 V",
+    "bass": lambda words, at: "B AE1 S" if neighbour(words, at + 1) in ("fishing", "fish") else "B EY1 S",
+    "dove": lambda words, at: "D OW1 V" if neighbour(words, at + 1) in ("into", "in", "off", "under") else "D AH1 V",
     "complex": lambda words, at: "K AA1 M P L EH0 K S",
     "resume": _by_verb("R IH0 Z UW1 M", "R EH1 Z AH0 M EY2"),
     "separate": _by_verb("S EH1 P ER0 EY2 T", "S EH1 P ER0 IH0 T"),

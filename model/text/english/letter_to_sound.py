@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.model.text.english.lexicon import Pronunciation, data_file
-from voicemill.model.text.english.numbers import listed
+from voicemill.model.text.english.numbers import entries
 
 Array = NDArray[np.float32]
 
@@ -21,9 +21,9 @@ UNKNOWN_LETTER, END_OF_WORD = 1, 2
 START, END = 2, 3
 PHONES: tuple[str, ...] = (
     *("", "", "", ""),
-    *listed("AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 B CH D DH EH0 EH1 EH2 ER0 ER1"),
-    *listed("ER2 EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH UH0"),
-    *listed("UH1 UH2 UW0 UW0 UW1 UW2 V W Y Z ZH"),
+    *entries("AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 B CH D DH EH0 EH1 EH2 ER0 ER1"),
+    *entries("ER2 EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH UH0"),
+    *entries("UH1 UH2 UW0 UW0 UW1 UW2 V W Y Z ZH"),
 )
 """Rows of the output; the first four (pad, unknown, start, end) are no phones. The first UW0 is UW without stress."""
 LONGEST = 3

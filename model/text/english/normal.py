@@ -5,7 +5,7 @@ import unicodedata
 
 from voicemill.model.text.english.abbreviations import abbreviations, addresses, capitals, initials, signs
 from voicemill.model.text.english.lexicon import lexicon
-from voicemill.model.text.english.quantities import spoken
+from voicemill.model.text.english.quantities import spell_out
 
 MARKS = str.maketrans(
     dict.fromkeys(";:()[]{}|、，；：", ",") | {"。": "."} | dict.fromkeys("—–―", "-")
@@ -39,7 +39,7 @@ def _pass(text: str) -> str:
     # a line that the next one continues is no sentence
     text = re.sub(r"\s*[\n\r]\s*(?=[\n\rA-Z]|$)", ". ", plain(text))
     text = signs(abbreviations(addresses(_calmed(text))))
-    text = spoken(text)
+    text = spell_out(text)
     text = re.sub(r"\.{2,}", "…", text)
     text = re.sub(r"(?<!\S)-+(?!\S)|-{2,}", " — ", text)
     text = re.sub(r"[/_\\-]", " ", text).translate(MARKS)

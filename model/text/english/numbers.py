@@ -3,16 +3,16 @@
 import re
 
 
-def listed(text: str) -> tuple[str, ...]:
+def entries(text: str) -> tuple[str, ...]:
     """Words of a table that is written as one line."""
     return tuple(text.split())
 
 
-ONES = listed(
+ONES = entries(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 )
-TENS = listed("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
+TENS = entries("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
 SCALES = ("", " thousand", " million", " billion", " trillion", " quadrillion")
 LONGEST = 3 * len(SCALES)
 """Digits of the largest number with a name here; longer ones are read digit by digit."""

@@ -7,11 +7,11 @@ since a rule only sees the digits that those before it left. Month before day wh
 import re
 from collections.abc import Callable
 
-from voicemill.model.text.english.numbers import cardinal, decimal, digits, fraction, listed, ordinal, plural, year
+from voicemill.model.text.english.numbers import cardinal, decimal, digits, entries, fraction, ordinal, plural, year
 
 Match = re.Match[str]
 
-MONTHS = listed(
+MONTHS = entries(
     "january february march april may june july august september october november december"
 )  # fmt: skip
 MONTH_OF = {name[:3]: name for name in MONTHS} | {name: name for name in MONTHS} | {"sept": "september"}
@@ -186,7 +186,7 @@ QUANTITY_RANGE = re.compile(r"([$£€]\d[\d,.]*[kKmMbB]?|\d%|:\d\d(?:\s?[ap]m)?
 _COMPILED = tuple((re.compile(pattern), words) for pattern, words in RULES)
 
 
-def spoken(text: str) -> str:
+def spell_out(text: str) -> str:
     """Every number of `text`, with its date, currency or unit, as words set off by spaces; no ASCII digit is left."""
     text = QUANTITY_RANGE.sub(r"\1 to ", text)
     for pattern, words in _COMPILED:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from voicemill.model.text.english.lexicon import Pronunciation, lexicon
-from voicemill.model.text.english.numbers import listed
+from voicemill.model.text.english.numbers import entries
 
-HISS = frozenset(listed("S Z SH ZH CH JH"))
-VOICELESS = frozenset(listed("P T K F TH HH"))
+HISS = frozenset(entries("S Z SH ZH CH JH"))
+VOICELESS = frozenset(entries("P T K F TH HH"))
 
 ENDINGS: tuple[tuple[str, str], ...] = (
     ("ingly", "IH0 NG L IY0"), ("ness", "N AH0 S"), ("less", "L AH0 S"), ("able", "AH0 B AH0 L"), ("ment", "M AH0 N T"),

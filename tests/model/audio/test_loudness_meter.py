@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from voicemill.model.audio.loudness_meter import BLOCK, FLOOR, Meter, gated, true_peak, true_peak_db
+from voicemill.model.audio.loudness_meter import BLOCK, FLOOR, Meter, gated_loudness, true_peak, true_peak_db
 from voicemill.storage.units import RATE
 
 # EBU Tech 3341, table 1, cases 1 to 5: (dBFS, seconds) of a stereo 1 kHz sine, in phase, and the expected LUFS.
@@ -90,7 +90,7 @@ def test_block_borders_do_not_matter(lengths: list[int], seed: int) -> None:
 def test_silence_and_too_little_have_a_finite_measure() -> None:
     assert measure(np.zeros(5 * RATE)) == FLOOR
     assert measure(np.zeros(0)) == FLOOR
-    assert gated(np.empty(0)) == FLOOR
+    assert gated_loudness(np.empty(0)) == FLOOR
     assert true_peak_db(np.zeros(100, np.float32)) == FLOOR
     assert true_peak_db(np.zeros(0, np.float32)) == FLOOR
     short = measure(sines([(-23.0, 0.3)]))

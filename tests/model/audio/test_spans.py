@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from voicemill.model.audio.spans import Span, cut, padded, speech_runs
+from voicemill.model.audio.spans import Span, cut, padded_runs, speech_runs
 from voicemill.storage.units import RATE
 
 Detection = tuple[NDArray[np.float32], int, int]
@@ -28,11 +28,11 @@ def detections(draw: st.DrawFn) -> Detection:
 def test_padding_contains_all_speech_and_joins_every_short_gap(detection: Detection, pad: int, gap: int) -> None:
     found, step, samples = detection
     runs = speech_runs(found, step, samples, 0.7, 0.45, 3200)
-    spans = padded(runs, samples, pad, gap)
+    spans = padded_runs(runs, samples, pad, gap)
     assert all(any(span.start <= run.start and run.stop <= span.stop for span in spans) for run in runs)
     assert all(0 <= span.start < span.stop <= samples for span in spans)
     assert all(after.start - before.stop >= max(gap, 1) for before, after in pairwise(spans))
-    assert padded(spans, samples, 0, gap) == spans
+    assert padded_runs(spans, samples, 0, gap) == spans
     if spans:  # nothing is added but the padding and the gaps that were joined
         added = sum(span.stop - span.start for span in spans) - sum(run.stop - run.start for run in runs)
         assert added <= 2 * pad * len(runs) + gap * (len(runs) - len(spans))

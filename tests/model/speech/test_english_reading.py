@@ -13,7 +13,7 @@ from support.tiny_speech_models import LETTERS
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.ctc import Emission, place_words
-from voicemill.model.speech.pocketsphinx_aligner import Pocket
+from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.words import Span, spoken_english
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
@@ -63,8 +63,8 @@ def both(case: str) -> tuple[list[str], list[str], list[range]]:
 
 
 @cache
-def pocket() -> Pocket:
-    return Pocket()
+def pocket() -> PocketsphinxAligner:
+    return PocketsphinxAligner()
 
 
 @cache

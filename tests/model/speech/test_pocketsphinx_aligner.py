@@ -11,7 +11,7 @@ import soxr
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
-from voicemill.model.speech.pocketsphinx_aligner import Pocket
+from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.words import Span, Unalignable, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
@@ -40,7 +40,7 @@ def score(spans: list[Span | None]) -> float:
 def test_a_sentence_and_a_pause_before_it() -> None:
     words = split(SENTENCES[0], "en")
     silence = np.zeros(RATE, np.float32)
-    pocket = Pocket()
+    pocket = PocketsphinxAligner()
     plain, late = (pocket.align(wave, words) for wave in (said()[0], np.concatenate([silence, said()[0]])))
     assert all(span is not None for span in plain)
     times = [edge for span in plain if span for edge in (span.start, span.stop)]
@@ -54,14 +54,16 @@ def test_a_sentence_and_a_pause_before_it() -> None:
 
 
 def test_numbers_unknown_names_and_signs() -> None:
-    spans = Pocket().align(said()[1], ["Nobody", "had", "answered", "—", "the", "letter", "for", "3", "weeks."])
+    spans = PocketsphinxAligner().align(
+        said()[1], ["Nobody", "had", "answered", "—", "the", "letter", "for", "3", "weeks."]
+    )
     assert [span is None for span in spans] == [False, False, False, True, *[False] * 5]
-    pocket = Pocket()
+    pocket = PocketsphinxAligner()
     assert score(pocket.align(said()[2], split(SENTENCES[2], "en"))) > LEAST
 
 
 def test_the_text_of_another_sentence_is_refused() -> None:
-    pocket = Pocket()
+    pocket = PocketsphinxAligner()
     for wave, text in ((said()[0], SENTENCES[1]), (said()[1], SENTENCES[0])):
         try:
             found = score(pocket.align(wave, split(text, "en")))
@@ -72,13 +74,13 @@ def test_the_text_of_another_sentence_is_refused() -> None:
 
 def test_no_words_no_alignment() -> None:
     with pytest.raises(Unalignable, match="no word"):
-        Pocket().align(said()[0], ["...", "[noise]"])
+        PocketsphinxAligner().align(said()[0], ["...", "[noise]"])
     with pytest.raises(Unalignable):
-        Pocket().align(np.zeros(3200, np.float32), split(SENTENCES[0], "en"))
+        PocketsphinxAligner().align(np.zeros(3200, np.float32), split(SENTENCES[0], "en"))
 
 
 def test_the_order_of_work_changes_nothing() -> None:
-    pocket, fresh = Pocket(), Pocket()
+    pocket, fresh = PocketsphinxAligner(), PocketsphinxAligner()
     words = [split(text, "en") for text in SENTENCES]
     first = [pocket.align(wave, text) for wave, text in zip(said(), words, strict=True)]
     with pytest.raises(Unalignable):
@@ -94,7 +96,7 @@ def test_real_speech_right_and_exchanged_texts() -> None:
     with (SPEECH / "metadata.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["speaker"] in ("ljspeech", "libri_367", "vctk_p226") and r["text"]]
     chosen = rows[::3]
-    pocket, right, wrong = Pocket(), list[float](), list[float]()
+    pocket, right, wrong = PocketsphinxAligner(), list[float](), list[float]()
     for row, other in zip(chosen, chosen[7:] + chosen[:7], strict=True):
         wave, rate = soundfile.read(SPEECH / row["file"], dtype="float32")
         wave = np.asarray(soxr.resample(wave, rate, RATE), np.float32)

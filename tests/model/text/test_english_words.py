@@ -13,16 +13,16 @@ from voicemill.model.text.english.front_end import normalise, phones
 from voicemill.model.text.english.homographs import readings
 from voicemill.model.text.english.letter_to_sound import END, PHONES, START, letter_to_sound
 from voicemill.model.text.english.lexicon import data_file
-from voicemill.model.text.english.numbers import cardinal, decimal, fraction, listed, ordinal, roman, year
+from voicemill.model.text.english.numbers import cardinal, decimal, entries, fraction, ordinal, roman, year
 from voicemill.model.text.english.words import parts, word
 from voicemill.model.text.symbols import ARPABET
 from voicemill.storage.errors import ModelMissing
 
-WORDS = listed(
+WORDS = entries(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 )
-TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
+TENS = entries("twenty thirty forty fifty sixty seventy eighty ninety")
 VALUES = dict(zip(WORDS, range(20), strict=True)) | dict(zip(TENS, range(20, 100, 10), strict=True))
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "quadrillion": 10**15}
 

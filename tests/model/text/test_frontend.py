@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from voicemill.model.text.frontend import guess, language_of, phonemes
+from voicemill.model.text.frontend import guess_language, language_of, phonemes
 from voicemill.model.text.symbols import SYMBOLS, ids
 from voicemill.storage.errors import ConfigError
 
@@ -64,7 +64,7 @@ def test_a_few_english_phones_in_a_chinese_sentence_have_no_comma() -> None:
      ("", "en"), ("今日は雨です", "ja"), ("안녕하세요", "ko")],
 )  # fmt: skip
 def test_the_language_is_guessed_by_its_characters(text: str, language: str) -> None:
-    assert guess(text) == language
+    assert guess_language(text) == language
 
 
 def test_auto_is_what_it_guesses() -> None:

@@ -57,9 +57,9 @@ def test_pitch_rises_and_falls_behind_its_mora() -> None:
     ends = [label("sil", None)]
     falling = [label("h", (0, 1, 2), 2), label("a", (0, 1, 2), 2), label("sh", (1, 2, 1), 2), label("I", (1, 2, 1), 2)]
     rising = [label("h", (-1, 1, 2), 2), label("a", (-1, 1, 2), 2), label("sh", (0, 2, 1), 2), label("i", (0, 2, 1), 2)]
-    assert japanese.marked(ends + falling + ends) == ["h", "a", "]", "sh", "i"]
-    assert japanese.marked(ends + rising + ends) == ["h", "a", "[", "sh", "i"]
-    assert japanese.marked(falling + rising) == ["h", "a", "]", "sh", "i", "UNK", "h", "a", "[", "sh", "i"]
+    assert japanese.phones_with_pitch(ends + falling + ends) == ["h", "a", "]", "sh", "i"]
+    assert japanese.phones_with_pitch(ends + rising + ends) == ["h", "a", "[", "sh", "i"]
+    assert japanese.phones_with_pitch(falling + rising) == ["h", "a", "]", "sh", "i", "UNK", "h", "a", "[", "sh", "i"]
 
 
 def test_japanese_normal_form() -> None:
@@ -92,7 +92,7 @@ def test_standard_pronunciation(word: str, said: str) -> None:
     expected = [letter for c in said for letter in korean.letters(c)]
     if word == "붙여":  # 부처: ㅕ behind ㅊ is ㅓ
         expected[-2] = "ㅓ"
-    assert [letter for one in korean.heard(word) for letter in one] == expected
+    assert [letter for one in korean.pronounce(word) for letter in one] == expected
 
 
 NUMBERS = {
@@ -105,7 +105,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize(("text", "said"), NUMBERS.items())
 def test_korean_numbers(text: str, said: str) -> None:
-    assert korean_numbers.spoken(text) == said
+    assert korean_numbers.spell_out(text) == said
 
 
 def test_korean_phones_are_in_the_table() -> None:

@@ -58,7 +58,7 @@ class ProduceOptions(StoreOptions):
 
 
 @dataclass
-class Said:
+class ChampionSpeech:
     """Speech of one champion with one engine."""
 
     entry: str
@@ -81,7 +81,7 @@ class Produced(FlowResult):
     reason: str = ""
     """Why the voice was trained, or why not."""
     promotions: list[Promoted] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
+    said: list[ChampionSpeech] = field(default_factory=list)
     run: str = ""
     wall_s: Seconds = 0.0
 
@@ -106,7 +106,7 @@ def produce(options: ProduceOptions) -> Produced:
         result.promotions.append(promote_entry(options, trained.voice, number))
     store = Store.open(options.store)
     for entry in champions(store, trained.voice):
-        result.said += [say(store.root, entry, engine, options.text) for engine in engines(entry)]
+        result.said += [speak(store.root, entry, engine, options.text) for engine in engines(entry)]
     dashboard.complete(result, began)
     show(result, refreshed.report)
     return result
@@ -154,8 +154,8 @@ def engines(entry: Entry) -> tuple[Engine, ...]:
     return ("onnx",) if set(entry.card.weights) == {"onnx"} else ("torch", "onnx")
 
 
-@task(name="say", task_run_name="{entry.name} · {engine}", cache_policy=NO_CACHE, persist_result=False)
-def say(root: Path, entry: Entry, engine: Engine, text: str) -> Said:
+@task(name="speak", task_run_name="{entry.name} · {engine}", cache_policy=NO_CACHE, persist_result=False)
+def speak(root: Path, entry: Entry, engine: Engine, text: str) -> ChampionSpeech:
     """Synthesise a text with an entry, after a held-out recording of its speaker, as a FLAC file among the reports."""
     plan = plan_evaluation(EvaluateOptions(store=str(root), voice=entry.card.voice, numbers=[entry.number]))
     sentences = testset_of(plan)
@@ -170,7 +170,7 @@ def say(root: Path, entry: Entry, engine: Engine, text: str) -> Said:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{entry.card.voice}-{entry.number:04d}-{engine}.flac"
         write_speech(path, speech.wave, speech.rate)
-    return Said(
+    return ChampionSpeech(
         entry=entry.name,
         kind=entry.card.kind,
         engine=engine,

@@ -33,12 +33,11 @@ from voicemill.storage.forgetting import tombstones
 from voicemill.storage.forgetting.forget import erase_leftover_evaluations
 from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
-from voicemill.tasks import config as config_
-from voicemill.tasks import workers
+from voicemill.tasks import config, workers
 from voicemill.tasks.execute import artifact_path
-from voicemill.tasks.intake import batches as batches_
-from voicemill.tasks.intake import scan as scan_
-from voicemill.tasks.publishing import publish as publish_
+from voicemill.tasks.intake.batches import form_batches
+from voicemill.tasks.intake.scan import ScanResult, scan
+from voicemill.tasks.publishing.publish import Shards, publish
 from voicemill.tasks.recipe import Recipe
 from voicemill.tasks.registry import SOURCE
 
@@ -60,7 +59,7 @@ class RefreshOptions(StoreOptions):
 def refresh(options: RefreshOptions) -> Summary:
     """Scan the inbox, run the new and changed batches, publish the next corpus version, and report."""
     began = time.perf_counter()
-    recipe = Recipe(config_.load(options.config))
+    recipe = Recipe(config.load(options.config))
     store = Store.open(options.store, create=True)
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
         store.drop_temporaries()
@@ -68,18 +67,18 @@ def refresh(options: RefreshOptions) -> Summary:
         last, before = latest_rows(store)
         repeat = True
         while repeat:
-            scan = scan_inbox(options, store, recipe, before)
-            batches = batches_.form_batches(store, scan.uploads, before, recipe.config.batches)
+            listing = scan_inbox(options, store, recipe, before)
+            batches = form_batches(store, listing.uploads, before, recipe.config.batches)
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
-            announce(plan, scan, last)
+            announce(plan, listing, last)
             lots = run_lots(plan, recipe, store)
             repeat = bury_forgotten(store, lots)
         shards = shards_of(store, plan, lots)
-        rows = upload_rows(store, plan, batches, lots, shards, before, scan.others)
+        rows = upload_rows(store, plan, batches, lots, shards, before, listing.others)
         published = publish_version(options, recipe, store, shards, rows)
         if published is not None:
             events.corpus_published(store, published, last)
-        summary = summarise(store, plan, lots, rows, scan, published=published is not None)
+        summary = summarise(store, plan, lots, rows, listing, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # missing, too, after a kill
             summary.report = write_report(store)
         drop_plans(store)  # not earlier: until now only they link the audio of the stage cache to its speakers
@@ -95,22 +94,20 @@ def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow]]:
 
 
 @task(name="scan", task_run_name="scan", **_LOCAL)
-def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: list[UploadRow]) -> scan_.ScanResult:
+def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: list[UploadRow]) -> ScanResult:
     """List the inbox, hash new and modified files, read transcripts and consents."""
-    return scan_.scan(
-        options.inbox, store, recipe.config.scan, known=before, assume_consent=options.assume_consent or None
-    )
+    return scan(options.inbox, store, recipe.config.scan, known=before, assume_consent=options.assume_consent or None)
 
 
-def announce(plan: RefreshPlan, scan: scan_.ScanResult, last: Version | None) -> None:
+def announce(plan: RefreshPlan, listing: ScanResult, last: Version | None) -> None:
     """Name and tag the run, log how much there is to do, and set the end of the progress bars."""
-    speakers = {upload.speaker for upload in scan.uploads}
+    speakers = {upload.speaker for upload in listing.uploads}
     number = (last.number if last else 0) + bool(plan.lots)
     name = f"refresh · {len(speakers)} speakers · v{number}" if plan.lots else f"refresh · nothing new · v{number}"
     dashboard.name_run(name, [f"version:{number}", f"recipe:{Recipe(plan.settings).id[:8]}"])
-    others = "".join(f", {count} {state}" for state, count in scan.counts.items() if state != "uploads")
+    others = "".join(f", {count} {state}" for state, count in listing.counts.items() if state != "uploads")
     work = f"{len(plan.batches)} batches to run in {len(plan.lots)} lots, {len(plan.unchanged)} unchanged"
-    dashboard.log(f"{len(scan.uploads)} uploads of {len(speakers)} speakers{others}: {work}")
+    dashboard.log(f"{len(listing.uploads)} uploads of {len(speakers)} speakers{others}: {work}")
     active().expect((stage.name for stage in Recipe(plan.settings).stages), len(plan.batches))
 
 
@@ -149,11 +146,11 @@ def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
 
 @task(name="publish", task_run_name="publish", **_LOCAL)
 def publish_version(
-    options: RefreshOptions, recipe: Recipe, store: Store, shards: publish_.Shards, rows: list[UploadRow]
+    options: RefreshOptions, recipe: Recipe, store: Store, shards: Shards, rows: list[UploadRow]
 ) -> Version | None:
     """Commit the tables and the row of the corpus version, unless nothing changed or the circuit breaker refuses."""
     try:
-        return publish_.publish(
+        return publish(
             store,
             uploads=rows,
             shards=shards,
@@ -175,7 +172,7 @@ def summarise(
     plan: RefreshPlan,
     lots: list[LotResult],
     rows: list[UploadRow],
-    scan: scan_.ScanResult,
+    listing: ScanResult,
     *,
     published: bool,
 ) -> Summary:
@@ -196,7 +193,7 @@ def summarise(
         batches_run=len(plan.batches),
         batches_unchanged=len(plan.unchanged),
         held=dict(Counter(row.speaker for row in rows if row.state is UploadState.HELD)),
-        problems=[str(problem) for problem in scan.problems],
+        problems=[str(problem) for problem in listing.problems],
         broken={id_: error for lot in lots for id_, error in lot.broken.items()},
         failures=failed,
         report=report.latest(store),

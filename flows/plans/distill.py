@@ -11,7 +11,7 @@ from pydantic import Field
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import VoiceOptions
 from voicemill.flows.plans.retrain import stem_of
-from voicemill.model.settings import training as settings_
+from voicemill.model.settings import training
 from voicemill.model.settings.training import LIGHT, Network, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.model.voices.versions import code_version
@@ -136,7 +136,7 @@ def plan_distill(options: DistillOptions) -> DistillPlan:
         StoreError: the store, voice, entry or corpus version does not exist, or a speaker of the version was forgotten.
     """
     store, voice = options.open_store()
-    settings = settings_.load(options.config)
+    settings = training.load(options.config)
     teacher = registry.find(store, voice, "trained", options.number, options.allow_retired)
     number = options.version or teacher.card.corpus_version
     excluded = forgotten_versions(store)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
-from voicemill.model.settings import training as settings_
+from voicemill.model.settings import training
 from voicemill.model.settings.training import LIGHT, Network, RetrainSettings, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.corpus import versions
@@ -151,7 +151,7 @@ def plan_retrain(options: RetrainOptions) -> RetrainPlan:
 
 def _settings(options: RetrainOptions) -> TrainingSettings:
     """Settings of the config, overridden by the options."""
-    settings = settings_.load(options.config)
+    settings = training.load(options.config)
     starts = {name: getattr(options, name) for name in ("start_s1", "start_s2", "start_discriminator")}
     limits = {name: getattr(options, name) for name in ("new_minutes", "new_speakers")}
     retrain = RetrainSettings(**settings.retrain.model_dump() | {k: v for k, v in limits.items() if v is not None})

@@ -20,7 +20,7 @@ from voicemill.model.export.folder import GraphFolder
 from voicemill.model.judging.compression import Part, Spoken, parts, spoken
 from voicemill.model.judging.testset import testset
 from voicemill.model.judging.testset.testset import TestSetSettings
-from voicemill.model.voices.opening import Speaking, open_voice
+from voicemill.model.voices.opening import AnyVoice, open_voice
 from voicemill.storage.errors import ConfigError, NoData, StoreError
 from voicemill.storage.units import Seconds
 from voicemill.storage.voices.cards import Entry
@@ -88,7 +88,7 @@ def compare(plan: CompressionPlan, folder: GraphFolder) -> tuple[list[Spoken], s
     """Synthesise held-out sentences with the entry and with its graphs. Returns a row for each engine, or no rows and
     the reason."""
     weights, content = plan.entry.weights, plan.entry.card.content
-    engines: dict[str, Callable[[], Speaking]] = {
+    engines: dict[str, Callable[[], AnyVoice]] = {
         "torch, float32": lambda: open_voice(weights, content=content, precision="float32", device="cpu"),
         "torch, auto": lambda: open_voice(weights, content=content, device="cpu"),
         f"onnx, {plan.precision}": lambda: open_voice({STEM: folder.path}),

@@ -1,4 +1,4 @@
-"""Where a model runs and in which precision: one function decides, and says why."""
+"""Choice of device and precision of a model, with its reason, in one function."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,28 +8,28 @@ import torch
 
 from voicemill.storage.errors import ConfigError
 
-Wanted = Literal["auto", "cpu", "cuda"]
+DeviceChoice = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A device, the dtype of autocast on it (float32 = no autocast), and the reason for both."""
+    """Device, dtype of autocast on it (float32 = no autocast), and the reason for both."""
 
     device: torch.device
     dtype: torch.dtype
     reason: str
 
 
-def place(device: Wanted = "auto", precision: Precision = "auto") -> Placement:
-    """Pick device and dtype.
+def place(device: DeviceChoice = "auto", precision: Precision = "auto") -> Placement:
+    """Choose device and dtype.
 
     "auto": the first CUDA GPU if there is one, else the CPU. bfloat16 where the hardware multiplies it (GPUs of compute
     capability 8 and up; CPUs with avx512_bf16 or amx_bf16), float16 on older GPUs, float32 on the other CPUs, where
     emulated bfloat16 is slower than float32.
 
     Raises:
-        ConfigError: CUDA is asked for and there is none, or float16 is asked for on a CPU.
+        ConfigError: "cuda" on a machine without a CUDA GPU, or float16 on a CPU.
     """
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
@@ -52,17 +52,17 @@ def place(device: Wanted = "auto", precision: Precision = "auto") -> Placement:
 
 
 def bf16_flag() -> str:
-    """The CPU's instructions that multiply bfloat16 ("amx_bf16", "avx512_bf16" or "bf16"), or ""."""
+    """Instruction set of the CPU that multiplies bfloat16 ("amx_bf16", "avx512_bf16" or "bf16"), or ""."""
     return first_flag("amx_bf16", "avx512_bf16", "bf16")
 
 
-def first_flag(*wanted: str) -> str:
-    """The first of these instruction sets that the CPU has, by the name that Linux gives it, or ""."""
+def first_flag(*candidates: str) -> str:
+    """First of these instruction sets that the CPU has, by its name in Linux, or ""."""
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
         return ""
-    return next((flag for flag in wanted if flag in words), "")
+    return next((flag for flag in candidates if flag in words), "")
 
 
 def is_wrong_on_amx(channels: int, taps: int) -> bool:

@@ -1,4 +1,4 @@
-"""Models by hub id or local folder: where they lie, what they weigh in a content key, and the one way to fetch them.
+"""Models by hub id or local folder: their place on this machine, their digest for content keys, and their download.
 
 Nothing here downloads except `fetch`, which `voicemill models fetch` calls. Hub models live in `$VOICEMILL_MODELS`, or
 where it is not set in the standard Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`), so downloads made by other programs
@@ -15,18 +15,18 @@ from voicemill.storage.files import write_text
 from voicemill.storage.keys import digest, file_digest
 
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".onnx", ".ckpt", ".th"})
-"""Suffixes of files that hold weights: a folder with none of them is not a model, or half of one."""
+"""Suffixes of files of weights: a folder without any is not a model, or an incomplete one."""
 
 _PROSE = frozenset({".md", ".gitattributes", ".png", ".jpg", ".jpeg", ".svg", ".lock", ".metadata"})
-"""Suffixes of files that change nothing about what a model computes."""
+"""Suffixes of files that do not affect a model's output."""
 
 _UNUSED = ("*.h5", "*.msgpack", "*.ot", "*.tflite", "*.mlmodel")
-"""Weights of frameworks that voicemill does not run: `fetch` leaves them out."""
+"""Weights of frameworks that voicemill does not use: `fetch` skips them."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A model as a setting names it: `org/name`, `name` or `org/name@revision`."""
+    """Name of a model in a setting: `org/name`, `name` or `org/name@revision`."""
 
     repo: str
     revision: str = "main"
@@ -38,9 +38,9 @@ class Name:
 
 
 def cache_folder() -> Path:
-    """The folder that holds models named by hub id: `$VOICEMILL_MODELS`, else the Hugging Face cache."""
-    if chosen := os.environ.get("VOICEMILL_MODELS"):
-        return Path(chosen).expanduser()
+    """Folder of the models named by hub id: `$VOICEMILL_MODELS`, else the Hugging Face cache."""
+    if folder := os.environ.get("VOICEMILL_MODELS"):
+        return Path(folder).expanduser()
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
@@ -48,42 +48,42 @@ def cache_folder() -> Path:
 
 def is_folder(name: str) -> bool:
     """Whether `name` means a local folder: it exists as one, or is written as a path (`./x`, `/x`, `~/x`, `a/b/c`)."""
-    written = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
-    return written or Path(name).is_dir()
+    is_path = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
+    return is_path or Path(name).is_dir()
 
 
 def resolve(name: str, setting: str) -> Path:
-    """The local folder of the model that `setting` names; never touches the network.
+    """Find the local folder of the model that `setting` names, without the network.
 
     Raises:
         ModelMissing: the name is empty; there is no such folder, or it holds no weights; or the cache lacks the model.
             The message names the setting, the folder looked in, and the command that fetches it.
     """
     if not name.strip():
-        raise ModelMissing(f"{setting} names no model: give a hub id (org/name) or a local folder")
+        raise ModelMissing(f"{setting} is empty: give a hub id (org/name) or a local folder")
     if is_folder(name):
         folder = Path(name).expanduser().resolve()
         if not folder.is_dir():
             raise ModelMissing(
-                f"{setting} = {name!r}: there is no folder {folder}. Give an existing one, or a hub id (org/name) and "
+                f"{setting} = {name!r}: no folder {folder}. Give an existing one, or a hub id (org/name) and "
                 "run `voicemill models fetch`"
             )
         if not has_weights(folder):
             raise ModelMissing(f"{setting} = {name!r}: {folder} holds no weights ({', '.join(sorted(WEIGHTS))})")
         return folder
-    cache, wanted = cache_folder(), Name.parse(name)
-    found = _snapshot(cache, wanted)
-    if found is None or not has_weights(found):
-        state = "is only partly in" if found else "is not in"
+    cache = cache_folder()
+    snapshot = _snapshot(cache, Name.parse(name))
+    if snapshot is None or not has_weights(snapshot):
+        state = "is only partly in" if snapshot else "is not in"
         raise ModelMissing(
-            f"{setting} = {name!r}: the model {state} {cache}, and nothing is downloaded unasked. "
+            f"{setting} = {name!r}: the model {state} {cache}, and nothing is downloaded automatically. "
             f"Run `voicemill models fetch {name}` where there is a network, or set {setting} to a local folder"
         )
-    return found
+    return snapshot
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether any file under `folder` holds weights. A link whose blob is gone does not count."""
+    """Whether any file under `folder` holds weights. A dangling link does not count."""
     return any(file.suffix in WEIGHTS and file.is_file() for file in folder.rglob("*"))
 
 
@@ -98,20 +98,20 @@ def _snapshot(cache: Path, name: Name) -> Path | None:
 def digest_of(path: Path, memory: Path | None = None) -> str:
     """sha256 (hex) over the names and bytes of a model's files (a folder, or one file); prose is left out.
 
-    A file's digest is remembered under `memory` (default `~/.cache/voicemill/digests`) by its path, size, inode and
-    times, so a model of gigabytes is read once, not at every refresh. A memory that cannot be written is done without.
+    The digest of a file is cached under `memory` (default `~/.cache/voicemill/digests`) by path, size, inode and times,
+    so a model of gigabytes is read once, not at every refresh. A cache that cannot be written is ignored.
 
     Raises:
-        ModelMissing: there is nothing at `path`.
+        ModelMissing: there is no file of a model at `path`.
     """
     if memory is None:
         memory = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "voicemill" / "digests"
     if path.is_file():
-        return _remembered(path, memory)
+        return _cached_digest(path, memory)
     files = sorted(f for f in path.rglob("*") if f.is_file() and _counts(f.relative_to(path)))
     if not files:
         raise ModelMissing(f"{path} holds no file of a model")
-    return digest([[file.relative_to(path).as_posix(), _remembered(file, memory)] for file in files])
+    return digest([[file.relative_to(path).as_posix(), _cached_digest(file, memory)] for file in files])
 
 
 def _counts(relative: Path) -> bool:
@@ -119,7 +119,7 @@ def _counts(relative: Path) -> bool:
     return not hidden and "__pycache__" not in relative.parts and relative.suffix.lower() not in _PROSE
 
 
-def _remembered(file: Path, memory: Path) -> str:
+def _cached_digest(file: Path, memory: Path) -> str:
     real = file.resolve()
     state = real.stat()
     name = digest([str(real), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns])
@@ -140,7 +140,7 @@ def _remembered(file: Path, memory: Path) -> str:
 def fetch(name: str) -> Path:
     """Download a model by hub id into the cache folder, with progress bars; the only function that uses the network.
 
-    A local folder is returned as it is. Files already there are not downloaded again.
+    A local folder is returned as it is. Existing files are not downloaded again.
 
     Raises:
         ModelMissing: the hub cannot be reached, does not know the model, or asks for a token; the message says which.
@@ -150,11 +150,9 @@ def fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    wanted, cache = Name.parse(name), cache_folder()
+    model, cache = Name.parse(name), cache_folder()
     try:
-        folder = snapshot_download(
-            wanted.repo, revision=wanted.revision, cache_dir=cache, ignore_patterns=list(_UNUSED)
-        )
+        folder = snapshot_download(model.repo, revision=model.revision, cache_dir=cache, ignore_patterns=list(_UNUSED))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelMissing(
             f"{name!r} could not be fetched into {cache}: {type(error).__name__}: {error}. "

@@ -1,8 +1,8 @@
-"""Writes ONNX models, byte by byte: what a graph of nodes and constants needs of the format, and no more.
+"""Writer of ONNX models, byte by byte: the part of the format that a graph of nodes and constants needs.
 
 Protocol buffers are pairs of a key (field number, wire type) and a value; the field numbers are those of `onnx.proto`
-(ONNX 1.17, IR version 8, operators of version 17). So a model can be made from tensors at hand without the package
-`onnx`, and without a file. Several graphs may keep their constants in one file beside them (`ConstantFile`).
+(ONNX 1.17, IR version 8, operators of version 17). So a model can be made from tensors in memory without the package
+`onnx`, and without a file. Several graphs may store their constants in one file beside them (`ConstantFile`).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MICROSOFT = "com.microsoft"
-"""The domain of the operators that ONNX Runtime adds."""
+"""Domain of the operators that ONNX Runtime adds."""
 IR_VERSION, OPERATORS = 8, 17
 TYPES = {
     np.dtype(name): number
@@ -31,22 +31,22 @@ TYPES = {
 }
 Attribute: TypeAlias = int | float | str | Sequence[int]
 LEAST_OUTSIDE = 1024
-"""Bytes: smaller constants stand in the graph itself, where the shapes are worked out from them."""
+"""Bytes below which constants are stored in the graph itself, where shape inference reads them."""
 ALIGNED = 64
-"""Bytes: where a constant may begin in its file, which is mapped into memory as it is."""
+"""Alignment in bytes of a constant in its file, which is mapped into memory."""
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
 
 
 class ConstantFile:
-    """A file of constants beside the graphs that name it ("external data" of ONNX); the same bytes are kept once."""
+    """File of constants beside the graphs that name it ("external data" of ONNX); equal constants are stored once."""
 
     def __init__(self, name: str, file: BinaryIO) -> None:
-        """`name`: of the file, in the folder of the graphs."""
+        """`name`: name of the file in the folder of the graphs."""
         self.name = name
         self._file, self._places, self._end = file, dict[bytes, int](), 0
 
     def place(self, content: bytes) -> int:
-        """The offset of these bytes, written now or before."""
+        """Return the offset of these bytes, written now or before."""
         key = hashlib.sha256(content).digest()
         if key not in self._places:
             self._file.write(bytes(-self._end % ALIGNED))
@@ -57,10 +57,10 @@ class ConstantFile:
 
 
 class Graph:
-    """A model under construction. Names of values connect the nodes, which must be added in the order they run."""
+    """Model under construction. Names of values connect the nodes, which must be added in the order they run."""
 
     def __init__(self, outside: ConstantFile | None = None) -> None:
-        """`outside`: where large constants go; None = all stand in the graph."""
+        """`outside`: file for large constants; None = all are stored in the graph."""
         self.outside = outside
         self._fields: list[bytes] = [_bytes(2, b"graph")]
 
@@ -72,34 +72,34 @@ class Graph:
         domain: str = "",
         **attributes: Attribute,
     ) -> None:
-        """One node; an input "" is one that is left out."""
+        """Add a node; an input "" is left out."""
         parts = [_bytes(1, name.encode()) for name in inputs] + [_bytes(2, name.encode()) for name in outputs]
         parts.append(_bytes(4, operator.encode()))
         parts += [_bytes(5, _attribute(name, value)) for name, value in attributes.items()]
         self._fields.append(_bytes(1, b"".join([*parts, _bytes(7, domain.encode())])))
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
-        """An array of a dtype in `TYPES`, little endian; returns its name. Raises ValueError for another dtype."""
+        """Add an array of a dtype in `TYPES` and return its name. Raises ValueError for another dtype."""
         parts = [_integer(1, size) for size in value.shape] + [_integer(2, _type(value.dtype))]
         content, named = np.ascontiguousarray(value).tobytes(), _bytes(8, name.encode())
-        held = [_bytes(9, content)]
+        data = [_bytes(9, content)]
         if self.outside and len(content) >= LEAST_OUTSIDE:
             place = {"location": self.outside.name, "offset": self.outside.place(content), "length": len(content)}
-            held = [_bytes(13, _bytes(1, key.encode()) + _bytes(2, str(of).encode())) for key, of in place.items()]
-            held.append(_integer(14, 1))
-        self._fields.append(_bytes(5, b"".join([*parts, named, *held])))
+            data = [_bytes(13, _bytes(1, key.encode()) + _bytes(2, str(of).encode())) for key, of in place.items()]
+            data.append(_integer(14, 1))
+        self._fields.append(_bytes(5, b"".join([*parts, named, *data])))
         return name
 
     def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> None:
-        """A value that is given at every run; a size with a name may be any."""
+        """Declare an input; a size given by a name may be any."""
         self._fields.append(_bytes(11, _value(name, dtype, shape)))
 
     def output(self, name: str, dtype: str, shape: Sequence[int | str]) -> None:
-        """A value that every run gives back."""
+        """Declare an output."""
         self._fields.append(_bytes(12, _value(name, dtype, shape)))
 
     def model(self) -> bytes:
-        """What `onnxruntime.InferenceSession` takes."""
+        """Serialised model for `onnxruntime.InferenceSession`."""
         versions = [(b"", OPERATORS), (MICROSOFT.encode(), 1)]
         imports = [_bytes(8, _bytes(1, domain) + _integer(2, version)) for domain, version in versions]
         return b"".join([_integer(1, IR_VERSION), *imports, _bytes(7, b"".join(self._fields))])
@@ -142,7 +142,7 @@ def _bytes(field: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, lowest first; negative numbers as 64-bit two's complement."""
+    """Variable-length integer: seven bits a byte, lowest first; negative numbers as 64-bit two's complement."""
     value &= (1 << 64) - 1
     result = bytearray()
     while value > 127:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from voicemill.flows.plans.speak import VoiceSource
     from voicemill.model.speaking.voice import Piece
-    from voicemill.model.voices.opening import Speaking
+    from voicemill.model.voices.opening import AnyVoice
     from voicemill.storage.corpus.artifacts import Wave
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -114,7 +114,7 @@ def speak(
     )
     how = {"content": content or source.content, "bert": bert, "precision": precision}
     began = time.perf_counter()
-    speaking: Speaking
+    speaking: AnyVoice
     if adapter:
         speaking = _adapted(source, adapter, engine, device, how)
     else:
@@ -154,7 +154,7 @@ def speak(
 
 def _adapted(
     source: "VoiceSource", adapters: list[Path], engine: str, device: Device, how: dict[str, str]
-) -> "Speaking":
+) -> "AnyVoice":
     """A voice of s1 and s2 under torch with adapters on its weights.
 
     Raises:

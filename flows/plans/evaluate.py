@@ -10,14 +10,14 @@ from pydantic import Field
 
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import VoiceOptions
-from voicemill.model.device import Wanted, place
+from voicemill.model.device import DeviceChoice, place
 from voicemill.model.judging.judges import JudgeSettings
 from voicemill.model.judging.testset import testset
 from voicemill.model.judging.testset.held_out import held_out
 from voicemill.model.judging.testset.speech import Speech, SpokenSentence, synthesise
 from voicemill.model.judging.testset.testset import HeldOut, TestSet, TestSetSettings
 from voicemill.model.speaking.options import SpeakOptions
-from voicemill.model.voices.opening import Speaking, open_voice
+from voicemill.model.voices.opening import AnyVoice, open_voice
 from voicemill.model.voices.versions import speech_key
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreError
@@ -45,7 +45,7 @@ class EvaluateOptions(VoiceOptions):
     judges: JudgeSettings = JudgeSettings()
     engine: Literal["auto", "torch", "onnx"] = Field("auto", description=help_texts.ENGINE)
     precision: str = Field("auto", description=help_texts.PRECISION)
-    device: Wanted = Field("auto", description="auto, cpu or cuda")
+    device: DeviceChoice = Field("auto", description="auto, cpu or cuda")
     threads: int = Field(0, ge=0, description=help_texts.THREADS)
     seed: int = Field(0, ge=0, description="Seed of the synthesis")
     listened: int = Field(8, ge=0, le=50, description=help_texts.LISTENED)
@@ -113,7 +113,7 @@ def testset_of(plan: EvaluationPlan) -> TestSet:
     return testset.make(plan.corpus, plan.entries[0].card.speakers, plan.options.testset, plan.held)
 
 
-def open_entry(plan: EvaluationPlan, entry: Entry) -> Speaking:
+def open_entry(plan: EvaluationPlan, entry: Entry) -> AnyVoice:
     """Load an entry for synthesis; raises as `open_voice`."""
     return open_voice(
         entry.weights,

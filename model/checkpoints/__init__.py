@@ -1,1 +1,1 @@
-"""Files of weights: the official ones of GPT-SoVITS v2, read and written without running them, and our own."""
+"""Files of weights: official ones of GPT-SoVITS v2, read and written without running code in them, and our own."""

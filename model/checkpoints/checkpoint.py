@@ -1,8 +1,8 @@
-"""One file of weights: what it is, told from its contents, and its tensors under the names that the modules use.
+"""One file of weights: its kind and version, identified by content, and its tensors under the names of the modules.
 
 Official files (GPT-SoVITS): `{"weight": ..., "config": ..., "info": ...}` for inference; `{"model": ..., "iteration":
 ...}` from which the training of s2 resumes; Lightning's `{"state_dict": ...}` for s1. Our own: one `.safetensors` file
-with a JSON text in its header. All are recognised by content: names and sizes of files say nothing.
+with a JSON text in its header. All are recognised by content: names and sizes of files mean nothing.
 """
 
 import json
@@ -22,7 +22,7 @@ Form: TypeAlias = Literal["small", "resume", "lightning", "own"]
 
 SUPPORTED = "supported are v2, v2Pro and v2ProPlus"
 MARKERS = {"05": "v2Pro", "06": "v2ProPlus"}
-"""What stands for `PK` at the start of the file."""
+"""Digits in place of `PK` at the start of the file -> version."""
 LORA = {"03": "v3", "04": "v4"}
 METADATA = "voicemill"
 """Key of the JSON text in the header of our own files."""
@@ -34,25 +34,25 @@ _S1_PREFIX = "model."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights of one network with what is known about them."""
+    """Weights of one network with their description."""
 
     kind: Kind
     version: str
-    """v2, v2Pro or v2ProPlus; s1 is v2 always (all versions share it); discriminators are v2 or v2Pro."""
+    """v2, v2Pro or v2ProPlus; s1 is always v2 (all versions share it); discriminators are v2 or v2Pro."""
     weights: Mapping[str, "Tensor"] = field(repr=False)
     """Keys as the modules name them (s1: without the official prefix `model.`); dtypes as in the file."""
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What the file says of its sizes and training: plain containers, numbers and strings."""
+    """Sizes and training settings of the file: plain containers, numbers and strings."""
     info: str = ""
-    """Free words of who wrote it, such as "8epoch_123iteration"."""
+    """Free text of its writer, such as "8epoch_123iteration"."""
     lineage: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Our own files: what it was made from (corpus version, parent checkpoint, settings)."""
+    """Origin of our own files: corpus version, parent checkpoint, settings."""
     form: Form = "own"
     source: Path | None = None
 
     @property
     def posterior(self) -> bool:
-        """Whether the posterior encoder of s2 is there, without which it speaks but cannot be trained further."""
+        """Whether the file has the posterior encoder of s2, which only further training needs."""
         return any(key.startswith(POSTERIOR) for key in self.weights)
 
 
@@ -76,7 +76,7 @@ def read(path: Path | str) -> Checkpoint:
 
 
 def _official(path: Path) -> Checkpoint:
-    with torchfile.opened(path) as file:
+    with torchfile.open_torchfile(path) as file:
         if file.marker in LORA:
             _unsupported(path, f"a LoRA of {LORA[file.marker]} (marker {file.marker})")
         value = file.value
@@ -84,11 +84,11 @@ def _official(path: Path) -> Checkpoint:
             raise CheckpointError(f"{path}: holds a {type(value).__name__}, not a dictionary with weights")
         if "lora_rank" in value:
             _unsupported(path, "a LoRA of v3 or v4")
-        found: list[tuple[str, Form]] = [pair for pair in _HOLDERS if isinstance(value.get(pair[0]), dict)]
-        if not found:
+        holders: list[tuple[str, Form]] = [pair for pair in _HOLDERS if isinstance(value.get(pair[0]), dict)]
+        if not holders:
             names = ", ".join(_brief(key) for key in list(value)[:4]) or "nothing"
             raise CheckpointError(f"{path}: has no dictionary 'weight', 'model' or 'state_dict'; it has {names}")
-        holder, form = found[0]
+        holder, form = holders[0]
         references = _references(path, value[holder])
         kind, version = identify(path, {key: tensor.shape for key, tensor in references.items()}, file.marker)
         if kind == "s1":
@@ -118,7 +118,7 @@ def _official(path: Path) -> Checkpoint:
 
 
 def _brief(value: Any) -> str:
-    """A few words for any value of a file, however large or nested it is."""
+    """Short text for any value of a file, however large or nested."""
     if isinstance(value, str):
         return value[:80]
     if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
@@ -126,26 +126,26 @@ def _brief(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _references(path: Path, found: Mapping[Any, Any]) -> dict[str, pickles.Tensor]:
-    for key, tensor in found.items():
+def _references(path: Path, weights: Mapping[Any, Any]) -> dict[str, pickles.Tensor]:
+    for key, tensor in weights.items():
         if not isinstance(key, str) or not isinstance(tensor, pickles.Tensor):
             raise CheckpointError(f"{path}: {_brief(key)!r} among its weights is a {type(tensor).__name__}, no tensor")
-    return dict(found)
+    return dict(weights)
 
 
 def identify(path: Path, shapes: Mapping[str, Shape], marker: str = "") -> tuple[Kind, str]:
-    """Kind and version by the tensors that only one of them has; a marker that says otherwise is an error."""
+    """Kind and version by tensors that only one of them has. Raises CheckpointError for a contradicting marker."""
     if any("lora_" in key for key in shapes):
         _unsupported(path, "a LoRA of v3 or v4")
     if any(key.startswith(("cfm.", "wns1.")) for key in shapes):
         _unsupported(path, "the s2 of v3 or v4")
-    kind, version = _told(path, shapes)
+    kind, version = _by_tensors(path, shapes)
     if kind == "s2" and MARKERS.get(marker, version) != version:
         raise CheckpointError(f"{path}: marked as {MARKERS[marker]}, but its tensors are those of {version}")
     return kind, version
 
 
-def _told(path: Path, shapes: Mapping[str, Shape]) -> tuple[Kind, str]:
+def _by_tensors(path: Path, shapes: Mapping[str, Shape]) -> tuple[Kind, str]:
     prefixed = any(key.startswith(_S1_PREFIX) for key in shapes)
     if phones := shapes.get(f"{_S1_PREFIX if prefixed else ''}ar_text_embedding.word_embeddings.weight"):
         if phones[:1] == (512,):
@@ -163,12 +163,12 @@ def _told(path: Path, shapes: Mapping[str, Shape]) -> tuple[Kind, str]:
     raise CheckpointError(f"{path}: no part of GPT-SoVITS: its {len(shapes)} tensors are {names} ...; {SUPPORTED}")
 
 
-def _unsupported(path: Path, what: str) -> NoReturn:
-    raise CheckpointError(f"{path} is {what}; {SUPPORTED}: take the files of one of these")
+def _unsupported(path: Path, kind: str) -> NoReturn:
+    raise CheckpointError(f"{path} is {kind}; {SUPPORTED}: give files of one of these")
 
 
 def check(path: Path | None, shapes: Mapping[str, Shape], kind: Kind, version: str) -> None:
-    """Compare with the layout of that version; the posterior encoder may be left out as a whole.
+    """Compare shapes with the layout of a version; the posterior encoder may be missing as a whole.
 
     Raises:
         CheckpointError: tensors are missing, unknown or of another shape.
@@ -178,18 +178,18 @@ def check(path: Path | None, shapes: Mapping[str, Shape], kind: Kind, version: s
     expected = layout(kind, version)
     if kind == "s2" and not any(key.startswith(POSTERIOR) for key in shapes):
         expected = {key: shape for key, shape in expected.items() if not key.startswith(POSTERIOR)}
-    if said := differences(shapes, expected):
-        raise CheckpointError(f"{path or 'these weights'}: not the {kind} of {version}: {said}")
+    if listing := differences(shapes, expected):
+        raise CheckpointError(f"{path or 'these weights'}: not the {kind} of {version}: {listing}")
 
 
-def differences(found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
-    """In what the tensors differ, in words: the first three of each sort and how many; "" where they agree."""
-    missing = [key for key in expected if key not in found]
-    unknown = [key[:80] for key in found if key not in expected]
+def differences(shapes: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
+    """Listing of the differences, the first three of each sort with their number; "" where there are none."""
+    missing = [key for key in expected if key not in shapes]
+    unknown = [key[:80] for key in shapes if key not in expected]
     wrong = [
-        f"{key} {list(found[key])} instead of {list(expected[key])}"
+        f"{key} {list(shapes[key])} instead of {list(expected[key])}"
         for key in expected
-        if key in found and found[key] != expected[key]
+        if key in shapes and shapes[key] != expected[key]
     ]
     sorts = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
     return "; ".join(
@@ -205,21 +205,21 @@ def _own(path: Path) -> Checkpoint:
 
     try:
         with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get(METADATA, "")
+            header = (file.metadata() or {}).get(METADATA, "")
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no mapping
     except SafetensorError as error:
         raise CheckpointError(f"{path}: damaged or cut off ({error}): {torchfile.AGAIN}") from error
-    if not said:
+    if not header:
         raise CheckpointError(f"{path}: a safetensors file, but not of voicemill: its header has no {METADATA!r}")
     try:
-        about = json.loads(said)
+        about = json.loads(header)
         known = about["format"], about["kind"], about["version"]
         config, info, lineage = dict(about["config"]), str(about["info"]), dict(about["lineage"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: the {METADATA!r} of its header is damaged: {torchfile.AGAIN}") from error
     if known[0] != FORMAT or known[1] not in KINDS or known[2] not in list(VERSIONS):
         raise CheckpointError(
-            f"{path}: format {_brief(known[0])}, kind {_brief(known[1])}, version {_brief(known[2])}; read here is "
+            f"{path}: format {_brief(known[0])}, kind {_brief(known[1])}, version {_brief(known[2])}; expected "
             f"format {FORMAT} of {', '.join(KINDS)}; {SUPPORTED}"
         )
     return Checkpoint(
@@ -235,17 +235,17 @@ def _own(path: Path) -> Checkpoint:
 
 
 def plain(value: Any, path: Path | None, limit: int = 100_000) -> Any:
-    """The same value of JSON's kinds alone (tuples become lists); a copy.
+    """Copy of a value with the types of JSON only; tuples become lists.
 
     Raises:
-        CheckpointError: something else is in it, it is deeper than 20 levels or has more than `limit` parts.
+        CheckpointError: it holds another type, is deeper than 20 levels or has more than `limit` parts.
     """
-    left = limit
+    remaining = limit
 
     def copied(part: Any, depth: int) -> Any:
-        nonlocal left
-        left -= 1
-        if left < 0 or depth > 20:  # a pickle can refer to one list a million times, and to itself
+        nonlocal remaining
+        remaining -= 1
+        if remaining < 0 or depth > 20:  # a pickle can refer to one list a million times, and to itself
             raise CheckpointError(f"{path or 'config'}: a config of over {limit} parts or 20 levels: no config")
         if part is None or isinstance(part, str | float) or (isinstance(part, int) and part.bit_length() <= 64):
             return part

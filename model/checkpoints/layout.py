@@ -1,8 +1,8 @@
-"""Which tensors a checkpoint of GPT-SoVITS v2, v2Pro or v2ProPlus holds: every key with its shape, from the sizes.
+"""Layout of the checkpoints of GPT-SoVITS v2, v2Pro and v2ProPlus: every key with its shape, computed from the sizes.
 
 The names are those of the public checkpoints: s1 without their prefix `model.`, weight norm as `weight_g` and
-`weight_v`. Kept apart from the modules that compute, so that a file is judged before anything is built, and so that the
-modules and this list check each other.
+`weight_v`. The list is independent of the modules, so that a file is checked before a network is built, and so that
+modules and list check each other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,14 +16,14 @@ Shape: TypeAlias = tuple[int, ...]
 Entries: TypeAlias = Iterator[tuple[str, Shape]]
 
 KINDS: tuple[Kind, ...] = ("s1", "s2", "s2_discriminator", "light")
-"""The light system is ours alone: it has no official layout."""
+"""Kinds of networks; the light system is our own and has no official layout."""
 POSTERIOR = "enc_q."
-"""Prefix of the posterior encoder of s2, which only training uses: small files come without it."""
+"""Prefix of the posterior encoder of s2, which only training uses: files for inference lack it."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What differs between the versions of s2."""
+    """Sizes that differ between the versions of s2."""
 
     gin: int
     """Channels of the speaker vector."""
@@ -32,7 +32,7 @@ class Sizes:
     kernels: Shape
     """Kernels of the upsampling convolutions."""
     speaker: bool
-    """A speaker embedding of 20480 values is added to the reference encoder's output."""
+    """Whether a speaker embedding of 20480 values is added to the output of the reference encoder."""
 
 
 VERSIONS = {
@@ -65,7 +65,7 @@ def _dense(key: str, *shape: int) -> Entries:
 
 
 def _normed(key: str, *shape: int, outputs: int = 0) -> Entries:
-    """A convolution with weight norm; `outputs` where it is transposed and its first axis is not the output."""
+    """Convolution with weight norm; `outputs`: output channels of a transposed one, whose first axis is the input."""
     yield f"{key}.bias", (outputs or shape[0],)
     yield f"{key}.weight_g", (shape[0], *(1 for _ in shape[1:]))
     yield f"{key}.weight_v", shape

@@ -1,4 +1,4 @@
-"""From a checkpoint to the module that computes: built, filled, in eval mode."""
+"""Loading of a checkpoint into a module in eval mode."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -21,12 +21,12 @@ Config = TypeVar("Config", S1Config, S2Config)
 
 
 def load_s1(source: Checkpoint | Path | str, config: S1Config | None = None) -> Text2Semantic:
-    """s1 of an official file or of ours, float32. Its sizes: `config`, else what the checkpoint says, else those of v2.
+    """Load s1 from an official file or one of ours, float32. Sizes: `config`, else those of the checkpoint, else v2.
 
-    Sizes that our own header gives are compared with the tensors before anything of them is built.
+    Sizes in our own header are compared with the tensors before a network is built.
 
     Raises:
-        CheckpointError: it holds something else than s1, or its tensors do not fit the sizes.
+        CheckpointError: it is not a checkpoint of s1, or its tensors do not fit the sizes.
         ConfigError: its config lacks a size, or the sizes contradict each other.
     """
     checkpoint = _of("s1", source)
@@ -35,18 +35,18 @@ def load_s1(source: Checkpoint | Path | str, config: S1Config | None = None) -> 
             _same(Text2Semantic(config), checkpoint)
     if config is None:
         config = S1Config.of(checkpoint.config) if "model" in checkpoint.config else S1Config()
-    with torch.random.fork_rng(devices=[]):  # the modules draw their first values: reading a file moves no seed
+    with torch.random.fork_rng(devices=[]):  # the modules draw initial values: reading must not move the seed
         module = Text2Semantic(config)
     return fill(module, checkpoint)
 
 
 def load_s2(source: Checkpoint | Path | str, config: S2Config | None = None) -> Synthesizer:
-    """s2 of an official file or of ours, float32, with the posterior encoder where the checkpoint has one.
+    """Load s2 from an official file or one of ours, float32, with the posterior encoder where the checkpoint has one.
 
-    Its sizes: `config`, else what our own header says, else those of the checkpoint's version.
+    Sizes: `config`, else those of our own header, else those of the checkpoint's version.
 
     Raises:
-        CheckpointError: it holds something else than s2, or its tensors do not fit the sizes.
+        CheckpointError: it is not a checkpoint of s2, or its tensors do not fit the sizes.
     """
     checkpoint = _of("s2", source)
     if config is None and (config := s2_sizes(checkpoint)):
@@ -58,7 +58,7 @@ def load_s2(source: Checkpoint | Path | str, config: S2Config | None = None) -> 
 
 
 def load_discriminators(source: Checkpoint | Path | str, config: S2Config | None = None) -> Discriminators:
-    """The discriminators of s2, float32. Raises CheckpointError as `load_s2` does."""
+    """Load the discriminators of s2, float32. Raises CheckpointError as `load_s2` does."""
     checkpoint = _of("s2_discriminator", source)
     if config is None and (config := s2_sizes(checkpoint)):
         with torch.device("meta"):
@@ -69,7 +69,7 @@ def load_discriminators(source: Checkpoint | Path | str, config: S2Config | None
 
 
 def fill(module: Module, checkpoint: Checkpoint) -> Module:
-    """Copy the weights into a module, converted to its dtype; returns the module, in eval mode.
+    """Copy the weights into a module, converted to its dtype, and return it in eval mode.
 
     Raises:
         CheckpointError: tensors are missing, unknown or of another shape than the module's.
@@ -81,14 +81,14 @@ def fill(module: Module, checkpoint: Checkpoint) -> Module:
 
 
 def s2_sizes(checkpoint: Checkpoint) -> S2Config | None:
-    """The sizes that our own s2 or discriminators say they have; None of official ones.
+    """Sizes in the header of our own s2 or discriminators; None for official files.
 
     Raises CheckpointError where the header is damaged, or its version is not that of the checkpoint.
     """
     config = _own_sizes(S2Config, checkpoint)
     if config and config.version != checkpoint.version and checkpoint.kind == "s2":
         raise CheckpointError(
-            f"{_name(checkpoint)}: a checkpoint of {checkpoint.version} whose sizes are of {config.version[:40]}: "
+            f"{_name(checkpoint)}: a checkpoint of {checkpoint.version} with the sizes of {config.version[:40]}: "
             "its header is damaged"
         )
     return config
@@ -99,12 +99,12 @@ def _own_sizes(kind: type[Config], checkpoint: Checkpoint) -> Config | None:
 
 
 def _same(module: nn.Module, checkpoint: Checkpoint) -> None:
-    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.weights.items()}
+    shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.weights.items()}
     expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    if said := differences(found, expected):
+    if listing := differences(shapes, expected):
         raise CheckpointError(
             f"{_name(checkpoint)}: the {checkpoint.kind} of {checkpoint.version} does not fit "
-            f"{type(module).__name__}: {said}"
+            f"{type(module).__name__}: {listing}"
         )
 
 
@@ -115,5 +115,5 @@ def _name(checkpoint: Checkpoint) -> str:
 def _of(kind: Kind, source: Checkpoint | Path | str) -> Checkpoint:
     checkpoint = source if isinstance(source, Checkpoint) else read(source)
     if checkpoint.kind != kind:
-        raise CheckpointError(f"{_name(checkpoint)}: a checkpoint of {checkpoint.kind}, where one of {kind} is needed")
+        raise CheckpointError(f"{_name(checkpoint)}: a checkpoint of {checkpoint.kind}, expected one of {kind}")
     return checkpoint

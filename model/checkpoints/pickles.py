@@ -62,7 +62,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Name:
-    """What a pickle named; it is never imported."""
+    """Dotted name in a pickle; it is never imported."""
 
     dotted: str
 
@@ -72,10 +72,10 @@ class Fields(dict[Any, Any]):
 
 
 def read(data: bytes, file: str) -> Any:
-    """The value that a pickle describes: plain containers, numbers, strings, `Tensor`; `file` is for messages.
+    """Read the value of a pickle: plain containers, numbers, strings, `Tensor`; `file` is for messages.
 
     Raises:
-        CheckpointError: it names something else than a checkpoint does, or it is damaged.
+        CheckpointError: it names something that no checkpoint does, or it is damaged.
     """
     if len(data) > LONGEST:
         raise CheckpointError(

@@ -1,11 +1,11 @@
-"""The container of torch.save, every size checked before a byte is taken: a zip of `data.pkl` and storages.
+"""The container of torch.save, read with every size checked first: a zip of `data.pkl` and storages.
 
-    <name>/data.pkl        what the file holds, tensors by reference
-    <name>/data/<number>   the numbers of one storage, uncompressed, in the order of bytes that <name>/byteorder says
-    <name>/version         and more that is not needed here
+    <name>/data.pkl        contents of the file, tensors by reference
+    <name>/data/<number>   numbers of one storage, uncompressed, in the byte order of <name>/byteorder
+    <name>/version         and other entries that are not needed here
 
 GPT-SoVITS replaces the first two bytes, `PK`, by two digits that stand for the version; they are read back as `PK`.
-Nothing is unpacked to disk. Files that torch wrote before 1.6 are no zips and are refused.
+Nothing is unpacked to disk. Files that torch wrote before 1.6 are not zips and are refused.
 """
 
 import io
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     import torch
 
 SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8, "int32": 4, "int16": 2}
-"""Bytes of an element; the others have one."""
+"""Bytes of an element; other types have one."""
 
 PIECE = 2**20
-"""Bytes read at once."""
+"""Bytes per read."""
 
 AGAIN = "fetch the file again"
 
 
 class TorchFile:
-    """An open file of torch.save. `value` holds `pickles.Tensor` where the tensors are; `tensor` reads one."""
+    """Open file of torch.save. `value` holds a `pickles.Tensor` in place of each tensor; `tensor` reads one."""
 
     def __init__(self, path: Path, raw: BinaryIO, marker: str) -> None:
         self.path = path
@@ -58,8 +58,8 @@ class TorchFile:
         self.value: Any = pickles.read(self._zip.read(names[0]), str(path))
 
     def _check(self, length: int) -> None:
-        """Names stay inside, nothing is compressed, and no byte of the file is counted twice: reading everything takes
-        no more memory than the file is long."""
+        """Check that names stay inside, nothing is compressed and no byte is counted twice, so that reading everything
+        takes no more memory than the length of the file."""
         for entry in self._zip.infolist():
             parts = entry.filename.replace("\\", "/").split("/")
             if ".." in parts or parts[0] == "" or ":" in parts[0]:
@@ -75,7 +75,7 @@ class TorchFile:
             raise CheckpointError(f"{self.path}: two entries have the same name; refused")
 
     def tensor(self, reference: pickles.Tensor) -> "torch.Tensor":
-        """The tensor behind a reference: a view of its storage, which is read once.
+        """Return the tensor behind a reference: a view of its storage, which is read once.
 
         Raises:
             CheckpointError: the storage is missing, damaged, or not as long as the pickle says.
@@ -94,13 +94,13 @@ class TorchFile:
         entry = self._entries.get(name)
         expected = storage.count * SIZES.get(storage.dtype, 1)
         if entry is None or entry.file_size != expected:
-            found = "is missing" if entry is None else f"has {entry.file_size} bytes"
-            raise CheckpointError(f"{self.path}: the storage {name} {found}, {expected} are declared: {AGAIN}")
+            actual = "is missing" if entry is None else f"has {entry.file_size} bytes"
+            raise CheckpointError(f"{self.path}: the storage {name} {actual}, {expected} are declared: {AGAIN}")
         dtype = getattr(torch, storage.dtype)
         if not expected:
             return torch.empty(0, dtype=dtype)
-        buffer, filled = bytearray(expected), 0  # writable, as torch wants it
-        with refusing(self.path), self._zip.open(entry) as file:
+        buffer, filled = bytearray(expected), 0  # torch needs a writable one
+        with damage_as_error(self.path), self._zip.open(entry) as file:
             for start in range(0, expected, PIECE):
                 piece = file.read(PIECE)
                 buffer[start : start + len(piece)] = piece
@@ -111,8 +111,8 @@ class TorchFile:
 
 
 @contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """What zipfile raises on a damaged file (its checksums are compared too), as one kind of error."""
+def damage_as_error(path: Path) -> Iterator[None]:
+    """Turn the exceptions of zipfile for a damaged file (a wrong checksum is one) into CheckpointError."""
     try:
         yield
     except (
@@ -128,25 +128,25 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TorchFile]:
+def open_torchfile(path: Path) -> Iterator[TorchFile]:
     """Open a file of torch.save.
 
     Raises:
-        CheckpointError: it is none, it is damaged, or it holds what no checkpoint does.
+        CheckpointError: it is not a file of torch.save, it is damaged, or it has contents that no checkpoint has.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(4)
     marker = head[:2].decode("ascii") if re.fullmatch(rb"0[0-9]", head[:2]) else ""
     if not marker and head[:2] != b"PK":
-        raise CheckpointError(f"{path}: {_described(path, head)}")
-    with io.BufferedReader(_Restored(path)) as raw:
-        with refusing(path):
+        raise CheckpointError(f"{path}: {_describe(head)}")
+    with io.BufferedReader(_ZipMagic(path)) as raw:
+        with damage_as_error(path):
             file_ = TorchFile(path, raw, marker)
         yield file_
 
 
-class _Restored(io.FileIO):
+class _ZipMagic(io.FileIO):
     """A file whose first two bytes read as `PK`, whatever they are."""
 
     def readinto(self, buffer: Any) -> int:
@@ -158,7 +158,8 @@ class _Restored(io.FileIO):
         return count
 
 
-def _described(path: Path, head: bytes) -> str:
+def _describe(head: bytes) -> str:
+    """Description of a file that is not of torch.save, by its first bytes."""
     if not head:
         return f"the file has 0 bytes: {AGAIN}"
     if head[:1] == b"\x80":

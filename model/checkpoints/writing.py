@@ -1,6 +1,6 @@
-"""Writing checkpoints: our own `.safetensors`, and the small files that GPT-SoVITS loads.
+"""Writing of checkpoints: our own `.safetensors`, and the small files that GPT-SoVITS loads.
 
-Both appear under their name only when they are whole: written beside it, flushed to the disk, then renamed.
+Both appear under their name only when complete: written beside it, flushed to the disk, then renamed.
 """
 
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def write(path: Path | str, checkpoint: Checkpoint) -> Checkpoint:
     """Write our own form: every tensor bit for bit, with kind, version, config, info and lineage in the header.
 
-    Returns it as `read` would. Raises CheckpointError where config or lineage hold something that JSON does not have.
+    Returns the checkpoint as `read` would. Raises CheckpointError where config or lineage hold types outside JSON.
     """
     from safetensors.torch import save_file
 
@@ -46,8 +46,8 @@ def write(path: Path | str, checkpoint: Checkpoint) -> Checkpoint:
 def write_official(path: Path | str, checkpoint: Checkpoint, info: str = "") -> None:
     """Write the small file of GPT-SoVITS: float16, without the posterior encoder, `config` a plain dictionary.
 
-    The config is the official one of that kind and version with the checkpoint's own values over it, so that a model
-    that was never in an official file can be loaded there too. `info` replaces the checkpoint's where it is given.
+    The config is the official one of that kind and version with the checkpoint's own values over it, so that GPT-SoVITS
+    can load a model that was never in an official file. `info`: replaces the checkpoint's, unless empty.
 
     Raises:
         CheckpointError: a tensor is missing, unknown, of another shape, or has a value that float16 cannot hold.
@@ -66,7 +66,7 @@ def write_official(path: Path | str, checkpoint: Checkpoint, info: str = "") -> 
     content: dict[str, Any] = {"weight": weight}
     if checkpoint.kind != "s2_discriminator":
         config = official_config(checkpoint.kind, checkpoint.version)
-        content |= {"config": _over(config, plain(checkpoint.config, path)), "info": info or checkpoint.info}
+        content |= {"config": _overlay(config, plain(checkpoint.config, path)), "info": info or checkpoint.info}
     marker = {version: digits for digits, version in MARKERS.items()}.get(checkpoint.version)
     with whole_file(path, durable=True, parents=False) as temporary:
         torch.save(content, temporary)
@@ -76,7 +76,7 @@ def write_official(path: Path | str, checkpoint: Checkpoint, info: str = "") -> 
 
 
 def official_config(kind: Kind, version: str) -> dict[str, Any]:
-    """The values that loading reads of the public configs s1longer-v2.yaml, s2.json, s2v2Pro.json, s2v2ProPlus.json."""
+    """Values that loading reads from the public configs s1longer-v2.yaml, s2.json, s2v2Pro.json, s2v2ProPlus.json."""
     if kind == "s1":
         model = {"vocab_size": 1025, "phoneme_vocab_size": 732, "embedding_dim": 512, "hidden_dim": 512, "head": 16}
         model |= {"linear_units": 2048, "n_layer": 24, "dropout": 0, "EOS": 1024, "random_bert": 0}
@@ -97,11 +97,11 @@ def official_config(kind: Kind, version: str) -> dict[str, Any]:
     return {"train": train, "data": audio, "model": net, "content_module": "cnhubert"}
 
 
-def _over(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `own`, dictionaries merged."""
+def _overlay(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Overwrite `base` with the values of `own`, dictionaries merged, and return it."""
     for key, value in own.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        base[key] = _over(base[key], value) if both else value
+        base[key] = _overlay(base[key], value) if both else value
     return base
 
 
@@ -115,5 +115,5 @@ def _half(key: str, tensor: "Tensor") -> "Tensor":
     half = tensor.detach().cpu().to(torch.float16).contiguous().clone()
     if not half.isfinite().all():
         top = tensor.abs().max().item()
-        raise CheckpointError(f"{key} reaches {top:g}: float16 holds up to 65504, so the original could not load it")
+        raise CheckpointError(f"{key} reaches {top:g}: float16 holds up to 65504, so GPT-SoVITS could not load it")
     return half

@@ -1,4 +1,4 @@
-"""Voices as ONNX graphs: every network, float32, float16 or 8 bits, and speaking with ONNX Runtime alone."""
+"""Voices as ONNX graphs: every network in float32, float16 or 8 bits, and inference with ONNX Runtime alone."""
 
 VERSION = 1
 """Changes when the same weights give other graphs."""

@@ -1,9 +1,9 @@
-"""Pretrained encoders as graphs: HuBERT and wav2vec 2.0 (the content of a reference), BERT (of Chinese text).
+"""Pretrained encoders as graphs: HuBERT and wav2vec 2.0 (content of a reference), BERT (Chinese text).
 
 content  wave float32 [rows, samples], 16 kHz, 400 or more, rows equally long -> features float32 [rows, frames, dims]
 bert     tokens int64 [rows, tokens] -> features float32 [rows, tokens, dims] of its last layer
 
-Group norm over each channel of a wave is what ONNX calls an instance norm.
+Group norm with one channel in a group is the instance norm of ONNX.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ KINDS = ("hubert", "wav2vec2")
 
 
 def content(draft: Draft, encoder: Encoder) -> None:
-    """Drafts `content`. Raises ConfigError for WavLM, whose attention is another one, and for another activation."""
+    """Draft `content`. Raises ConfigError for WavLM, whose attention differs, and for another activation."""
     config, model = encoder.model.config, encoder.model
     if config.model_type not in KINDS or config.hidden_act != "gelu" or encoder.normalise:
         raise ConfigError(
-            f"content encoder of kind {config.model_type} with {config.hidden_act}: as a graph there are "
-            f"{', '.join(KINDS)} with gelu; speak with --engine torch"
+            f"content encoder of kind {config.model_type} with {config.hidden_act}: graphs support {', '.join(KINDS)} "
+            "with gelu; use --engine torch"
         )
     x = draft.unsqueeze(draft.input("wave", "float32", ["rows", "samples"]), 1)
     x = draft.transpose(_front(draft, x, encoder), 0, 2, 1)
@@ -42,7 +42,7 @@ def content(draft: Draft, encoder: Encoder) -> None:
 
 
 def _front(draft: Draft, x: str, encoder: Encoder) -> str:
-    """The convolutions over the wave, [rows, 1, samples] -> [rows, channels, frames]."""
+    """Convolutions over the wave, [rows, 1, samples] -> [rows, channels, frames]."""
     front = encoder.front
     weights: list[tuple[Array, Array | None]] = [(array(front.weight)[:, None], _optional(front.bias))]
     for layer, kernel in zip(front.dense, front.kernels[1:], strict=True):
@@ -65,41 +65,41 @@ def _optional(bias: Any) -> Array | None:
 
 
 def _places(draft: Draft, x: str, positions: Any) -> str:
-    """The convolution that says where a frame is, [rows, frames, dims] -> the same shape."""
+    """Positional convolution, [rows, frames, dims] -> the same shape."""
     conv = positions.conv
     before = conv.padding[0]
-    after = before - (1 - conv.kernel_size[0] % 2)  # an even kernel makes a frame too many, which is dropped
-    given = draft.transpose(x, 0, 2, 1)
+    after = before - (1 - conv.kernel_size[0] % 2)  # an even kernel makes one frame too many, which is dropped
+    channels_first = draft.transpose(x, 0, 2, 1)
     if getattr(positions, "batch_norm", None) is not None:
-        raise ConfigError("content encoder with a batch norm before its positions: speak with --engine torch")
-    y = draft.conv(given, array(conv.weight), _optional(conv.bias), pads=(before, after), groups=conv.groups)
+        raise ConfigError("content encoder with a batch norm before its positions: use --engine torch")
+    y = draft.conv(channels_first, array(conv.weight), _optional(conv.bias), pads=(before, after), groups=conv.groups)
     return draft.transpose(draft.gelu(y), 0, 2, 1)
 
 
 def _layer(draft: Draft, x: str, layer: Any, heads: int, stable: bool) -> str:
-    """`stable`: the norms stand before attention and feed-forward, not behind the sums."""
+    """Transformer layer; `stable`: norms in front of attention and feed-forward, not behind the sums."""
     own = layer.attention
-    given = draft.module_norm(x, layer.layer_norm) if stable else x
-    x = draft.do("Add", x, _attention(draft, given, (own.q_proj, own.k_proj, own.v_proj), own.out_proj, heads))
+    normed = draft.module_norm(x, layer.layer_norm) if stable else x
+    x = draft.do("Add", x, _attention(draft, normed, (own.q_proj, own.k_proj, own.v_proj), own.out_proj, heads))
     if not stable:
         x = draft.module_norm(x, layer.layer_norm)
-    given = draft.module_norm(x, layer.final_layer_norm) if stable else x
-    inner = draft.gelu(draft.module_linear(given, layer.feed_forward.intermediate_dense))
+    normed = draft.module_norm(x, layer.final_layer_norm) if stable else x
+    inner = draft.gelu(draft.module_linear(normed, layer.feed_forward.intermediate_dense))
     x = draft.do("Add", x, draft.module_linear(inner, layer.feed_forward.output_dense))
     return x if stable else draft.module_norm(x, layer.final_layer_norm)
 
 
 def _attention(draft: Draft, x: str, projections: tuple[Any, Any, Any], out: Any, heads: int) -> str:
-    q, k, v = (draft.heads(draft.module_linear(x, each), heads) for each in projections)
+    q, k, v = (draft.split_heads(draft.module_linear(x, projection), heads) for projection in projections)
     size = projections[0].out_features // heads
-    return draft.module_linear(draft.joined(draft.attend(q, k, v, size**-0.5)), out)
+    return draft.module_linear(draft.join_heads(draft.attend(q, k, v, size**-0.5)), out)
 
 
 def bert(draft: Draft, features: BertFeatures) -> None:
-    """Drafts `bert`, up to the layer that s1 reads. Raises ConfigError for another activation or kind of position."""
+    """Draft `bert`, up to the layer that s1 reads. Raises ConfigError for another activation or kind of position."""
     model, config = features.model, features.model.config
     if config.hidden_act != "gelu" or getattr(config, "position_embedding_type", None) not in (None, "absolute"):
-        raise ConfigError("BERT as a graph: expected gelu and absolute positions; speak with --engine torch")
+        raise ConfigError("BERT as a graph: expected gelu and absolute positions; use --engine torch")
     tokens = draft.input("tokens", "int64", ["rows", "tokens"])
     tables = model.embeddings
     places = array(tables.position_embeddings.weight) + array(tables.token_type_embeddings.weight)[0]

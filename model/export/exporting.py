@@ -1,6 +1,6 @@
-"""From the weights of a voice to a folder of graphs: one call, whatever the voice is made of.
+"""Export of the weights of any kind of voice to a folder of graphs.
 
-`cached_export` keeps the folder under a name that follows from all it depends on, so that a voice is exported once.
+`cached_export` names the folder by the digest of everything that it depends on, so that a voice is exported once.
 """
 
 import os
@@ -33,29 +33,29 @@ from voicemill.storage.units import Seconds
 from voicemill.storage.voices.cards import CARD, GRAPHS
 
 VOCABULARY = "bert_vocab.txt"
-"""Words of BERT by number, one a line."""
+"""Vocabulary of BERT in order, one word a line."""
 ABANDONED: Seconds = 86_400.0
-"""A half-written folder that is older than this has nobody who writes it."""
+"""Age at which a half-written folder counts as abandoned."""
 Weights = Mapping[str, Path | str]
 
 
 def export_voice(
     weights: Weights, path: Path, precision: Precision = "float32", content: str = "", bert: str = ""
 ) -> GraphFolder:
-    """Write all networks of a voice as graphs. `weights`, `content` and `bert`: as in `open_voice`.
+    """Write all networks of a voice as graphs. `weights`, `content` and `bert`: see `open_voice`.
 
     A full voice takes 4 s and twice its size in memory.
 
     Raises:
-        ConfigError: no weights of a voice, sizes that graphs cannot have, or a precision that there is none of.
+        ConfigError: the weights do not make a voice, or graphs do not support the sizes or the precision.
         CheckpointError, ModelMissing: as `load_voice`.
     """
     if precision not in get_args(Precision):
-        raise ConfigError(f"precision = {precision!r}: graphs are in {', '.join(get_args(Precision))}")
+        raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
     if "light" in weights and not {"s1", "s2"} <= weights.keys():
         return _light(weights, path, precision)
     if missing := [stem for stem in ("s1", "s2") if stem not in weights]:
-        raise ConfigError(f"no weights of {missing[0]}: there are those of {', '.join(weights) or 'nothing'}")
+        raise ConfigError(f"no weights of {missing[0]}: given are {', '.join(weights) or 'none'}")
     return _full(weights, path, precision, content, bert)
 
 
@@ -64,8 +64,8 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
     s1.check(first.config, precision)
     if first.config.codes != second.config.codebook:
         raise ConfigError(
-            f"{weights['s1']} speaks {first.config.codes} codes, {weights['s2']} has {second.config.codebook}: give an "
-            "s1 that was trained with this s2"
+            f"{weights['s1']} predicts {first.config.codes} codes, {weights['s2']} has {second.config.codebook}: give "
+            "an s1 that was trained with this s2"
         )
     name = content or trained_with
     source = {stem: file_digest(Path(weights[stem])) for stem in ("s1", "s2")}
@@ -112,7 +112,7 @@ def _light(weights: Weights, path: Path, precision: Precision) -> GraphFolder:
 
 
 def write_light(writer: FolderWriter, system: LightSystem) -> None:
-    """The graphs of the light system."""
+    """Write the graphs of the light system."""
     fold(system)
     acoustic = [("encode", light.encode), ("decode", light.decode)]
     writer.network("speaker", [("embedding", partial(light.speaker, encoder=system.speaker))])
@@ -121,7 +121,7 @@ def write_light(writer: FolderWriter, system: LightSystem) -> None:
 
 
 def write_s1(writer: FolderWriter, model: Text2Semantic) -> int:
-    """The graphs of s1; how many weights they hold."""
+    """Write the graphs of s1; return their number of weights."""
     scales = s1.scales_of(model) if writer.precision == "int8" else None
     first = ("first", lambda draft: s1.first_step(draft, model, scales))
     writer.network("s1", [first, ("next", lambda draft: s1.next_step(draft, model, scales))])
@@ -129,7 +129,7 @@ def write_s1(writer: FolderWriter, model: Text2Semantic) -> int:
 
 
 def write_s2(writer: FolderWriter, model: Synthesizer) -> int:
-    """The graphs of s2, which lose the encoder of training; how many weights they hold, codebook included."""
+    """Write the graphs of s2, without its posterior encoder; return their number of weights, codebook included."""
     if hasattr(model, "enc_q"):
         del model.enc_q
     fold(model)
@@ -142,32 +142,35 @@ def write_s2(writer: FolderWriter, model: Synthesizer) -> int:
 def cached_export(
     weights: Weights, precision: Precision = "float32", content: str = "", bert: str = "", root: Path | None = None
 ) -> tuple[GraphFolder, bool]:
-    """The folder of these weights in a cache, exported where it is not there yet; and whether it was.
+    """Return the folder of these weights in a cache, and whether it was exported now.
 
-    `root`: of the cache; None = `home_of` the weights.
+    `root`: folder of the cache; None = `cache_root` of the weights.
     """
-    root = root or home_of(weights)
+    root = root or cache_root(weights)
     full = {"s1", "s2"} <= weights.keys()
-    speaking = ("s1", "s2") if full else ("light",)
-    files = {stem: Path(weights[stem]) for stem in speaking if stem in weights}
-    named = {stem: file_digest(path) for stem, path in files.items() if path.is_file()}
+    stems = ("s1", "s2") if full else ("light",)
+    files = {stem: Path(weights[stem]) for stem in stems if stem in weights}
+    digests = {stem: file_digest(path) for stem, path in files.items() if path.is_file()}
     content, bert = (content or s2_with_content(weights["s2"])[1], bert) if full else ("", "")
     models = [folder_digest(resolve(name, SETTING)) if name and name != MFCC else name for name in (content, bert)]
-    key = digest([VERSION, FORMAT, precision, named, models])[:24]
+    key = digest([VERSION, FORMAT, precision, digests, models])[:24]
     for path in abandoned(root, ABANDONED):
         shutil.rmtree(path, ignore_errors=True)
     if (root / key).is_dir():
         try:
             return read_folder(root / key), False
-        except CheckpointError:  # a cache that is damaged is made anew
+        except CheckpointError:  # a damaged cache is written again
             shutil.rmtree(root / key)
     return export_voice(weights, root / key, precision, content, bert), True
 
 
-def home_of(weights: Weights) -> Path:
-    """Where graphs of weights are kept. Those of an entry of a store stay in the store, beside its voice and under its
-    number, so that what becomes of the entry becomes of them; else the cache of this user,
-    `$XDG_CACHE_HOME/voicemill/onnx`. Either may be removed at any time."""
+def cache_root(weights: Weights) -> Path:
+    """Folder of the cached graphs of these weights.
+
+    Graphs of an entry of a store stay in the store, beside its voice and under its number, so that they are retired and
+    erased with the entry; others are in the user's cache, `$XDG_CACHE_HOME/voicemill/onnx`. Either may be removed at
+    any time.
+    """
     for path in weights.values():
         entry = Path(path).absolute().parent
         if (entry / CARD).is_file() and entry.name.isdigit() and os.access(entry.parent, os.W_OK):

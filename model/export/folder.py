@@ -1,7 +1,6 @@
 """A voice as a folder of graphs: `<network>_<graph>.onnx`, their constants in `<network>.bin`, and a manifest.
 
-The folder appears under its name when it is whole; every file is compared with the digest in the manifest when it is
-read.
+The folder appears under its name when it is complete; reading compares every file with the digest in the manifest.
 """
 
 import json
@@ -21,7 +20,7 @@ from voicemill.storage.keys import file_digest
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-"""Of the manifest and of what the graphs take and give: a later one is refused."""
+"""Version of the manifest and of the inputs and outputs of the graphs: a later one is refused."""
 VOICES = ("full", "light")
 _PLAIN = re.compile(r"\w[\w.-]{0,63}")
 Sizes = TypeVar("Sizes")
@@ -29,7 +28,7 @@ Sizes = TypeVar("Sizes")
 
 @dataclass(frozen=True)
 class GraphFile:
-    """A file of the folder."""
+    """Digest and size of a file of the folder."""
 
     sha256: str
     bytes: int
@@ -37,20 +36,20 @@ class GraphFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of graphs holds."""
+    """Contents of a folder of graphs."""
 
     voice: str
     """"full" (s1 and s2) or "light"."""
     precision: Precision
-    """Of the weights: see `voicemill.model.export.draft`."""
+    """Precision of the weights: see `voicemill.model.export.draft`."""
     content: str = ""
-    """The content encoder that s2 was trained with: a hub id, a folder, or "mfcc"; "" for a light voice."""
+    """Content encoder that s2 was trained with: a hub id, a folder, or "mfcc"; "" for a light voice."""
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Network -> its sizes, as in the header of its checkpoint."""
     parameters: Mapping[str, int] = field(default_factory=dict)
-    """Network -> how many weights of it speak."""
+    """Network -> number of its weights in the graphs."""
     source: Mapping[str, str] = field(default_factory=dict)
-    """Stem -> sha256 of the checkpoint that it was exported from."""
+    """Stem -> sha256 of the exported checkpoint."""
     files: Mapping[str, GraphFile] = field(default_factory=dict)
     """Name -> digest and size of every other file of the folder."""
     operators: Mapping[str, int] = field(default_factory=lambda: {"": OPERATORS, MICROSOFT: 1})
@@ -59,54 +58,54 @@ class Manifest:
     format: int = FORMAT
 
     def sizes_of(self, kind: type[Sizes], network: str) -> Sizes:
-        """An `S1Config`, `S2Config`, ... of the sizes; CheckpointError where there are none."""
-        found = (
+        """Sizes of a network as an `S1Config`, `S2Config`, ...; CheckpointError where the manifest lacks them."""
+        sizes = (
             from_header(kind, {KEY: self.sizes[network]}, f"{MANIFEST}, {network}") if network in self.sizes else None
         )
-        if found is None:
+        if sizes is None:
             raise CheckpointError(f"{MANIFEST} gives no sizes of {network}: it is that of a {self.voice} voice")
-        return found
+        return sizes
 
 
 @dataclass(frozen=True)
 class GraphFolder:
-    """A folder that was read."""
+    """Folder of graphs with its checked manifest."""
 
     path: Path
     manifest: Manifest
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Whether the folder has a file of that name."""
         return name in self.manifest.files
 
     @property
     def bytes(self) -> int:
-        """Of all files but the manifest."""
+        """Size of all files but the manifest."""
         return sum(file.bytes for file in self.manifest.files.values())
 
     def bytes_of(self, network: str) -> int:
-        """Of the graphs and constants of one network: "s1", "s2", "light", "content" or "bert"."""
+        """Size of the graphs and constants of one network: "s1", "s2", "light", "content" or "bert"."""
         return sum(file.bytes for name, file in self.manifest.files.items() if re.split(r"[_.]", name)[0] == network)
 
 
 def read_folder(path: Path | str) -> GraphFolder:
-    """A folder of graphs, every file compared with its digest.
+    """Read a folder of graphs and compare every file with its digest.
 
     Raises:
-        CheckpointError: no such folder, no manifest, one of a later version, or a file that is missing or damaged.
+        CheckpointError: no such folder, no manifest or one of a later version, or a file is missing or damaged.
     """
     path = Path(path)
-    again = "make it anew with `voicemill compress`"
+    again = "make it again with `voicemill compress`"
     if not (path / MANIFEST).is_file():
-        raise CheckpointError(f"{path} is no folder of graphs: expected {MANIFEST} in it; {again}")
+        raise CheckpointError(f"{path} is not a folder of graphs: it has no {MANIFEST}; {again}")
     try:
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        found = raw.get("format")
-        if type(found) is int and found > FORMAT:
+        stated = raw.get("format")
+        if type(stated) is int and stated > FORMAT:
             raise CheckpointError(
-                f"{path} has graphs of format {found}, this voicemill reads {FORMAT}: upgrade it, or {again}"
+                f"{path} has graphs of format {stated}, this voicemill reads {FORMAT}: upgrade it, or {again}"
             )
-        raw["files"] = {name: GraphFile(**each) for name, each in raw["files"].items()}
+        raw["files"] = {name: GraphFile(**entry) for name, entry in raw["files"].items()}
         manifest = Manifest(**raw)
         if manifest.precision not in get_args(Precision):
             raise ValueError(f"precision is {str(manifest.precision)[:40]!r}, not {', '.join(get_args(Precision))}")
@@ -116,16 +115,16 @@ def read_folder(path: Path | str) -> GraphFolder:
         raise CheckpointError(f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}); {again}") from error
     for name, file in manifest.files.items():
         if not _PLAIN.fullmatch(name):
-            raise CheckpointError(f"{path / MANIFEST} names the file {name[:60]!r}, which is no plain name: {again}")
+            raise CheckpointError(f"{path / MANIFEST} lists the file {name[:60]!r}, which is not a plain name: {again}")
         if not (path / name).is_file():
-            raise CheckpointError(f"{path / name} is missing, which {MANIFEST} names; {again}")
+            raise CheckpointError(f"{path / name} is missing, although {MANIFEST} lists it; {again}")
         if (path / name).stat().st_size != file.bytes or file_digest(path / name) != file.sha256:
-            raise CheckpointError(f"{path / name} is damaged: it is not what {MANIFEST} says; {again}")
+            raise CheckpointError(f"{path / name} is damaged: it differs from the digest in {MANIFEST}; {again}")
     return GraphFolder(path, manifest)
 
 
 class FolderWriter:
-    """Graphs on their way into a folder."""
+    """Writer of the graphs of a folder."""
 
     def __init__(self, path: Path, precision: Precision) -> None:
         self.path, self.precision = path, precision
@@ -142,14 +141,14 @@ class FolderWriter:
 
 @contextmanager
 def new_folder(path: Path, precision: Precision, manifest: Callable[[], Manifest]) -> Iterator[FolderWriter]:
-    """A folder that takes the name `path` at the end, with the manifest that is made then; nothing where writing fails.
+    """Write a folder that takes the name `path` at the end, with the manifest made then; nothing if writing fails.
 
-    A folder that is there already is left as it is: it was written by another process meanwhile.
+    An existing folder is left as it is: another process wrote it meanwhile.
     """
     with whole_folder(path) as temporary:
         yield FolderWriter(temporary, precision)
-        files = {each.name: {"sha256": file_digest(each), "bytes": each.stat().st_size} for each in temporary.iterdir()}
+        files = {file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size} for file in temporary.iterdir()}
         text = json.dumps(asdict(manifest()) | {"files": files}, indent=1, ensure_ascii=False)
         (temporary / MANIFEST).write_text(text, encoding="utf-8")
     if not (path / MANIFEST).is_file():
-        raise FileExistsError(f"{path} is there already and is no voice: give the name of a new folder")
+        raise FileExistsError(f"{path} exists and is not a voice: give the name of a new folder")

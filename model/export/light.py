@@ -1,14 +1,15 @@
 """The light system as four graphs.
 
-speaker   mel float32 [rows, 128, frames] (log-mel, `model.audio.mel`; rows equally long) -> embedding float32 [rows,
-192] encode    phones int64 [rows, phones], voice float32 [rows, 192]
+speaker   mel float32 [rows, 128, frames] (log-mel, `model.audio.mel`; rows equally long)
+          -> embedding float32 [rows, 192]
+encode    phones int64 [rows, phones], voice float32 [rows, 192]
           -> states [rows, phones, width], means [rows, phones, 128], log_durations [rows, phones]
 decode    states [rows, frames, width], means [rows, frames, 128], into [rows, frames] of each frame's phone, hidden and
-          cell [layers, rows, units], zeros at first -> mel [rows, frames, 128], hidden and cell for what follows
+          cell [layers, rows, units], zeros at first -> mel [rows, frames, 128], hidden and cell for the next frames
 vocoder   z float32 [rows, 128, frames], the log-mel -> wave float32 [rows, frames x 640]
 
-Between encode and decode durations are rounded and the frames laid out (`model.light.alignment`). In 8 bits the LSTM is
-ONNX Runtime's `DynamicQuantizeLSTM`, a scale for each gate of each unit.
+Between encode and decode durations are rounded and phones repeated (`model.light.alignment`). In 8 bits the LSTM is
+ONNX Runtime's `DynamicQuantizeLSTM`, with a scale for each gate of each unit.
 """
 
 from typing import Any
@@ -19,15 +20,15 @@ from voicemill.model.export.draft import SMALL, Array, Draft, array
 from voicemill.model.light.acoustic import MEAN, SPREAD, Acoustic
 from voicemill.model.light.config import BANDS
 from voicemill.model.light.ecapa import LEAST, Block, EcapaTdnn, Layer, Pooling
-from voicemill.model.light.ecapa import SPREAD as HEARD_SPREAD
+from voicemill.model.light.ecapa import SPREAD as LEVEL_SPREAD
 from voicemill.model.onnx_graph import MICROSOFT
 
 
 def speaker(draft: Draft, encoder: EcapaTdnn) -> None:
-    """Drafts `speaker`."""
+    """Draft `speaker`."""
     mel = draft.input("mel", "float32", ["rows", BANDS, "frames"])
     level = draft.do("ReduceMean", mel, axes=[1, 2])
-    x = draft.do("Div", draft.do("Sub", mel, level), draft.const(HEARD_SPREAD))
+    x = draft.do("Div", draft.do("Sub", mel, level), draft.const(LEVEL_SPREAD))
     x = _layer(draft, x, encoder.first)
     outputs = []
     for block in encoder.blocks:
@@ -35,8 +36,8 @@ def speaker(draft: Draft, encoder: EcapaTdnn) -> None:
         outputs.append(x)
     joined = _layer(draft, draft.do("Concat", *outputs, axis=1), encoder.join)
     pooled = draft.module_norm(_pooled(draft, joined, encoder.pool), encoder.norm)
-    found = draft.do("LpNormalization", draft.module_linear(pooled, encoder.last), axis=-1, p=2)
-    draft.output(found, "embedding", "float32", ["rows", encoder.config.embedding])
+    embedding = draft.do("LpNormalization", draft.module_linear(pooled, encoder.last), axis=-1, p=2)
+    draft.output(embedding, "embedding", "float32", ["rows", encoder.config.embedding])
 
 
 def _layer(draft: Draft, x: str, layer: Layer) -> str:
@@ -49,25 +50,25 @@ def _frame_norm(draft: Draft, x: str, norm: Any) -> str:
 
 def _block(draft: Draft, x: str, block: Block) -> str:
     parts = draft.many(block.scale, "Split", _layer(draft, x, block.before), axis=1)
-    done = parts[:1]
+    outputs = parts[:1]
     for layer, part in zip(block.parts, parts[1:], strict=True):
-        done.append(_layer(draft, draft.do("Add", part, done[-1]) if len(done) > 1 else part, layer))
-    y = _layer(draft, draft.do("Concat", *done, axis=1), block.after)
+        outputs.append(_layer(draft, draft.do("Add", part, outputs[-1]) if len(outputs) > 1 else part, layer))
+    y = _layer(draft, draft.do("Concat", *outputs, axis=1), block.after)
     mean = draft.do("ReduceMean", y, axes=[2], keepdims=0)
     gate = draft.module_linear(draft.do("Relu", draft.module_linear(mean, block.squeeze)), block.excite)
     return draft.do("Add", x, draft.do("Mul", y, draft.unsqueeze(draft.do("Sigmoid", gate), 2)))
 
 
 def _pooled(draft: Draft, x: str, pool: Pooling) -> str:
-    """[rows, channels, frames] -> [rows, 2 x channels]."""
+    """Attentive statistics pooling, [rows, channels, frames] -> [rows, 2 x channels]."""
     mean = draft.do("ReduceMean", x, axes=[2])
     apart = draft.do("Sub", x, mean)
     variance = draft.do("ReduceMean", draft.do("Mul", apart, apart), axes=[2])
     deviation = draft.do("Sqrt", draft.do("Max", variance, draft.const(LEAST)))
     shape = draft.do("Shape", x)
     everywhere = [draft.do("Expand", part, shape) for part in (mean, deviation)]
-    seen = draft.do("Tanh", _layer(draft, draft.do("Concat", x, *everywhere, axis=1), pool.look))
-    weights = draft.do("Softmax", draft.module_conv(seen, pool.weigh), axis=-1)
+    features = draft.do("Tanh", _layer(draft, draft.do("Concat", x, *everywhere, axis=1), pool.look))
+    weights = draft.do("Softmax", draft.module_conv(features, pool.weigh), axis=-1)
     mean = draft.do("ReduceSum", draft.do("Mul", x, weights), draft.ints(2), keepdims=1)
     apart = draft.do("Sub", x, mean)
     spread = draft.do("Mul", draft.do("Mul", apart, apart), weights)
@@ -77,7 +78,7 @@ def _pooled(draft: Draft, x: str, pool: Pooling) -> str:
 
 
 def encode(draft: Draft, acoustic: Acoustic) -> None:
-    """Drafts `encode`; all phones are real."""
+    """Draft `encode`; all phones are real."""
     config = acoustic.config
     phones = draft.input("phones", "int64", ["rows", "phones"])
     voice = draft.input("voice", "float32", ["rows", config.embedding])
@@ -90,14 +91,14 @@ def encode(draft: Draft, acoustic: Acoustic) -> None:
     for conv, norm in zip(acoustic.timing, acoustic.timing_norms, strict=True):
         timing = _frame_norm(draft, draft.do("Relu", draft.module_conv(timing, conv)), norm)
     states = draft.transpose(x, 0, 2, 1)
-    lasting = draft.module_linear(draft.transpose(timing, 0, 2, 1), acoustic.duration)
+    durations = draft.module_linear(draft.transpose(timing, 0, 2, 1), acoustic.duration)
     draft.output(states, "states", "float32", ["rows", "phones", config.width])
     draft.output(draft.module_linear(states, acoustic.mean), "means", "float32", ["rows", "phones", BANDS])
-    draft.output(draft.do("Squeeze", lasting, draft.ints(2)), "log_durations", "float32", ["rows", "phones"])
+    draft.output(draft.do("Squeeze", durations, draft.ints(2)), "log_durations", "float32", ["rows", "phones"])
 
 
 def decode(draft: Draft, acoustic: Acoustic) -> None:
-    """Drafts `decode`."""
+    """Draft `decode`."""
     config = acoustic.config
     states = draft.input("states", "float32", ["rows", "frames", config.width])
     means = draft.input("means", "float32", ["rows", "frames", BANDS])
@@ -110,20 +111,20 @@ def decode(draft: Draft, acoustic: Acoustic) -> None:
     for number in range(config.recurrent_layers):
         start = [draft.slice(value, 0, number, number + 1) for value in before]
         x, *ends = _lstm(draft, x, acoustic.lstm, number, start)
-        for kept, end in zip(after, ends, strict=True):
-            kept.append(end)
-    made = draft.do("Add", means, draft.module_linear(draft.transpose(x, 1, 0, 2), acoustic.leave))
-    mel = draft.do("Add", draft.do("Mul", made, draft.const(SPREAD)), draft.const(MEAN))
+        for states_after, end in zip(after, ends, strict=True):
+            states_after.append(end)
+    standard = draft.do("Add", means, draft.module_linear(draft.transpose(x, 1, 0, 2), acoustic.leave))
+    mel = draft.do("Add", draft.do("Mul", standard, draft.const(SPREAD)), draft.const(MEAN))
     draft.output(mel, "mel", "float32", ["rows", "frames", BANDS])
-    for name, kept in zip(("hidden", "cell"), after, strict=True):
-        draft.output(draft.do("Concat", *kept, axis=0), f"{name}_after", "float32", shape)
+    for name, states_after in zip(("hidden", "cell"), after, strict=True):
+        draft.output(draft.do("Concat", *states_after, axis=0), f"{name}_after", "float32", shape)
 
 
 def _lstm(draft: Draft, x: str, lstm: Any, layer: int, start: list[str]) -> tuple[str, str, str]:
-    """[frames, rows, units] -> the same, and the state behind it, [1, rows, units] each."""
+    """One LSTM layer: [frames, rows, units] -> the same shape, and the state after it, [1, rows, units] each."""
     units = lstm.hidden_size
     w, r, b, c = (array(getattr(lstm, f"{name}_l{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-    w, r, b, c = (_gates(each, units) for each in (w, r, b, c))
+    w, r, b, c = (_gates(value, units) for value in (w, r, b, c))
     bias = draft.const(np.concatenate([b, c])[None])
     if draft.precision == "int8" and w.size >= SMALL:
         levels, scales, none = [], [], draft.const(np.zeros((1, 4 * units)), "int8")
@@ -140,7 +141,6 @@ def _lstm(draft: Draft, x: str, lstm: Any, layer: int, start: list[str]) -> tupl
 
 
 def _gates(value: Array, units: int) -> Array:
-    """Rows of input, forget, cell, output gate, as torch has them, in the order of ONNX: input, output, forget,
-    cell."""
+    """Rows of input, forget, cell and output gate, the order of torch, in that of ONNX: input, output, forget, cell."""
     i, f, g, o = value.reshape(4, units, *value.shape[1:])
     return np.concatenate([i, o, f, g])

@@ -10,7 +10,7 @@ from voicemill.model.audio.mel import LogMel
 from voicemill.model.export.folder import GraphFolder, read_folder
 from voicemill.model.export.running import Session
 from voicemill.model.light.acoustic import spoken_durations
-from voicemill.model.light.alignment import progress, regulated
+from voicemill.model.light.alignment import progress, regulate
 from voicemill.model.light.config import AcousticConfig, VocoderConfig
 from voicemill.model.light.system import check_phones
 from voicemill.model.light.voice import LightVoice
@@ -21,7 +21,7 @@ class OnnxLightVoice(LightVoice):
     """See `LightVoice`: `reference`, `speak` and `stream` are its own."""
 
     def __init__(self, folder: GraphFolder | Path | str, threads: int = 0) -> None:
-        """Raises CheckpointError as `read_folder`, and for graphs of another kind of voice."""
+        """Load the graphs. Raises CheckpointError as `read_folder`, and for another kind of voice."""
         opened = folder if isinstance(folder, GraphFolder) else read_folder(folder)
         if opened.manifest.voice != "light":
             raise CheckpointError(
@@ -29,7 +29,7 @@ class OnnxLightVoice(LightVoice):
             )
         self.device = torch.device("cpu")
         self.config = opened.manifest.sizes_of(VocoderConfig, "vocoder")
-        self.speaker = _Speaker(opened, threads)  # type: ignore[assignment]  # does what is asked of an `EcapaTdnn`
+        self.speaker = _Speaker(opened, threads)  # type: ignore[assignment]  # the part of `EcapaTdnn` used here
         self.acoustic = _Acoustic(opened, threads)  # type: ignore[assignment]
         self.vocoder = _Vocoder(opened, threads)  # type: ignore[assignment]
         self._mel = LogMel()
@@ -61,9 +61,9 @@ class _Acoustic:
 
     def speak(self, phones: Tensor, voice: Tensor, speed: float = 1.0) -> Tensor:
         """See `Acoustic.speak`."""
-        states, means, lasting = self.encode(phones=phones[None].long(), voice=voice[None])
-        durations = spoken_durations(torch.from_numpy(lasting), speed)
+        states, means, log_durations = self.encode(phones=phones[None].long(), voice=voice[None])
+        durations = spoken_durations(torch.from_numpy(log_durations), speed)
         start = np.zeros((self.config.recurrent_layers, 1, self.config.units), np.float32)
-        laid = [regulated(torch.from_numpy(each), durations) for each in (states, means)]
-        given = {"states": laid[0], "means": laid[1], "into": progress(durations), "hidden": start, "cell": start}
-        return torch.from_numpy(self.decode(**given)[0])[0].T
+        states, means = (regulate(torch.from_numpy(values), durations) for values in (states, means))
+        mel, *_ = self.decode(states=states, means=means, into=progress(durations), hidden=start, cell=start)
+        return torch.from_numpy(mel)[0].T

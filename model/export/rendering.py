@@ -1,4 +1,4 @@
-"""The graphs of s2 under ONNX Runtime, as the synthesizer that a `Voice` takes."""
+"""The graphs of s2 under ONNX Runtime, with the interface of a synthesizer."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,22 +16,22 @@ from voicemill.storage.errors import ConfigError
 
 
 class OnnxFlow:
-    """The inverse of the flow, as `voicemill.model.s2.generator` asks for it."""
+    """Inverse of the flow for `voicemill.model.s2.generator.windows`."""
 
     def __init__(self, folder: GraphFolder, config: S2Config, threads: int = 0) -> None:
         self.session = Session(folder, "s2_flow", threads)
         self.context = config.couplings * config.flow_layers * (config.wavenet_kernel // 2)
 
     def __call__(self, z: Tensor, mask: Tensor, ge: Tensor, inverse: bool = True) -> Tensor:
-        """As `voicemill.model.s2.latent.Flow.forward`, the inverse alone."""
+        """See `voicemill.model.s2.latent.Flow.forward`; only the inverse."""
         if not inverse:
-            raise ValueError("the graph of the flow is that of its inverse")
-        (found,) = self.session(z=z, lengths=mask.sum(-1)[:, 0].long(), ge=ge)
-        return torch.from_numpy(found)
+            raise ValueError("the graph of the flow computes only its inverse")
+        (latent,) = self.session(z=z, lengths=mask.sum(-1)[:, 0].long(), ge=ge)
+        return torch.from_numpy(latent)
 
 
 class OnnxSynthesizer:
-    """s2: what a `Voice` asks of a `Synthesizer`, with the same signatures."""
+    """s2 as graphs; see `voicemill.model.s2.inference.Synthesis`."""
 
     device = torch.device("cpu")
     latent = staticmethod(Synthesizer.latent)
@@ -47,19 +47,19 @@ class OnnxSynthesizer:
     def reference(self, spectrograms: Sequence[Tensor], sv: Sequence[Tensor] | None = None) -> Tensor:
         """See `Synthesizer.reference`."""
         if (sv is None) != (self.config.speaker_dim == 0) or not spectrograms:
-            wanted = f"one [1, {self.config.speaker_dim}] for each" if self.config.speaker_dim else "none"
+            expected = f"one [1, {self.config.speaker_dim}] for each" if self.config.speaker_dim else "none"
             raise ConfigError(
-                f"s2 {self.config.version}: speaker embeddings: expected {wanted}, of a reference or more"
+                f"s2 {self.config.version}: speaker embeddings: expected {expected}, for one reference or more"
             )
         if sv is not None and len(sv) != len(spectrograms):
             raise ConfigError(f"{len(spectrograms)} references but {len(sv)} speaker embeddings")
-        each = [
+        outputs = [
             self._reference(
                 spectrogram=spectrogram.reshape(1, *spectrogram.shape[-2:]), **({"sv": sv[i]} if sv else {})
             )
             for i, spectrogram in enumerate(spectrograms)
         ]
-        return torch.from_numpy(np.mean([ge for (ge,) in each], 0, dtype=np.float32))
+        return torch.from_numpy(np.mean([ge for (ge,) in outputs], 0, dtype=np.float32))
 
     def codes(self, ssl: Tensor) -> Tensor:
         """See `Synthesizer.codes`."""
@@ -93,7 +93,7 @@ class OnnxSynthesizer:
         return Prior(torch.from_numpy(mean), torch.from_numpy(logs))
 
     def dec(self, z: Tensor, ge: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """As `Generator.forward` without a mask: float32 [batch, 1, frames x hop]."""
+        """See `Generator.forward`, without a mask: float32 [batch, 1, frames x hop]."""
         (wave,) = self._generator(z=z, **({} if ge is None else {"ge": ge}))
         return torch.from_numpy(wave)[:, None]
 
@@ -102,15 +102,15 @@ class OnnxSynthesizer:
         ends = [z.shape[-1]] * len(z) if lengths is None else [int(end) for end in lengths]
         latent = self.flow(z, _mask(ends, z.shape[-1]), ge)
         if len(set(ends)) == 1:
-            return self._ended(self.dec(latent[..., : ends[0]], ge)[:, 0], z)
+            return self._pad(self.dec(latent[..., : ends[0]], ge)[:, 0], z)
         voices = ge if len(ge) > 1 else ge.expand(len(z), -1, -1)
         rows = [
             self.dec(row[None, :, :end].contiguous(), voice[None].contiguous())[:, 0]
             for row, voice, end in zip(latent, voices, ends, strict=True)
         ]
-        return torch.cat([self._ended(row, z) for row in rows])
+        return torch.cat([self._pad(row, z) for row in rows])
 
-    def _ended(self, wave: Tensor, z: Tensor) -> Tensor:
+    def _pad(self, wave: Tensor, z: Tensor) -> Tensor:
         """[batch, samples] -> [batch, frames x hop], 0 behind the end."""
         return torch.nn.functional.pad(wave, (0, z.shape[-1] * self.config.hop - wave.shape[-1]))
 

@@ -1,6 +1,6 @@
-"""The graphs of s1 and of the encoders under ONNX Runtime, as what a `Voice` takes.
+"""The graphs of s1 and of the encoders under ONNX Runtime, with the interfaces that `Voice` uses.
 
-Tensors of torch only carry the values from graph to graph; torch computes nothing of the networks.
+Tensors of torch only carry values between graphs; torch computes no part of the networks.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ Arrays = NDArray[Any]
 
 
 class Session:
-    """A graph of a folder, loaded."""
+    """Loaded graph of a folder."""
 
     def __init__(self, folder: GraphFolder, name: str, threads: int = 0) -> None:
-        """`threads`: 0 = as many as PyTorch uses.
+        """Load a graph. `threads`: 0 = as many as PyTorch uses.
 
         Raises CheckpointError where ONNX Runtime cannot read the graph, ConfigError where it is too old for it.
         """
@@ -42,22 +42,22 @@ class Session:
         self.path = folder.path / f"{name}.onnx"
         try:
             self.inner = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has an exception for each kind of failure, none of them public
+        except Exception as error:  # ONNX Runtime has an exception for each kind of failure, none of which is public
             raise CheckpointError(f"{self.path}: ONNX Runtime cannot read this graph: {error}") from error
-        self.takes = {value.name for value in self.inner.get_inputs()}
+        self.inputs = {value.name for value in self.inner.get_inputs()}
 
-    def __call__(self, **given: Arrays | Tensor | float) -> list[Arrays]:
-        """All outputs, in the order of the graph; inputs that it does not take are left out."""
+    def __call__(self, **values: Arrays | Tensor | float) -> list[Arrays]:
+        """Run the graph; return all outputs in its order. Values that are not inputs of the graph are ignored."""
         arrays = {
             name: value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-            for name, value in given.items()
-            if name in self.takes
+            for name, value in values.items()
+            if name in self.inputs
         }
         try:
-            found: list[Arrays] = self.inner.run(None, arrays)
-        except Exception as error:  # as above: of sizes in the manifest that are not those of the graph, most likely
+            outputs: list[Arrays] = self.inner.run(None, arrays)
+        except Exception as error:  # as above; most likely the manifest states other sizes than the graph has
             raise CheckpointError(f"{self.path}: ONNX Runtime cannot compute this graph: {error}") from error
-        return found
+        return outputs
 
 
 class OnnxEngine:
@@ -82,20 +82,19 @@ class OnnxDecoding:
     def __init__(self, engine: OnnxEngine, prefixes: Sequence[Prefix], room: int) -> None:
         config, rows = engine.config, len(prefixes)
         sizes = [len(prefix.phones) + len(prefix.prompt) for prefix in prefixes]
-        # zeros are a fresh mapping: a page is taken when it is written, so room that is never reached costs nothing
+        # zeros are a fresh mapping: a page is allocated when it is written, so unused room costs nothing
         shape = (config.layers, 2, rows, config.heads, max(sizes) + room, config.dim // config.heads)
         self.cache = np.zeros(shape, np.int8 if engine.bits == 8 else np.float32)
         self.scores = np.zeros((rows, config.vocabulary), np.float32)
         self.logits = torch.from_numpy(self.scores)
         for row, prefix in enumerate(prefixes):
             self._read(engine, row, prefix, sizes[row])
-        self.left = room
+        self.remaining = room
         self.code, self.place = np.zeros(rows, np.int64), np.array([len(prefix.prompt) for prefix in prefixes])
         self.known, self.total = np.array(sizes, np.int32), np.array(max(sizes) + 1, np.int32)
         self.session = engine.next.inner
         self.binding = self.session.io_binding()
-        given = {"code": self.code, "place": self.place, "known": self.known, "total": self.total}
-        bind_inputs(self.binding, given)
+        bind_inputs(self.binding, {"code": self.code, "place": self.place, "known": self.known, "total": self.total})
         for layer, (keys, values) in enumerate(self.cache):
             bind_inputs(self.binding, {f"keys.{layer}": keys, f"values.{layer}": values})
             bind_outputs(self.binding, {f"keys.{layer}.out": keys, f"values.{layer}.out": values})
@@ -104,9 +103,9 @@ class OnnxDecoding:
     def _read(self, engine: OnnxEngine, row: int, prefix: Prefix, size: int) -> None:
         bert = torch.zeros(engine.config.bert, len(prefix.phones)) if prefix.bert is None else prefix.bert.float().cpu()
         phones, codes = prefix.phones.cpu().long(), prefix.prompt.cpu().long()
-        found = engine.first(phones=phones[None], bert=bert[None], codes=codes[None])
+        outputs = engine.first(phones=phones[None], bert=bert[None], codes=codes[None])
         names = [value.name for value in engine.first.inner.get_outputs()]
-        for name, value in zip(names, found, strict=True):
+        for name, value in zip(names, outputs, strict=True):
             if name == "logits":
                 self.scores[row] = value[0]
             else:
@@ -114,10 +113,10 @@ class OnnxDecoding:
                 self.cache[int(layer), int(kind == "values"), row, :, :size] = value[0]
 
     def advance(self, codes: Tensor) -> None:
-        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when there is no room left."""
-        if not self.left:
+        """See `voicemill.model.s1.prefix.Decoding`. Raises IndexError when the cache is full."""
+        if not self.remaining:
             raise IndexError("no room left for another code")
-        self.left -= 1
+        self.remaining -= 1
         self.code[:] = codes.cpu().numpy()
         self.session.run_with_iobinding(self.binding)
         self.place += 1
@@ -126,7 +125,7 @@ class OnnxDecoding:
 
 
 class OnnxContent:
-    """A content encoder: see `voicemill.model.speaking.reference.Content`."""
+    """Content encoder: see `voicemill.model.speaking.reference.Content`."""
 
     def __init__(self, folder: GraphFolder, dims: int, threads: int = 0) -> None:
         self.dims = dims

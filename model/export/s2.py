@@ -1,4 +1,4 @@
-"""s2 as five graphs, split where the voice is averaged and where noise is drawn: none is drawn in a graph.
+"""s2 as five graphs, split where voices are averaged and where noise is drawn, which happens outside.
 
 reference  spectrogram float32 [rows, bins, frames] (magnitudes), v2Pro also sv [rows, speaker_dim]
            -> ge [rows, style, 1]
@@ -6,11 +6,11 @@ codes      ssl float32 [rows, ssl_dim, frames], 50 Hz -> codes int64 [rows, fram
 prior      codes int64 [rows, codes], code_lengths int64 [rows], phones int64 [rows, phones], phone_lengths int64
            [rows], ge, speed float64 []
            -> mean, logs float32 [rows, hidden, frames'], 0 after a row's end; frames int64 [rows]
-flow       z float32 [rows, hidden, frames], lengths int64 [rows], ge -> the latent that the generator renders
+flow       z float32 [rows, hidden, frames], lengths int64 [rows], ge -> latent of the generator
 generator  z, ge -> wave float32 [rows, frames x hop], 32 kHz; rows are equally long
 
 Between prior and flow z = mean + noise x exp(logs) x noise_scale. The spectrogram is computed outside, by the one
-definition of the system (`voicemill.model.audio.mel`). `prior` stands in `voicemill.model.export.s2_prior`.
+definition of the system (`voicemill.model.audio.mel`). `prior` is in `voicemill.model.export.s2_prior`.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from voicemill.model.s2.synthesizer import Synthesizer
 
 
 def reference(draft: Draft, s2: Synthesizer) -> None:
-    """Drafts `reference`: the encoder of the voice, and in v2Pro what its speaker embedding adds."""
+    """Draft `reference`: the reference encoder, and in v2Pro the contribution of the speaker embedding."""
     config = s2.config
     ge = _reference(draft, draft.input("spectrogram", "float32", ["rows", "bins", "frames"]), s2.ref_enc)
     if config.speaker_dim:
@@ -45,14 +45,15 @@ def _reference(draft: Draft, spectrogram: str, encoder: ReferenceEncoder) -> str
         x = draft.do("Add", x, draft.do("Mul", content, draft.do("Sigmoid", gate)))
     x = draft.transpose(x, 0, 2, 1)
     own = encoder.slf_attn
-    q, k, v = (draft.heads(draft.module_linear(x, each), REFERENCE_HEADS) for each in (own.w_qs, own.w_ks, own.w_vs))
-    mixed = draft.joined(draft.attend(q, k, v, own.fc.weight.shape[0] ** -0.5))
+    projections = (own.w_qs, own.w_ks, own.w_vs)
+    q, k, v = (draft.split_heads(draft.module_linear(x, part), REFERENCE_HEADS) for part in projections)
+    mixed = draft.join_heads(draft.attend(q, k, v, own.fc.weight.shape[0] ** -0.5))
     x = draft.module_linear(draft.do("Add", x, draft.module_linear(mixed, own.fc)), encoder.fc.fc)
     return draft.transpose(draft.do("ReduceMean", x, axes=[1]), 0, 2, 1)
 
 
 def codes(draft: Draft, s2: Synthesizer) -> None:
-    """Drafts `codes`. In float32 at every precision: a code is the nearest of the book, and rounding changes it."""
+    """Draft `codes`, in float32 at every precision: a code is the nearest entry, which rounding would change."""
     ssl = draft.input("ssl", "float32", ["rows", s2.config.ssl_dim, "frames"])
     book = array(s2.quantizer.embed)
     x = draft.transpose(draft.module_conv(ssl, s2.ssl_proj), 0, 2, 1)
@@ -62,14 +63,14 @@ def codes(draft: Draft, s2: Synthesizer) -> None:
 
 
 def flow(draft: Draft, s2: Synthesizer) -> None:
-    """Drafts `flow`: the inverse, from the latent of the prior to that of the generator."""
+    """Draft `flow`: the inverse, from the latent of the prior to that of the generator."""
     config = s2.config
     shape: list[int | str] = ["rows", config.hidden, "frames"]
     z, ge = draft.input("z", "float32", shape), draft.input("ge", "float32", ["voices", config.style, 1])
     mask = draft.mask(draft.input("lengths", "int64", ["rows"]), draft.size(z, 2))
     backwards = draft.ints(*reversed(range(config.hidden)))
     for coupling in [layer for layer in reversed(s2.flow.flows) if isinstance(layer, Coupling)]:
-        # a flip stands behind each, and so before it on the way back
+        # a flip follows each coupling, so the inverse flips first
         z = draft.do("Gather", z, backwards, axis=1)
         lower, upper = draft.many(2, "Split", z, axis=1)
         h = draft.do("Mul", draft.module_conv(lower, coupling.pre), mask)
@@ -95,8 +96,8 @@ def _wavenet(draft: Draft, x: str, mask: str, ge: str, net: WaveNet) -> str:
 
 
 def generator(draft: Draft, dec: Generator) -> None:
-    """Drafts `generator`. An upsampling is an ordinary convolution that computes the phases of a frame side by side
-    (`voicemill.model.s2.packed.phases`); a generator that knows no voice takes none."""
+    """Draft `generator`. An upsampling is an ordinary convolution that computes the phases of a frame side by side
+    (`voicemill.model.s2.packed.phases`); a generator without a voice has no input ge."""
     config = dec.config
     z = draft.input("z", "float32", ["rows", config.hidden, "frames"])
     x = draft.module_conv(z, dec.conv_pre)

@@ -9,7 +9,7 @@ from voicemill.model.s2.synthesizer import CODE_FRAMES, Synthesizer
 
 
 def prior(draft: Draft, s2: Synthesizer) -> None:
-    """Drafts `prior`. The book of codes and the projection behind it are one table: their product."""
+    """Draft `prior`. The codebook and the projection behind it are one table: their product."""
     config, encoder = s2.config, s2.enc_p
     numbers = draft.input("codes", "int64", ["rows", "codes"])
     total = draft.do("Mul", draft.input("code_lengths", "int64", ["rows"]), draft.const(CODE_FRAMES, "int64"))
@@ -35,10 +35,10 @@ def prior(draft: Draft, s2: Synthesizer) -> None:
     x = draft.do("Add", draft.do("Add", mixed, content), ge)
     x = _encoder(draft, draft.module_conv(draft.do("Mul", x, mask), mrte.c_post), mask, encoder.encoder2)
     frames = _stretched_frames(draft, total, speed)
-    x = _stretched(draft, x, total, frames)
+    x = _stretch(draft, x, total, frames)
     real = draft.mask(frames, draft.size(x, 2))
-    found = draft.many(2, "Split", draft.do("Mul", draft.module_conv(x, encoder.proj), real), axis=1)
-    for name, value in zip(("mean", "logs"), found, strict=True):
+    halves = draft.many(2, "Split", draft.do("Mul", draft.module_conv(x, encoder.proj), real), axis=1)
+    for name, value in zip(("mean", "logs"), halves, strict=True):
         draft.output(value, name, "float32", ["rows", config.hidden, "stretched"])
     draft.output(frames, "frames", "int64", ["rows"])
 
@@ -50,7 +50,7 @@ def _stretched_frames(draft: Draft, total: str, speed: str) -> str:
     return draft.do("Where", draft.do("Equal", speed, draft.const(1.0, "float64")), total, counted)
 
 
-def _stretched(draft: Draft, x: str, before: str, after: str) -> str:
+def _stretch(draft: Draft, x: str, before: str, after: str) -> str:
     """`voicemill.model.s2.encoders.stretch`: frame i lies at (i + 1/2) before / after - 1/2, clipped to the row."""
     places = draft.do("Cast", draft.range(draft.do("ReduceMax", after, axes=[0])), to=FLOAT)
     share = draft.do("Div", *(draft.do("Cast", count, to=FLOAT) for count in (before, after)))
@@ -61,14 +61,14 @@ def _stretched(draft: Draft, x: str, before: str, after: str) -> str:
     upper = draft.do("Min", draft.do("Add", lower, draft.const(1, "int64")), last)
     part = draft.unsqueeze(draft.do("Sub", at, draft.do("Cast", lower, to=FLOAT)), 1)
     frames = draft.transpose(x, 0, 2, 1)
-    index = [draft.unsqueeze(each, 2) for each in (lower, upper)]
-    taken = [draft.transpose(_rows(draft, frames, each), 0, 2, 1) for each in index]
-    step = draft.do("Mul", draft.do("Sub", taken[1], taken[0]), part)
-    return draft.do("Add", taken[0], step)
+    indices = [draft.unsqueeze(bound, 2) for bound in (lower, upper)]
+    below, above = (draft.transpose(_frames_at(draft, frames, index), 0, 2, 1) for index in indices)
+    step = draft.do("Mul", draft.do("Sub", above, below), part)
+    return draft.do("Add", below, step)
 
 
-def _rows(draft: Draft, frames: str, index: str) -> str:
-    """[rows, time, channels] and int64 [rows, n, 1] -> [rows, n, channels]."""
+def _frames_at(draft: Draft, frames: str, index: str) -> str:
+    """Frames at indices: [rows, time, channels] and int64 [rows, n, 1] -> [rows, n, channels]."""
     return draft.do("GatherND", frames, index, batch_dims=1)
 
 
@@ -104,38 +104,33 @@ def _attention(draft: Draft, x: str, source: str, mask: str, attention: Attentio
     time = draft.size(x, 2)
     if attention.window:
         band = draft.do("MatMul", q, draft.const(array(attention.emb_rel_k)[0].T))
-        scores = draft.do("Add", scores, _spread(draft, band, time, attention.window))
+        scores = draft.do("Add", scores, _by_position(draft, band, time, attention.window))
     masked = draft.do("Equal", draft.unsqueeze(mask, 1), draft.const(0.0))
     weights = draft.do("Softmax", draft.do("Where", masked, draft.const(MASKED), scores), axis=-1)
     result = draft.do("MatMul", weights, v)
     if attention.window:
-        near = _gathered(draft, weights, time, attention.window)
+        near = _by_distance(draft, weights, time, attention.window)
         result = draft.do("Add", result, draft.do("MatMul", near, draft.const(array(attention.emb_rel_v)[0])))
     joined = draft.reshape(draft.transpose(result, 0, 1, 3, 2), 0, -1, time)
     return draft.module_conv(joined, attention.conv_o)
 
 
-def _split(draft: Draft, x: str, heads: int, time: str) -> str:
-    """[rows, channels, time] -> [rows, heads, time, channels / heads]."""
-    return draft.transpose(draft.reshape(x, 0, heads, -1, time), 0, 1, 3, 2)
-
-
-def _spread(draft: Draft, band: str, time: str, window: int) -> str:
+def _by_position(draft: Draft, band: str, time: str, window: int) -> str:
     """`voicemill.model.s2.layers.by_position`: [rows, heads, t, 2 window + 1] -> [rows, heads, t, t]."""
-    flat = draft.reshape(_padded(draft, band, draft.ints(0), time), 0, 0, -1)
+    flat = draft.reshape(_pad(draft, band, draft.ints(0), time), 0, 0, -1)
     row = draft.do("Add", time, draft.ints(2 * window))
     flat = draft.slice(flat, 2, 0, draft.do("Mul", time, row))
     return draft.slice(draft.reshape(flat, 0, 0, time, row), 3, window, draft.do("Add", time, draft.ints(window)))
 
 
-def _gathered(draft: Draft, square: str, time: str, window: int) -> str:
+def _by_distance(draft: Draft, square: str, time: str, window: int) -> str:
     """`voicemill.model.s2.layers.by_distance`: [rows, heads, t, t] -> [rows, heads, t, 2 window + 1]."""
-    wide = draft.reshape(_padded(draft, square, draft.ints(window), draft.ints(window)), 0, 0, 1, -1)
-    flat = _padded(draft, wide, draft.ints(0), time)
+    wide = draft.reshape(_pad(draft, square, draft.ints(window), draft.ints(window)), 0, 0, 1, -1)
+    flat = _pad(draft, wide, draft.ints(0), time)
     return draft.slice(draft.reshape(flat, 0, 0, time, -1), 3, 0, 2 * window + 1)
 
 
-def _padded(draft: Draft, x: str, before: str, after: str) -> str:
-    """Zeros at both ends of the last of four axes."""
+def _pad(draft: Draft, x: str, before: str, after: str) -> str:
+    """Pad the last of four axes with zeros at both ends."""
     none: Sequence[str] = [draft.ints(0)] * 3
     return draft.do("Pad", x, draft.do("Concat", *none, before, *none, after, axis=0))

@@ -26,7 +26,7 @@ from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.pieces import Line, lines_of
 from voicemill.model.speaking.reference import Reference
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.voices.opening import Speaking
+from voicemill.model.voices.opening import AnyVoice
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import VoicemillError
 
@@ -47,7 +47,7 @@ class Agreement:
     """Of the waveforms, 50 a second."""
 
 
-def agreements(teacher: Speaking, student: Speaking, testset: TestSet, options: SpeakOptions) -> Figures:
+def agreements(teacher: AnyVoice, student: AnyVoice, testset: TestSet, options: SpeakOptions) -> Figures:
     """Both figures of every sentence of a test set that both can say."""
     if not (isinstance(teacher, Voice) and isinstance(student, Voice)):
         why = "only voices of s1 and s2 say codes that can be compared; the light system says none"

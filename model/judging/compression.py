@@ -17,7 +17,7 @@ from voicemill.model.judging.metrics import alignment
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.voices.opening import Speaking
+from voicemill.model.voices.opening import AnyVoice
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError, VoicemillError
 
@@ -66,7 +66,7 @@ def parts(folder: GraphFolder) -> list[Part]:
     return [*found, Part("total", *sums)]
 
 
-def spoken(ways: dict[str, Speaking], testset: TestSet, options: SpeakOptions | None = None) -> list[Spoken]:
+def spoken(ways: dict[str, AnyVoice], testset: TestSet, options: SpeakOptions | None = None) -> list[Spoken]:
     """Every way over a test set; the others are compared with the first.
 
     Raises ConfigError where none of the sentences can be said.
@@ -96,7 +96,7 @@ def aligned_distance(one: Wave, other: Wave) -> float:
     return float(np.abs(mels[0][rows] - mels[1][columns]).mean())
 
 
-def _said(voice: Speaking, testset: TestSet, options: SpeakOptions) -> tuple[dict[str, Wave], float]:
+def _said(voice: AnyVoice, testset: TestSet, options: SpeakOptions) -> tuple[dict[str, Wave], float]:
     """What it says of each sentence, and seconds per second; once more than needed, so that none is the first."""
     waves: dict[str, Wave] = {}
     took = seconds = 0.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from voicemill.model.device import Wanted
+from voicemill.model.device import DeviceChoice
 from voicemill.model.judging.metrics.opinion import Opinion
 from voicemill.model.judging.metrics.recognition import Recogniser
 from voicemill.model.judging.metrics.speaker import SpeakerEncoder
@@ -36,7 +36,7 @@ class JudgeSettings(FrozenSettings):
     f0_engine: EngineName = "swift"
     """As in the stage `f0`."""
     gallery: GallerySettings = GallerySettings()
-    device: Wanted = "auto"
+    device: DeviceChoice = "auto"
     beam_size: int = Field(5, ge=1)
     """Of the recogniser."""
 

@@ -1,4 +1,4 @@
-"""The light system: three small networks that speak in any voice, on two cores at many times real time."""
+"""The light system: three small networks that speak in any voice, many times faster than real time on two cores."""
 
 VERSION = 1
 """Changes when the same weights, phones and speaker vector give other samples."""

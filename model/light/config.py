@@ -6,12 +6,12 @@ from math import prod
 from voicemill.storage.errors import ConfigError
 
 BANDS = 128
-"""Of the log-mel, `voicemill.model.audio.mel`."""
+"""Bands of the log-mel of `voicemill.model.audio.mel`."""
 EMBEDDING = 192
-"""Of a speaker; as in the original ECAPA-TDNN."""
+"""Dimensions of a speaker vector; as in the original ECAPA-TDNN."""
 
 MOST_LAYERS = 64
-"""Pairs of convolutions at each rate of the vocoder."""
+"""Largest number of pairs of convolutions at each rate of the vocoder."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class EcapaConfig:
     """Sizes of `EcapaTdnn`. The original has 512 or 1024 channels and 6 or 15 million weights."""
 
     channels: int = 128
-    """Of every layer but the last three; a multiple of `scale`."""
+    """Channels of every layer but the last three; a multiple of `scale`."""
     scale: int = 8
     """Parts of a Res2 layer."""
     bottleneck: int = 64
-    """Of squeeze and excitation, and of the attention that pools."""
+    """Channels inside squeeze and excitation, and inside the attention that pools."""
     embedding: int = EMBEDDING
 
     def __post_init__(self) -> None:
@@ -41,15 +41,15 @@ class AcousticConfig:
     phones: int = 732
     """Entries of the symbol table."""
     embedding: int = EMBEDDING
-    """Channels of the speaker's vector; as in `EcapaConfig`."""
+    """Dimensions of the speaker vector; as in `EcapaConfig`."""
     width: int = 128
     """Channels of the phones."""
     kernel: int = 5
-    """Of the convolutions over phones; odd."""
+    """Kernel of the convolutions over phones; odd."""
     layers: int = 3
-    """Convolutions over phones."""
+    """Number of convolutions over phones."""
     units: int = 128
-    """Of each LSTM layer."""
+    """Units of each LSTM layer."""
     recurrent_layers: int = 2
     dropout: float = 0.1
 
@@ -61,11 +61,11 @@ class AcousticConfig:
 
 @dataclass(frozen=True)
 class VocoderConfig:
-    """Sizes of the vocoder, a `model.s2.generator.Generator` that reads log-mels. Defaults: V2 of HiFi-GAN, for frames
-    of 640 samples, without the blocks of kernel 11, which are over half of its products."""
+    """Sizes of the vocoder, a `model.s2.generator.Generator` of log-mels. Defaults: V2 of HiFi-GAN for frames of 640
+    samples, without the blocks of kernel 11, which are over half of its products."""
 
     hidden: int = BANDS
-    """Bands that it reads."""
+    """Bands of the log-mel."""
     upsample_channels: int = 128
     """Channels before the first upsampling; each upsampling halves them."""
     upsample_rates: tuple[int, ...] = (10, 8, 4, 2)
@@ -84,15 +84,15 @@ class VocoderConfig:
             "resblock_dilations": len(self.resblock_kernels) * len(self.resblock_dilations) > MOST_LAYERS,
             "resblock_kernels": any(kernel % 2 == 0 for kernel in self.resblock_kernels),
         }
-        if bad := [name for name, found in wrong.items() if found]:
+        if bad := [name for name, is_wrong in wrong.items() if is_wrong]:
             raise ConfigError(f"light vocoder: {', '.join(bad)} contradict the other sizes: {self}")
 
     @property
     def style(self) -> int:
-        """It knows no voice: the log-mel has it."""
+        """0: the vocoder is not conditioned on a voice, which is in the log-mel."""
         return 0
 
     @property
     def hop(self) -> int:
-        """Samples of a frame."""
+        """Samples per frame."""
         return prod(self.upsample_rates)

@@ -1,10 +1,10 @@
 """Speaker encoder: ECAPA-TDNN (Desplanques et al. 2020, "ECAPA-TDNN: Emphasized Channel Attention, Propagation and
 Aggregation in TDNN Based Speaker Verification"), small: 192 numbers for the voice of a log-mel.
 
-The log-mel is that of the whole system; the level of a recording is taken out. In place of batch norm the layers are
-normed frame by frame over their channels: batches here are small, parts of a step must add up to the step, and padding
-then reaches nothing. Otherwise it is the original: a convolution, three squeeze-excitation Res2 blocks of dilation 2, 3
-and 4, their joining, attentive statistics pooling that knows the whole recording, a linear layer.
+The log-mel is that of the whole system, with the level of the recording removed. In place of batch norm the layers are
+normed frame by frame over their channels: minibatches are small, the parts of a step must add up to the step, and
+padding has no influence. Otherwise it is the original: a convolution, three squeeze-excitation Res2 blocks of dilation
+2, 3 and 4, a layer that joins their outputs, attentive statistics pooling with global context, a linear layer.
 """
 
 from typing import cast
@@ -18,9 +18,9 @@ from voicemill.model.s2.layers import mask
 
 DILATIONS = (2, 3, 4)
 SPREAD = 2.5
-"""Of the values of a log-mel without its mean, nepers: divided out, so that the first layer sees about 1."""
+"""Deviation of the values of a log-mel without its mean, nepers: divided out in front of the first layer."""
 LEAST = 1e-4
-"""Of a variance: under a root, whose slope at 0 is infinite."""
+"""Least variance: the slope of its root is infinite at 0."""
 
 
 class FrameNorm(nn.LayerNorm):  # type: ignore[misc]  # torch is not followed
@@ -32,7 +32,7 @@ class FrameNorm(nn.LayerNorm):  # type: ignore[misc]  # torch is not followed
 
 
 class Layer(nn.Module):  # type: ignore[misc]
-    """Convolution, ReLU, norm. What stands behind a row's end is set to 0 before it."""
+    """Convolution, ReLU, norm. Frames behind a row's end are set to 0 before it."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -59,10 +59,10 @@ class Block(nn.Module):  # type: ignore[misc]
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """[batch, channels, time] -> the same shape."""
         first, *others = self.before(x, real).chunk(self.scale, 1)
-        done = [first]
+        outputs = [first]
         for layer, part in zip(self.parts, others, strict=True):
-            done.append(layer(part + done[-1] if len(done) > 1 else part, real))
-        y = self.after(torch.cat(done, 1), real)
+            outputs.append(layer(part + outputs[-1] if len(outputs) > 1 else part, real))
+        y = self.after(torch.cat(outputs, 1), real)
         mean = (y * real).sum(-1) / real.sum(-1)
         gate = self.excite(functional.relu(self.squeeze(mean))).sigmoid()
         return x + y * gate[..., None]
@@ -85,7 +85,7 @@ class Pooling(nn.Module):  # type: ignore[misc]
 
 
 class EcapaTdnn(nn.Module):  # type: ignore[misc]
-    """Log-mel of a recording -> its speaker."""
+    """Speaker encoder: log-mel of a recording -> speaker vector."""
 
     def __init__(self, config: EcapaConfig | None = None) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class EcapaTdnn(nn.Module):  # type: ignore[misc]
 
     def forward(self, mel: Tensor, real: Tensor) -> Tensor:
         """Log-mel float32 [batch, 128, frames] (`voicemill.model.audio.mel`), [batch, 1, frames], 1 = real -> float32
-        [batch, embedding], of length 1. A row is what it would be alone, whatever stands behind its end."""
+        [batch, embedding], of length 1. Padding does not change a row."""
         level = (mel * real).sum((1, 2), keepdim=True) / (BANDS * real.sum(-1, keepdim=True))
         x = self.first((mel - level) / SPREAD, real)
         outputs = []
@@ -114,7 +114,7 @@ class EcapaTdnn(nn.Module):  # type: ignore[misc]
     def embed(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Log-mel float32 [batch, 128, frames] -> float32 [batch, 192], of length 1: cosines are scalar products.
 
-        `lengths`: real frames of each row, int [batch]; None = all. The network has to be in eval mode.
+        `lengths`: real frames of each row, int [batch]; None = all. The network must be in eval mode.
         """
         return cast(Tensor, self(mel, mask(lengths, mel)))
 

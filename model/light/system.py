@@ -1,8 +1,8 @@
 """The three networks of the light system together, and their one file.
 
-A training of one of them takes the file, and writes it anew with its part trained; so the file also says which parts
-are. A speaker encoder that was trained anew gives vectors that the acoustic model does not know: that one is then
-untrained again.
+The training of one network reads the file and writes it again with that part trained, so the file also lists the
+trained parts. A newly trained speaker encoder gives vectors that the acoustic model was not trained on: the acoustic
+model then counts as untrained again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,12 @@ from voicemill.storage.errors import CheckpointError, ConfigError
 LIGHT: Final = "light"
 SPEAKER, ACOUSTIC, VOCODER = PARTS = ("speaker", "acoustic", "vocoder")
 TRAINED = "trained"
-"""Key of the header's list of parts."""
+"""Key of the list of trained parts in the header."""
 Source: TypeAlias = Checkpoint | Path | str
 
 
 class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Speaker encoder, acoustic model and vocoder; `trained`: which of them are.
+    """Speaker encoder, acoustic model and vocoder; `trained`: names of the trained ones.
 
     Raises ConfigError where their sizes do not fit each other.
     """
@@ -47,7 +47,7 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
         speaker, acoustic, vocoder = speaker or EcapaConfig(), acoustic or AcousticConfig(), vocoder or VocoderConfig()
         if speaker.embedding != acoustic.embedding:
             raise ConfigError(
-                f"light: the speaker encoder gives {speaker.embedding} numbers, the acoustic model takes "
+                f"light: the speaker encoder gives {speaker.embedding} dimensions, the acoustic model expects "
                 f"{acoustic.embedding}: set the same embedding for both"
             )
         if (vocoder.hidden, vocoder.hop) != (BANDS, HOP):
@@ -59,28 +59,28 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.trained = frozenset(trained)
 
     def with_trained(self, part: str) -> frozenset[str]:
-        """What is trained once `part` is."""
+        """Names of the trained parts after a training of `part`."""
         return (self.trained - {ACOUSTIC} if part == SPEAKER else self.trained) | {part}
 
     def checkpoint(self, lineage: Mapping[str, Any] | None = None, trained: Iterable[str] | None = None) -> Checkpoint:
-        """What `voicemill.model.checkpoints.writing.write` takes."""
+        """Checkpoint of the system for `voicemill.model.checkpoints.writing.write`."""
         config: dict[str, Any] = {name: header(getattr(self, name).config) for name in PARTS}
         config[TRAINED] = sorted(self.trained if trained is None else trained)
         return Checkpoint(LIGHT, "v2", self.state_dict(), config, lineage=dict(lineage or {}))
 
 
 def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
-    """A light system from its file, float32, in eval mode; `needs`: the parts that have to be trained.
+    """Load a light system from its file, float32, in eval mode; `needs`: parts that must be trained.
 
     Raises:
-        CheckpointError: it is another kind of checkpoint, damaged, or a part that is needed was never trained. The
-            sizes that the header gives are compared with the tensors before anything of them is built.
+        CheckpointError: it is another kind of checkpoint, it is damaged, or a needed part was never trained. The sizes
+            in the header are compared with the tensors before any network is built.
         OSError: the file cannot be read.
     """
     checkpoint = source if isinstance(source, Checkpoint) else read(source)
     name = str(checkpoint.source or "these weights")
     if checkpoint.kind != LIGHT:
-        raise CheckpointError(f"{name}: a checkpoint of {checkpoint.kind}, where one of {LIGHT} is needed")
+        raise CheckpointError(f"{name}: a checkpoint of {checkpoint.kind}, expected one of {LIGHT}")
     sizes = (
         _sizes(EcapaConfig, checkpoint, SPEAKER, name),
         _sizes(AcousticConfig, checkpoint, ACOUSTIC, name),
@@ -99,26 +99,26 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
         with torch.device("meta"):
             shapes = {key: tuple(tensor.shape) for key, tensor in LightSystem(*sizes).state_dict().items()}
         if shapes == {key: tuple(tensor.shape) for key, tensor in checkpoint.weights.items()}:
-            with torch.random.fork_rng(devices=[]):  # the modules draw their first values: reading moves no seed
+            with torch.random.fork_rng(devices=[]):  # the modules draw initial values: reading must not move the seed
                 return fill(LightSystem(*sizes, trained), checkpoint)
         with torch.device("meta"):
-            return fill(LightSystem(*sizes), checkpoint)  # says in what they differ
+            return fill(LightSystem(*sizes), checkpoint)  # raises with the differences
     except ConfigError as error:
         raise CheckpointError(f"{name}: {error}") from error
 
 
 def check_phones(acoustic: AcousticConfig, name: str) -> None:
-    """Raises CheckpointError unless the acoustic model of the file `name` knows every phone of the text front end."""
+    """Raise CheckpointError unless the acoustic model of the file `name` has every phone of the text front end."""
     if acoustic.phones < len(SYMBOLS):
         raise CheckpointError(
-            f"{name}: its acoustic model knows {acoustic.phones} phones, the text front end has {len(SYMBOLS)}: it was "
-            "made by another voicemill, or is damaged; `voicemill distill --which light` makes one"
+            f"{name}: its acoustic model has {acoustic.phones} phones, the text front end {len(SYMBOLS)}: it was made "
+            "by another version of voicemill, or is damaged; `voicemill distill --which light` makes one"
         )
 
 
 def _sizes(kind: type[Sizes], checkpoint: Checkpoint, part: str, name: str) -> Sizes:
-    given = checkpoint.config.get(part)
-    found = from_header(kind, given, f"{name}, {part}") if isinstance(given, Mapping) else None
-    if found is None:
+    stated = checkpoint.config.get(part)
+    sizes = from_header(kind, stated, f"{name}, {part}") if isinstance(stated, Mapping) else None
+    if sizes is None:
         raise CheckpointError(f"{name}: its header does not give the sizes of the {part}: it is damaged")
-    return found
+    return sizes

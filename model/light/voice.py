@@ -1,6 +1,6 @@
-"""`LightVoice`: the light system as a voice, which speaks as `voicemill.model.speaking.voice.Voice` does.
+"""`LightVoice`: the light system as a voice, with the interface of `voicemill.model.speaking.voice.Voice`.
 
-A reference gives the speaker's vector; the acoustic model makes durations and a log-mel of the phones of a piece, the
+A reference gives the speaker vector; the acoustic model gives durations and a log-mel of the phones of a piece, the
 vocoder its waveform. Nothing is drawn: seed, noise_scale and sampling of the options change nothing. `stream` renders
 in windows with the frames to both sides that the vocoder reaches; joined they are within 1e-4 of `speak` in float32,
 and within 0.05 where the vocoder computes in bfloat16.
@@ -17,40 +17,49 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from voicemill.model.audio.mel import HOP, LogMel
-from voicemill.model.device import Placement, Wanted, place
+from voicemill.model.device import DeviceChoice, Placement, place
 from voicemill.model.light.system import LightSystem, Source, load_light
 from voicemill.model.s1.engines import Precision
 from voicemill.model.s2.generator import context
 from voicemill.model.s2.packed import PackedGenerator, can_pack
 from voicemill.model.s2.weight_norm import fold
 from voicemill.model.speaking.options import SpeakOptions
-from voicemill.model.speaking.pieces import Line, Said, Speech, SpeechStream, lines_of, spoken, streamed
-from voicemill.model.speaking.reference import bounded, checked, read
+from voicemill.model.speaking.pieces import (
+    Line,
+    PieceAudio,
+    Speech,
+    SpeechStream,
+    lines_of,
+    speak_pieces,
+    stream_pieces,
+)
+from voicemill.model.speaking.reference import check, limited, read
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import RATE
 
 ENDED = "every phone was said"
+"""Reason why a piece ended, as stored with evaluations: there is no other."""
 
 
 @dataclass(frozen=True, eq=False)
 class LightReference:
-    """A speaker, ready to speak: made once, used for any number of texts."""
+    """Speaker ready to speak: made once, used for any number of texts."""
 
     embedding: Tensor
-    """float32 [192], of length 1."""
+    """Speaker vector, float32 [192], of length 1."""
 
 
 class LightVoice:
-    """Three networks on one device. Speaking changes nothing in them: threads may share it."""
+    """Three networks on one device. Speaking changes none of them: threads may share a voice."""
 
-    def __init__(self, system: LightSystem, precision: str = "auto", device: Wanted = "auto") -> None:
-        """The networks are taken over. `precision`: of the vocoder on a CPU (auto and int8 are float32); all
-        else computes in float32, which takes a tenth of the time.
+    def __init__(self, system: LightSystem, precision: str = "auto", device: DeviceChoice = "auto") -> None:
+        """Take over the networks. `precision`: precision of the vocoder on a CPU (auto and int8 are float32); the
+        rest, a tenth of the time, computes in float32.
 
-        Raises ConfigError for a precision that this machine does not have.
+        Raises ConfigError for a precision that this machine does not support.
         """
-        where = _placed(precision, device)
+        where = _place(precision, device)
         self.device = where.device
         fold(system.eval().requires_grad_(False)).to(self.device)
         self.speaker, self.acoustic = system.speaker, system.acoustic
@@ -64,8 +73,8 @@ class LightVoice:
     def reference(
         self, recordings: Sequence[Path | str | Wave], text: str = "", language: str = "auto"
     ) -> LightReference:
-        """A speaker from one or more recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz; the mean of
-        their vectors. What they say (`text`, `language`) is not needed.
+        """Make a speaker from one or more recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz; the mean
+        of their vectors. `text` and `language` are ignored.
 
         Raises:
             ConfigError: no recording, or one of another length.
@@ -73,78 +82,79 @@ class LightVoice:
         """
         if not recordings:
             raise ConfigError("no reference: a voice needs at least one recording of 3 to 10 s")
-        waves = [checked(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
+        waves = [check(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
         with torch.inference_mode():
-            mels = [self._mel.mel(torch.from_numpy(bounded(wave))[None]).to(self.device) for wave in waves]
-            found = torch.cat([self.speaker.embed(mel) for mel in mels])
-            return LightReference(normalize(found.mean(0), dim=0))
+            mels = [self._mel.mel(torch.from_numpy(limited(wave))[None]).to(self.device) for wave in waves]
+            embeddings = torch.cat([self.speaker.embed(mel) for mel in mels])
+            return LightReference(normalize(embeddings.mean(0), dim=0))
 
     # -- speaking
 
     def speak(self, text: str, reference: LightReference, options: SpeakOptions | None = None) -> Speech:
-        """Say a text of any length. Raises ConfigError: nothing in it can be read, or an option is out of range."""
+        """Synthesise a text of any length. Raises ConfigError where nothing in the text can be read, or an option is
+        out of its range."""
         options = options or SpeakOptions()
 
-        def say(_: int, line: Line) -> Said:
-            return Said(self._whole(self._log_mel(line, reference, options)), 0, ENDED)
+        def speak_piece(_: int, line: Line) -> PieceAudio:
+            return PieceAudio(self._whole(self._log_mel(line, reference, options)), 0, ENDED)
 
-        return spoken(lines_of(text, options), options, say)
+        return speak_pieces(lines_of(text, options), options, speak_piece)
 
     def stream(self, text: str, reference: LightReference, options: SpeakOptions | None = None) -> SpeechStream:
-        """What `speak` says, in chunks of about `options.chunk_s` as they are ready: float32 [samples], 32 kHz.
+        """Speech of `speak` in chunks of about `options.chunk_s` as they become ready: float32 [samples], 32 kHz.
 
-        The first one comes when the log-mel of the first piece is made and so much of it rendered. Raises as `speak`.
+        The first chunk comes after the log-mel of the first piece and the rendering of a chunk. Raises as `speak`.
         """
         options = options or SpeakOptions()
         frames = max(1, round(options.chunk_s * RATE / HOP))
 
-        def say(_: int, line: Line) -> Said:
-            return Said(self._windows(self._log_mel(line, reference, options), frames), 0, ENDED)
+        def speak_piece(_: int, line: Line) -> PieceAudio:
+            return PieceAudio(self._windows(self._log_mel(line, reference, options), frames), 0, ENDED)
 
-        return streamed(lines_of(text, options), options, say)
+        return stream_pieces(lines_of(text, options), options, speak_piece)
 
     # -- one piece
 
     def _log_mel(self, line: Line, reference: LightReference, options: SpeakOptions) -> Tensor:
-        """float32 [128, frames]."""
+        """Log-mel of one piece, float32 [128, frames]."""
         with torch.inference_mode():
             phones = line.phones.to(self.device)
             return self.acoustic.speak(phones, reference.embedding.to(self.device), options.speed)
 
     def _whole(self, mel: Tensor) -> Iterator[Wave]:
-        yield self._rendered(mel)
+        yield self._render(mel)
 
     def _windows(self, mel: Tensor, frames: int) -> Iterator[Wave]:
         reach, total = context(self.config), mel.shape[-1]
         for start in range(0, total, frames):
             stop = min(start + frames, total)
             left = max(0, start - reach)
-            wave = self._rendered(mel[:, left : min(stop + reach, total)])
+            wave = self._render(mel[:, left : min(stop + reach, total)])
             yield wave[(start - left) * HOP : (stop - left) * HOP]
 
-    def _rendered(self, mel: Tensor) -> Wave:
+    def _render(self, mel: Tensor) -> Wave:
         """float32 [128, frames] -> float32 [samples]."""
         with torch.inference_mode():
             wave: Wave = self.vocoder(mel[None])[0, 0].float().cpu().numpy()
         return wave
 
 
-def load_light_voice(source: Source, precision: str = "auto", device: Wanted = "auto") -> LightVoice:
-    """A voice from the file of a light system.
+def load_light_voice(source: Source, precision: str = "auto", device: DeviceChoice = "auto") -> LightVoice:
+    """Load a voice from the file of a light system.
 
     Raises:
         CheckpointError: as `voicemill.model.light.system.load_light`.
-        ConfigError: a precision that this machine does not have.
+        ConfigError: this machine does not support the precision.
     """
     return LightVoice(load_light(source), precision, device)
 
 
-def _placed(precision: str, device: Wanted) -> Placement:
-    """Where it runs; the dtype is that of the vocoder."""
+def _place(precision: str, device: DeviceChoice) -> Placement:
+    """Device of the networks and dtype of the vocoder."""
     if precision not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
     if precision in ("bfloat16", "float16"):
         return place(device, "bfloat16" if precision == "bfloat16" else "float16")
-    # it is fast enough, and bfloat16 can be heard where speech is soft: half a neper of the log-mel in a vocoder that
-    # was trained for minutes
+    # float32 is fast enough, and bfloat16 is audible where speech is soft: half a neper of the log-mel in a vocoder
+    # that was trained for minutes
     return place(device, "float32")

@@ -1,12 +1,12 @@
-"""Several voices on one loaded base: adapters beside s1 and s2, and the engines of those that spoke last.
+"""Several voices on one loaded base: adapters beside s1 and s2, and the engines of the most recent voices.
 
     bank = load_bank("s1.ckpt", "s2.pth")
     bank.add("anna", ["voices/anna/s1", "voices/anna/s2"])     # folders of adapters
     anna = bank.voice("anna")                                  # a `Voice`
 
-The engines that are fast on a CPU pack the weights when they are made, so a switch between two voices is no switch of
-matrices: the engines of a voice are made from base and adapter when it is first asked for, and `keep` of them are held
-for each network. What a voice has no adapter for is the base's, and shared.
+The engines that are fast on a CPU pack the weights when they are made, so voices cannot be switched by swapping
+matrices: the engines of a voice are made from base and adapter at its first use, and `keep` of them are held for each
+network. A network without an adapter of the voice is that of the base, and shared.
 """
 
 import copy
@@ -18,7 +18,7 @@ from pathlib import Path
 from torch import nn
 
 from voicemill.model.adapters import lora
-from voicemill.model.adapters.files import checked, load, of_voice
+from voicemill.model.adapters.files import check_base, load, read_voice
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.prefix import Engine
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -33,7 +33,7 @@ BASE = ""
 
 
 class VoiceBank:
-    """Threads may share it; a voice that was handed out goes on speaking whatever happens here."""
+    """Voices of one base. Threads may share it; a voice handed out keeps working after changes of the bank."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class VoiceBank:
         bert: BertFeatures | None = None,
         keep: int = 2,
     ) -> None:
-        """The networks are taken over and kept in float32; `engine` and `renderer` take over the copies they are given.
+        """Take over the networks in float32; `engine` and `renderer` take over the copies that they get.
 
         Raises ConfigError unless `keep` is 1 or more.
         """
@@ -61,36 +61,36 @@ class VoiceBank:
 
     @property
     def names(self) -> list[str]:
-        """Of the voices with adapters, in the order in which they came."""
+        """Names of the voices with adapters, in the order in which they were added."""
         return list(self._voices)
 
     def add(self, name: str, folders: Iterable[Path | str]) -> None:
-        """A voice from the folders of its adapters, one for s1, one for s2, or both; nothing is computed yet.
+        """Add a voice from the folders of its adapters, one for s1, one for s2, or both; nothing is computed yet.
 
         Raises:
-            CheckpointError: a folder is no adapter, or one of another base; nothing is added then.
-            ConfigError: there is a voice of that name, no folder, or two for one network.
+            CheckpointError: a folder holds no adapter, or one of another base; nothing is added then.
+            ConfigError: the name is taken, there is no folder, or two folders are of one network.
         """
         with self._lock:
             if name in self._voices:
-                raise ConfigError(f"voice {name!r}: there is one of that name; remove it first, or take another name")
-            adapters = of_voice(folders)
+                raise ConfigError(f"voice {name!r} is already in the bank: remove it first, or give another name")
+            adapters = read_voice(folders)
             for network, adapter in adapters.items():
-                checked(self._bases[network], adapter)
+                check_base(self._bases[network], adapter)
             for network, adapter in adapters.items():
                 load(self._bases[network], adapter, name)
             self._voices.append(name)
 
     def voice(self, name: str = BASE) -> Voice:
-        """A voice ready to speak; a second or two where its engines are not among those held.
+        """Return a voice ready to speak; this takes a second or two where its engines are not held.
 
-        A reference of one voice serves all voices of the bank, as long as no adapter changes the reference encoder.
+        A reference of one voice works with all voices of the bank, as long as no adapter changes the reference encoder.
 
         Raises ConfigError for a name that was not added.
         """
         with self._lock:
             if name != BASE and name not in self._voices:
-                raise ConfigError(f"no voice {name!r}; there are: {', '.join(self._voices) or 'none'}")
+                raise ConfigError(f"no voice {name!r} in the bank, which has: {', '.join(self._voices) or 'none'}")
             own: dict[Network, str] = {
                 network: name if name in lora.names(base) else BASE for network, base in self._bases.items()
             }
@@ -100,16 +100,16 @@ class VoiceBank:
                 self._renderers[own["s2"]] = self._renderer(self._copy("s2", own["s2"]))
             self._engines.move_to_end(own["s1"])
             self._renderers.move_to_end(own["s2"])
-            for held in (self._engines, self._renderers):
-                while len(held) > self.keep:
-                    held.popitem(last=False)
+            for cache in (self._engines, self._renderers):
+                while len(cache) > self.keep:
+                    cache.popitem(last=False)
             return Voice(self._engines[own["s1"]], self._renderers[own["s2"]], self.content, self.bert)
 
     def remove(self, name: str) -> None:
-        """Forget a voice, its adapters and its engines. Raises ConfigError for a name that was not added."""
+        """Remove a voice, its adapters and its engines. Raises ConfigError for a name that was not added."""
         with self._lock:
             if name not in self._voices:
-                raise ConfigError(f"no voice {name!r} to remove; there are: {', '.join(self._voices) or 'none'}")
+                raise ConfigError(f"no voice {name!r} to remove; the bank has: {', '.join(self._voices) or 'none'}")
             self._voices.remove(name)
             self._engines.pop(name, None)
             self._renderers.pop(name, None)
@@ -118,5 +118,5 @@ class VoiceBank:
                     lora.remove(base, name)
 
     def _copy(self, network: Network, name: str) -> nn.Module:
-        """The network with an adapter added to its weights, or without any; the base is left as it is."""
+        """Copy of a network with an adapter merged into its weights, or without any."""
         return lora.merge(copy.deepcopy(self._bases[network]), name)

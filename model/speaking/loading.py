@@ -1,4 +1,4 @@
-"""Everything a voice needs, from files: the models ready to speak, in the precision that fits the machine."""
+"""Loading of a voice or a bank from files, in the precision that fits the machine."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import get_args
 
 from torch import nn
 
-from voicemill.model.adapters.files import load, of_voice
+from voicemill.model.adapters.files import load, read_voice
 from voicemill.model.adapters.lora import merge
 from voicemill.model.checkpoints.checkpoint import read
 from voicemill.model.checkpoints.loading import load_s1, load_s2
-from voicemill.model.device import Wanted, place
+from voicemill.model.device import DeviceChoice, place
 from voicemill.model.hub import resolve
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.engines import Precision, engine
@@ -28,7 +28,7 @@ from voicemill.storage.errors import ConfigError
 
 SETTING = "--content"
 HUBERT = "TencentGameMate/chinese-hubert-base"
-"""What the checkpoints of GPT-SoVITS were trained with."""
+"""Content encoder of the official checkpoints of GPT-SoVITS."""
 MFCC = "mfcc"
 VOICE = "voice"
 
@@ -40,27 +40,27 @@ def load_voice(
     content: str = "",
     bert: str = "",
     precision: str = "auto",
-    device: Wanted = "auto",
+    device: DeviceChoice = "auto",
     adapters: Iterable[Path | str] = (),
 ) -> Voice:
-    """Two checkpoints, official or ours, and the models by hub id or folder. Nothing is downloaded.
+    """Load a voice from two checkpoints, official or ours, and models by hub id or folder. Nothing is downloaded.
 
-    `content`: the encoder that s2 was trained with, by hub id or folder, or "mfcc"; empty = the one that the checkpoint
-    of s2 names, else the HuBERT of GPT-SoVITS.
-    `precision`: auto (on a CPU that has them, s1 in int8 and s2 in bfloat16), float32, bfloat16, float16 (a GPU), or
-    int8 (a CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference are always
-    computed in float32: it is done once for a voice.
-    `adapters`: folders of adapters that are added to the weights, one of s1, one of s2, or both.
+    `content`: encoder that s2 was trained with, by hub id or folder, or "mfcc"; empty = the one that the checkpoint of
+    s2 names, else the HuBERT of GPT-SoVITS.
+    `precision`: auto (on a CPU that supports them, s1 in int8 and s2 in bfloat16), float32, bfloat16, float16 (GPU), or
+    int8 (CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference, computed once
+    for a voice, are always float32.
+    `adapters`: folders of adapters to add to the weights, one of s1, one of s2, or both.
 
     Raises:
-        CheckpointError: a file is no checkpoint of that kind; an adapter is damaged or was made for another base.
+        CheckpointError: a file is not a checkpoint of that kind; an adapter is damaged or was made for another base.
         ModelMissing: `content` or `bert` is not on this machine; the message names the command that fetches it.
-        ConfigError: a precision that this machine does not have; models that do not fit each other.
+        ConfigError: this machine does not support the precision, or the models do not fit each other.
     """
-    loaded = _loaded(s1, s2, content, bert, precision, device)
+    loaded = _load(s1, s2, content, bert, precision, device)
     if folders := list(adapters):
         networks: dict[Network, nn.Module] = {"s1": loaded.s1, "s2": loaded.s2}
-        for network, adapter in of_voice(folders).items():
+        for network, adapter in read_voice(folders).items():
             load(networks[network], adapter, VOICE)
             merge(networks[network])
     return Voice(loaded.engine(loaded.s1), loaded.renderer(loaded.s2), loaded.content, loaded.bert)
@@ -73,17 +73,17 @@ def load_bank(
     content: str = "",
     bert: str = "",
     precision: str = "auto",
-    device: Wanted = "auto",
+    device: DeviceChoice = "auto",
     keep: int = 2,
 ) -> VoiceBank:
-    """A base for several voices; `keep`: of how many the engines are held. All else as in `load_voice`."""
-    loaded = _loaded(s1, s2, content, bert, precision, device)
+    """Load a base for several voices; `keep`: number of voices whose engines are held. Else as `load_voice`."""
+    loaded = _load(s1, s2, content, bert, precision, device)
     return VoiceBank(loaded.s1, loaded.s2, loaded.engine, loaded.renderer, loaded.content, loaded.bert, keep)
 
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """Networks as their files have them, and what makes them ready to speak; both take over what they are given."""
+    """Networks as read from their files, and the functions that take them over and make them ready to speak."""
 
     s1: Text2Semantic
     s2: Synthesizer
@@ -93,7 +93,7 @@ class _Loaded:
     bert: BertFeatures | None
 
 
-def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: str, device: Wanted) -> _Loaded:
+def _load(s1: Path | str, s2: Path | str, content: str, bert: str, precision: str, device: DeviceChoice) -> _Loaded:
     if precision not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
     where = place(device, "float32")
@@ -101,14 +101,14 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
     synthesizer, trained_with = s2_with_content(s2)
     name = content or trained_with
     encoder: Content = Mfcc() if name == MFCC else Encoder.load(resolve(name, SETTING), -1, where)
-    spoken = load_s1(s1)
-    if spoken.config.codes != synthesizer.config.codebook:
+    text2semantic = load_s1(s1)
+    if text2semantic.config.codes != synthesizer.config.codebook:
         raise ConfigError(
-            f"{s1} speaks {spoken.config.codes} codes, {s2} has {synthesizer.config.codebook}: give an s1 that was "
-            "trained with this s2"
+            f"{s1} predicts {text2semantic.config.codes} codes, {s2} has {synthesizer.config.codebook}: give an s1 "
+            "that was trained with this s2"
         )
     return _Loaded(
-        s1=spoken,
+        s1=text2semantic,
         s2=synthesizer,
         engine=lambda module: engine(module.to(where.device), precision),  # type: ignore[arg-type]  # checked above
         renderer=lambda module: prepare(module, rendering, eight_bits=precision == "int8"),
@@ -118,7 +118,7 @@ def _loaded(s1: Path | str, s2: Path | str, content: str, bert: str, precision: 
 
 
 def s2_with_content(path: Path | str) -> tuple[Synthesizer, str]:
-    """The network, and the name of the content encoder it was trained with."""
+    """Load s2 and return it with the name of the content encoder it was trained with."""
     checkpoint = read(path)
     module = load_s2(checkpoint)
     usual = MFCC if module.config.ssl_dim == Mfcc.dims else HUBERT

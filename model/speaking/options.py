@@ -1,4 +1,4 @@
-"""How something is said: every choice but the voice and the words."""
+"""Options of speech: everything but the voice and the text."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -13,24 +13,24 @@ SPEEDS = (0.25, 4.0)
 
 @dataclass(frozen=True)
 class SpeakOptions:
-    """Defaults: those of GPT-SoVITS v2."""
+    """Options of speech. Defaults: those of GPT-SoVITS v2."""
 
     language: str = "auto"
-    """Of the text: zh, en, ja, ko, yue (each with English words in it), or auto: told by its characters."""
+    """Language of the text: zh, en, ja, ko, yue (each may contain English words), or auto: by its characters."""
     speed: float = 1.0
-    """Times as fast as the voice speaks by itself; 0.25 to 4."""
+    """Speed relative to the voice's own, 0.25 to 4."""
     noise_scale: float = 0.5
-    """Variation of the sound; 0 = none, the mean of what s2 expects. 0 to 2."""
+    """Scale of the noise in the latent, 0 to 2; 0 = the mean of the prior."""
     seed: int = 0
-    """The same words, voice, options and seed give the same samples on the same machine. 0 to 2^63 - 1."""
+    """Seed, 0 to 2^63 - 1: the same text, voice, options and seed give the same samples on the same machine."""
     sampling: Sampling = field(default_factory=Sampling)
     cutting: Cutting = field(default_factory=Cutting)
     pause_s: Seconds = 0.3
-    """Silence after each piece of the text. 0 to 5."""
+    """Silence after each piece of the text, 0 to 5 s."""
     max_codes: int = MAX_CODES
-    """Limit of one piece, 25 codes a second."""
+    """Longest piece, in codes of 40 ms."""
     chunk_s: Seconds = 0.5
-    """What `stream` gives at a time; 0.02 to 10."""
+    """Length of the chunks of `stream`, 0.02 to 10 s."""
     watermark: int | None = 0
     """Payload of the quiet watermark, 0 to 65535; None = no mark."""
 
@@ -48,6 +48,6 @@ class SpeakOptions:
                 raise ConfigError(f"{name} = {value}: expected {least} to {most}")
 
     def seed_of(self, piece: int) -> int:
-        """The seed of one piece of the text: what a piece sounds like does not depend on those before it."""
+        """Seed of one piece of the text: the sound of a piece does not depend on those before it."""
         digest = hashlib.sha256(f"{self.seed}/{piece}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1

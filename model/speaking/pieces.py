@@ -1,7 +1,7 @@
-"""What every kind of voice does with a text, whatever its networks are: cut it, say each piece, join, mark.
+"""Speech of a text from the speech of its pieces, for every kind of voice: cut, synthesise each piece, join, mark.
 
-Text is cut into pieces, each said by itself, with a pause behind it. A voice gives `spoken` and `streamed` a function
-that says one piece; both give the same samples, the watermark included.
+The pieces are synthesised one by one, with a pause behind each. A voice passes a function that synthesises one piece
+to `speak_pieces` and `stream_pieces`; both give the same samples, the watermark included.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,31 +23,31 @@ from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import RATE, Seconds
 
 FEWEST = 6
-"""Phones: shorter texts get a dot in front, which keeps s1 from swallowing them."""
+"""Number of phones below which a text gets a dot in front, which keeps s1 from swallowing it."""
 ENDS = ".!?…,;:。！？，；："
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What became of one piece of the text."""
+    """Record of one piece of the text."""
 
     text: str
     normalised: str
     phones: int
     codes: int
-    """25 a second; 0 of a voice that makes no codes."""
+    """Number of codes, 25 a second; 0 for a voice without codes."""
     start: Seconds
     stop: Seconds
-    """Where it is in the speech, without the pause behind it."""
+    """End of the piece in the speech, without the pause behind it."""
     ended: str
-    """Why it ended where it does, in words."""
+    """Reason why the piece ended, in words."""
     unknown: tuple[str, ...]
-    """Phones or characters that could not be said."""
+    """Phones or characters without a pronunciation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """What was said."""
+    """Synthesised speech of a text."""
 
     wave: Wave
     """float32 [samples], -1..1, 32 kHz."""
@@ -60,7 +60,7 @@ class Speech:
 
 
 class SpeechStream(Iterator[Wave]):
-    """What is being said: chunks float32 [samples], -1..1, 32 kHz, each computed when it is asked for."""
+    """Speech of a text in chunks float32 [samples], -1..1, 32 kHz, each computed on demand."""
 
     def __init__(self, chunks: Iterator[Wave], pieces: list[Piece]) -> None:
         self._chunks, self._pieces = chunks, pieces
@@ -70,16 +70,16 @@ class SpeechStream(Iterator[Wave]):
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The pieces that were rendered to their end; all of them when the stream has ended."""
+        """Pieces rendered to their end so far; all of them once the stream has ended."""
         return tuple(self._pieces)
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One piece of the text, as the models take it."""
+    """Input of the models for one piece of the text."""
 
     text: str
-    found: Phonemes
+    reading: Phonemes
     phones: Tensor
     """int64 [phones]."""
     bert: Tensor
@@ -87,57 +87,57 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """One piece as a voice says it."""
+class PieceAudio:
+    """Speech of one piece."""
 
     chunks: Iterator[Wave]
-    """float32 [samples] each, 32 kHz, in order, each computed when it is asked for."""
+    """float32 [samples] each, 32 kHz, in order, each computed on demand."""
     codes: int
     ended: str
 
 
-Say: TypeAlias = Callable[[int, Line], Said]
-"""(number of the piece, from 0; the piece)."""
+SpeakPiece: TypeAlias = Callable[[int, Line], PieceAudio]
+"""Function of the piece's number, from 0, and the piece."""
 
 
 def lines_of(text: str, options: SpeakOptions, bert: BertFeatures | None = None) -> list[Line]:
-    """The pieces of a text. Raises ConfigError where nothing in it can be read."""
+    """Pieces of a text as model input. Raises ConfigError where nothing in it can be read."""
     language = guess_language(text) if options.language == "auto" else options.language
     lines = [line_of(piece, language, bert) for piece in cut(text, options.cutting) if piece.strip()]
-    lines = [line for line in lines if any(phone not in ENDS for phone in line.found.phones)]
+    lines = [line for line in lines if any(phone not in ENDS for phone in line.reading.phones)]
     if not lines:
-        raise ConfigError(  # without the text, which may be a speaker's own: what is said of it is kept
-            f"nothing to say: the text, {len(text)} characters, holds no word that can be read in {language}"
+        raise ConfigError(  # the message is stored, so it leaves out the text, which may be a speaker's own
+            f"nothing to say: the text of {len(text)} characters has no word that can be read in {language}"
         )
     return lines
 
 
 def line_of(text: str, language: str, bert: BertFeatures | None = None) -> Line:
-    """A piece with its phones, and zeros for BERT features where there is no `bert`."""
-    found = phonemes(text, language)
-    phones, channels = torch.from_numpy(found.ids), features(found, bert)
+    """Model input of one piece; without `bert` its BERT features are zeros."""
+    reading = phonemes(text, language)
+    phones, channels = torch.from_numpy(reading.ids), features(reading, bert)
     if 0 < len(phones) < FEWEST:
         phones = torch.cat([torch.from_numpy(ids(["."]).ids), phones])
         channels = torch.cat([torch.zeros(CHANNELS, 1), channels], 1)
-    return Line(text, found, phones, channels)
+    return Line(text, reading, phones, channels)
 
 
-def ended(text: str, language: str) -> str:
-    """The text with a mark at its end: what has none sounds unfinished."""
+def with_end_mark(text: str, language: str) -> str:
+    """Text with a punctuation mark at its end: without one it sounds unfinished."""
     if text[-1] in ENDS:
         return text
     return text + ("。" if (guess_language(text) if language == "auto" else language) in ("zh", "ja", "yue") else ".")
 
 
-def spoken(lines: list[Line], options: SpeakOptions, say: Say) -> Speech:
-    """All pieces said, joined and marked."""
+def speak_pieces(lines: list[Line], options: SpeakOptions, speak: SpeakPiece) -> Speech:
+    """Synthesise all pieces, join them and add the watermark."""
     waves: list[Wave] = []
     pieces: list[Piece] = []
     at = 0
     for number, line in enumerate(lines):
-        said = say(number, line)
-        wave = np.concatenate(list(said.chunks))
-        pieces.append(_piece(line, said, at, len(wave)))
+        audio = speak(number, line)
+        wave = np.concatenate(list(audio.chunks))
+        pieces.append(_piece(line, audio, at, len(wave)))
         waves += [wave, _pause(options)]
         at += len(wave) + len(waves[-1])
     joined = np.concatenate(waves)
@@ -147,40 +147,38 @@ def spoken(lines: list[Line], options: SpeakOptions, say: Say) -> Speech:
     return Speech(joined, tuple(pieces))
 
 
-def streamed(lines: list[Line], options: SpeakOptions, say: Say) -> SpeechStream:
-    """The same, chunk by chunk."""
+def stream_pieces(lines: list[Line], options: SpeakOptions, speak: SpeakPiece) -> SpeechStream:
+    """Speech of `speak_pieces`, chunk by chunk."""
     pieces: list[Piece] = []
-    return SpeechStream(_chunks(lines, options, say, pieces), pieces)
+    return SpeechStream(_chunks(lines, options, speak, pieces), pieces)
 
 
-def _chunks(lines: list[Line], options: SpeakOptions, say: Say, pieces: list[Piece]) -> Iterator[Wave]:
+def _chunks(lines: list[Line], options: SpeakOptions, speak: SpeakPiece, pieces: list[Piece]) -> Iterator[Wave]:
     marker = None if options.watermark is None else Embedder(options.watermark)
     at = 0
     for number, line in enumerate(lines):
-        said, begun = say(number, line), at
-        for chunk in said.chunks:
+        audio, start = speak(number, line), at
+        for chunk in audio.chunks:
             at += len(chunk)
-            yield from _marked(marker, chunk)
-        pieces.append(_piece(line, said, begun, at - begun))
+            yield from _mark(marker, chunk)
+        pieces.append(_piece(line, audio, start, at - start))
         pause = _pause(options)
         at += len(pause)
-        yield from _marked(marker, pause)
+        yield from _mark(marker, pause)
     if marker and len(rest := marker.finish()):
         yield rest
 
 
-def _piece(line: Line, said: Said, at: int, samples: int) -> Piece:
-    start, stop, normalised = at / RATE, (at + samples) / RATE, line.found.normalised
-    unknown = line.found.unknown
+def _piece(line: Line, audio: PieceAudio, at: int, samples: int) -> Piece:
     return Piece(
         text=line.text.strip(),
-        normalised=normalised,
+        normalised=line.reading.normalised,
         phones=len(line.phones),
-        codes=said.codes,
-        start=start,
-        stop=stop,
-        ended=said.ended,
-        unknown=unknown,
+        codes=audio.codes,
+        start=at / RATE,
+        stop=(at + samples) / RATE,
+        ended=audio.ended,
+        unknown=line.reading.unknown,
     )
 
 
@@ -188,7 +186,7 @@ def _pause(options: SpeakOptions) -> Wave:
     return np.zeros(round(options.pause_s * RATE), np.float32)
 
 
-def _marked(marker: Embedder | None, wave: Wave) -> Iterator[Wave]:
+def _mark(marker: Embedder | None, wave: Wave) -> Iterator[Wave]:
     out = marker.push(wave) if marker else wave
     if len(out):
         yield out

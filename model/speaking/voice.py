@@ -4,10 +4,10 @@
     anna = voice.reference(["anna.wav"], "What she says there.", "en")
     speech = voice.speak("Good morning.", anna)            # speech.wave: float32 [samples], 32 kHz
 
-Text is cut into pieces, each said by itself: s1 continues the reference's phones and codes, s2 renders the codes. Every
-piece has seeds of its own, so `stream` gives the samples of `speak`, the watermark included. The renderer's windows
-round differently: the joined stream is within 1e-4 of the whole in float32, and within 0.05 where the renderer computes
-in bfloat16, which is what bfloat16 itself costs.
+Text is cut into pieces, each synthesised by itself: s1 continues the reference's phones and codes, s2 renders the
+codes. Every piece has seeds of its own, so `stream` gives the samples of `speak`, the watermark included. The
+renderer's windows round differently: the joined stream is within 1e-4 of the whole in float32, and within 0.05 in
+bfloat16, which is the error of bfloat16 itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,16 @@ from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.pieces import (
     Line,
     Piece,
-    Said,
+    PieceAudio,
     Speech,
     SpeechStream,
-    ended,
     line_of,
     lines_of,
-    spoken,
-    streamed,
+    speak_pieces,
+    stream_pieces,
+    with_end_mark,
 )
-from voicemill.model.speaking.reference import Content, Reference, checked, codes_of, read, voice_of
+from voicemill.model.speaking.reference import Content, Reference, check, read, reference_codes, voice_vector
 from voicemill.model.text.bert import CHANNELS, BertFeatures
 from voicemill.model.text.symbols import SYMBOLS
 from voicemill.storage.corpus.artifacts import Wave
@@ -44,18 +44,18 @@ __all__ = ["Piece", "Speech", "SpeechStream", "Voice"]
 
 
 class Voice:
-    """s1, s2 and what they need, on one device. Speaking changes nothing in it: threads may share it."""
+    """s1, s2, content encoder and BERT on one device. Speaking changes none of them: threads may share a voice."""
 
     def __init__(self, s1: Engine, s2: Synthesis, content: Content, bert: BertFeatures | None = None) -> None:
-        """`s2` is in eval mode; `content` is the encoder that it was trained with. Without `bert` Chinese has zeros
-        there, as GPT-SoVITS has for every other language.
+        """Join the models: `s2` in eval mode, `content` the encoder that it was trained with. Without `bert` the BERT
+        features of Chinese are zeros, as GPT-SoVITS has them for every other language.
 
         Raises ConfigError for an `s2` that lacks phones of the text front end.
         """
         if s2.config.phones < len(SYMBOLS):
             raise ConfigError(
-                f"s2 knows {s2.config.phones} phones, the text front end has {len(SYMBOLS)}: give an s2 of GPT-SoVITS "
-                "v2 or later, or one that voicemill trained"
+                f"s2 has {s2.config.phones} phones, the text front end {len(SYMBOLS)}: give an s2 of GPT-SoVITS v2 or "
+                "later, or one that voicemill trained"
             )
         self.s1, self.s2, self.content, self.bert = s1, s2, content, bert
         self.device = s2.device
@@ -69,10 +69,10 @@ class Voice:
         language: str = "auto",
         sv: Sequence[Tensor] | None = None,
     ) -> Reference:
-        """A voice from one or more recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz.
+        """Make a voice from one or more recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz.
 
-        `text` is what the first one says; without it s1 is given no example, and what is said then follows the
-        recording less in its manner. `sv`: for v2Pro, an ERes2NetV2 embedding float32 [1, 20480] of each recording.
+        `text`: transcript of the first one; without it s1 has no example, and the speech follows the manner of the
+        recording less. `sv`: for v2Pro, an ERes2NetV2 embedding float32 [1, 20480] of each recording.
 
         Raises:
             ConfigError: no recording, one of another length, or a content encoder that does not fit.
@@ -80,47 +80,44 @@ class Voice:
         """
         if not recordings:
             raise ConfigError("no reference: a voice needs at least one recording of 3 to 10 s")
-        waves = [checked(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
-        ge = voice_of(self.s2, waves, sv)
+        waves = [check(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
+        ge = voice_vector(self.s2, waves, sv)
         if not text.strip():
             nothing = torch.zeros(0, dtype=torch.int64)
             return Reference(ge, nothing, nothing, torch.zeros(CHANNELS, 0))
-        line = self._line(ended(text.strip(), language), language)
-        return Reference(ge, codes_of(self.s2, self.content, waves[0]), line.phones, line.bert)
+        line = line_of(with_end_mark(text.strip(), language), language, self.bert)
+        return Reference(ge, reference_codes(self.s2, self.content, waves[0]), line.phones, line.bert)
 
     # -- speaking
 
     def speak(self, text: str, reference: Reference, options: SpeakOptions | None = None) -> Speech:
-        """Say a text of any length.
+        """Synthesise a text of any length.
 
         Raises:
             ConfigError: nothing in the text can be read, or an option is out of its range.
         """
         options = options or SpeakOptions()
 
-        def say(number: int, line: Line) -> Said:
-            codes, why = self._codes(line, reference, options, number)
-            return Said(self._whole(line, codes, reference, options, number), len(codes), why)
+        def speak_piece(number: int, line: Line) -> PieceAudio:
+            codes, reason = self._codes(line, reference, options, number)
+            return PieceAudio(self._whole(line, codes, reference, options, number), len(codes), reason)
 
-        return spoken(lines_of(text, options, self.bert), options, say)
+        return speak_pieces(lines_of(text, options, self.bert), options, speak_piece)
 
     def stream(self, text: str, reference: Reference, options: SpeakOptions | None = None) -> SpeechStream:
-        """What `speak` says, in chunks of about `options.chunk_s` as they are ready: float32 [samples], 32 kHz.
+        """Speech of `speak` in chunks of about `options.chunk_s` as they become ready: float32 [samples], 32 kHz.
 
-        The first one comes when s1 has spoken the first piece and s2 has rendered so much of it. Raises as `speak`.
+        The first chunk comes when s1 has finished the first piece and s2 has rendered a chunk of it. Raises as `speak`.
         """
         options = options or SpeakOptions()
 
-        def say(number: int, line: Line) -> Said:
-            codes, why = self._codes(line, reference, options, number)
-            return Said(self._windows(line, codes, reference, options, number), len(codes), why)
+        def speak_piece(number: int, line: Line) -> PieceAudio:
+            codes, reason = self._codes(line, reference, options, number)
+            return PieceAudio(self._windows(line, codes, reference, options, number), len(codes), reason)
 
-        return streamed(lines_of(text, options, self.bert), options, say)
+        return stream_pieces(lines_of(text, options, self.bert), options, speak_piece)
 
     # -- one piece
-
-    def _line(self, text: str, language: str) -> Line:
-        return line_of(text, language, self.bert)
 
     def _whole(
         self, line: Line, codes: Tensor, reference: Reference, options: SpeakOptions, number: int
@@ -137,7 +134,7 @@ class Voice:
         frames = max(1, round(options.chunk_s * RATE / self.s2.config.hop))
         chunks = self.s2.stream(z, reference.ge, frames)
         while True:
-            with torch.inference_mode():  # left before the chunk is handed out: the mode is the thread's, not ours
+            with torch.inference_mode():  # left before the yield: the mode belongs to the thread, which is the caller's
                 chunk = next(chunks, None)
             if chunk is None:
                 return
@@ -147,14 +144,14 @@ class Voice:
         prefix = Prefix(
             torch.cat([reference.phones, line.phones]), reference.codes, torch.cat([reference.bert, line.bert], 1)
         )
-        (made,) = generate(self.s1, [prefix], options.sampling, [options.seed_of(number)], options.max_codes)
-        return made.codes, made.stop.value
+        (result,) = generate(self.s1, [prefix], options.sampling, [options.seed_of(number)], options.max_codes)
+        return result.codes, result.stop.value
 
     def _latent(self, line: Line, codes: Tensor, reference: Reference, options: SpeakOptions, number: int) -> Tensor:
-        """float32 [1, hidden, frames]."""
+        """Latent of one piece, float32 [1, hidden, frames]."""
         generator = torch.Generator().manual_seed(options.seed_of(number))
         with torch.inference_mode():
-            here = codes[None].to(self.device), line.phones[None].to(self.device)
-            prior = self.s2.prior(*here, reference.ge, options.speed)
+            inputs = codes[None].to(self.device), line.phones[None].to(self.device)
+            prior = self.s2.prior(*inputs, reference.ge, options.speed)
             noise = torch.randn(prior.mean.shape, generator=generator).to(prior.mean)
             return self.s2.latent(prior.mean, prior.logs, options.noise_scale, noise)

@@ -1,6 +1,6 @@
-"""A voice from a folder of graphs: `Voice` or `LightVoice`, with networks that ONNX Runtime computes.
+"""Voices from a folder of graphs: `Voice` or `LightVoice` with networks that ONNX Runtime computes.
 
-Text front end, sampling, noise and watermark are those of every voice, so the same seed says the same.
+Text front end, sampling, noise and watermark are those of every voice, so the same seed gives the same speech.
 """
 
 import warnings
@@ -11,7 +11,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from voicemill.model.device import Wanted
+from voicemill.model.device import DeviceChoice
 from voicemill.model.export.draft import Precision
 from voicemill.model.export.exporting import VOCABULARY, cached_export
 from voicemill.model.export.folder import GraphFolder, read_folder
@@ -28,13 +28,13 @@ from voicemill.storage.errors import ConfigError
 
 
 def load_onnx_voice(folder: GraphFolder | Path | str, content: str = "", bert: str = "", threads: int = 0) -> Voice:
-    """A voice from its graphs. `content`: what it should have been made with, "" = whatever it was.
+    """Load a voice from its graphs. `content`: expected content encoder, "" = any.
 
-    `bert`: without a graph of one in the folder, a BERT by hub id or folder, which torch computes. `threads`: 0 = as
-    many as PyTorch uses.
+    `bert`: BERT by hub id or folder, computed by torch, for a folder without a graph of it. `threads`: 0 = as many as
+    PyTorch uses.
 
     Raises:
-        CheckpointError: as `read_folder`, or a graph that ONNX Runtime cannot read.
+        CheckpointError: as `read_folder`, or ONNX Runtime cannot read a graph.
         ConfigError: the graphs were made with another content encoder, or are of a light voice.
         ModelMissing: `bert` is not on this machine.
     """
@@ -48,9 +48,9 @@ def load_onnx_voice(folder: GraphFolder | Path | str, content: str = "", bert: s
             "leave --content out"
         )
     s2 = OnnxSynthesizer(opened, threads)
-    hears: Content = Mfcc() if made_with == MFCC else OnnxContent(opened, s2.config.ssl_dim, threads)
-    reads = OnnxBert(opened, threads) if opened.has("bert_features.onnx") else BertFeatures(bert) if bert else None
-    return Voice(OnnxEngine(opened, threads), s2, hears, reads)
+    encoder: Content = Mfcc() if made_with == MFCC else OnnxContent(opened, s2.config.ssl_dim, threads)
+    features = OnnxBert(opened, threads) if opened.has("bert_features.onnx") else BertFeatures(bert) if bert else None
+    return Voice(OnnxEngine(opened, threads), s2, encoder, features)
 
 
 def open_as_graphs(
@@ -58,15 +58,15 @@ def open_as_graphs(
     content: str = "",
     bert: str = "",
     precision: str = "auto",
-    device: Wanted = "auto",
+    device: DeviceChoice = "auto",
 ) -> Voice | LightVoice:
-    """What `open_voice` gives for the engine "onnx": from "onnx", a folder of graphs; else from weights, exported into
-    a cache first, which warns where it takes time. `precision`: of the graphs that are made; auto = float32.
+    """Open a voice for the engine "onnx": from `weights["onnx"]`, a folder of graphs, else from weights exported into a
+    cache first, with a warning as that takes time. `precision`: precision of the exported graphs; auto = float32.
 
     Raises ConfigError for a GPU, or a precision that the graphs do not have; else as `load_onnx_voice`, `export_voice`.
     """
     if device == "cuda":
-        raise ConfigError("device = 'cuda' with engine 'onnx': graphs run on the CPU; take engine 'torch' on a GPU")
+        raise ConfigError("device = 'cuda' with engine 'onnx': graphs run on the CPU; use engine 'torch' on a GPU")
     if "onnx" in weights:
         folder = read_folder(weights["onnx"])
         if precision not in ("auto", folder.manifest.precision):
@@ -74,17 +74,17 @@ def open_as_graphs(
                 f"precision = {precision!r}: the graphs in {folder.path} are in {folder.manifest.precision}: leave it "
                 "out, or make others with `voicemill compress --precision`"
             )
-        return _opened(folder, content, bert)
-    wanted = "float32" if precision in ("auto", "reference") else precision
-    if wanted not in get_args(Precision):
+        return _open(folder, content, bert)
+    chosen = "float32" if precision in ("auto", "reference") else precision
+    if chosen not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r} with engine 'onnx': expected {', '.join(get_args(Precision))}")
-    folder, fresh = cached_export(weights, wanted, content, bert)  # type: ignore[arg-type]  # checked above
+    folder, fresh = cached_export(weights, chosen, content, bert)  # type: ignore[arg-type]  # checked above
     if fresh:
-        warnings.warn(f"made ONNX graphs of this voice once, for the next times too: {folder.path}", stacklevel=3)
-    return _opened(folder, "", bert)
+        warnings.warn(f"exported this voice to ONNX graphs, which later runs reuse: {folder.path}", stacklevel=3)
+    return _open(folder, "", bert)
 
 
-def _opened(folder: GraphFolder, content: str, bert: str) -> Voice | LightVoice:
+def _open(folder: GraphFolder, content: str, bert: str) -> Voice | LightVoice:
     return OnnxLightVoice(folder) if folder.manifest.voice == "light" else load_onnx_voice(folder, content, bert)
 
 

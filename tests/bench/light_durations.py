@@ -38,7 +38,7 @@ from voicemill.model.data.bounds import bounds_of  # noqa: E402
 from voicemill.model.data.minibatch import Minibatch, Totals  # noqa: E402
 from voicemill.model.data.reader import Example  # noqa: E402
 from voicemill.model.data.stream import batch_of  # noqa: E402
-from voicemill.model.light.acoustic import Fitted  # noqa: E402
+from voicemill.model.light.acoustic import Fit  # noqa: E402
 from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E402
 from voicemill.model.light.system import LightSystem  # noqa: E402
 from voicemill.model.settings.light import LightAcousticSettings  # noqa: E402
@@ -114,12 +114,12 @@ class Remembered(LightAcousticObjective):
 
     known: dict[str, tuple[Tensor, Tensor]]
 
-    def _fitted(self, batch: Minibatch) -> tuple[Fitted, Tensor]:
+    def _fitted(self, batch: Minibatch) -> tuple[Fit, Tensor]:
         mels, voices = zip(*(self.known[name] for name in batch.ids), strict=True)
         mel, voice = pad_sequence([mel.T for mel in mels], batch_first=True).mT, torch.stack(voices)
         held = (batch.bounds, self.settings.tolerance) if self.settings.durations == "alignment" else (None, 0)
         said = batch.phones, batch.phone_lengths
-        found: Fitted = self.modules["light"](*said, mel, batch.lengths, voice, *held)
+        found: Fit = self.modules["light"](*said, mel, batch.lengths, voice, *held)
         return found, voice
 
 

@@ -87,7 +87,7 @@ def test_every_engine_speaks(
     }
     assert said["compressed"]["entry"] == "ann/0003"
     assert said["torch"]["entry"] == "ann/0001"
-    assert "made ONNX graphs of this voice once" in said["onnx"]["err"]
+    assert "exported this voice to ONNX graphs" in said["onnx"]["err"]
     heard = {name: soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("torch", "onnx", "small", "folder")}
     np.testing.assert_allclose(heard["onnx"], heard["torch"], atol=1e-3)
     assert np.array_equal(heard["small"], heard["folder"])
@@ -102,7 +102,7 @@ def test_every_engine_speaks(
         (("--light", "a", "--store", "b"), "--light, --voice and --store name several voices"),
         (("--voice", "ann"), "give --store"),
         (("--onnx", "a", "--kind", "student"), "--kind and --number choose an entry of a store"),
-        (("--onnx", "nowhere"), "nowhere is no folder of graphs"),
+        (("--onnx", "nowhere"), "nowhere is not a folder of graphs"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -17,7 +17,7 @@ from typing import Any
 from voicemill.model.judging.testset.clips import Clip
 from voicemill.model.judging.testset.testset import Sentence, TestSet
 from voicemill.model.speaking.options import SpeakOptions
-from voicemill.model.voices.opening import Speaking
+from voicemill.model.voices.opening import AnyVoice
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import VoicemillError
 from voicemill.storage.files import write_json
@@ -63,7 +63,7 @@ class Speech:
 
 def synthesise(
     testset: TestSet,
-    opened: Callable[[], Speaking],
+    opened: Callable[[], AnyVoice],
     folder: Path,
     options: SpeakOptions,
     *,
@@ -104,7 +104,7 @@ def threads_of(threads: int) -> Iterator[int]:
 class _Timed:
     """A voice, the references that it has heard, and whether it is warm."""
 
-    def __init__(self, voice: Speaking, options: SpeakOptions) -> None:
+    def __init__(self, voice: AnyVoice, options: SpeakOptions) -> None:
         self._voice, self._options = voice, options
         self._references: dict[str, Any] = {}
         self._warm = False

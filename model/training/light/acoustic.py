@@ -19,7 +19,7 @@ from torch.optim import AdamW, Optimizer
 from voicemill.model.audio.mel import LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.data.minibatch import Minibatch
-from voicemill.model.light.acoustic import SPREAD, Acoustic, Fitted
+from voicemill.model.light.acoustic import SPREAD, Acoustic, Fit
 from voicemill.model.light.config import BANDS
 from voicemill.model.light.system import ACOUSTIC, LIGHT, SPEAKER, LightSystem
 from voicemill.model.s2.layers import mask
@@ -105,17 +105,17 @@ class LightAcousticObjective:
     def _weight(self, term: str) -> float:
         return float(getattr(self.settings, f"{term}_weight"))
 
-    def _fitted(self, batch: Minibatch) -> tuple[Fitted, Tensor]:
+    def _fitted(self, batch: Minibatch) -> tuple[Fit, Tensor]:
         mel = log_mels(batch, self._mel)
         with torch.no_grad():
             voice = self.system.speaker.to(mel.device).embed(mel, batch.lengths)
         said, held = (batch.phones, batch.phone_lengths), (None, 0)
         if self.settings.durations == "alignment":
             held = batch.bounds, self.settings.tolerance
-        found: Fitted = self.modules[LIGHT](*said, mel, batch.lengths, voice, *held)
+        found: Fit = self.modules[LIGHT](*said, mel, batch.lengths, voice, *held)
         return found, voice
 
-    def _rows(self, fitted: Fitted, batch: Minibatch) -> dict[str, Tensor]:
+    def _rows(self, fitted: Fit, batch: Minibatch) -> dict[str, Tensor]:
         """Terms before weighting, float32 [batch]."""
         values = BANDS * batch.lengths
         phones = mask(batch.phone_lengths, fitted.log_durations[:, None])[:, 0]

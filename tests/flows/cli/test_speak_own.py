@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_said_in_one_line(cli: Any, root: Path, tmp_path: P
         ((*base, "--adapter", root / "anna-s1"), "made for another base of s1"),
         (("--adapter", root / "anna-s1", "--adapter", root / "anna-s1"), "both adapters of s1"),
         (("--adapter", root), "not the folder of an adapter"),
-        (("--content", "./no-model"), "there is no folder"),
+        (("--content", "./no-model"), "no folder"),
     ):
         ran = cli(*arguments(root, tmp_path / "x.wav"), *more, status=2)
         assert words in " ".join(ran.err.split())

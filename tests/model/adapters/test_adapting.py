@@ -7,7 +7,7 @@ import torch
 from support.adapter_bases import assert_same, base, output
 from torch import nn
 
-from voicemill.model.adapters.adapting import S2_TARGETS, adapt, found, trainable
+from voicemill.model.adapters.adapting import S2_TARGETS, adapt, target_layers, trainable
 from voicemill.model.adapters.lora import layers, merged_state
 from voicemill.model.checkpoints.layout import layout
 from voicemill.model.s1.config import S1Config
@@ -150,9 +150,9 @@ def test_the_last_layers() -> None:
 
 def test_targets_are_named_by_whole_parts() -> None:
     module = base("s2")
-    assert found(module, ["dec.cond"]) == ["dec.cond"]
-    assert found(module, ["enc_p.ssl_proj"]) == ["enc_p.ssl_proj"]
-    every = found(module, S2_TARGETS)
+    assert target_layers(module, ["dec.cond"]) == ["dec.cond"]
+    assert target_layers(module, ["enc_p.ssl_proj"]) == ["enc_p.ssl_proj"]
+    every = target_layers(module, S2_TARGETS)
     assert not any(name.startswith(("enc_q.", "ref_enc.", "ssl_proj", "dec.resblocks")) for name in every)
     assert sum(name.startswith("flow.") for name in every) == 4 * (2 + 2 * 2 + 1)
     adapt(module, "s2", Adaptation(kind="lora", targets_s2=("cond_layer",)))
@@ -164,7 +164,7 @@ def test_a_target_that_is_no_layer_is_refused(target: str) -> None:
     module = base("s1" if target.startswith("linear") else "s2")
     name: Any = "s1" if target.startswith("linear") else "s2"
     if target == "ssl_proj":  # that of the codes is not adapted, the one behind them is
-        assert found(module, [target]) == ["enc_p.ssl_proj"]
+        assert target_layers(module, [target]) == ["enc_p.ssl_proj"]
         return
     with pytest.raises(ConfigError, match=f"is named '{target}'"):
         adapt(module, name, Adaptation(kind="lora", targets_s1=(target,), targets_s2=(target,)))
@@ -172,5 +172,5 @@ def test_a_target_that_is_no_layer_is_refused(target: str) -> None:
 
 
 def test_a_network_under_the_name_of_the_other() -> None:
-    with pytest.raises(ConfigError, match="s2 is a Synthesizer, given was a Text2Semantic"):
+    with pytest.raises(ConfigError, match="s2 must be a Synthesizer, got a Text2Semantic"):
         adapt(base("s1"), "s2", LORA)

@@ -112,12 +112,12 @@ def test_an_adapter_of_another_base_or_network_is_refused(network: Any, tmp_path
     with torch.no_grad():
         list(module.parameters())[-1].add_(0.01)
     before = output(module)
-    with pytest.raises(CheckpointError, match=f"made for another base of {network} .* speak with s1.ckpt"):
+    with pytest.raises(CheckpointError, match=f"made for another base of {network} .* use it with s1.ckpt"):
         load(module, tmp_path / "anna", "anna")
     assert_same(output(module), before)
     assert names(module) == []
     other = "s2" if network == "s1" else "s1"
-    with pytest.raises(CheckpointError, match=f"an adapter of {network}, where one of {other} is needed"):
+    with pytest.raises(CheckpointError, match=f"an adapter of {network}, expected one of {other}"):
         load(base(other), tmp_path / "anna", "anna")
 
 
@@ -142,14 +142,14 @@ def tensors(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path]
 
 KEY = f"{PREFIX}h.layers.0.linear1.lora_A.weight"
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"it has no {WEIGHTS}"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"it lacks {WEIGHTS}"),
     "no folder": (shutil.rmtree, "not the folder of an adapter"),
     "cut off": (lambda folder: (folder / WEIGHTS).write_bytes(b"\x09" * 30), "damaged or cut off"),
     "no JSON": (lambda folder: (folder / ABOUT).write_text("{"), "damaged"),
     "deep JSON": (lambda folder: (folder / ABOUT).write_text("[" * 100_000), "damaged"),
     "not UTF-8": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "damaged"),
     "a list": (lambda folder: (folder / CONFIG).write_text("[]"), "holds a list, expected a table"),
-    "format": (changed(ABOUT, format=2), "format 2, network s1; read here is format 1"),
+    "format": (changed(ABOUT, format=2), "format 2, network s1; expected format 1"),
     "network": (changed(ABOUT, network="s3"), "network s3"),
     "base": (changed(ABOUT, base=None), "base or lineage is missing"),
     "rank": (changed(CONFIG, r=0), "r = 0: expected a whole number from 1 to 1024"),
@@ -159,8 +159,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "huge alpha": (changed(CONFIG, lora_alpha=10**400), "lora_alpha = 1000"),
     "targets": (changed(CONFIG, target_modules="all-linear"), "target_modules = all-linear"),
     "no target": (changed(CONFIG, target_modules=[]), "the full names of the layers"),
-    "other targets": (changed(CONFIG, target_modules=["h.layers.9.linear1"]), "none of this s1"),
-    "a table of words": (changed(CONFIG, target_modules=["ar_text_embedding.word_embeddings"]), "none of this s1"),
+    "other targets": (changed(CONFIG, target_modules=["h.layers.9.linear1"]), "are not in this s1"),
+    "a table of words": (
+        changed(CONFIG, target_modules=["ar_text_embedding.word_embeddings"]),
+        "are not in this s1",
+    ),
     "dora": (changed(CONFIG, use_dora=True), "use_dora = True: expected False, other kinds"),
     "rslora": (changed(CONFIG, use_rslora=True), "use_rslora = True"),
     "patterns": (changed(CONFIG, alpha_pattern={"linear1": 99}), "alpha_pattern"),

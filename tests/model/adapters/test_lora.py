@@ -9,7 +9,7 @@ from support.adapter_bases import assert_same, base, output
 from support.tiny_voice import with_random_factors
 from torch import nn
 
-from voicemill.model.adapters.adapting import adapt, found
+from voicemill.model.adapters.adapting import adapt, target_layers
 from voicemill.model.adapters.lora import active, inject, layers, merge, merged_state, names, remove, switch
 from voicemill.model.settings.training import Adaptation
 from voicemill.storage.errors import ConfigError
@@ -21,9 +21,9 @@ FEW = {"s1": ["linear1"], "s2": ["cond_layer", "conv_q"]}
 
 def with_two(network: Any) -> nn.Module:
     module = base(network)
-    inject(module, "anna", found(module, FEW[network]), 2, 4.0)
+    inject(module, "anna", target_layers(module, FEW[network]), 2, 4.0)
     every = LORA.targets_s1 if network == "s1" else ("flow", "conv_o", "dec.conv_pre")
-    inject(module, "otto", found(module, every), 5, 3.0)
+    inject(module, "otto", target_layers(module, every), 5, 3.0)
     return with_random_factors(with_random_factors(module, "anna", 1), "otto", 2)
 
 
@@ -82,13 +82,13 @@ def test_the_last_one_taken_out_leaves_the_base(network: Any) -> None:
     switch(module, "anna")
     remove(module, "otto")
     assert active(module) == "anna"
-    assert len(list(layers(module))) == len(found(plain, FEW[network]))
+    assert len(list(layers(module))) == len(target_layers(plain, FEW[network]))
     remove(module, "anna")
     assert [(name, type(layer)) for name, layer in module.named_modules()] == [
         (name, type(layer)) for name, layer in plain.named_modules()
     ]
     assert_same(output(module), output(plain))
-    inject(module, "anna", found(module, FEW[network]), 2, 4.0)
+    inject(module, "anna", target_layers(module, FEW[network]), 2, 4.0)
     assert active(module) == "anna"
 
 
@@ -117,12 +117,12 @@ def test_names(network: Any) -> None:
     module = with_two(network)
     assert names(module) == ["anna", "otto"]
     for refused in (lambda: switch(module, "none"), lambda: remove(module, "none"), lambda: merge(module, "none")):
-        with pytest.raises(ConfigError, match=r"no adapter 'none' in this .*there are: anna, otto"):
+        with pytest.raises(ConfigError, match=r"no adapter 'none' in this .*which has: anna, otto"):
             refused()
-    with pytest.raises(ConfigError, match="there is one of that name"):
-        inject(module, "anna", found(module, FEW[network]), 2, 4.0)
+    with pytest.raises(ConfigError, match="is already there"):
+        inject(module, "anna", target_layers(module, FEW[network]), 2, 4.0)
     for name in ("", "a.b"):
         with pytest.raises(ConfigError, match="at least one character and no dot"):
-            inject(module, name, found(module, FEW[network]), 2, 4.0)
+            inject(module, name, target_layers(module, FEW[network]), 2, 4.0)
     with pytest.raises(ConfigError, match="the base cannot be removed"):
         remove(module, "")

@@ -216,34 +216,37 @@ def test_tensors_outside_of_their_storage(
     count: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], tmp_path: Path
 ) -> None:
     path = zipped(tensor_pickle(count, offset, shape, strides), tmp_path / "x.pth", _0=bytes(8))
-    with pytest.raises(CheckpointError, match="pickle is damaged"), torchfile.opened(path):
+    with pytest.raises(CheckpointError, match="pickle is damaged"), torchfile.open_torchfile(path):
         pass
 
 
 @pytest.mark.parametrize(("count", "size"), [(4, 6), (4, 10), (2**50, 8), (0, 8)])
 def test_storages_of_another_length(count: int, size: int, tmp_path: Path) -> None:
     path = zipped(tensor_pickle(count, 0, (0,), (1,)), tmp_path / "x.pth", _0=bytes(size))
-    with torchfile.opened(path) as file, pytest.raises(CheckpointError, match=f"has {size} bytes, {2 * count} are"):
+    with (
+        torchfile.open_torchfile(path) as file,
+        pytest.raises(CheckpointError, match=f"has {size} bytes, {2 * count} are"),
+    ):
         file.tensor(file.value["weight"]["a"])
 
 
 def test_a_tensor_that_is_right_is_read(tmp_path: Path) -> None:
     data = struct.pack("<4e", 1, 2, 3, 4)
     path = zipped(tensor_pickle(4, 1, (3,), (1,)), tmp_path / "x.pth", _0=data)
-    with torchfile.opened(path) as file:
+    with torchfile.open_torchfile(path) as file:
         assert file.tensor(file.value["weight"]["a"]).tolist() == [2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize("key", ["../../secret", "/etc/passwd", "a", "", "٣"])
 def test_storages_are_numbered(key: str, tmp_path: Path) -> None:
     path = zipped(tensor_pickle(4, 0, (4,), (1,), key), tmp_path / "x.pth", _0=bytes(8))
-    with pytest.raises(CheckpointError, match="key is no number"), torchfile.opened(path):
+    with pytest.raises(CheckpointError, match="key is no number"), torchfile.open_torchfile(path):
         pass
 
 
 def test_a_storage_that_is_missing(tmp_path: Path) -> None:
     path = zipped(tensor_pickle(4, 0, (4,), (1,)), tmp_path / "x.pth")
-    with torchfile.opened(path) as file, pytest.raises(CheckpointError, match="data/0 is missing"):
+    with torchfile.open_torchfile(path) as file, pytest.raises(CheckpointError, match="data/0 is missing"):
         file.tensor(file.value["weight"]["a"])
 
 
@@ -319,7 +322,7 @@ def opened_fully(data: bytes, path: Path) -> bool:
     """Whether a file is read to its last tensor; the only other way out is a CheckpointError."""
     path.write_bytes(data)
     try:
-        with torchfile.opened(path) as file:
+        with torchfile.open_torchfile(path) as file:
             for tensor in file.value["weight"].values() if isinstance(file.value, dict) else ():
                 file.tensor(tensor)
     except CheckpointError:
@@ -361,7 +364,7 @@ def test_a_changed_byte_of_a_weight_is_noticed(small: Path, tmp_path: Path) -> N
     at = data.find(struct.pack("<6f", *range(6)))
     data[at + 8] ^= 1
     (tmp_path / "x").write_bytes(data)
-    with torchfile.opened(tmp_path / "x") as file, pytest.raises(CheckpointError, match="CRC"):
+    with torchfile.open_torchfile(tmp_path / "x") as file, pytest.raises(CheckpointError, match="CRC"):
         file.tensor(file.value["weight"]["a"])
 
 

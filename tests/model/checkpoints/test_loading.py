@@ -117,7 +117,7 @@ def test_what_does_not_fit() -> None:
         CheckpointError, match=r"voice\.safetensors: the s1 of v2 does not fit Text2Semantic: 264 missing"
     ):
         load_s1(checkpoint)  # without a config the sizes are those of v2
-    with pytest.raises(CheckpointError, match="a checkpoint of s1, where one of s2 is needed"):
+    with pytest.raises(CheckpointError, match="a checkpoint of s1, expected one of s2"):
         load_s2(checkpoint)
     with pytest.raises(CheckpointError, match="1 unknown: more"):
         fill(Text2Semantic(TINY), dataclasses.replace(checkpoint, weights={**weights, "more": torch.zeros(1)}))

@@ -110,7 +110,7 @@ def test_sizes_that_are_not_those_of_the_tensors_build_nothing() -> None:
     wide = replace(S2, hidden=1 << 18)
     with pytest.raises(CheckpointError, match="does not fit Synthesizer"):
         load_s2(own("s2", Synthesizer(S2), wide))
-    with pytest.raises(CheckpointError, match="a checkpoint of v2Pro whose sizes are of v2"):
+    with pytest.raises(CheckpointError, match="a checkpoint of v2Pro with the sizes of v2"):
         load_s2(own("s2", Synthesizer(S2), S2, "v2Pro"))
 
 

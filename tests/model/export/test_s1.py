@@ -123,7 +123,7 @@ def test_no_room_left_is_an_error(engines: dict[Precision, OnnxEngine]) -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "precision", "words"),
-    [({"dim": 48, "heads": 4}, "float32", "multiples of 8"), ({"dim": 40, "heads": 5}, "int8", "multiple of 16")],
+    [({"dim": 48, "heads": 4}, "float32", "a multiple of 8"), ({"dim": 40, "heads": 5}, "int8", "multiple of 16")],
 )
 def test_sizes_that_graphs_cannot_have_are_refused(sizes: dict[str, int], precision: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -11,7 +11,7 @@ import torch
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, write_s1, write_s2
 
 from voicemill.model.audio.mel import LogMel
-from voicemill.model.export.exporting import cached_export, export_voice, home_of
+from voicemill.model.export.exporting import cache_root, cached_export, export_voice
 from voicemill.model.export.folder import MANIFEST, read_folder
 from voicemill.model.onnx_graph import OPERATORS
 from voicemill.model.s1.generate import Sampling
@@ -133,8 +133,8 @@ def test_graphs_of_an_entry_stay_with_its_voice(weights: dict[str, Path], tmp_pa
     entry.mkdir(parents=True)
     (entry / "card.json").write_text("{}")
     there = {stem: Path(shutil.copy(path, entry / Path(path).name)) for stem, path in weights.items()}
-    assert home_of(there) == tmp_path / "anna" / "graphs" / "0001"
-    assert home_of(weights) != home_of(there)
+    assert cache_root(there) == tmp_path / "anna" / "graphs" / "0001"
+    assert cache_root(weights) != cache_root(there)
 
 
 def _without_manifest(folder: Path) -> None:
@@ -180,12 +180,12 @@ def _of_no_voice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (_without_manifest, "no folder of graphs"),
+        (_without_manifest, "is not a folder of graphs"),
         (_without_file, "s2_flow.onnx is missing"),
         (_with_a_changed_bit, "s1.bin is damaged"),
         (_of_a_later_format, "format 99, this voicemill reads 1"),
         (_half_a_manifest, "manifest.json is damaged"),
-        (_that_reaches_outside, "no plain name"),
+        (_that_reaches_outside, "not a plain name"),
         (_of_an_unknown_precision, "precision is 'int3', not float32, float16, int8"),
         (_of_no_voice, "voice is .*, not full or light"),
     ],
@@ -207,7 +207,7 @@ def test_sizes_that_are_not_those_of_the_graphs_are_refused(folder: Path, tmp_pa
         (to / MANIFEST).write_text(json.dumps(raw))
         return to
 
-    with pytest.raises(ConfigError, match="s2 knows 100 phones"):
+    with pytest.raises(ConfigError, match="s2 has 100 phones"):
         load_onnx_voice(told(phones=100))
     voice = load_onnx_voice(told(hidden=64))
     with pytest.raises(CheckpointError, match=r"s2_flow.onnx: ONNX Runtime cannot compute this graph"):
@@ -223,9 +223,9 @@ def test_what_does_not_speak_makes_no_other_graphs(weights: dict[str, Path], tmp
 def test_an_export_that_fails_leaves_nothing(weights: dict[str, Path], tmp_path: Path) -> None:
     stranger = write_s1(tmp_path / "s1.safetensors", replace(SPEAKING_S1, codes=32))
     for given, precision, words in (
-        ({"s1": stranger, "s2": weights["s2"]}, "float32", "speaks 32 codes"),
+        ({"s1": stranger, "s2": weights["s2"]}, "float32", "predicts 32 codes"),
         ({"s1": weights["s1"]}, "float32", "no weights of s2"),
-        (weights, "int3", "graphs are in float32, float16, int8"),
+        (weights, "int3", "expected float32, float16, int8"),
     ):
         with pytest.raises(ConfigError, match=words):
             export_voice(given, tmp_path / "onnx", precision)  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from voicemill.model.light.acoustic import LONGEST, Acoustic, spoken_durations, standardised
-from voicemill.model.light.alignment import progress, regulated
+from voicemill.model.light.acoustic import LONGEST, Acoustic, spoken_durations, standardise
+from voicemill.model.light.alignment import progress, regulate
 from voicemill.model.light.config import AcousticConfig
 from voicemill.model.light.system import LightSystem
 from voicemill.storage.errors import ConfigError
@@ -24,7 +24,7 @@ def spoken_corpus(rows: int, symbols: int, seed: int) -> tuple[Tensor, Tensor, T
     phones = phones * (torch.arange(phones.shape[1]) < counts[:, None])
     durations = (3 + phones % 5) * (torch.arange(phones.shape[1]) < counts[:, None])
     shifts = torch.nn.functional.normalize(torch.randn(rows, 192, generator=generator), dim=-1)
-    mel = regulated(spectra[phones], durations) + shifts[:, None, :128] * 4
+    mel = regulate(spectra[phones], durations) + shifts[:, None, :128] * 4
     return phones, counts, mel.mT, durations.sum(1), shifts
 
 
@@ -45,7 +45,7 @@ def test_a_piece_can_be_made_in_parts(system: LightSystem) -> None:
     phones, _, _, _, voice = spoken_corpus(1, 9, 1)
     encoded = system.acoustic.encode(phones, voice, torch.ones(1, 1, phones.shape[1]))
     durations = spoken_durations(encoded.log_durations, 1.0)
-    states, means, into = regulated(encoded.states, durations), regulated(encoded.means, durations), progress(durations)
+    states, means, into = regulate(encoded.states, durations), regulate(encoded.means, durations), progress(durations)
     whole, _ = system.acoustic.decode(states, means, into)
     first, state = system.acoustic.decode(states[:, :10], means[:, :10], into[:, :10])
     rest, _ = system.acoustic.decode(states[:, 10:], means[:, 10:], into[:, 10:], state)
@@ -87,7 +87,7 @@ def test_it_learns_what_a_few_utterances_say() -> None:
         fitted = network(phones, counts, mel, frames, voice)
         gap = (fitted.mel - fitted.target)[real[:, None].expand_as(mel)]
         logs = fitted.log_durations - fitted.durations.clamp(min=1).log()
-        aligned = (fitted.means - standardised(mel)).square()[real[:, None].expand_as(mel)].mean()
+        aligned = (fitted.means - standardise(mel)).square()[real[:, None].expand_as(mel)].mean()
         timed = logs[torch.arange(phones.shape[1]) < counts[:, None]].square().mean()
         optimiser.zero_grad()
         (gap.abs().mean() + aligned + timed).backward()

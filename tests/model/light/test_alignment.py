@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.model.light.alignment import diagonal, durations_of, outside, places, progress, regulated
+from voicemill.model.light.alignment import diagonal, durations_of, outside, places, progress, regulate
 
 
 def ways(phones: int, frames: int) -> list[list[int]]:
@@ -124,7 +124,7 @@ def test_more_phones_than_frames_are_refused() -> None:
 def test_each_phone_stands_as_often_as_it_lasts(rows: list[list[int]]) -> None:
     durations = torch.tensor(rows)
     x = torch.arange(1.0, 1.0 + durations.numel()).reshape(*durations.shape, 1)
-    found = regulated(x, durations)
+    found = regulate(x, durations)
     assert found.shape[1] == int(durations.sum(1).max())
     for row, counts in enumerate(rows):
         wanted = np.repeat(x[row, :, 0].numpy(), counts)

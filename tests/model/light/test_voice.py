@@ -12,7 +12,7 @@ from voicemill.model.checkpoints.writing import write
 from voicemill.model.light.system import LightSystem
 from voicemill.model.light.voice import LightReference, LightVoice
 from voicemill.model.speaking.options import SpeakOptions
-from voicemill.model.voices.opening import Speaking, open_voice
+from voicemill.model.voices.opening import AnyVoice, open_voice
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import CheckpointError, ConfigError
 from voicemill.storage.units import RATE
@@ -107,7 +107,7 @@ def test_a_reference_or_a_text_that_will_not_do(voice: LightVoice, reference: Li
 def test_it_is_opened_as_every_voice_is(system: LightSystem, recording: Wave, tmp_path: Path) -> None:
     path = tmp_path / "light.safetensors"
     write(path, system.checkpoint())
-    opened: Speaking = open_voice({"light": path}, precision="float32", device="cpu")
+    opened: AnyVoice = open_voice({"light": path}, precision="float32", device="cpu")
     voice = LightVoice(system, "float32", "cpu")
     ours, theirs = (each.speak("Good morning.", each.reference([recording])).wave for each in (voice, opened))
     assert np.array_equal(ours, theirs)

@@ -125,13 +125,13 @@ def test_a_reference_serves_all_voices_of_a_bank(files: Files, recording: Wave) 
 
 def test_what_a_bank_refuses(files: Files) -> None:
     bank = bank_of(files, keep=1)
-    with pytest.raises(ConfigError, match="there is one of that name"):
+    with pytest.raises(ConfigError, match="is already in the bank"):
         bank.add("anna", files.anna)
     with pytest.raises(ConfigError, match="both adapters of s2"):
         bank.add("two", [files.anna[1], files.otto[0]])
     with pytest.raises(ConfigError, match="one of s1, one of s2, or both"):
         bank.add("none", [])
-    with pytest.raises(ConfigError, match="no voice 'none'; there are: anna, otto"):
+    with pytest.raises(ConfigError, match="no voice 'none' in the bank, which has: anna, otto"):
         bank.voice("none")
     with pytest.raises(ConfigError, match="no voice '' to remove"):
         bank.remove("")
@@ -177,7 +177,7 @@ def test_any_number_of_codes_is_spoken(codes: int, precision: str, recording: Wa
 
 def test_an_s1_of_another_s2_is_refused(files: Files, tmp_path: Path) -> None:
     other = write_s2(tmp_path / "s2.safetensors", replace(SPEAKING_S2, codebook=5))
-    with pytest.raises(ConfigError, match=r"speaks 64 codes, .* has 5: give an s1 that was trained with this s2"):
+    with pytest.raises(ConfigError, match=r"predicts 64 codes, .* has 5: give an s1 that was trained with this s2"):
         load_voice(files.s1, other)
 
 

@@ -12,7 +12,7 @@ import torch
 from voicemill.model.audio.watermark import detect
 from voicemill.model.s1.generate import Sampling, Stop
 from voicemill.model.speaking.options import SpeakOptions
-from voicemill.model.speaking.reference import Reference, codes_of
+from voicemill.model.speaking.reference import Reference, reference_codes
 from voicemill.model.speaking.voice import Voice
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import AudioError, ConfigError
@@ -136,7 +136,7 @@ def test_several_references_are_averaged(voice: Voice, recording: Wave) -> None:
 
 
 def test_codes_of_a_reference_are_25_a_second_and_hear_the_tail(voice: Voice, recording: Wave) -> None:
-    codes = codes_of(voice.s2, voice.content, recording)
+    codes = reference_codes(voice.s2, voice.content, recording)
     assert codes.dtype == torch.int64
     assert len(codes) == ((len(recording) // 2 + 9600 - 400) // 320 + 1) // 2
 
@@ -184,7 +184,7 @@ def test_a_reference_that_is_no_sound(voice: Voice, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "...", "？！"])
 def test_a_text_without_words(voice: Voice, reference: Reference, text: str) -> None:
     """What is said of it does not quote it: errors are kept with evaluations."""
-    with pytest.raises(ConfigError, match=f"nothing to say: the text, {len(text)} characters") as caught:
+    with pytest.raises(ConfigError, match=f"nothing to say: the text of {len(text)} characters") as caught:
         voice.stream(text, reference, OPTIONS)
     assert not text.strip() or text not in str(caught.value)
 

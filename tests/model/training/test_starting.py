@@ -209,7 +209,7 @@ def test_another_corpus_or_codebook_is_refused(s2_file: Path, s1_file: Path, tmp
     write(path, Checkpoint("s2", "v2", other.state_dict(), header(other.config)))
     with pytest.raises(ConfigError, match="s1 speaks 12 codes, the quantizer of s2 has 13"):
         objective_of(spec("s1", start=str(s1_file), quantizer=str(path)), 6, never)
-    with pytest.raises(CheckpointError, match="a checkpoint of s1, where one of s2 is needed"):
+    with pytest.raises(CheckpointError, match="a checkpoint of s1, expected one of s2"):
         objective_of(spec(start=str(s1_file)), 6, never)
     with pytest.raises(CheckpointError, match="is not a file"):
         objective_of(spec(start="nowhere.safetensors"), 6, never)

@@ -172,7 +172,7 @@ def _server_of(store: str | None, inbox: str) -> tuple[str, str]:
     The server is that of PREFECT_API_URL, or the private one that `voicemill up` holds for the store; "" = none.
     """
     from voicemill.flows.service.server import private_settings
-    from voicemill.flows.service.up import read, supervisor
+    from voicemill.flows.service.up import read_state, supervisor_pid
 
     os.environ.update({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "DO_NOT_TRACK": "1"})
     if url := os.environ.get("PREFECT_API_URL"):
@@ -180,7 +180,7 @@ def _server_of(store: str | None, inbox: str) -> tuple[str, str]:
     if store is None:
         return "", " (give --store, or set PREFECT_API_URL)"
     opened = open_store(store)
-    state = read(opened) if supervisor(opened) else None
+    state = read_state(opened) if supervisor_pid(opened) else None
     if state is None or not state.url:
         return "", f" ({store} is not up)"
     port = int(state.url.rpartition(":")[2])
@@ -191,7 +191,7 @@ def _server_of(store: str | None, inbox: str) -> tuple[str, str]:
 
 def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
     """The command that records the speaker's consent, if none is on record; else ""."""
-    from voicemill.flows.service.up import read
+    from voicemill.flows.service.up import read_state
     from voicemill.storage.inbox import consent
     from voicemill.storage.inbox.consent import CONSENTS
     from voicemill.storage.inbox.metadata import decode_text
@@ -204,7 +204,7 @@ def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
     except (OSError, ValueError):
         text = None
     opened = open_store(store)
-    state = read(opened)
+    state = read_state(opened)
     if consent.read_consents(opened, text).of(speaker, state.settings.consent if state else "").granted:
         return ""
     command = f"voicemill consent grant --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}"

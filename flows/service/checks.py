@@ -70,13 +70,13 @@ def _version(name: str) -> str:
 
 
 def _server() -> Check:
-    from voicemill.flows.service.server import reachable
+    from voicemill.flows.service.server import check_server
 
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         return Check("prefect server", "private, on loopback (PREFECT_API_URL is not set)")
     try:
-        reachable(url)
+        check_server(url)
     except VoicemillError as error:
         return Check("prefect server", url, False, str(error))
     return Check("prefect server", url)

@@ -1,10 +1,10 @@
-"""Which Prefect server a command talks to: the one of PREFECT_API_URL, or a private one of the store on loopback.
+"""Which Prefect server a command uses: that of PREFECT_API_URL, or a private one of the store on loopback.
 
 Prefect's ephemeral mode loses task runs when the process ends, so no command uses it. The private server keeps its
-SQLite database in `<store>/prefect`. Locks say who is there, and the operating system frees them whatever happens:
-- `.serving` is held by the server as long as it lives, and says its process and port: a second command finds it there;
-- `.clients` is shared by all commands that use the server, which ends when it can have that lock for itself. So the
-  command that started it may end, or be killed, before the others, and none loses its server;
+SQLite database in `<store>/prefect`. Locks tell who is there; the operating system frees them whatever happens:
+- `.serving` is held by the server as long as it lives, and holds its process id and port: other commands find it there;
+- `.clients` is shared by all commands that use the server, which ends when it can take that lock alone. So the command
+  that started it may end, or be killed, before the others, and none loses its server;
 - `.starting` is held by a command that looks for the server or starts it: two do not start two.
 """
 
@@ -19,7 +19,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from voicemill.storage.errors import ServerError
 from voicemill.storage.locks import FileLock, lock_holder
@@ -27,18 +26,18 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
 START_LIMIT: Seconds = 240.0
-"""The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s, and over 60 s where five others want
-the cores. A server that ends is noticed at once."""
+"""Time limit for the server to answer. The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s,
+and over 60 s beside five other processes. A server that ends is noticed at once."""
 STOP_LIMIT: Seconds = 10.0
-"""For a server to end its connections; then it is killed."""
+"""Time limit for the server to close its connections; then it is killed."""
 
 
 def private_settings(store: Store, port: int) -> dict[str, str]:
-    """Environment of the private server and of the clients that talk to it."""
+    """Environment of the private server and of its clients."""
     return {
         "PREFECT_HOME": str(store.prefect),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        # the dashboard calls the address it is told here, not the one it was loaded from
+        # the dashboard calls this address, not the one it was loaded from
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -47,9 +46,9 @@ def private_settings(store: Store, port: int) -> dict[str, str]:
 
 
 class PrivateServer:
-    """A server that this process started, or found running for the same store.
+    """The private server of a store, started by this process or found running.
 
-    A new one listens on `port` where that is free; 0 = anywhere.
+    A new one listens on `port` if that is free; 0 = any port.
     """
 
     def __init__(self, store: Store, port: int = 0) -> None:
@@ -60,18 +59,19 @@ class PrivateServer:
         self._starting.take(wait=True)
         self._clients = FileLock(store.prefect / ".clients")
         self._clients.take(shared=True, wait=True)  # waits for a server that is ending
-        found = running(store)
-        self.port: int = found[1] if found else self._start(_free(port))
+        address = running_server(store)
+        self.port: int = address[1] if address else self._start(_free(port))
 
     @property
     def url(self) -> str:
+        """Address of the dashboard."""
         return f"http://127.0.0.1:{self.port}"
 
     def _start(self, port: int) -> int:
         folder = self.store.prefect
         with FileLock(folder / ".serving") as serving, (folder / "server.log").open("ab") as log:
-            serving.note("")  # what a server before it wrote
-            serving.take(wait=True)  # the server inherits it: from here on `running` knows that it is there
+            serving.note("")  # what an earlier server wrote
+            serving.take(wait=True)  # inherited by the server: from here on `running_server` sees it
             command = [
                 sys.executable,
                 "-m",
@@ -87,12 +87,12 @@ class PrivateServer:
                 stdout=log,
                 stderr=log,
                 pass_fds=[serving.fileno()],
-                start_new_session=True,  # Ctrl-C is for the command, which still has to tell the server how it ended
+                start_new_session=True,  # Ctrl-C is for the command, which reports its end to the server
             )
         return port
 
     def wait(self) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
             ServerError: it ended, or did not answer within START_LIMIT.
@@ -112,54 +112,55 @@ class PrivateServer:
         self._starting.close()
 
     def stop(self) -> None:
-        """Leave the server. The last command to leave ends it, whoever started it."""
+        """Leave the server; the last command that leaves ends it, whoever started it."""
         self._starting.close()
         self._clients.release()
-        if self._clients.take() and (found := running(self.store)):
-            # until the lock goes, a new command waits at it, and so meets no server that is about to end
+        if self._clients.take() and (address := running_server(self.store)):
+            # a new command waits for the lock, and so meets no server that is about to end
             with contextlib.suppress(ProcessLookupError):
-                os.kill(found[0], signal.SIGTERM)
+                os.kill(address[0], signal.SIGTERM)
             end = time.monotonic() + STOP_LIMIT
-            while running(self.store) and time.monotonic() < end:
+            while running_server(self.store) and time.monotonic() < end:
                 time.sleep(0.02)
-            if running(self.store):
-                os.kill(found[0], signal.SIGKILL)
-        if self._process is not None and self._process.poll() is None and running(self.store) is None:
+            if running_server(self.store):
+                os.kill(address[0], signal.SIGKILL)
+        if self._process is not None and self._process.poll() is None and running_server(self.store) is None:
             self._process.wait()
         self._clients.close()
 
 
 def _free(port: int) -> int:
+    """`port` if it is free, else any port that is."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections may linger
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections linger
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
+        number: int = probe.getsockname()[1]
+    return number
 
 
-def running(store: Store) -> tuple[int, int] | None:
-    """Process and port of the private server that runs for a store."""
+def running_server(store: Store) -> tuple[int, int] | None:
+    """Process id and port of the private server that runs for a store; None = there is none."""
     while (text := lock_holder(store.prefect / ".serving")) is not None:
         if text:
             process, port = text.split()
             return int(process), int(port)
-        time.sleep(0.02)  # it has just begun, and has not written it yet
+        time.sleep(0.02)  # it has started, and has not written them yet
     return None
 
 
 @contextmanager
 def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
-    """The address of the dashboard, with this process set up as a client. To be entered before Prefect is imported.
+    """Make this process a client of its server and yield the dashboard's address; enter it before Prefect is imported.
 
-    `meanwhile` is done while a private server starts, which takes seconds: more imports, best of all.
+    `meanwhile` is called while a private server starts, which takes seconds: the place for slow imports.
     """
     quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_CLI_PROMPT": "false", "DO_NOT_TRACK": "1"}
     if url := os.environ.get("PREFECT_API_URL"):
         os.environ.update(quiet)
-        reachable(url)
+        check_server(url)
         yield url.removesuffix("/api")
         return
     server = PrivateServer(store)
@@ -178,7 +179,7 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
 
 
 def _flush() -> None:
-    """Send what Prefect still holds back before the server goes: task runs are recorded from events sent in threads."""
+    """Send what Prefect has queued before the server ends: task runs are recorded from events sent by threads."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogHandler
 
@@ -186,22 +187,22 @@ def _flush() -> None:
     APILogHandler().flush()
 
 
-def reachable(url: str) -> None:
-    """Ask the Prefect server at `url` for its health.
+def check_server(url: str) -> None:
+    """Check that a Prefect server answers at `url`; 401 passes, because a server that wants credentials is there.
 
     Raises:
-        ServerError: nothing answers there, or not well. 401 passes: the server is there, and wants credentials.
+        ServerError: nothing answers there, or with an error.
     """
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=10):
             return
     except urllib.error.HTTPError as error:
         if error.code != 401:
-            raise ServerError(f"PREFECT_API_URL is {url}, and it answered {error.code} to /health") from error
+            raise ServerError(f"PREFECT_API_URL is {url}, which answered {error.code} to /health") from error
     except OSError as error:
         raise ServerError(
-            f"PREFECT_API_URL is {url}, and no Prefect server answers there ({error}). "
-            "Start it, or `unset PREFECT_API_URL` to use a private server."
+            f"PREFECT_API_URL is {url}, where no Prefect server answers ({error}). "
+            "Start it, or `unset PREFECT_API_URL` to use a private server"
         ) from error
 
 
@@ -212,8 +213,3 @@ def _healthy(port: int) -> bool:
     ):
         return bool(answer.status == 200)
     return False
-
-
-def database(store: Store) -> Path:
-    """The SQLite file of the private server."""
-    return store.prefect / "prefect.db"

@@ -1,9 +1,9 @@
-"""The supervisor behind `voicemill up`: holds the server, starts the workers and the watcher, starts again what dies.
+"""The supervisor behind `voicemill up`: holds the server, starts workers and watcher, and restarts what dies.
 
 `python -m voicemill.flows.service.supervise STORE`, with the settings in `<store>/prefect/up.json`. It imports no
-Prefect, so it is small; what needs a client is done by flows/service/deploy.py, in a process that ends. SIGTERM ends it
-and all that it started. When it is killed, the workers and the watcher are told by the kernel, and the private server
-has no client left.
+Prefect, so it stays small; what needs a client runs in a process of its own that ends (flows/service/deploy.py).
+SIGTERM ends it with all that it started. When it is killed, the kernel sends SIGTERM to workers and watcher, and the
+private server ends because no client is left.
 """
 
 import ctypes
@@ -13,40 +13,41 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from types import FrameType
 from typing import Any
 
-from voicemill.flows.service import processes
-from voicemill.flows.service.server import PrivateServer, private_settings, reachable, running
-from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read
+from voicemill.flows.service.processes import end_processes, find_processes, flow_run, mark
+from voicemill.flows.service.server import PrivateServer, check_server, private_settings, running_server
+from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read_state
 from voicemill.storage.errors import ServerError, VoicemillError
 from voicemill.storage.locks import FileLock
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
-LOOK: Seconds = 0.5
+POLL: Seconds = 0.5
+"""Interval of the checks on server and children."""
 FIRST_WAIT: Seconds = 1.0
-"""Before what died is started again; each death doubles it, up to LONGEST_WAIT, and a life of STEADY halves nothing but
-resets it."""
+"""Wait before a restart; each death doubles it, up to LONGEST_WAIT, and a life longer than STEADY resets it."""
 LONGEST_WAIT: Seconds = 60.0
 STEADY: Seconds = 120.0
-QUICK = {
+PREFECT = {
     "PREFECT_WORKER_QUERY_SECONDS": "5",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # flows/automations.json misses it after 90 s
-    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # else a queued run looks twice a minute
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # else a queued run is tried twice a minute
 }
+"""Prefect settings of the server, the workers and their flow runs."""
 PR_SET_PDEATHSIG = 1
 
 
 class Stopped(Exception):
-    """SIGTERM came: somebody wants the end."""
+    """The supervisor was asked to end: SIGTERM, Ctrl-C, or the store was removed."""
 
 
 @dataclass
 class Child:
-    """A process that shall be there."""
+    """A process that must always run, and when it is due for a restart."""
 
     name: str
     command: list[str]
@@ -56,27 +57,27 @@ class Child:
     due: float = 0.0
     restarts: int = -1
 
-    def look(self, store: Store, environment: dict[str, str]) -> bool:
-        """Start it if it is not there and its time has come; returns whether anything changed."""
+    def keep_running(self, store: Store, environment: dict[str, str]) -> bool:
+        """Start the process if it does not run and its restart is due; returns whether anything changed."""
         now = time.monotonic()
         if self.process is not None:
             if self.process.poll() is None:
                 return False
             if now - self.began > STEADY:
                 self.wait = FIRST_WAIT
-            print(f"{self.name} ended with {self.process.returncode}; again in {self.wait:g} s", flush=True)
+            print(f"{self.name} ended with status {self.process.returncode}; restart in {self.wait:g} s", flush=True)
             self.process, self.due, self.wait = None, now + self.wait, min(2 * self.wait, LONGEST_WAIT)
             return True
         if now < self.due:
             return False
-        self.process = run(store, self.name, self.command, environment)
+        self.process = start_process(store, self.name, self.command, environment)
         self.began = now
         self.restarts += 1
         return True
 
 
-def run(store: Store, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a process of `up`: it has the mark of the store, writes to its own log, and ends when we do."""
+def start_process(store: Store, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a child that writes to its own log and gets SIGTERM when this process dies."""
     with log_of(store, name).open("ab") as log:
         return subprocess.Popen(
             command,
@@ -85,167 +86,141 @@ def run(store: Store, name: str, command: list[str], environment: dict[str, str]
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),  # this process has one thread
+            preexec_fn=_die_with(os.getpid()),  # safe: this process has one thread
         )
 
 
-def _die_with(parent: int) -> Any:
+def _die_with(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def ask() -> None:
+    def request_signal() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before it could be asked for
+        if os.getppid() != parent:  # it died before the request
             os._exit(1)
 
-    return ask
+    return request_signal
 
 
 class Supervisor:
-    """One for each store; the caller holds `.up`."""
+    """Supervisor of one store; the caller holds the lock `.up`."""
 
     def __init__(self, store: Store, settings: UpSettings) -> None:
         self.store, self.settings = store, settings
         self.state = State(settings)
         self.server: PrivateServer | None = None
-        python = sys.executable
-        worker = [
-            python,
-            "-m",
-            "prefect",
-            "worker",
-            "start",
-            "--type",
-            "process",
-            "--name",
-            f"up-{os.uname().nodename}",
-        ]
-        self.children = [Child(pool, [*worker, "--pool", pool, "--limit", str(limit)]) for pool, limit in POOLS.items()]
-        watch = [
-            python,
-            "-m",
-            "voicemill.flows.cli.main",
-            "watch",
-            "--inbox",
-            settings.inbox,
-            "--store",
-            settings.store,
-        ]
-        self.children.append(Child("watcher", watch))
+        worker = ["prefect", "worker", "start", "--type", "process", "--name", f"up-{os.uname().nodename}"]
+        watch = ["voicemill.flows.cli.main", "watch", "--inbox", settings.inbox, "--store", settings.store]
+        commands = {pool: [*worker, "--pool", pool, "--limit", str(limit)] for pool, limit in POOLS.items()}
+        commands["watcher"] = watch
+        self.children = [Child(name, [sys.executable, "-m", *words]) for name, words in commands.items()]
 
     def start(self) -> None:
-        """Server, deployments, processes; then the state says that it is ready."""
+        """Start server, deployments and children; then the state says that it is ready."""
         self.connect()
         if self.server is not None:
-            self.ask("crash")
-        listed = self.ask("deploy")
-        self.note(deployments=tuple(json.loads(listed)))
+            self.run_deploy("crash")
+        deployments = self.run_deploy("deploy")
+        self.record(deployments=tuple(json.loads(deployments)))
         for child in self.children:
-            child.look(self.store, self.environment)
-        self.note(ready=True)
+            child.keep_running(self.store, self.environment)
+        self.record(ready=True)
 
     def connect(self, port: int = 0) -> None:
-        """The server of PREFECT_API_URL, or the private one of the store; at the port it had, so that clients find it.
+        """Use the server of PREFECT_API_URL, or start the store's private one, at its last port if that is free.
 
         Raises:
             ServerError: it does not answer.
         """
         if url := os.environ.get("PREFECT_API_URL"):
-            reachable(url)
-            self.environment = os.environ | QUICK | processes.marked(self.store)
+            check_server(url)
+            self.environment = os.environ | PREFECT | mark(self.store)
         else:
-            os.environ.update(QUICK)
+            os.environ.update(PREFECT)
             self.server = PrivateServer(self.store, port or _last_port(self.store))
             self.server.wait()
             url = f"{self.server.url}/api"
-            private = private_settings(self.store, self.server.port)
-            self.environment = os.environ | private | processes.marked(self.store)
-        self.note(url=url.removesuffix("/api"), last=url.removesuffix("/api"))
+            self.environment = os.environ | private_settings(self.store, self.server.port) | mark(self.store)
+        self.record(url=url.removesuffix("/api"), last=url.removesuffix("/api"))
 
-    def ask(self, verb: str, **more: Any) -> str:
-        """Have flows/service/deploy.py do something; what it printed.
+    def run_deploy(self, verb: str, **options: Any) -> str:
+        """Run a verb of flows/service/deploy.py; returns what it printed.
 
         Raises:
-            ServerError: it failed; with what it said.
+            ServerError: it failed; with its error output.
         """
-        question = json.dumps(asdict(self.settings) | more)
+        request = json.dumps(asdict(self.settings) | options)
         command = [sys.executable, "-m", "voicemill.flows.service.deploy", verb]
-        done = subprocess.run(command, env=self.environment, input=question, capture_output=True, text=True)
+        done = subprocess.run(command, env=self.environment, input=request, capture_output=True, text=True)
         if done.returncode:
             raise ServerError(f"{verb} failed: {done.stderr[-4000:]}")
         return done.stdout
 
     def watch(self) -> None:
-        """Look after everything, until stopped."""
+        """Restart what dies, until stopped."""
         while True:
-            time.sleep(LOOK)
+            time.sleep(POLL)
             if not (self.store.root / "store.json").exists():
-                raise Stopped  # somebody removed the store: nothing is to be made there again
-            if self.server is not None and running(self.store) is None:
-                print("the server is gone: starting it again", flush=True)
+                raise Stopped  # the store was removed: nothing must be written there again
+            if self.server is not None and running_server(self.store) is None:
+                print("the server ended; restarting it", flush=True)
                 port = self.server.port
                 self.server.stop()
                 self.connect(port)
-            changed = [child.look(self.store, self.environment) for child in self.children]
-            if any(changed):
-                self.note()
+            changes = [child.keep_running(self.store, self.environment) for child in self.children]
+            if any(changes):
+                self.record()
 
-    def note(self, **changes: Any) -> None:
-        """Write what is known now."""
-        there = {child.name: child.process.pid for child in self.children if child.process is not None}
+    def record(self, **changes: Any) -> None:
+        """Write the state, with the children of this moment."""
+        children = {child.name: child.process.pid for child in self.children if child.process is not None}
         restarts = {child.name: child.restarts for child in self.children if child.restarts > 0}
-        self.state = replace(self.state, children=there, restarts=restarts, **changes)
+        self.state = replace(self.state, children=children, restarts=restarts, **changes)
         self.state.write(self.store)
 
     def stop(self) -> None:
-        """Cancel the runs in progress, then end every process; the last one to leave ends the private server."""
+        """Cancel the runs in progress, then end every process and leave the private server."""
         for child in self.children:
             if child.name == "watcher" and child.process is not None:
                 child.process.terminate()
-        with processes.found(self.store) as there:
-            runs = sorted({process.run for process in there if process.run})
+        runs = sorted({run for process in find_processes(self.store) if (run := flow_run(process))})
         if runs:
             print(f"cancelling {len(runs)} runs", flush=True)
             try:
-                print(self.ask("cancel", runs=runs), flush=True)
+                print(self.run_deploy("cancel", runs=runs), flush=True)
             except ServerError as error:
                 print(error, flush=True)
-        processes.end(self.store, GRACE)
+        end_processes(self.store, GRACE)
         if self.server is not None:
             self.server.stop()
         self.children = []
         if (self.store.root / "store.json").exists():
-            self.note(ready=False)
+            self.record(ready=False)
 
 
 def _last_port(store: Store) -> int:
-    """Where the private server was before; 0 = anywhere."""
-    state = read(store)
+    """Last port of the private server; 0 = none is known."""
+    state = read_state(store)
     port = state.last.rpartition(":")[2] if state is not None else ""
     return int(port) if port.isdigit() else 0
 
 
-def _hold(store: Store, stack: ExitStack) -> FileLock | None:
-    """The lock that says that this process supervises the store; None where another one does."""
-    lock = stack.enter_context(FileLock(store.prefect / ".up"))
-    return lock if lock.take(str(os.getpid())) else None
-
-
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough, and the way down must not be cut short
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not cut the way down short
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Stopped
 
 
 def main() -> None:
+    """Supervise a store until stopped; return at once where another process does."""
     store = Store.open(sys.argv[1])
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    with ExitStack() as stack:
-        if _hold(store, stack) is None:
+    with FileLock(store.prefect / ".up") as lock:
+        if not lock.take(str(os.getpid())):
             return
-        state = read(store)
+        state = read_state(store)
         assert state is not None
-        processes.end(store, GRACE)  # what a supervisor that was killed has left behind
+        end_processes(store, GRACE)  # what a killed supervisor left behind
         supervisor = Supervisor(store, state.settings)
         try:
             supervisor.start()
@@ -253,7 +228,7 @@ def main() -> None:
         except Stopped:
             pass
         except VoicemillError as error:
-            supervisor.note(error=str(error))
+            supervisor.record(error=str(error))
             raise
         finally:
             supervisor.stop()

@@ -1,12 +1,10 @@
-"""`voicemill up`: the server, the workers and the watcher of a store on this machine, kept alive by one supervisor.
+"""`voicemill up` and `down`: start and stop what keeps a store fresh on this machine, and tell its state.
 
-The supervisor (flows/service/supervise.py) is a process of its own. It holds the lock `<store>/prefect/.up` as long as
-it lives, which is how a second `up` and `down` find it, and writes what it knows to `up.json` beside it.
+One supervisor (flows/service/supervise.py), a process of its own, holds the server and starts workers and watcher. It
+holds the lock `<store>/prefect/.up` as long as it lives, by which a second `up` and `down` find it, and writes its
+state to `up.json` beside it.
 """
 
-import os
-import select
-import signal
 import subprocess
 import sys
 import time
@@ -16,121 +14,125 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicemill.flows.service import processes
-from voicemill.flows.service.server import running
+import psutil
+
+from voicemill.flows.service.processes import end_processes
+from voicemill.flows.service.server import running_server
 from voicemill.storage.errors import ServerError
 from voicemill.storage.files import read_json, write_json
 from voicemill.storage.locks import FileLock, lock_holder
+from voicemill.storage.processes import pid_alive, wait_until_ended
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
 POOLS = {"cpu": 2, "gpu": 1}
-"""Pool -> runs that its worker takes at a time. Two on cpu: one that waits for the store must not keep others away."""
+"""Pool -> flow runs that its worker takes at a time. Two on cpu: a run that waits for the store must not block
+others."""
 START_LIMIT: Seconds = 600.0
-"""25 s on two idle cores, most of it `prefect deploy`; minutes where others want the cores."""
+"""Time limit for `up`: it takes 25 s on two idle cores, most of it `prefect deploy`, and minutes on busy ones."""
 STOP_LIMIT: Seconds = 90.0
-"""Of the supervisor, which first lets the runs in progress end."""
+"""Time limit for the supervisor to end, which first lets the runs in progress end."""
 GRACE: Seconds = 10.0
-"""For what a supervisor that is gone has left behind."""
+"""Time between SIGTERM and SIGKILL for processes that a dead supervisor left behind."""
 
 
 @dataclass(frozen=True)
 class UpSettings:
-    """What `voicemill up` was asked for."""
+    """Settings that `voicemill up` was given."""
 
     store: str
     inbox: str
-    """Absolute path, or fsspec url."""
+    """Absolute path, or fsspec URL."""
     config: str = "default"
-    """Of a refresh."""
+    """Config of a refresh."""
     consent: str = ""
-    """A reason that stands for every speaker's consent; empty = there is none."""
+    """Reason that stands in for every speaker's consent; empty = none is assumed."""
     training: str = "default"
     """Config of a training."""
     phases: tuple[str, ...] = ()
-    """Of it; empty = finetune where speakers are named, else pretrain."""
+    """Phases of the training config; empty = finetune if speakers are named, else pretrain."""
     speakers: tuple[str, ...] = ()
-    """Whose voice is trained; empty = everybody's."""
+    """Speakers whose voice is trained; empty = all."""
 
     def variables(self) -> dict[str, Any]:
-        """The Prefect variables that flows/prefect.yaml names."""
+        """Values of the Prefect variables that flows/prefect.yaml refers to."""
         raw = asdict(self) | {"phases": list(self.phases), "speakers": list(self.speakers)}
         return {f"voicemill_{name}": value for name, value in raw.items()}
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> "UpSettings":
-        """From JSON."""
+        """Settings from JSON."""
         return cls(**dict(raw) | {"phases": tuple(raw["phases"]), "speakers": tuple(raw["speakers"])})
 
 
 @dataclass(frozen=True)
 class State:
-    """What a supervisor says of itself; `up.json`."""
+    """State of a supervisor, which it writes to `up.json`."""
 
     settings: UpSettings
     url: str = ""
-    """Of the Prefect server, without /api; empty until it answers."""
+    """Address of the Prefect server, without /api; empty until it answers."""
     last: str = ""
-    """The address before: a private server takes the same port again, so that bookmarks stay good."""
+    """Address before: a private server takes the same port again, so that bookmarks stay valid."""
     ready: bool = False
-    """Deployed, and every process started."""
+    """Whether everything is deployed and started."""
     error: str = ""
-    """Why it ended."""
+    """Why the supervisor ended."""
     deployments: tuple[Mapping[str, str], ...] = ()
-    """name, pool, trigger, next: of each."""
+    """Deployments, each with name, pool, starts and next."""
     children: Mapping[str, int] = field(default_factory=dict)
-    """Name -> process."""
+    """Name of a child -> its process id."""
     restarts: Mapping[str, int] = field(default_factory=dict)
-    """Name -> how often it had to be started again."""
+    """Name of a child -> number of restarts."""
 
     def write(self, store: Store) -> None:
-        """To `<store>/prefect/up.json`."""
+        """Write the state to `<store>/prefect/up.json`."""
         write_json(store.prefect / "up.json", asdict(self), indent=1)
 
 
-def read(store: Store) -> State | None:
-    """What the last supervisor said; None where there never was one."""
+def read_state(store: Store) -> State | None:
+    """State of the last supervisor; None where the store never had one."""
     raw = read_json(store.prefect / "up.json")
     if raw is None:
         return None
     return State(**raw | {"settings": UpSettings.of(raw["settings"]), "deployments": tuple(raw["deployments"])})
 
 
-def supervisor(store: Store) -> int:
-    """The process that supervises this store; 0 = none."""
+def supervisor_pid(store: Store) -> int:
+    """Id of the process that supervises this store; 0 = none."""
     return int(lock_holder(store.prefect / ".up") or 0)
 
 
 def log_of(store: Store, name: str) -> Path:
-    """Where a process writes: supervisor, watcher, a pool, server."""
+    """Log file of a process: supervisor, watcher, server or a pool."""
     return store.prefect / ("server.log" if name == "server" else f"up-{name}.log")
 
 
-def up(store: Store, settings: UpSettings, told: Callable[[str], None] = lambda _: None) -> State:
-    """Start the supervisor, or find it, and wait until everything is there.
+def up(store: Store, settings: UpSettings, report: Callable[[str], None] = lambda _: None) -> State:
+    """Start the supervisor, or find it, and wait until everything runs.
 
     Raises:
         ServerError: it runs with other settings, ended, or took too long; with the end of its log.
     """
-    if pid := supervisor(store):
-        state = read(store)
-        while (state is None or not state.settings.store) and supervisor(store) == pid:
+    if pid := supervisor_pid(store):
+        state = read_state(store)
+        while (state is None or not state.settings.store) and supervisor_pid(store) == pid:
             time.sleep(0.1)
-            state = read(store)
+            state = read_state(store)
         if state is not None and state.settings != settings:
-            raise ServerError(_differs(store, state.settings, settings))
+            raise ServerError(_difference(store, state.settings, settings))
     else:
-        told("starting: server, deployments, a worker for each pool, the watcher")
-        before = read(store)
-        State(settings, last=(before.url or before.last) if before else "").write(store)
+        report("starting: server, deployments, a worker for each pool, the watcher")
+        previous = read_state(store)
+        State(settings, last=(previous.url or previous.last) if previous else "").write(store)
         pid = _start(store)
     return _wait(store, pid)
 
 
-def _differs(store: Store, now: UpSettings, asked: UpSettings) -> str:
-    old, new = asdict(now), asdict(asked)
-    words = ", ".join(f"{name} {old[name]!r}, asked for {new[name]!r}" for name in old if old[name] != new[name])
-    return f"{store.root} is up already, with {words}. End it first: voicemill down --store {store.root}"
+def _difference(store: Store, present: UpSettings, requested: UpSettings) -> str:
+    old, new = asdict(present), asdict(requested)
+    words = ", ".join(f"{name} {old[name]!r} (requested: {new[name]!r})" for name in old if old[name] != new[name])
+    return f"{store.root} is up already, with {words}. Stop it first: voicemill down --store {store.root}"
 
 
 def _start(store: Store) -> int:
@@ -148,11 +150,11 @@ def _start(store: Store) -> int:
 def _wait(store: Store, pid: int) -> State:
     end = time.monotonic() + START_LIMIT
     while time.monotonic() < end:
-        state = read(store)
+        state = read_state(store)
         if state is not None and (state.ready or state.error):
             break
-        if not _lives(pid) and not supervisor(store):  # two commands may start one each, and one of them wins
-            raise ServerError(f"the supervisor of {store.root} ended at its start:\n{tail(store, 'supervisor')}")
+        if not pid_alive(pid) and not supervisor_pid(store):  # of two that start at once, the other one may win
+            raise ServerError(f"the supervisor of {store.root} ended at its start:\n{log_tail(store, 'supervisor')}")
         time.sleep(0.1)
     else:
         raise ServerError(f"{store.root} was not up within {START_LIMIT:.0f} s; see {log_of(store, 'supervisor')}")
@@ -161,43 +163,35 @@ def _wait(store: Store, pid: int) -> State:
     return state
 
 
-def _lives(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        return os.waitpid(pid, os.WNOHANG) == (0, 0)
-    return Path(f"/proc/{pid}").exists()
-
-
-def tail(store: Store, name: str, lines: int = 15) -> str:
-    """The end of a log."""
+def log_tail(store: Store, name: str, lines: int = 15) -> str:
+    """The last lines of a log."""
     path = log_of(store, name)
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
 
 
 def down(store: Store) -> int:
-    """End what `up` started, and wait for it. Returns how many processes that were; 0 = nothing was up.
+    """Stop what `up` started and wait until it has ended. Returns the number of processes; 0 = nothing was up.
 
-    Flow runs in progress are cancelled: the next refresh takes up the stages, the next training its last checkpoint.
-    The private server ends when no command uses it: a `voicemill dashboard` keeps it.
+    Flow runs in progress are cancelled: the next refresh resumes from the stage cache, the next training from its last
+    checkpoint. The private server ends when no command uses it: a `voicemill dashboard` keeps it.
     """
     count = 0
-    if pid := supervisor(store):
-        count = 1 + len((read(store) or State(UpSettings("", ""))).children)
-        descriptor = os.pidfd_open(pid)
-        try:
-            if supervisor(store) == pid:
-                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-                if not select.select([descriptor], [], [], STOP_LIMIT)[0]:
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        finally:
-            os.close(descriptor)
-    count += processes.end(store, GRACE)
+    if pid := supervisor_pid(store):
+        count = 1 + len((read_state(store) or State(UpSettings("", ""))).children)
+        with suppress(psutil.Error):
+            supervisor = psutil.Process(pid)
+            if supervisor_pid(store) == pid:  # else the number may be another process's by now
+                supervisor.terminate()
+                if not wait_until_ended([supervisor], STOP_LIMIT):
+                    supervisor.kill()
+    count += end_processes(store, GRACE)
     end = time.monotonic() + GRACE
-    while running(store) and not _used(store) and time.monotonic() < end:
+    while running_server(store) and not _in_use(store) and time.monotonic() < end:
         time.sleep(0.05)
     return count
 
 
-def _used(store: Store) -> bool:
+def _in_use(store: Store) -> bool:
     """Whether a command is a client of the private server."""
     with FileLock(store.prefect / ".clients") as clients:
         return not clients.take()

@@ -5,22 +5,24 @@ both stands `tasks/training/guard.py`, which ends every rank when this process d
 ends the others: torchrun sees to that. What they print goes to `<folder>/log.txt` and, line by line, to the caller.
 """
 
-import contextlib
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from voicemill.model.training.engine import run
 from voicemill.model.training.engine.run import Progress, Result
+from voicemill.storage.processes import end_processes, marked_processes
 from voicemill.storage.units import Seconds
 
 MODULE = "voicemill.model.training.main"
@@ -91,7 +93,8 @@ def launch(
     """
     if (found := run.result(folder)) and not found.good:
         (folder / "result.json").unlink()
-    _end(training_processes(folder))
+    kill = partial(end_processes, lambda: training_processes(folder), 0.0)
+    kill()
     guard = [sys.executable, "-m", GUARD, str(grace), *command(folder, processes, module)]
     tail: deque[str] = deque(maxlen=TAIL)
     with (folder / "log.txt").open("ab") as log:
@@ -112,9 +115,7 @@ def launch(
         finally:
             process.stdin.close()
             _drain(process.stdout, log, grace + MARGIN)
-            _end(
-                training_processes(folder)
-            )  # there are some only where the guard itself was killed, or cannot do its work
+            kill()  # some are left only where the guard itself was killed, or cannot do its work
             process.stdout.close()
             code = process.wait()
     return _ended(folder, code, tuple(tail))
@@ -193,30 +194,9 @@ class Following:
         self._next = now + max(0.5, 20 * (now - began))
 
 
-def training_processes(folder: Path) -> list[int]:
-    """Living processes of this user that train in this folder."""
-    mark, found = f"{_MARK}={folder.resolve()}\0".encode(), []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes() and int(entry.name) != os.getpid():
-                found.append(int(entry.name))
-    return found
-
-
-def _end(pids: list[int]) -> None:
-    """Kill processes, and wait until they are gone."""
-    while pids := [pid for pid in pids if _lives(pid)]:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def training_processes(folder: Path) -> list[psutil.Process]:
+    """Living processes that train in this folder, found by their mark."""
+    return marked_processes(_MARK, str(folder.resolve()))
 
 
 def _drain(output: IO[bytes], log: IO[bytes], limit: Seconds) -> None:

@@ -41,7 +41,7 @@ class Runner:
         self.store, self.stack = store, stack
 
     def __call__(self, code: str, *, marked: bool = True, **more: str) -> subprocess.Popen[str]:
-        environment = os.environ | (processes.marked(self.store) if marked else {}) | more
+        environment = os.environ | (processes.mark(self.store) if marked else {}) | more
         process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
@@ -50,8 +50,7 @@ class Runner:
 
 
 def pids(store: Store) -> set[int]:
-    with processes.found(store) as there:
-        return {process.pid for process in there}
+    return {process.pid for process in processes.find_processes(store)}
 
 
 def wait(store: Store, number: int) -> set[int]:
@@ -65,13 +64,13 @@ def wait(store: Store, number: int) -> set[int]:
 def test_marked_processes_are_found_and_ended_and_no_others(store: Store, run: Runner, tmp_path: Path) -> None:
     other = Store.open(tmp_path / "store2", create=True)  # its path begins with that of the first
     mine, bare = run(SLEEP), run(SLEEP, marked=False)
-    others = run(SLEEP, marked=False, **processes.marked(other))
+    others = run(SLEEP, marked=False, **processes.mark(other))
     assert wait(store, 1) == {mine.pid}
-    assert processes.end(store, 5.0) == 1
+    assert processes.end_processes(store, 5.0) == 1
     assert mine.wait(5) == -15
     assert (bare.poll(), others.poll()) == (None, None)
     assert pids(store) == set()
-    assert processes.end(store, 5.0) == 0
+    assert processes.end_processes(store, 5.0) == 0
 
 
 def test_an_orphan_in_a_session_of_its_own_is_found(store: Store, run: Runner) -> None:
@@ -80,7 +79,7 @@ def test_an_orphan_in_a_session_of_its_own_is_found(store: Store, run: Runner) -
     child = int(parent.stdout.readline())
     parent.wait(20)
     assert wait(store, 1) == {child}
-    assert processes.end(store, 5.0) == 1
+    assert processes.end_processes(store, 5.0) == 1
     assert pids(store) == set()
 
 
@@ -88,7 +87,7 @@ def test_what_ignores_the_first_signal_gets_the_second(store: Store, run: Runner
     stubborn = run(STUBBORN)
     assert stubborn.stdout is not None
     stubborn.stdout.readline()
-    assert processes.end(store, 0.6) == 1
+    assert processes.end_processes(store, 0.6) == 1
     assert stubborn.wait(5) == -9
 
 
@@ -96,23 +95,22 @@ def test_the_flow_run_of_a_process_is_known(store: Store, run: Runner) -> None:
     run(SLEEP, **{processes.RUN: "a-run"})
     run(SLEEP)
     wait(store, 2)
-    with processes.found(store) as there:
-        assert sorted(process.run for process in there) == ["", "a-run"]
+    assert sorted(map(processes.flow_run, processes.find_processes(store))) == ["", "a-run"]
 
 
 def test_what_dies_is_started_again_after_a_wait_that_doubles(store: Store) -> None:
     store.prefect.mkdir()
     child, environment = Child("short", [sys.executable, "-c", "raise SystemExit(3)"]), dict(os.environ)
-    assert child.look(store, environment)
+    assert child.keep_running(store, environment)
     waits = []
     for _ in range(3):
         assert child.process is not None
         child.process.wait(20)
-        assert child.look(store, environment)
+        assert child.keep_running(store, environment)
         waits.append(child.due - time.monotonic())
-        assert not child.look(store, environment)  # not yet
+        assert not child.keep_running(store, environment)  # not yet
         child.due = 0.0
-        assert child.look(store, environment)
+        assert child.keep_running(store, environment)
     assert child.process is not None
     child.process.wait(20)
     assert child.restarts == 3

@@ -17,7 +17,7 @@ import pytest
 from support.prefect_server import CHROMIUM, ask, page
 
 from voicemill.flows.service import processes, up
-from voicemill.flows.service.server import running
+from voicemill.flows.service.server import running_server
 from voicemill.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -96,13 +96,13 @@ class Standing:
     def start(self) -> up.State:
         """Start it, or look at it."""
         self.cli("up", *self.options, "--json")
-        state = up.read(self.store)
+        state = up.read_state(self.store)
         assert state is not None
         return state
 
     @property
     def state(self) -> up.State:
-        state = up.read(self.store)
+        state = up.read_state(self.store)
         assert state is not None
         return state
 
@@ -132,8 +132,7 @@ class Standing:
         return found
 
     def processes(self) -> list[int]:
-        with processes.found(self.store) as there:
-            return [process.pid for process in there]
+        return [process.pid for process in processes.find_processes(self.store)]
 
 
 def until(what: Callable[[], Any], limit: float = 900.0) -> Any:
@@ -288,13 +287,13 @@ def test_uploads_close_together_are_refreshed_one_after_another(
 
 
 def test_what_is_killed_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
-    url, found = standing.state.url, running(standing.store)
+    url, found = standing.state.url, running_server(standing.store)
     assert found is not None
     worker = standing.state.children["cpu"]
     os.kill(worker, signal.SIGKILL)
     os.kill(found[0], signal.SIGKILL)
     until(lambda: standing.state.children.get("cpu", worker) != worker)
-    until(lambda: (now := running(standing.store)) and now[0] != found[0] and now[1] == found[1])
+    until(lambda: (now := running_server(standing.store)) and now[0] != found[0] and now[1] == found[1])
     until(lambda: not standing.runs("refresh/on-upload", "RUNNING"))
     assert standing.state.restarts["cpu"] == 1
     assert standing.state.url == url
@@ -326,8 +325,7 @@ def command(pid: int) -> str:
 
 
 def of_run(standing: Standing, run: dict[str, Any]) -> list[int]:
-    with processes.found(standing.store) as there:
-        return [process.pid for process in there if process.run == run["id"]]
+    return [p.pid for p in processes.find_processes(standing.store) if processes.flow_run(p) == run["id"]]
 
 
 def test_a_cancelled_training_leaves_no_process(standing: Standing, chained: dict[str, Any]) -> None:
@@ -342,12 +340,12 @@ def test_a_cancelled_training_leaves_no_process(standing: Standing, chained: dic
 
 def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing, chained: dict[str, Any]) -> None:
     run = long_training(standing)
-    descriptor = os.pidfd_open(up.supervisor(standing.store))  # to be read from when the process has ended
+    descriptor = os.pidfd_open(up.supervisor_pid(standing.store))  # to be read from when the process has ended
     assert "stopped" in standing.cli("down", "--store", standing.store.root).out
     assert standing.processes() == []
     assert select.select([descriptor], [], [], 0)[0]
     os.close(descriptor)
-    assert running(standing.store) is None
+    assert running_server(standing.store) is None
     assert "nothing" in standing.cli("down", "--store", standing.store.root).out
     url = standing.state.last
     standing.start()
@@ -360,14 +358,14 @@ def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing
 def test_a_killed_supervisor_leaves_nothing_that_down_or_up_does_not_end(standing: Standing) -> None:
     run = long_training(standing)
     before = standing.processes()
-    os.kill(up.supervisor(standing.store), signal.SIGKILL)
-    until(lambda: up.supervisor(standing.store) == 0)
+    os.kill(up.supervisor_pid(standing.store), signal.SIGKILL)
+    until(lambda: up.supervisor_pid(standing.store) == 0)
     standing.start()
     after = standing.processes()
     assert set(before) & set(after) == set()
     states = [r["state_type"] for r in standing.runs("retrain/on-corpus") if r["id"] == run["id"]]
     assert states in (["CRASHED"], ["CANCELLED"])
-    os.kill(up.supervisor(standing.store), signal.SIGKILL)
+    os.kill(up.supervisor_pid(standing.store), signal.SIGKILL)
     standing.cli("down", "--store", standing.store.root)
     assert standing.processes() == []
-    until(lambda: running(standing.store) is None, 30)
+    until(lambda: running_server(standing.store) is None, 30)

@@ -16,6 +16,7 @@ import pytest
 from voicemill.model.training.engine import run
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.locks import FileLock
+from voicemill.storage.processes import pid_alive
 from voicemill.tasks.training import devices, launch
 from voicemill.tasks.training.devices import Gpu
 from voicemill.tasks.training.launch import LONGEST, Lines, TrainingOutcome, training_processes
@@ -60,10 +61,9 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
 
 def alive(folder: Path, *names: str) -> list[str]:
     """Processes of a training, by its mark and by the numbers that they left in files."""
-    pids = {int((folder / name).read_text()) for name in names if (folder / name).exists()} | set(
-        training_processes(folder)
-    )
-    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if launch._lives(pid)]
+    pids = {int((folder / name).read_text()) for name in names if (folder / name).exists()}
+    pids |= {process.pid for process in training_processes(folder)}
+    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if pid_alive(pid)]
 
 
 def test_lines_and_progress_arrive_while_it_runs(folder: Path) -> None:
@@ -219,8 +219,8 @@ def test_a_killed_guard_takes_its_ranks_along(folder: Path) -> None:
     program(folder, STUBBORN + "leave('up')\ntime.sleep(600)")
     with caller(folder, grace=0.5) as process:
         until((folder / "up").exists)
-        (guard,) = [pid for pid in training_processes(folder) if "guard.py" in Path(f"/proc/{pid}/cmdline").read_text()]
-        os.kill(guard, signal.SIGKILL)
+        (guard,) = [rank for rank in training_processes(folder) if launch.GUARD in rank.cmdline()]
+        guard.kill()
         assert process.communicate(timeout=60)[0] == "crashed\n"
     assert alive(folder, "child0") == []
 
@@ -228,7 +228,7 @@ def test_a_killed_guard_takes_its_ranks_along(folder: Path) -> None:
 def test_what_an_earlier_attempt_left_is_ended_first(folder: Path) -> None:
     mark = os.environ | {"VOICEMILL_TRAINING": str(folder)}
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=mark) as orphan:
-        until(lambda: training_processes(folder) == [orphan.pid])
+        until(lambda: [process.pid for process in training_processes(folder)] == [orphan.pid])
         ended = launch.launch(folder, module=program(folder, "sys.exit(5)"))
         assert ended.code == 5
         assert orphan.wait(timeout=10) == -signal.SIGKILL
@@ -258,11 +258,8 @@ def test_a_kill_ends_every_rank(folder: Path, victim: str) -> None:
         until(lambda: (folder / "up0").exists() and (folder / "up1").exists())
         assert len(alive(folder, *names)) == 6  # guard, torchrun, two ranks and their children
         ranks = {int((folder / name).read_text()) for name in names}
-        (agent,) = [
-            pid
-            for pid in set(training_processes(folder)) - ranks
-            if "distributed.run" in (text := Path(f"/proc/{pid}/cmdline").read_text()) and "guard.py" not in text
-        ]
+        commands = {p.pid: " ".join(p.cmdline()) for p in training_processes(folder) if p.pid not in ranks}
+        (agent,) = [pid for pid, words in commands.items() if "distributed.run" in words and launch.GUARD not in words]
         if victim != "caller":
             os.kill(agent, signal.SIGKILL)
         if victim != "torchrun":

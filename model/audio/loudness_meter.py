@@ -1,4 +1,4 @@
-"""Loudness and true peak by ITU-R BS.1770-4, block by block: four hours need no more memory than a minute.
+"""Loudness and true peak by ITU-R BS.1770-4, block by block, in memory that does not grow with the signal.
 
 Loudness: the K-weighting of `pyloudnorm` (its coefficients, run as one cascade in float64, the state carried from block
 to block), mean squares on 100 ms steps, 400 ms blocks of four steps (75 % overlap), the absolute gate at -70 LUFS and
@@ -21,23 +21,23 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Decibels, Lufs, Samples
 
 FLOOR: Lufs = -120.0
-"""What stands for minus infinity in tables: no block passes the gate, or no sample is other than zero."""
+"""Value for minus infinity in tables: no block passes the gate, or all samples are zero."""
 STEP: Samples = RATE // 10
-"""100 ms: a gating block of 400 ms moves by this."""
+"""Hop of the gating blocks, 100 ms."""
 BLOCK: Samples = 4 * STEP
-"""400 ms: the shortest signal that has a loudness."""
+"""Gating block, 400 ms: the shortest signal with a loudness."""
 _ABSOLUTE: Lufs = -70.0
 _RELATIVE = -10.0
 _OFFSET = -0.691
 
 _HALF = 12
-"""Samples on either side that an interpolated value depends on."""
+"""Samples on either side on which an interpolated value depends."""
 _SPAN = 64
-"""Samples of one block of the true-peak search."""
+"""Samples in one block of the true-peak search."""
 
 
 class Meter:
-    """Integrated loudness of a mono signal at 32 kHz that comes in blocks of any length."""
+    """Integrated loudness of a mono signal at 32 kHz, fed in blocks of any length."""
 
     def __init__(self) -> None:
         self._state = np.zeros((2, 2))
@@ -45,7 +45,7 @@ class Meter:
         self._steps: list[NDArray[np.float64]] = []
 
     def push(self, wave: Wave) -> None:
-        """Add float32 [samples]; -1..1 is full scale, larger values count as they are."""
+        """Add float32 [samples]; full scale is -1..1, and larger values are not clipped."""
         from scipy.signal import sosfilt
 
         weighted, self._state = sosfilt(_weighting(), wave.astype(np.float64), zi=self._state)
@@ -57,20 +57,20 @@ class Meter:
 
     @property
     def steps(self) -> NDArray[np.float64]:
-        """Mean squares of the weighted signal, float64 [100 ms steps]; a last step of 50 ms or more counts, as if zeros
-        followed (pyloudnorm rounds the number of blocks so)."""
+        """Mean squares of the weighted signal, float64 [100 ms steps]; a last step of 50 ms or more counts, filled
+        up with zeros, as in pyloudnorm."""
         rest = [np.array([self._rest @ self._rest / STEP])] if 2 * len(self._rest) >= STEP else []
         return np.concatenate([np.empty(0), *self._steps, *rest])
 
     def integrated(self) -> Lufs:
-        """Gated loudness of all that was pushed; `FLOOR` when nothing passes the gate."""
+        """Gated loudness of the signal so far; `FLOOR` when nothing passes the gate."""
         return gated_loudness(self.steps)
 
 
 def gated_loudness(steps: NDArray[np.float64]) -> Lufs:
-    """BS.1770-4 equations 4 to 7 over mean squares of 100 ms steps; `FLOOR` when no block passes the absolute gate.
+    """Loudness by BS.1770-4, equations 4 to 7, of mean squares of 100 ms steps; `FLOOR` when no block passes the gate.
 
-    Fewer than four steps make one block of what there is, which the standard does not define.
+    Fewer than four steps, which the standard does not define, make one shorter block.
     """
     if len(steps) == 0:
         return FLOOR
@@ -85,13 +85,13 @@ def gated_loudness(steps: NDArray[np.float64]) -> Lufs:
 
 
 def true_peak_db(wave: Wave) -> Decibels:
-    """dBTP of a signal, float32 [samples]: its largest sample or 4x interpolated value; `FLOOR` for digital silence."""
+    """True peak of float32 [samples], dBTP: largest sample or 4x interpolated value; `FLOOR` for digital silence."""
     peak = true_peak(wave)
     return float(20.0 * np.log10(peak)) if peak > 10.0 ** (FLOOR / 20.0) else FLOOR
 
 
 def true_peak(wave: Wave) -> float:
-    """As `true_peak_db`, as an amplitude: 1.0 is full scale."""
+    """True peak of float32 [samples] as an amplitude; 1.0 is full scale."""
     if len(wave) == 0:
         return 0.0
     taps, bound = _interpolator()
@@ -100,7 +100,7 @@ def true_peak(wave: Wave) -> float:
     padded = np.zeros((blocks + 2) * _SPAN, np.float32)
     padded[_SPAN : _SPAN + len(wave)] = wave
     tops = np.abs(padded).reshape(-1, _SPAN).max(axis=1)
-    # what the filter can reach from a block: the neighbours too, since _HALF < _SPAN
+    # the filter reaches into the neighbouring blocks too, since _HALF < _SPAN
     reach = np.maximum(np.maximum(tops[:-2], tops[1:-1]), tops[2:]) * bound
     order = np.argsort(-reach, kind="stable")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _HALF)

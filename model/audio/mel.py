@@ -17,14 +17,14 @@ HOP = 640
 BANDS = 128
 PAD = (N_FFT - HOP) // 2
 FLOOR = 1e-5
-"""Magnitudes under it are clamped before the log: the smallest value of a log-mel is log(1e-5) = -11.5."""
+"""Magnitudes below it are clamped before the log: the smallest value of a log-mel is log(1e-5) = -11.5."""
 
 CHUNK = 100
-"""Frames that `LogMel.frames` works on at a time: their spectra fit the second-level cache (1.6 x the speed)."""
+"""Frames that `LogMel.frames` computes at a time: their spectra fit the second-level cache (1.6 x the speed)."""
 
 
 class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Spectrogram and log-mel of waveforms; differentiable, runs where its buffers are."""
+    """Spectrogram and log-mel of waveforms; differentiable, on the device of its buffers."""
 
     window: Tensor
     bank: Tensor
@@ -35,26 +35,26 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.register_buffer("bank", torch.from_numpy(mel_bank()), persistent=False)
 
     def spectrogram(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """float32 [batch, samples], 32 kHz -> magnitudes float32 [batch, 1025, samples // 640].
+        """Magnitudes of float32 [batch, samples], 32 kHz: float32 [batch, 1025, samples // 640].
 
-        `lengths`: real frames (of 640 samples) of each row, int64 [batch], 2 or more; a row then has the frames it has
-        alone, and zeros after them. Raises ValueError for fewer than 705 samples, which reflect padding cannot extend.
+        `lengths`: frames (of 640 samples) of each row before its padding, int64 [batch], 2 or more; a row then has the
+        frames that it has alone, followed by zeros. Raises ValueError for fewer than 705 samples, too short to reflect.
         """
         if lengths is None:
             return self._magnitudes(reflect_pad(wave)).transpose(1, 2)
-        found = self._magnitudes(reflect_pad(wave, lengths * HOP)).transpose(1, 2)
-        return found * (torch.arange(found.shape[-1], device=wave.device) < lengths[:, None])[:, None]
+        magnitudes = self._magnitudes(reflect_pad(wave, lengths * HOP)).transpose(1, 2)
+        return magnitudes * (torch.arange(magnitudes.shape[-1], device=wave.device) < lengths[:, None])[:, None]
 
     def mel(self, wave: Tensor) -> Tensor:
-        """float32 [batch, samples], 32 kHz -> log-mel float32 [batch, 128, samples // 640]."""
+        """Log-mel of float32 [batch, samples], 32 kHz: float32 [batch, 128, samples // 640]."""
         return self._log(self._magnitudes(reflect_pad(wave)) @ self.bank.T).transpose(1, 2)
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
-        """Magnitudes [batch, 1025, frames] -> log-mel [batch, 128, frames]."""
+        """Log-mel [batch, 128, frames] of magnitudes [batch, 1025, frames]."""
         return self._log(self.bank @ spectrogram)
 
     def frames(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [samples], 32 kHz -> log-mel float32 [samples // 640, 128]: `mel` of one waveform, chunk by chunk."""
+        """Log-mel of one waveform, float32 [samples], 32 kHz, computed in chunks: float32 [samples // 640, 128]."""
         with torch.inference_mode():
             whole = reflect_pad(torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None])
             total = len(wave) // HOP
@@ -77,10 +77,10 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 def reflect_pad(wave: Tensor, samples: Tensor | None = None) -> Tensor:
-    """float32 [batch, samples] -> [batch, samples + 1408], reflected at both ends.
+    """Extend float32 [batch, samples] by reflection at both ends to [batch, samples + 1408].
 
-    `samples`: where each row ends, int64 [batch], 705 or more: it is reflected there. Raises ValueError for fewer than
-    705 samples in all.
+    `samples`: length of each row before its padding, int64 [batch], 705 or more; the row is reflected there. Raises
+    ValueError for fewer than 705 samples.
     """
     if wave.shape[-1] <= PAD:
         raise ValueError(f"a log-mel needs at least {PAD + 1} samples (22 ms), got {wave.shape[-1]}")
@@ -92,7 +92,7 @@ def reflect_pad(wave: Tensor, samples: Tensor | None = None) -> Tensor:
 
 
 def mel_bank() -> NDArray[np.float32]:
-    """float32 [128, 1025]: weight of each bin in each band."""
+    """Weight of each bin in each band, float32 [128, 1025]."""
     from librosa.filters import mel
 
     bank: NDArray[np.float32] = mel(sr=RATE, n_fft=N_FFT, n_mels=BANDS, fmin=0, fmax=RATE / 2)

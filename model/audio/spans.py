@@ -1,10 +1,10 @@
-"""From frames to spans: where the probability of speech says speech, in samples.
+"""Spans of speech, in samples, from the probability of speech of each frame.
 
 Method: a run of frames at or over a lower threshold counts when it reaches an upper one somewhere (hysteresis). Runs
-are padded, and joined over short gaps. What is too long is cut in the middle of its longest pause, or, where there is
-none, of the stretch of 100 ms least likely to be speech.
+are padded, and joined over short gaps. A span that is too long is cut in the middle of its longest pause, or, without a
+pause, of the stretch of 100 ms least likely to be speech.
 Cost: one pass of numpy over the frames; cutting n seconds of speech without a pause is O(n log n).
-Source: the double threshold is that of Canny's edge detector (1986), on time instead of a picture.
+Source: the double threshold of Canny's edge detector (1986), over time instead of an image.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ from voicemill.storage.units import Samples, Seconds, to_samples
 
 Probability = NDArray[np.float32]
 VALLEY: Seconds = 0.1
-"""Width of the stretch that is searched for where speech without a pause must be cut."""
+"""Width of the stretch around a cut in speech without a pause."""
 
 
 class Span(NamedTuple):
-    """Half open, in samples at 32 kHz."""
+    """Half-open range of samples at 32 kHz."""
 
     start: Samples
     stop: Samples
@@ -30,7 +30,7 @@ class Span(NamedTuple):
 def speech_runs(
     probability: Probability, step: Samples, samples: Samples, up: float, down: float, least: Samples
 ) -> list[Span]:
-    """Runs at or over `down` that reach `up` and last `least`; in order, apart, inside [0, samples).
+    """Runs at or over `down` that reach `up` and last at least `least`: in order, disjoint, inside [0, samples).
 
     Args:
         probability: float32 [frames], 0..1.
@@ -40,14 +40,14 @@ def speech_runs(
     if not len(edges):
         return []
     starts, stops = edges[::2], edges[1::2]
-    peaks = np.maximum.reduceat(probability, starts)  # what lies behind a run is under the lower threshold
+    peaks = np.maximum.reduceat(probability, starts)  # frames between runs are under the lower threshold
     keep = (peaks >= up) & ((stops - starts) * step >= least)
     pairs = zip(starts[keep].tolist(), stops[keep].tolist(), strict=True)
     return [Span(start * step, min(stop * step, samples)) for start, stop in pairs]
 
 
 def padded_runs(runs: Iterable[Span], samples: Samples, pad: Samples, gap: Samples) -> list[Span]:
-    """Runs with `pad` to both sides, joined where less than `gap` is left between them, inside [0, samples)."""
+    """Runs extended by `pad` on both sides, joined where less than `gap` remains between them, inside [0, samples)."""
     spans: list[Span] = []
     for run in runs:
         start, stop = max(run.start - pad, 0), min(run.stop + pad, samples)
@@ -61,10 +61,10 @@ def padded_runs(runs: Iterable[Span], samples: Samples, pad: Samples, gap: Sampl
 def cut(
     span: Span, runs: list[Span], probability: Probability, step: Samples, longest: Samples, shortest: Samples
 ) -> list[Span]:
-    """Pieces that tile the span: none over `longest` and, if anything was cut, none under `shortest`.
+    """Cut a span into pieces that tile it: none over `longest` and, if anything was cut, none under `shortest`.
 
     Args:
-        runs: the speech inside the span, in order; between two of them is a pause.
+        runs: speech inside the span, in order; the gaps between them are pauses.
         longest: at least 1 s, and twice `shortest` and 100 ms.
     """
     ends = np.array([run.stop for run in runs[:-1]], np.int64)
@@ -87,9 +87,9 @@ def cut(
 
 
 def _valley(start: Samples, stop: Samples, margin: Samples, probability: Probability, step: Samples) -> Samples:
-    """The middle of the 100 ms of least probability, `margin` and a quarter from both ends; of equals the most central.
+    """Middle of the 100 ms of least probability, the most central of equals, `margin` and a quarter from both ends.
 
-    The quarter keeps the pieces of speech without pauses alike, and their number small.
+    The quarter keeps pieces of speech without pauses similar in length, and few.
     """
     margin = max(margin, (stop - start) // 4)
     width = max(to_samples(VALLEY) // step, 1)

@@ -1,4 +1,4 @@
-"""What the short-time spectrum of a stretch of audio says about it: spectral entropy and effective bandwidth.
+"""Spectral entropy and effective bandwidth of a stretch of audio, from its short-time spectrum.
 
 One power spectrogram, 1024/320 at 32 kHz with a Hann window, serves both. Up to 8 kHz its bins are those of 512/160 at
 16 kHz (31.25 Hz apart, windows of 32 ms every 10 ms), so that entropy needs no resampling: on real speech it differs
@@ -25,7 +25,7 @@ Power = NDArray[np.float32]
 
 
 def power_of(wave: Wave) -> Power:
-    """float32 [frames, 513] from float32 [samples] at 32 kHz: power of the Hann-windowed frames, whole ones only.
+    """Power of the whole Hann-windowed frames of float32 [samples], 32 kHz: float32 [frames, 513].
 
     A signal shorter than a frame is filled up with zeros.
     """
@@ -38,17 +38,17 @@ def power_of(wave: Wave) -> Power:
 
 
 def active(power: Power, below_db: Decibels = 30.0) -> Power:
-    """The frames within `below_db` of the loud ones (95th percentile of the frames' power up to 8 kHz)."""
+    """Frames at most `below_db` below the loud ones (95th percentile of the frames' power up to 8 kHz)."""
     level = power[:, : round(_TOP / _BIN) + 1].sum(axis=1)
     loud: Power = power[level >= np.percentile(level, 95) * 10.0 ** (-below_db / 10.0)]
     return loud
 
 
 def entropy(power: Power) -> Bits:
-    """Mean over the frames of the entropy, in bits, of the mel power normalised to one; 80 bands up to 8 kHz.
+    """Mean over the frames of the entropy of the normalised mel power, bits; 80 bands up to 8 kHz.
 
-    0 = all in one band, log2(80) = 6.32 = the same in each; a pure tone 1.5, speech 2.6-4.4, white noise 5.8. NaN-free:
-    frames without power count as 0.
+    0 = all power in one band, log2(80) = 6.32 = equal in each; pure tone 1.5, speech 2.6-4.4, white noise 5.8. Never
+    NaN: frames without power count as 0.
     """
     mel = power[:, : _bank().shape[0]] @ _bank()
     total = mel.sum(axis=1, keepdims=True)
@@ -58,10 +58,10 @@ def entropy(power: Power) -> Bits:
 
 
 def bandwidth(power: Power, floor_db: Decibels = 65.0) -> Hertz:
-    """The highest frequency where the long-term spectrum is less than `floor_db` under its maximum; 0 for silence.
+    """Highest frequency where the long-term spectrum is less than `floor_db` below its maximum; 0 for silence.
 
-    The spectrum is averaged over frames and 250 Hz. Where a recording was sampled at 8 kHz once, it drops by 60 dB
-    within 200 Hz over 4 kHz; speech of full band lies 20 to 60 dB under its maximum at 7 kHz.
+    The spectrum is averaged over frames and 250 Hz. In a recording that was once sampled at 8 kHz it drops by 60 dB
+    within 200 Hz above 4 kHz; full-band speech is 20 to 60 dB below its maximum at 7 kHz.
     """
     level = np.convolve(power.mean(axis=0, dtype=np.float64), np.full(_WIDTH, 1.0 / _WIDTH), "same")
     if not level.max() > 0.0:
@@ -76,7 +76,7 @@ def _window() -> Wave:
 
 @cache
 def _bank() -> NDArray[np.float32]:
-    """float32 [257, 80]: triangles of height 1, equally wide on the mel scale of O'Shaughnessy (HTK), 0 to 8 kHz."""
+    """Mel filter bank, float32 [257, 80]: triangles of height 1 on the mel scale of O'Shaughnessy (HTK), 0 to 8 kHz."""
     edges = 700.0 * (10.0 ** (np.linspace(0.0, 2595.0 * np.log10(1.0 + _TOP / 700.0), BANDS + 2) / 2595.0) - 1.0)
     at = np.arange(round(_TOP / _BIN) + 1)[:, None] * _BIN
     rising = (at - edges[:-2]) / (edges[1:-1] - edges[:-2])

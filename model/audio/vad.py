@@ -1,11 +1,11 @@
 """Voice activity, frame by frame: WebRTC proposes, Silero confirms.
 
 Method: the upload is resampled to 16 kHz by soxr as it streams by, in blocks of 16 s. WebRTC (a Gaussian mixture over
-six sub-bands, 10 ms frames) is some 10,000 times real time on one core and misses little, but takes noise for speech.
-Silero (convolutions and an LSTM, 32 ms frames) is exact and 590 times real time; in the cascade it listens only to
-frames near which WebRTC heard something, and every other frame has probability 0. Its state starts afresh behind a gap.
-In a block where it is undecided too often it listens a second time, to the reversed signal, and the mean counts: its
-errors of the two directions have little in common, so that in noise two thirds of the false alarms go.
+six sub-bands, 10 ms frames) runs at some 10,000 times real time on one core and misses little, but takes noise for
+speech. Silero (convolutions and an LSTM, 32 ms frames) is exact and runs at 590 times real time; in the cascade it
+evaluates only frames near WebRTC's speech, and every other frame has probability 0. Its state is reset after a gap.
+In a block where it is undecided too often it also evaluates the reversed signal, and the mean counts: the errors of the
+two directions have little in common, which removes two thirds of the false alarms in noise.
 Cost: three blocks of 16 s and one of the input in memory, and four bytes per frame of the result (0.5 MB per hour, with
 WebRTC alone 1.4 MB); one thread.
 Source: WebRTC's common_audio/vad by way of webrtcvad; Silero VAD 6 (MIT), the `sequence` export of its 16 kHz model,
@@ -29,21 +29,21 @@ Engine = Literal["cascade", "silero", "webrtc"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 Wave = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Asked = tuple[Wave, Mask]
-"""A block at 16 kHz, and for each frame of it whether a detector shall listen, or what it said."""
+Flagged = tuple[Wave, Mask]
+"""A block at 16 kHz with a flag for each of its frames: a verdict, or whether a detector shall evaluate it."""
 State = tuple[Wave, Wave]
 T = TypeVar("T")
 
 VAD_RATE = 16_000
-"""Hz. What both detectors hear."""
+"""Sample rate of both detectors, Hz."""
 WEBRTC_FRAME = 160
 SILERO_FRAME = 512
 SILERO_CONTEXT = 64
-"""Samples at 16 kHz; the context is what Silero hears of the frame before."""
+"""Samples at 16 kHz; the context is the end of the previous frame, which Silero takes with each frame."""
 UNDECIDED = (0.1, 0.9)
-"""Between these probabilities Silero is in doubt."""
+"""Range of probability in which Silero counts as undecided."""
 _WARM = 64
-"""Frames of the next block (2 s) that a backward pass hears before it comes to its own."""
+"""Frames of the next block (2 s) with which a backward pass begins."""
 _BLOCK = 100 * 5 * SILERO_FRAME
 """16 s: a whole number of frames of both detectors (2560 samples are 5 of Silero and 16 of WebRTC)."""
 _FRESH: State = (np.zeros((1, 1, 128), np.float32), np.zeros((1, 1, 128), np.float32))
@@ -55,19 +55,19 @@ def hop(engine: Engine) -> Samples:
 
 
 def speech_probability(blocks: Iterable[Wave], engine: Engine, mode: int, reach: Seconds, doubt: float) -> Wave:
-    """Probability of speech in every frame of an upload; how it is cut into blocks does not change a bit of it.
+    """Probability of speech in every frame of an upload, bit for bit independent of its division into blocks.
 
     Args:
         blocks: float32 [any], 32 kHz, in order.
-        engine: who decides; with `webrtc` the probabilities are 0 and 1.
-        mode: how strict WebRTC is, 0 (lets most through) to 3.
-        reach: for the cascade: how far from a frame of WebRTC's speech Silero still listens, 0 to 10 s.
-        doubt: share of undecided frames in a block from which Silero listens backward too; 1 = never.
+        engine: the detector; with `webrtc` the probabilities are 0 and 1.
+        mode: strictness of WebRTC, 0 (most frames are speech) to 3.
+        reach: distance from WebRTC's speech within which Silero evaluates frames in the cascade, 0 to 10 s.
+        doubt: share of undecided frames in a block from which Silero evaluates it backward too; 1 = never.
 
     Returns:
         float32 [ceil(samples / hop(engine))], 0..1; the last frame is filled up with zeros.
     """
-    found = []
+    parts = []
     samples = 0
 
     def counted() -> Iterator[Wave]:
@@ -77,18 +77,18 @@ def speech_probability(blocks: Iterable[Wave], engine: Engine, mode: int, reach:
             yield block
 
     if engine == "webrtc":
-        found = [proposed.astype(np.float32) for _, proposed in _proposed(_reblocked(counted()), mode)]
+        parts = [proposed.astype(np.float32) for _, proposed in _proposed(_reblocked(counted()), mode)]
     elif engine == "silero":
         everything = ((wave, np.ones(len(wave) // SILERO_FRAME, np.bool_)) for wave in _reblocked(counted()))
-        found = list(_confirmed(everything, doubt))
+        parts = list(_confirmed(everything, doubt))
     else:
-        found = list(_confirmed(_near(_proposed(_reblocked(counted()), mode), reach), doubt))
+        parts = list(_confirmed(_near(_proposed(_reblocked(counted()), mode), reach), doubt))
     frames = -(-samples // hop(engine))
-    return np.concatenate([np.empty(0, np.float32), *found])[:frames]
+    return np.concatenate([np.empty(0, np.float32), *parts])[:frames]
 
 
 def _reblocked(blocks: Iterable[Wave]) -> Iterator[Wave]:
-    """32 kHz in any blocks -> 16 kHz in blocks of `_BLOCK`; the last one is filled up with zeros to a whole 2560."""
+    """Resample blocks of any length to 16 kHz in blocks of `_BLOCK`; zeros fill up the last to a multiple of 2560."""
     import soxr
 
     stream = soxr.ResampleStream(RATE, VAD_RATE, 1, dtype="float32")
@@ -105,8 +105,8 @@ def _reblocked(blocks: Iterable[Wave]) -> Iterator[Wave]:
         yield rest[start : start + _BLOCK]
 
 
-def _proposed(waves: Iterable[Wave], mode: int) -> Iterator[Asked]:
-    """Each block with WebRTC's verdict on each of its 10 ms frames."""
+def _proposed(waves: Iterable[Wave], mode: int) -> Iterator[Flagged]:
+    """Blocks with WebRTC's verdict on each 10 ms frame."""
     import webrtcvad
 
     detector = webrtcvad.Vad(mode)
@@ -117,66 +117,66 @@ def _proposed(waves: Iterable[Wave], mode: int) -> Iterator[Asked]:
         yield wave, np.array(verdicts, np.bool_)
 
 
-def _near(blocks: Iterable[Asked], reach: Seconds) -> Iterator[Asked]:
-    """WebRTC's verdicts widened by `reach` to both sides, then per Silero frame: does anything of it lie inside?"""
+def _near(blocks: Iterable[Flagged], reach: Seconds) -> Iterator[Flagged]:
+    """Blocks with a flag for each Silero frame: whether any of it lies within `reach` of WebRTC's speech."""
     width = round(reach * VAD_RATE / WEBRTC_FRAME)
     before = np.zeros(width, np.bool_)
     for (wave, flags), following in _with_next(blocks):
         after = following[1][:width] if following else flags[:0]
         around = np.concatenate([before, flags, after])
         before = around[len(flags) : len(flags) + width]
-        heard = np.cumsum(np.concatenate([[0], around]))
+        counts = np.cumsum(np.concatenate([[0], around]))
         at = np.arange(len(flags))
-        wide = heard[np.minimum(at + 2 * width + 1, len(around))] > heard[at]
+        wide = counts[np.minimum(at + 2 * width + 1, len(around))] > counts[at]
         groups = wide.reshape(-1, 16)  # 16 WebRTC frames are 5 of Silero: frame j covers 3.2 j to 3.2 j + 3.2
-        asked = [groups[:, j * 16 // 5 : -(-(j + 1) * 16 // 5)].any(axis=1) for j in range(5)]
-        yield wave, np.stack(asked, axis=1).ravel()
+        requested = [groups[:, j * 16 // 5 : -(-(j + 1) * 16 // 5)].any(axis=1) for j in range(5)]
+        yield wave, np.stack(requested, axis=1).ravel()
 
 
-def _confirmed(blocks: Iterable[Asked], doubt: float) -> Iterator[Wave]:
-    """Silero's probability of each frame that is asked for, 0 for the others. State and context run on over blocks."""
+def _confirmed(blocks: Iterable[Flagged], doubt: float) -> Iterator[Wave]:
+    """Silero's probability of each flagged frame, 0 for the others; state and context carry over between blocks."""
     state = _FRESH
     context = np.zeros(SILERO_CONTEXT, np.float32)
     running = False
-    for (wave, asked), following in _with_next(blocks):
-        result = np.zeros(len(asked), np.float32)
+    for (wave, requested), following in _with_next(blocks):
+        result = np.zeros(len(requested), np.float32)
         stretch = np.concatenate([context, wave])
-        for start, stop in _runs(asked):
+        for start, stop in _runs(requested):
             if start > 0 or not running:
                 state = _FRESH
             result[start:stop], state = _listen(
                 stretch[start * SILERO_FRAME : stop * SILERO_FRAME + SILERO_CONTEXT], state
             )
-        context, running = wave[-SILERO_CONTEXT:], bool(asked[-1])
+        context, running = wave[-SILERO_CONTEXT:], bool(requested[-1])
         undecided = (result > UNDECIDED[0]) & (result < UNDECIDED[1])
         if doubt < 1 and undecided.mean() >= doubt:
-            result = (result + _backward(wave, asked, following)) * np.float32(0.5)
+            result = (result + _backward(wave, requested, following)) * np.float32(0.5)
         yield result
 
 
-def _backward(wave: Wave, asked: Mask, following: Asked | None) -> Wave:
-    """Silero's probability of the frames asked for, each run of them heard from its end to its start."""
+def _backward(wave: Wave, requested: Mask, following: Flagged | None) -> Wave:
+    """Silero's probability of the flagged frames, each run of them evaluated from its end to its start."""
     lead = 0
     coming = np.zeros(SILERO_CONTEXT, np.float32)
     if following is not None:
         warm = following[1][: min(_WARM, len(following[1]) - 1)]
-        lead = int(np.argmin(np.append(warm, False))) if asked[-1] else 0
+        lead = int(np.argmin(np.append(warm, False))) if requested[-1] else 0
         coming = following[0][: lead * SILERO_FRAME + SILERO_CONTEXT]
     stretch = np.concatenate([wave, coming])
-    flags = np.concatenate([asked, np.ones(lead, np.bool_)])
+    flags = np.concatenate([requested, np.ones(lead, np.bool_)])
     result = np.zeros(len(flags), np.float32)
     for start, stop in _runs(flags):
-        heard = stretch[start * SILERO_FRAME : stop * SILERO_FRAME + SILERO_CONTEXT]
-        result[start:stop] = _listen(heard[::-1], _FRESH)[0][::-1]
-    return result[: len(asked)]
+        part = stretch[start * SILERO_FRAME : stop * SILERO_FRAME + SILERO_CONTEXT]
+        result[start:stop] = _listen(part[::-1], _FRESH)[0][::-1]
+    return result[: len(requested)]
 
 
 def _listen(stretch: Wave, state: State) -> tuple[Wave, State]:
-    """float32 [64 + 512 n], 16 kHz -> the probability of n frames, and the state behind them."""
+    """Probability of the n frames of float32 [64 + 512 n], 16 kHz, and the state after them."""
     frames = np.lib.stride_tricks.sliding_window_view(stretch, SILERO_CONTEXT + SILERO_FRAME)[::SILERO_FRAME]
     feed = {"input": np.ascontiguousarray(frames), "h": state[0], "c": state[1]}
-    found, hidden, cell = _session().run(["speech_probs", "hn", "cn"], feed)
-    return found, (hidden, cell)
+    probability, hidden, cell = _session().run(["speech_probs", "hn", "cn"], feed)
+    return probability, (hidden, cell)
 
 
 def _runs(flags: Mask) -> list[list[int]]:
@@ -186,18 +186,18 @@ def _runs(flags: Mask) -> list[list[int]]:
 
 
 def _with_next(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:
-    """Each item with the one after it, None behind the last."""
-    held: T | None = None
+    """Each item with its successor, None for the last."""
+    previous: T | None = None
     for item in items:
-        if held is not None:
-            yield held, item
-        held = item
-    if held is not None:
-        yield held, None
+        if previous is not None:
+            yield previous, item
+        previous = item
+    if previous is not None:
+        yield previous, None
 
 
 def silero_path() -> Path:
-    """The model file in the silero-vad wheel.
+    """Path of the model in the silero-vad wheel.
 
     Raises:
         ModelMissing: the package is not installed, or its version has no such file.
@@ -216,7 +216,7 @@ def silero_path() -> Path:
 
 @cache
 def silero_digest() -> str:
-    """sha256 of the model file."""
+    """sha256 (hex) of the model file."""
     return file_digest(silero_path())
 
 
@@ -226,5 +226,5 @@ def _session() -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # it warns of initializers that its own export left over
+    options.log_severity_level = 3  # it warns of unused initializers in its own export
     return onnxruntime.InferenceSession(str(silero_path()), options, providers=["CPUExecutionProvider"])

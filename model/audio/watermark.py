@@ -1,8 +1,8 @@
-"""A quiet watermark of 16 bits in speech, found again after mp3, resampling, a change of level and cropping.
+"""A quiet watermark of 16 bits in speech that survives mp3, resampling, a change of level and cropping.
 
 Embedding: the wave is cut into frames of 32 ms with half overlap, and between 1 and 7 kHz the magnitude of every pair
-of bins is raised or lowered by `depth` decibels, as the key and the payload say. So the mark lies under the spectrum of
-the speech wherever there is speech, and is silent where it is silent. The pattern repeats every 64 frames (1.024 s).
+of bins is raised or lowered by `depth` decibels, by the key and the payload. The mark therefore follows the spectrum of
+the speech, and is silent where the speech is. The pattern repeats every 64 frames (1.024 s).
 
 Detection needs no original. The log spectrum is whitened (its local mean over time and frequency taken away, clipped),
 folded on the period and correlated with the pattern of every payload at every position: 64 frames times 4 steps within
@@ -10,13 +10,13 @@ a frame. Method: spread spectrum in the log-magnitude domain (Cox et al., IEEE T
 Kirovski and Malvar, IEEE Trans. Signal Processing 51(4), 2003). No library does it offline: AudioSeal, SilentCipher and
 WavMark download their weights, and audiowmark is a GPL program.
 
-Threshold, without a model of speech: for a recording that does not know the key the pattern is 6144 fair coins, so the
+Threshold, without a model of speech: for a recording independent of the key the pattern is 6144 fair coins, so the
 score s of one position and payload exceeds t with a probability of at most exp(-t^2 / 2) (Hoeffding, J. American
 Statistical Association 58, 1963), and the best of M of them with M exp(-t^2 / 2). `threshold` solves that for
 `Settings.false_positives`.
 
 Payload: 16 bits spread over 64 by the extended BCH code (64, 16, 24) (Lin and Costello, Error Control Coding, appendix
-C), decoded by maximum likelihood. Not survived: a change of speed, and somebody who knows the key and wants it away.
+C), decoded by maximum likelihood. The mark does not survive a change of speed, or removal by a holder of the key.
 """
 
 import hashlib
@@ -37,12 +37,12 @@ VERSION = 1
 """Changes when the same samples, payload and settings give other marked samples."""
 FRAME: Samples = 1024
 HOP: Samples = 512
-"""Half a frame: each sample lies in two."""
+"""Half a frame, so that each sample lies in two."""
 FIRST, PAIRS = 32, 96
-"""The first bin (1 kHz) and how many pairs of bins follow (to 7 kHz)."""
+"""First bin (1 kHz) and number of pairs of bins from there (to 7 kHz)."""
 LAST = FIRST + 2 * PAIRS
 PERIOD = 64
-"""Frames after which the pattern repeats."""
+"""Period of the pattern, frames."""
 BITS, CODED = 16, 64
 GENERATOR = 0o6331141367235453
 """Polynomial of the BCH code (63, 16) with distance 23; a parity bit makes it (64, 16, 24)."""
@@ -50,27 +50,28 @@ GENERATOR = 0o6331141367235453
 STEPS = 4
 """Positions within a frame that detection tries: 4 ms apart."""
 WINDOW: Seconds = 6.144
-"""Longer recordings are searched as a whole and in windows of this length, half overlapping."""
+"""Length of the half-overlapping windows in which longer recordings are searched, besides as a whole."""
 NEAR_TIME, NEAR_BINS = 9, 17
 """Frames and bins of the local means; on real speech after mp3 5 to 17 frames and 9 to 33 bins do nearly as well."""
 CLIP = 1.5
-"""Whitened values are clipped at so many standard deviations."""
+"""Limit of the whitened values, standard deviations."""
 RANGE = 9.0
 """Nepers of power (39 dB): frames further below the loudest count for less and less."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How strong the mark is, and how sure detection must be."""
+    """Strength of the mark and certainty of its detection."""
 
     key: str = "voicemill"
-    """Whoever knows it can find the mark and remove it. The default is public: it tells that speech is synthetic."""
+    """Secret of the pattern: its holders can find the mark and remove it. The default is public: it declares speech
+    synthetic."""
     depth: Decibels = 1.0
-    """dB up or down, 0.1 to 6. At 1 dB the segmental SNR is 34 dB, PESQ-WB 4.64 (of 4.64; mp3 at 128 kbit/s: 4.64), and
-    3 s after mp3 at 64 kbit/s are enough in 98 % of real recordings; 0.75 dB gives 37 dB and 95 %, 1.5 dB 31 dB and
-    100 % (tests/bench/watermark.py)."""
+    """Change of magnitudes up or down, 0.1 to 6 dB. At 1 dB the segmental SNR is 34 dB, PESQ-WB 4.64 (of 4.64; mp3 at
+    128 kbit/s: 4.64), and 3 s after mp3 at 64 kbit/s are enough in 98 % of real recordings; 0.75 dB gives 37 dB and
+    95 %, 1.5 dB 31 dB and 100 % (tests/bench/watermark.py)."""
     false_positives: float = 1e-6
-    """Probability, for a recording without a mark, to be called marked; 0 to 1."""
+    """Probability that a recording without a mark is called marked, 0 to 1."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.depth <= 6:
@@ -84,29 +85,29 @@ DEFAULT = Settings()
 
 @dataclass(frozen=True)
 class Detection:
-    """What `detect` found."""
+    """Result of `detect`."""
 
     present: bool
-    """score > threshold."""
+    """Whether the score exceeds the threshold."""
     score: float
-    """Standard deviations of the best position and payload; 4 to 7 where there is no mark."""
+    """Score of the best position and payload, standard deviations; 4 to 7 without a mark."""
     threshold: float
-    """Exceeded without a mark with a probability of at most `Settings.false_positives`."""
+    """Score that a recording without a mark exceeds with a probability of at most `Settings.false_positives`."""
     payload: int | None
-    """0 to 65535 where present."""
+    """Payload where the mark is present, 0 to 65535."""
     start: Seconds
     stop: Seconds
-    """The part of the recording with the best score."""
+    """Part of the recording with the best score."""
 
 
 class Embedder:
-    """Marks a stream: what comes out of `push` and `finish`, joined, is `embed` of the whole, bit for bit.
+    """Marks a stream: the outputs of `push` and `finish` joined are `embed` of the whole, bit for bit.
 
-    It runs 512 to 1023 samples (16 to 32 ms) behind.
+    The output lags 512 to 1023 samples (16 to 32 ms) behind the input.
     """
 
     def __init__(self, payload: int = 0, settings: Settings = DEFAULT) -> None:
-        """`payload`: 0 to 65535. Raises ConfigError for another one."""
+        """`payload`: 0 to 65535, else ConfigError."""
         if not 0 <= payload < 1 << BITS:
             raise ConfigError(f"a watermark payload of {payload}: give 0 to {(1 << BITS) - 1}")
         step = settings.depth / 20 * np.log(10)
@@ -117,19 +118,19 @@ class Embedder:
         self._held = np.zeros(HOP, np.float32)
         """Input from the start of the next frame on; the first frame begins half a frame before the stream."""
         self._half: Floats | None = None
-        """The second half of the last frame; None before the first, whose first half lies before the stream."""
+        """Second half of the last frame; None before the first frame, whose first half lies before the stream."""
         self._frame = 0
         self._given = self._taken = 0
 
     def push(self, wave: Wave) -> Wave:
-        """float32 [n], 32 kHz -> float32 [m], the samples that are ready."""
+        """Add float32 [n], 32 kHz; the marked samples that are ready, float32 [m]."""
         self._given += len(wave)
         out = self._run(np.concatenate([self._held, np.asarray(wave, np.float32)]))
         self._taken += len(out)
         return out
 
     def finish(self) -> Wave:
-        """float32 [m]: the rest. The stream is over then."""
+        """End the stream; the remaining marked samples, float32 [m]."""
         rest = self._given - self._taken
         out = self._run(np.concatenate([self._held, np.zeros(FRAME, np.float32)]))[:rest]
         self._taken += len(out)
@@ -152,7 +153,7 @@ class Embedder:
 
 
 def embed(wave: Wave, payload: int = 0, settings: Settings = DEFAULT) -> Wave:
-    """float32 [samples], mono, 32 kHz -> the same with the mark; louder by `depth` at most.
+    """Mark float32 [samples], mono, 32 kHz; the result is louder by `depth` at most.
 
     Raises ConfigError for a payload that is not 0 to 65535.
     """
@@ -161,7 +162,7 @@ def embed(wave: Wave, payload: int = 0, settings: Settings = DEFAULT) -> Wave:
 
 
 def detect(wave: Wave, rate: int, settings: Settings = DEFAULT) -> Detection:
-    """Look for the mark in float [samples], mono, at any `rate` in Hz; the level is of no account.
+    """Search float [samples], mono, at any `rate` (Hz) and level for the mark.
 
     Raises ValueError for samples that are not finite or not mono.
     """
@@ -194,10 +195,10 @@ def detect(wave: Wave, rate: int, settings: Settings = DEFAULT) -> Detection:
 
 
 def _best(x: Wave, key: str, threshold: float) -> tuple[float, int]:
-    """The best score and its payload over all positions. Positions that cannot reach the threshold are bounded, not
-    decoded, unless none can."""
+    """Best score over all positions, and its payload. Positions whose bound is below the threshold are not decoded,
+    unless all of them are."""
     soft = np.concatenate([_soft(x[step * HOP // STEPS :], key) for step in range(STEPS)])  # [positions, 64]
-    bound = np.abs(soft).sum(1)  # what a code of all 2^64 words would reach
+    bound = np.abs(soft).sum(1)  # score of a code of all 2^64 words
     chosen = np.flatnonzero(bound > threshold)
     if not len(chosen):
         chosen = np.argsort(bound)[-8:]
@@ -207,7 +208,7 @@ def _best(x: Wave, key: str, threshold: float) -> tuple[float, int]:
 
 
 def _soft(x: Wave, key: str) -> Floats:
-    """float32 [64 positions, 64 coded bits]: correlation with the pattern of each bit, cells of norm 1."""
+    """Correlation with the pattern of each bit, cells of norm 1: float32 [64 positions, 64 coded bits]."""
     cells = _whitened(x)
     cells = np.pad(cells, ((0, -len(cells) % PERIOD), (0, 0)))
     folded = cells.reshape(-1, PERIOD, PAIRS).sum(0)
@@ -225,8 +226,8 @@ def _soft(x: Wave, key: str) -> Floats:
 
 
 def _whitened(x: Wave) -> Floats:
-    """float32 [frames, 96]: log power of the pairs of bins less its local means, in standard deviations, clipped, and
-    weighted by the level of the frame."""
+    """Log power of the pairs of bins minus its local means, in standard deviations, clipped, weighted by the level of
+    the frame: float32 [frames, 96]."""
     from scipy.ndimage import uniform_filter1d
 
     side = NEAR_BINS // 2
@@ -247,21 +248,21 @@ def _whitened(x: Wave) -> Floats:
 
 
 def _window() -> Floats:
-    """float32 [1024]: the root of a Hann window; its square and that of its half-shifted copy add up to 1."""
+    """Root of a Hann window, float32 [1024]; its square and that of its half-shifted copy add up to 1."""
     window: Floats = np.sin(np.pi * (np.arange(FRAME) + 0.5) / FRAME).astype(np.float32)
     return window
 
 
 @cache
 def _pattern(key: str) -> Floats:
-    """float32 [6144]: +1 or -1 for each frame of the period and pair of bins. SHAKE-256, the same on every machine."""
+    """Sign of each frame of the period and pair of bins, float32 [6144], by SHAKE-256: the same on every machine."""
     bits = np.frombuffer(hashlib.shake_256(f"{key}/signs".encode()).digest(PERIOD * PAIRS // 8), np.uint8)
     return np.unpackbits(bits).astype(np.float32) * 2 - 1
 
 
 @cache
 def _places(key: str) -> NDArray[np.int64]:
-    """int64 [6144]: a permutation; cell c carries coded bit `_places[c] // 96`."""
+    """A permutation, int64 [6144]; cell c carries coded bit `_places[c] // 96`."""
     words = np.frombuffer(hashlib.shake_256(f"{key}/places".encode()).digest(8 * PERIOD * PAIRS), "<u8")
     return np.argsort(words, kind="stable").astype(np.int64)
 

@@ -1,6 +1,6 @@
 """Content features at 50 Hz: HuBERT, wav2vec 2.0 and WavLM through transformers, and MFCC where no model is at hand.
 
-Everything hears 16 kHz. Frame i covers samples 320 i to 320 i + 400 at 16 kHz (n // 320 frames, less one at some
+Every engine takes 16 kHz. Frame i covers samples 320 i to 320 i + 400 at 16 kHz (n // 320 frames, less one at some
 lengths), in every engine.
 
 Batches. HuBERT-base normalises its first convolution over the time axis (a group norm), padding included, and is used
@@ -33,13 +33,13 @@ Features = NDArray[np.float32]
 KINDS = ("hubert", "wav2vec2", "wavlm")
 HOP = 320
 FIELD = 400
-"""Samples at 16 kHz that one frame sees."""
+"""Receptive field of a frame, samples at 16 kHz."""
 CHUNK = 40
-"""Frames of the convolutional front end computed at a time: their windows stay in the cache."""
+"""Frames of the convolutional front end computed at a time, so that their windows stay in the cache."""
 
 
 def frames_of(samples: int) -> int:
-    """Frames of content features over so many samples at 16 kHz."""
+    """Number of frames of content features of a wave of `samples` at 16 kHz."""
     return max(0, (samples - FIELD) // HOP + 1)
 
 
@@ -68,7 +68,7 @@ class Dense(nn.Module):  # type: ignore[misc]  # torch is not followed
 class FrontEnd(nn.Module):  # type: ignore[misc]  # torch is not followed
     """The convolutional feature encoder of the wav2vec 2.0 family: 16 kHz samples to 50 vectors a second.
 
-    Takes the weights of the transformers module it stands for; both kinds of normalisation (`group`: over time after
+    Takes the weights of the transformers module that it replaces; both kinds of normalisation (`group`: over time after
     the first convolution; `layer`: over channels after each).
     """
 
@@ -104,7 +104,7 @@ class FrontEnd(nn.Module):  # type: ignore[misc]  # torch is not followed
             yield self._chunk(wave[HOP * start : HOP * (stop - 1) + FIELD], first)
 
     def _first(self, wave: Tensor) -> Dense:
-        """The first convolution for one row, its group norm folded in: mean and variance of W f over all windows f are
+        """First convolution for one row with the group norm folded in: mean and variance of W f over all windows f are
         W mean(f) and diag(W cov(f) W')."""
         weight, bias = self.weight, self.bias
         if self.group:
@@ -135,12 +135,12 @@ class FrontEnd(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class Encoder:
-    """A pretrained speech encoder, one layer of it, in one precision."""
+    """One layer of a pretrained speech encoder, in one precision."""
 
     def __init__(self, model: nn.Module, layer: int, placement: Placement, normalise: bool = False) -> None:
-        """`model` is a HubertModel, Wav2Vec2Model or WavLMModel of transformers in eval mode; it is taken over.
+        """`model`: a HubertModel, Wav2Vec2Model or WavLMModel of transformers in eval mode; it is modified in place.
 
-        `layer` 0 is the input of the transformer, n its n-th layer, -1 the last.
+        `layer`: 0 = the input of the transformer, n = its n-th layer, -1 = the last.
         """
         config, self.placement, self.normalise = model.config, placement, normalise
         self.layers = config.num_hidden_layers
@@ -163,7 +163,7 @@ class Encoder:
 
     @classmethod
     def load(cls, folder: Path, layer: int, placement: Placement, normalise: bool = False) -> "Encoder":
-        """From a folder as transformers writes it.
+        """Load an encoder from a folder in the format of transformers.
 
         Raises:
             ModelMissing: transformers cannot read the folder.
@@ -192,7 +192,7 @@ class Encoder:
         return cls(model.eval(), layer, placement, normalise)
 
     def encode(self, waves: Sequence[Wave]) -> list[Features]:
-        """Each wave (float32 [samples], 16 kHz, at least 400) -> float32 [frames, dims]; computed as one padded batch.
+        """Features of each wave (float32 [samples], 16 kHz, at least 400), float32 [frames, dims], in one padded batch.
 
         Raises ValueError for a wave of under 400 samples.
         """
@@ -217,7 +217,7 @@ class Encoder:
 
 
 def fold_weight_norm(model: nn.Module) -> None:
-    """Compute the weights of weight-normed layers once, not at every call."""
+    """Compute the weights of weight-normed layers once instead of at every call."""
     for module in model.modules():
         if nn.utils.parametrize.is_parametrized(module):
             for name in list(module.parametrizations):
@@ -241,8 +241,8 @@ def pack(model: nn.Module) -> None:
 
 
 def batches(lengths: Sequence[int], longest: int, waste: float = 0.05) -> list[list[int]]:
-    """Indices grouped by length, longest first: at most `longest` padded samples each, and at most the share `waste`
-    of a row padding. `longest` 0 = one wave at a time."""
+    """Group indices by length, longest first: at most `longest` padded samples per group (0 = one wave per group), and
+    at most the share `waste` of a row is padding."""
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         top = lengths[groups[-1][0]] if groups else 0
@@ -273,7 +273,7 @@ class Mfcc:
         return torch.hamming_window(FIELD, periodic=False), bank, cosine
 
     def encode(self, waves: Sequence[Wave]) -> list[Features]:
-        """Each wave (float32 [samples], 16 kHz, at least 400) -> float32 [frames, 39]."""
+        """Features of each wave (float32 [samples], 16 kHz, at least 400): float32 [frames, 39]."""
         return [self._one(wave) for wave in waves]
 
     def _one(self, wave: Wave) -> Features:
@@ -291,7 +291,7 @@ class Mfcc:
 
 
 def differences(x: Tensor) -> Tensor:
-    """[frames, dims] -> the slope over two frames on each side, the edges repeated."""
+    """Slope over two frames on each side, edges repeated: [frames, dims] -> the same shape."""
     padded = torch.cat([x[:1], x[:1], x, x[-1:], x[-1:]])
     n = len(x)
     return (padded[3 : n + 3] - padded[1 : n + 1] + 2 * (padded[4 : n + 4] - padded[:n])) / 10

@@ -3,7 +3,7 @@
 What: the models that `whisperx.load_align_model` loads (torchaudio's ASR bundles by name, Wav2Vec2ForCTC by hub id or
 folder), read as whisperx reads them: characters in the case of the dictionary, "|" between words, and a wildcard for
 every character that the dictionary lacks (digits, punctuation), whose score is the best non-blank one of the frame.
-Method: the convolutional front end hears one clip at a time, because its group normalisation is over time and padding
+Method: the convolutional front end takes one clip at a time, because its group normalisation is over time and padding
 would change it. The transformer takes clips of similar length together with a mask on a GPU, and one at a time on a
 CPU, where mask and padding cost more than a batch gains (15 against 18 x real time on 2 threads). So the emissions of a
 clip do not depend on the others: to the bit on a CPU, but for rounding on a GPU. In bfloat16 the weights are converted
@@ -39,14 +39,14 @@ CTC_RATE = 16_000
 HOP, FIELD = 320, 400
 """Samples at 16 kHz: step and receptive field of a frame, the same in every wav2vec 2.0 model."""
 TAIL: Frames = 10
-"""200 ms. CTC emits a letter at one frame and then blanks: a word may sound on for so long after its last letter."""
+"""Longest sound of a word after its last letter, 200 ms: CTC emits a letter at one frame and then blanks."""
 FASTEST = 0.8
-"""Tokens a frame. 40 letters a second is beyond speech: such a text is not that of the audio."""
+"""Tokens per frame above which a text cannot be that of the audio: 40 letters a second."""
 
 
 @dataclass(frozen=True)
 class Emission:
-    """Log probabilities of one clip."""
+    """Log probabilities of the labels over one clip."""
 
     scores: torch.Tensor
     """float32 [frames, labels], natural log."""
@@ -55,10 +55,10 @@ class Emission:
 
 
 class CtcModel:
-    """A model, its dictionary and where it runs."""
+    """A model with its dictionary, on its device."""
 
     def __init__(self, name: str, folder: Path, place: Placement, together: bool | None = None) -> None:
-        """`together`: clips in padded batches; None = on a GPU."""
+        """`together`: whether clips go in padded batches; None = on a GPU."""
         self._place = place
         self._together = place.device.type == "cuda" if together is None else together
         if is_bundle(name):
@@ -93,12 +93,12 @@ class CtcModel:
         self._hub = True
 
     def emissions(self, waves: Sequence[Wave], batch_s: float = 60.0) -> list[Emission]:
-        """float32 [samples], 32 kHz each -> their emissions, in the same order.
+        """Emissions of clips, float32 [samples], 32 kHz each, in the same order.
 
-        In batches clips go in order of length; a batch holds at most `batch_s` seconds with its padding.
+        Batches hold clips of similar length, at most `batch_s` seconds with their padding.
         """
         order = sorted(range(len(waves)), key=lambda number: len(waves[number]))
-        found: dict[int, Emission] = {}
+        emissions: dict[int, Emission] = {}
         at = 0
         while at < len(order):
             size = 1
@@ -110,9 +110,9 @@ class CtcModel:
                 size += 1
             batch = order[at : at + size]
             for number, scores in zip(batch, self._batch([waves[number] for number in batch]), strict=True):
-                found[number] = Emission(scores, len(waves[number]))
+                emissions[number] = Emission(scores, len(waves[number]))
             at += size
-        return [found[number] for number in range(len(waves))]
+        return [emissions[number] for number in range(len(waves))]
 
     def _batch(self, waves: Sequence[Wave]) -> list[torch.Tensor]:
         place = self._place
@@ -136,7 +136,7 @@ class CtcModel:
         return torch.nn.functional.pad(low, (0, max(0, FIELD - len(low)))).to(self._place.device)
 
     def _front(self, low: torch.Tensor) -> torch.Tensor:
-        """float32 [samples], 16 kHz -> [frames, channels], of one clip."""
+        """One clip, float32 [samples], 16 kHz -> [frames, channels]."""
         if self._hub:
             channels: torch.Tensor = self._core.wav2vec2.feature_extractor(low[None])[0]
             return channels.transpose(0, 1)
@@ -158,24 +158,24 @@ class CtcModel:
 
 
 def _convert(model: torch.nn.Module, dtype: torch.dtype) -> None:
-    """Weights of matrix products to `dtype`, once rather than at every product; norms stay float32."""
+    """Convert the weights of matrix products to `dtype`, once rather than at every product; norms stay float32."""
     for module in model.modules():
-        if torch.nn.utils.parametrize.is_parametrized(module, "weight"):  # weight norm: computed now, in float32
+        if torch.nn.utils.parametrize.is_parametrized(module, "weight"):  # weight norm, computed here in float32
             torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
         if isinstance(module, torch.nn.Linear | torch.nn.Conv1d):
             module.to(dtype)
 
 
 def is_bundle(name: str) -> bool:
-    """Whether `name` is one of torchaudio's pipelines: they alone are written in capitals."""
+    """Whether `name` is one of torchaudio's pipelines, which alone are written in capitals."""
     return name.isupper()
 
 
 def bundle_file(name: str, setting: str) -> Path:
-    """Where torch.hub keeps the weights of a torchaudio bundle.
+    """Path at which torch.hub keeps the weights of a torchaudio bundle.
 
     Raises:
-        ModelMissing: torchaudio has no such bundle, or its weights are not there.
+        ModelMissing: torchaudio has no such bundle, or its weights are not on this machine.
     """
     import torchaudio
 
@@ -192,7 +192,7 @@ def bundle_file(name: str, setting: str) -> Path:
 
 
 def tokens_of(words: Sequence[str], language: str, dictionary: dict[str, int]) -> list[tuple[int | None, int]]:
-    """(label, number of its word) of every character; None = wildcard; the word of a separator is -1.
+    """Label and number of the word of every character; label None = wildcard, word -1 = separator.
 
     English words are spelt as they are read (`spoken_english`), with a separator between spoken words.
     """
@@ -210,11 +210,11 @@ def tokens_of(words: Sequence[str], language: str, dictionary: dict[str, int]) -
 def place_words(
     emissions: Sequence[Emission], words: Sequence[str], language: str, dictionary: dict[str, int], blank: int
 ) -> list[Span | None]:
-    """Place words on the concatenation of clips: a span for each word, None for words without a letter or digit.
+    """Spans of words on the concatenation of clips; None for words without a letter or digit.
 
     English words are placed as they are read: `$12.50` spans five spoken words.
 
-    The score of a word is the mean probability of its characters at the frames that emit them, wildcards left out.
+    The score of a word is the mean probability of its characters at the frames that emit them, without wildcards.
 
     Raises:
         Unalignable: no character of the text is in the dictionary, or the text is too long for the audio.
@@ -237,25 +237,25 @@ def place_words(
     spans: list[Span | None] = [None] * len(words)
     frames = _frames_of(path, len(tokens))
     for number, word in enumerate(words):
-        mine = [n for n, (_, of) in enumerate(tokens) if of == number]
-        if not mine or (language != "en" and not is_sounded(word)):
+        own = [n for n, (_, of) in enumerate(tokens) if of == number]
+        if not own or (language != "en" and not is_sounded(word)):
             continue
-        last = frames[mine[-1]][1]
-        following = frames[mine[-1] + 1][0] if mine[-1] + 1 < len(tokens) else last
-        known = [n for n in mine if tokens[n][0] is not None] or mine
+        last = frames[own[-1]][1]
+        following = frames[own[-1] + 1][0] if own[-1] + 1 < len(tokens) else last
+        known = [n for n in own if tokens[n][0] is not None] or own
         values = torch.cat([probabilities[slice(*frames[n])] for n in known])
         stop = max(last, min(following, last + TAIL))
-        spans[number] = Span(int(starts[frames[mine[0]][0]]), int(stops[stop - 1]), float(values.mean()))
+        spans[number] = Span(int(starts[frames[own[0]][0]]), int(stops[stop - 1]), float(values.mean()))
     return spans
 
 
 def viterbi(scores: torch.Tensor, labels: Sequence[int], blank: int) -> tuple[Ints, torch.Tensor]:
-    """The best CTC path of `labels` through float32 [frames, labels].
+    """Best CTC path of `labels` through float32 [frames, labels].
 
-    Returns for each frame the number of the token that it emits, -1 for blank, and its probability.
+    Returns the number of the token that each frame emits, -1 for blank, and its probability.
 
     Raises:
-        Unalignable: there are more labels (and blanks between equal neighbours) than frames.
+        Unalignable: labels, and blanks between equal neighbours, outnumber the frames.
     """
     import torchaudio
 
@@ -282,7 +282,7 @@ def _frames_of(path: Ints, tokens: int) -> list[tuple[Frames, Frames]]:
 
 
 def _grid(emissions: Sequence[Emission]) -> tuple[Ints, Ints]:
-    """Start and stop of every frame in samples at 32 kHz, in the concatenation of the clips."""
+    """Start and stop of every frame in the concatenation of the clips, samples at 32 kHz."""
     scale = RATE // CTC_RATE
     lead = (FIELD - HOP) // 2
     starts, stops, offset = [], [], 0

@@ -1,14 +1,15 @@
 """pocketsphinx as a forced aligner of English: its acoustic model and dictionary are in its wheel.
 
 What: Viterbi alignment of a word sequence (with optional pauses between words) against 10 ms frames of MFCCs, and a
-second decoding of the same audio as any sequence of phones, which says how well it could have been explained.
+second decoding of the same audio as any sequence of phones, the best explanation that the model has for it.
 Method: PocketSphinx 5, `set_align_text` and an allphone search, both without the lattice search that follows by default
-(`bestpath`: it loses words, and whole paths, the more of them the wider the beam). Beams are wide: a path is nearly
-always found, and the score judges it. Words and pronunciations are those of the English front end, beside which a word
+(`bestpath` loses words and whole paths, more of them with wider beams). Beams are wide, so that a path is nearly always
+found; the score judges it. Words and pronunciations are those of the English front end, beside which a word
 may have those of the decoder's dictionary.
 Score of a word: exp(s / 4), where s is the mean over its frames of ln p(frame | word) - ln p(frame | any phones), at
-most 0: a goodness of pronunciation (Witt & Young 2000). It is fair to voices that the model fits badly, synthetic ones.
-Cost: about 10 x real time a core. Results do not depend on what was aligned before.
+most 0: a goodness of pronunciation (Witt & Young 2000). It is fair to voices that the model fits badly, as synthetic
+ones.
+Cost: about 10 x real time a core. Results do not depend on earlier calls.
 """
 
 import itertools
@@ -27,19 +28,21 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Frames, Samples
 
 POCKET_RATE = 16_000
-"""Hz."""
+"""Sample rate of the model, Hz."""
 FRAME = RATE // 100
 """Samples at 32 kHz in one frame of 10 ms."""
 BEAM = 1e-200
+"""Ratio to the likeliest state below which a state is dropped."""
 SCALE = 4.0
+"""Divisor of the log ratio in the score of a word."""
 UNITS = 1024
-"""The segments of a decoder without lattice state their score in units of 1.0001 ** 1024."""
+"""A decoder without lattice gives the scores of its segments in units of 1.0001 ** 1024."""
 LEAD = 10
-"""Frames of faint noise put before and after the audio: a recording cut off in its last sound has no end otherwise."""
+"""Frames of faint noise before and after the audio: without them a recording cut off in its last sound has no end."""
 
 
 class PocketsphinxAligner:
-    """The aligner, loaded once."""
+    """The decoder with its acoustic model and dictionary, loaded once (1.0 s)."""
 
     def __init__(self) -> None:
         import pocketsphinx
@@ -52,7 +55,7 @@ class PocketsphinxAligner:
         self._free.activate_search("phones")
 
     def align(self, wave: Wave, words: Sequence[str]) -> list[Span | None]:
-        """Place `words` on float32 [samples], 32 kHz, -1..1: a span for each word, None for those that make no sound.
+        """Spans of `words` on float32 [samples], 32 kHz, -1..1; None for words that make no sound.
 
         A word that is read as several (`$12.50`) spans all of them.
 
@@ -119,21 +122,21 @@ _LONG = {"AA": "OW", "AE": "EY", "IH": "AY", "EH": "IY", "AH": "UW"}
 
 @dataclass(frozen=True)
 class _Part:
-    """A word or phone of a decoder's best path."""
+    """A word or phone on a decoder's best path."""
 
     name: str
     start: Frames
     stop: Frames
     mean: float
-    """Natural log likelihood of a frame, relative to the best state active."""
+    """Mean natural log likelihood of a frame, relative to the best active state."""
 
 
 def _decode(decoder: Any, pcm: bytes) -> list[_Part]:
-    """The best path through the whole audio; [] where there is none."""
-    decoder.reinit_feat()  # without it the features remember the utterance before
+    """Best path through the whole audio; [] without one."""
+    decoder.reinit_feat()  # else the features depend on the previous utterance
     try:
         decoder.start_utt()
-        decoder.process_raw(pcm, full_utt=True)  # the whole at once: the cepstral means are this audio's own
+        decoder.process_raw(pcm, full_utt=True)  # all at once: the cepstral means are those of this audio
         decoder.end_utt()
     except RuntimeError:
         return []
@@ -155,12 +158,12 @@ def _span(parts: list[_Part], free: NDArray[np.float64], samples: Samples) -> Sp
 
 
 def _pcm(wave: Wave) -> bytes:
-    """16-bit little-endian at 16 kHz, at half of full scale: the level of a recording is no part of its sound."""
+    """16-bit little-endian samples at 16 kHz, normalised to half of full scale, between `LEAD` frames of noise."""
     import soxr
 
     low = soxr.resample(wave, RATE, POCKET_RATE)
     low = low * (0.5 / max(float(np.abs(low).max(initial=0.0)), 1e-6))
-    # always the same noise, 60 dB below the peak: the results follow from the audio alone
+    # always the same noise, 60 dB below the peak, so that results follow from the audio alone
     edges = np.random.default_rng(0).standard_normal((2, LEAD * POCKET_RATE // 100)).astype(np.float32) * 5e-4
     whole = np.concatenate([edges[0], low, edges[1]])
     return bytes((whole * 32_767).astype("<i2").tobytes())

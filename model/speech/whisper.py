@@ -1,8 +1,8 @@
-"""Whisper through whisperx: segments in, text out, many at once.
+"""Speech recognition by Whisper through whisperx, in batches.
 
 What: log-mel of each segment padded to Whisper's 30 s window, then `generate_segment_batched` of whisperx (CTranslate2,
 beam search, no timestamps). None of whisperx's voice activity detectors is loaded or run.
-Cost: a window costs the same whatever it holds; segments over 30 s are heard in equal parts.
+Cost: a window costs the same whatever it holds; segments over 30 s are recognised in equal parts.
 Results do not depend on the batch in float32 and float16, up to ties in the beam.
 Source: Radford et al. 2022 (Whisper); Bain et al. 2023 (whisperx).
 """
@@ -20,12 +20,12 @@ from voicemill.storage.units import RATE
 
 WHISPER_RATE = 16_000
 WINDOW = 30 * WHISPER_RATE
-"""Samples that Whisper hears at once."""
+"""Samples in the window of Whisper, 30 s."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What whisperx's generation reads; the values are whisperx's own defaults."""
+    """Options of whisperx's generation, with whisperx's own defaults."""
 
     beam_size: int
     patience: float = 1.0
@@ -63,24 +63,24 @@ class Whisper:
         )
 
     def transcribe(self, waves: Sequence[Wave], language: str, batch_size: int = 8) -> list[tuple[str, float]]:
-        """float32 [samples], 32 kHz each -> for each its text and the mean log probability of its tokens."""
+        """Text of each wave, float32 [samples], 32 kHz, and the mean log probability of its tokens."""
         from faster_whisper.tokenizer import Tokenizer
 
         multilingual = self._model.model.is_multilingual
         tokenizer = Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
         parts = [(number, part) for number, wave in enumerate(waves) for part in _windows(_low(wave))]
-        heard: list[list[tuple[str, float]]] = [[] for _ in waves]
+        texts: list[list[tuple[str, float]]] = [[] for _ in waves]
         for at in range(0, len(parts), batch_size):
             numbers, batch = zip(*parts[at : at + batch_size], strict=True)
             features = np.stack([self._features(part) for part in batch])
             out = self._model.generate_segment_batched(features, tokenizer, self._options)
             for number, text, score in zip(numbers, out["text"], out["avg_logprob"], strict=True):
-                heard[number].append((text.strip(), float(score)))
-        return [(" ".join(t for t, _ in all_), float(np.mean([s for _, s in all_]))) for all_ in heard]
+                texts[number].append((text.strip(), float(score)))
+        return [(" ".join(t for t, _ in all_), float(np.mean([s for _, s in all_]))) for all_ in texts]
 
     def language_of(self, waves: Sequence[Wave]) -> str:
-        """ISO 639-1 code of the likeliest language in the first 30 s of the segments together; "en" where the model
-        knows no other."""
+        """ISO 639-1 code of the likeliest language in the first 30 s of the segments together; "en" for an English-only
+        model."""
         if not self._model.model.is_multilingual:
             return "en"
         joined, need = [], WINDOW

@@ -105,13 +105,13 @@ class BertFeatures:
         return self.characters(text).repeat_interleave(torch.tensor(word2ph, dtype=torch.int64), 0).T.contiguous()
 
 
-def features(found: Phonemes, bert: BertFeatures | None) -> Tensor:
+def features(reading: Phonemes, bert: BertFeatures | None) -> Tensor:
     """Phones of a text -> float32 [1024, phones], 0 where the run is not Chinese or there is no model.
 
     Chinese without a model warns, once in a process.
     """
-    parts = [torch.zeros(CHANNELS, len(found.phones) - sum(len(run.phones) for run in found.runs))]
-    for run in found.runs:
+    parts = [torch.zeros(CHANNELS, len(reading.phones) - sum(len(run.phones) for run in reading.runs))]
+    for run in reading.runs:
         if run.word2ph is None or bert is None:
             parts.append(torch.zeros(CHANNELS, len(run.phones)))
             if run.word2ph is not None:

@@ -20,13 +20,13 @@ def phones(normalised: str) -> tuple[str, ...]:
     Raises ConfigError where ToJyutping is missing.
     """
     reader = library("yue")
-    found: list[str] = []
+    sounds: list[str] = []
     for character, jyutping in reader.get_jyutping_list(normalised):
         if character in PUNCTUATION:
-            found.append(character)
+            sounds.append(character)
         elif not character.isspace():
-            found += [phone for one in jyutping.split() for phone in syllable(one)] if jyutping else [UNKNOWN]
-    return tuple(found)
+            sounds += [phone for one in jyutping.split() for phone in syllable(one)] if jyutping else [UNKNOWN]
+    return tuple(sounds)
 
 
 @cache

@@ -34,13 +34,13 @@ def normalise(text: str) -> str:
 
 def phones(normalised: str) -> tuple[str, ...]:
     """A stretch of the normal form -> phones. Raises ConfigError where pyopenjtalk-plus is missing."""
-    found: list[str] = []
+    sounds: list[str] = []
     for part in re.split(f"([{re.escape(''.join(PUNCTUATION))}])", normalised):
         if part in PUNCTUATION:
-            found.append(part)
+            sounds.append(part)
         elif part.strip():
-            found += phones_with_pitch(library("ja").extract_fullcontext(part))
-    return tuple(found)
+            sounds += phones_with_pitch(library("ja").extract_fullcontext(part))
+    return tuple(sounds)
 
 
 def phones_with_pitch(labels: list[str]) -> list[str]:
@@ -49,16 +49,16 @@ def phones_with_pitch(labels: list[str]) -> list[str]:
     A: a1 = place of the mora relative to the accent, a2 and a3 = from the start and from the end of the phrase; F: f1 =
     moras of the phrase.
     """
-    found: list[str] = []
+    sounds: list[str] = []
     for label, behind in zip(labels, [*labels[1:], ""], strict=True):
         phone = re.search(r"-(.*?)\+", label)
         if phone is None or phone[1] == "sil":
             continue
         if phone[1] == "pau":
-            found.append(",")
+            sounds.append(",")
             continue
         sound = phone[1].translate(VOICED)
-        found.append(sound)
+        sounds.append(sound)
         place = re.search(r"/A:(-?\d+)\+(\d+)\+(\d+)/", label)
         if place is None or sound not in MORAS:
             continue
@@ -67,9 +67,9 @@ def phones_with_pitch(labels: list[str]) -> list[str]:
         next_place = re.search(r"/A:-?\d+\+(\d+)\+", behind)
         next_a2 = int(next_place[1]) if next_place else 0
         if a3 == 1 and next_a2 == 1:
-            found.append(BORDER)
+            sounds.append(BORDER)
         elif a1 == 0 and next_a2 == a2 + 1 and moras and a2 != int(moras[1]):
-            found.append("]")
+            sounds.append("]")
         elif a2 == 1 and next_a2 == 2:
-            found.append("[")
-    return found
+            sounds.append("[")
+    return sounds

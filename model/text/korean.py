@@ -58,13 +58,13 @@ def normalise(text: str) -> str:
 
 def phones(normalised: str) -> tuple[str, ...]:
     """A stretch of the normal form -> letters as they are heard, punctuation, 空 for a space between words."""
-    found: list[str] = []
+    sounds: list[str] = []
     for part in re.findall(r"[가-힣]+|.", normalised):
         if re.match("[가-힣]", part):
-            found += [sound for one in pronounce(part) for letter in one for sound in DIVIDED.get(letter, letter)]
+            sounds += [sound for one in pronounce(part) for letter in one for sound in DIVIDED.get(letter, letter)]
         else:
-            found.append("空" if part == " " else part if part in SYMBOLS else UNKNOWN)
-    return tuple(found)
+            sounds.append("空" if part == " " else part if part in SYMBOLS else UNKNOWN)
+    return tuple(sounds)
 
 
 def pronounce(word: str) -> list[Syllable]:

@@ -51,14 +51,14 @@ class SpokenWord:
     """ARPAbet with stress."""
 
 
-def stretches(found: Phonemes, words: Sequence[str]) -> tuple[Stretch, ...] | None:
+def stretches(reading: Phonemes, words: Sequence[str]) -> tuple[Stretch, ...] | None:
     """Phones of a text and its sounded written words -> stretches in order, which hold all of these words and all
     phones but punctuation.
 
     None where the phones cannot be attributed: a language whose front end names no words, a text without sound, or
     several words of which none is written as it is spoken.
     """
-    sounds = _sounds(found)
+    sounds = _sounds(reading)
     if not sounds or not words:
         return None
     blocks = _blocks(words, [letters for letters, _, _ in sounds])
@@ -140,20 +140,20 @@ def _shared_out(words: Sequence[str], first: int, spoken: Sequence[SpokenWord]) 
         alone = _alone(words[number])
         extra = _extra(words[number], words[number - 1] if number else "")
         empty = [(cost, at) for at, cost in enumerate(costs)]  # cost and begin of the share, which is still empty
-        held = [worst] * size
+        started = [worst] * size
         for at in range(1, size):
-            held[at] = _plus(min(held[at - 1], empty[at - 1]), extra)
+            started[at] = _plus(min(started[at - 1], empty[at - 1]), extra)
         for expected in alone:
-            before, held = held, [worst] * size
+            before, started = started, [worst] * size
             for at in range(size):
                 options = [_plus(before[at], extra)]
                 if at:
                     differs = _OTHER * (texts[at - 1] != expected)
-                    options += [_plus(min(before[at - 1], empty[at - 1]), differs), _plus(held[at - 1], extra)]
-                held[at] = min(options)
+                    options += [_plus(min(before[at - 1], empty[at - 1]), differs), _plus(started[at - 1], extra)]
+                started[at] = min(options)
             empty = [_plus(state, extra) for state in empty]
         penalty = _EMPTY if alone else 0.0
-        best = [min(held[at], _plus(empty[at], penalty)) for at in range(size)]
+        best = [min(started[at], _plus(empty[at], penalty)) for at in range(size)]
         costs = [cost for cost, _ in best]
         begins.append([begin for _, begin in best])
     edges = [len(texts)]
@@ -181,11 +181,11 @@ def _alone(word: str) -> tuple[str, ...]:
     return tuple(words[1:-1] if sign else words)
 
 
-def _sounds(found: Phonemes) -> list[tuple[str, int, int]] | None:
+def _sounds(reading: Phonemes) -> list[tuple[str, int, int]] | None:
     """Letters, first phone and last + 1 phone of each spoken word or character, punctuation left out."""
-    at = len(found.phones) - sum(len(run.phones) for run in found.runs)  # a comma in front of very short texts
+    at = len(reading.phones) - sum(len(run.phones) for run in reading.runs)  # a comma in front of very short texts
     sounds = []
-    for run in found.runs:
+    for run in reading.runs:
         if run.parts is None:
             return None
         for text, count in run.parts:

@@ -30,14 +30,14 @@ class Phones:
 
 def phones(normalised: str) -> Phones:
     """What `normalise` gave, or a stretch of it -> its phones, all in the 732 symbols of GPT-SoVITS v2."""
-    found: list[str] = []
+    sounds: list[str] = []
     counts: list[int] = []
     for character, reading in zip(normalised, pinyin(normalised), strict=True):
         parts = syllable(reading) if reading else None
-        here = [character] if character in PUNCTUATION else [] if character.isspace() else list(parts or (UNKNOWN,))
-        found += here
-        counts.append(len(here))
-    return Phones(found, counts)
+        own = [character] if character in PUNCTUATION else [] if character.isspace() else list(parts or (UNKNOWN,))
+        sounds += own
+        counts.append(len(own))
+    return Phones(sounds, counts)
 
 
 def pinyin(normalised: str) -> list[str | None]:

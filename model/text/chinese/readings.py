@@ -39,10 +39,10 @@ def read(text: str) -> list[Word]:
         for size in range(min(4, len(words) - i), 0, -1):
             span = words[i : i + size]
             joined = "".join(w.text for w in span)
-            found = None if any(done[i : i + size]) or len(joined) > 4 else reviewed_reading(joined)
-            if found:
+            syllables = None if any(done[i : i + size]) or len(joined) > 4 else reviewed_reading(joined)
+            if syllables:
                 for word in span:
-                    word.pinyin, found = list(found[: len(word.text)]), found[len(word.text) :]
+                    word.pinyin, syllables = list(syllables[: len(word.text)]), syllables[len(word.text) :]
                 done[i : i + size] = [True] * size
                 break
     for i, word in enumerate(words):
@@ -102,8 +102,8 @@ def _word(words: list[Word], i: int) -> list[str | None]:
         before = "".join(w.text for w in words[:i])[-8:]
         behind = "".join(w.text for w in words[i + 1 :])[:8]
         tags = (words[i - 1].tag if i else "", words[i].tag, words[i + 1].tag if i + 1 < len(words) else "")
-        here = reading_in_context(word, before, behind, tags)
-        return [here] if here else _dictionary(word)
+        contextual = reading_in_context(word, before, behind, tags)
+        return [contextual] if contextual else _dictionary(word)
     if all(c in NUMERAL + "点" for c in word):
         return [s for c in word for s in _dictionary(c)]
     plain = _pieces(word)
@@ -129,8 +129,10 @@ def _pieces(word: str) -> list[str | None]:
             reviewed = reviewed_reading(piece)
             if len(piece) == 1 or reviewed or _is_phrase(piece):
                 cost = best[start][0] + (3 if len(piece) == 1 else 2)
-                here = reading_in_context(piece, word[:start], word[end:], None) if len(piece) == 1 else None
-                options.append((cost, [*best[start][1], *(reviewed or ([here] if here else _dictionary(piece)))]))
+                contextual = reading_in_context(piece, word[:start], word[end:], None) if len(piece) == 1 else None
+                options.append(
+                    (cost, [*best[start][1], *(reviewed or ([contextual] if contextual else _dictionary(piece)))])
+                )
 
         best.append(min(options, key=lambda option: option[0]))
     return best[-1][1]
@@ -144,18 +146,18 @@ def _is_phrase(word: str) -> bool:
 
 def _dictionary(word: str) -> list[str | None]:
     """pypinyin's reading; 一 and 不 in their own tones, since its phrases give them after sandhi."""
-    found = _pypinyin(word)
-    if len(found) != len(word):
-        found = [s for c in word for s in _pypinyin(c)]
-    return [{"一": "yi1", "不": "bu4"}.get(c, s) for c, s in zip(word, found, strict=True)]
+    syllables = _pypinyin(word)
+    if len(syllables) != len(word):
+        syllables = [s for c in word for s in _pypinyin(c)]
+    return [{"一": "yi1", "不": "bu4"}.get(c, s) for c, s in zip(word, syllables, strict=True)]
 
 
 def _pypinyin(word: str) -> list[str | None]:
     from pypinyin import Style, lazy_pinyin
 
     # the default for characters it cannot read is the character itself
-    found: list[str] = lazy_pinyin([word], style=Style.TONE3, neutral_tone_with_five=True)
-    return [s if s[-1:].isdigit() and s.isascii() else None for s in found]
+    syllables: list[str] = lazy_pinyin([word], style=Style.TONE3, neutral_tone_with_five=True)
+    return [s if s[-1:].isdigit() and s.isascii() else None for s in syllables]
 
 
 def _toneless(syllable: str | None) -> str | None:

@@ -183,16 +183,16 @@ def capitals(word: str, known: Callable[[str], bool]) -> str:
     """
     if word in SAID:
         return SAID[word]
-    found = re.fullmatch(r"([A-Z]{2,})('?s|'S)?", word)
+    match = re.fullmatch(r"([A-Z]{2,})('?s|'S)?", word)
     if word == "PhDs":
-        found = re.fullmatch(r"(\w+)(s)", word)
-    if not found:
+        match = re.fullmatch(r"(\w+)(s)", word)
+    if not match:
         return word if re.fullmatch("[A-Z]'s", word) else word.lower()
-    stem, tail = found[1], "'s" if found[2] else ""
+    stem, tail = match[1], "'s" if match[2] else ""
     if stem in SAID and stem != "PhD":
         return SAID[stem] + tail
     if stem in EMPHASIS or _word(stem, known):
-        return stem.lower() + (found[2] or "").lower()
+        return stem.lower() + (match[2] or "").lower()
     return " ".join(stem.upper()) + tail
 
 

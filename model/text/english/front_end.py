@@ -40,11 +40,11 @@ def phones(normalised: str) -> EnglishPhones:
         if not token[0].isalpha() and token[0] != "'":
             spoken.append((token, (token,)))
             continue
-        found = reading(tokens, at)
-        if found is None:
-            one = word(token)
-            found = one.phones
-            guessed += [token] if one.guessed else []
-        spoken.append((token, found))
+        sounds = reading(tokens, at)
+        if sounds is None:
+            entry = word(token)
+            sounds = entry.phones
+            guessed += [token] if entry.guessed else []
+        spoken.append((token, sounds))
     flat = tuple(phone for _, sounds in spoken for phone in sounds)
     return EnglishPhones((",", *flat) if 0 < len(flat) < FEWEST else flat, tuple(spoken), tuple(guessed))

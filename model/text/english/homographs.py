@@ -108,16 +108,16 @@ def verbal(words: Sequence[str], at: int) -> bool | None:
 @cache
 def readings() -> dict[str, tuple[Pronunciation, Pronunciation]]:
     """Spelling -> (as a verb, otherwise). Raises ModelMissing where the wheel is missing."""
-    found: dict[str, tuple[Pronunciation, Pronunciation]] = {}
+    table: dict[str, tuple[Pronunciation, Pronunciation]] = {}
     for line in data_file("homographs.en").read_text(encoding="utf-8").splitlines():
         spelling, *rest = line.strip().lower().split("|")
         if line.startswith("#") or len(rest) != 3 or spelling in UNTRUE:
             continue
         verb, other = (tuple(phones.upper().split()) for phones in rest[:2])
-        found[spelling] = (other, verb) if spelling in SWAPPED else (verb, other)
+        table[spelling] = (other, verb) if spelling in SWAPPED else (verb, other)
     for spelling, (as_verb, otherwise) in MENDED.items():
-        found[spelling] = tuple(as_verb.split()), tuple(otherwise.split())
-    return found
+        table[spelling] = tuple(as_verb.split()), tuple(otherwise.split())
+    return table
 
 
 def reading(words: Sequence[str], at: int) -> Pronunciation | None:

@@ -51,14 +51,14 @@ class LetterToSound:
         return state
 
     def _decode(self, state: Array, limit: int) -> list[int]:
-        found, last = [], START
+        numbers, previous = [], START
         for _ in range(limit):
-            state = self._step("dec", last, state)
-            last = int(np.argmax(self.weights["fc_w"] @ state + self.weights["fc_b"]))
-            if last == END:
+            state = self._step("dec", previous, state)
+            previous = int(np.argmax(self.weights["fc_w"] @ state + self.weights["fc_b"]))
+            if previous == END:
                 break
-            found.append(last)
-        return found
+            numbers.append(previous)
+        return numbers
 
     def _step(self, side: str, token: int, state: Array) -> Array:
         """One GRU step: float32 [256] -> [256]."""

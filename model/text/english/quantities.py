@@ -71,10 +71,10 @@ def many(unit: str) -> str:
 
 
 def _date(m: Match) -> str:
-    found = m.groupdict()
-    name = found["month"].lower()
+    fields = m.groupdict()
+    name = fields["month"].lower()
     month = MONTH_OF.get(name) or MONTHS[int(name) - 1]
-    day, which = ordinal(found["day"]), found.get("year")
+    day, which = ordinal(fields["day"]), fields.get("year")
     return f"{month} {day}" + (f", {year(which)}" if which else "")
 
 
@@ -110,8 +110,8 @@ def _money(m: Match) -> str:
 def _telephone(m: Match) -> str:
     groups = re.findall(r"\d+", m[0])
     plus = "plus " if m[0].lstrip().startswith("+") else ""
-    said = ["eight hundred" if group == "800" else digits(group, "oh") for group in groups]
-    return plus + ", ".join(said)
+    words = ["eight hundred" if group == "800" else digits(group, "oh") for group in groups]
+    return plus + ", ".join(words)
 
 
 def _unit(m: Match) -> str:

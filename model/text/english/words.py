@@ -53,13 +53,13 @@ def word(spelling: str) -> Word:
     known = lexicon().first(spelling.lower()) or (None if spelling[1:2] == "'" else parts(spelling.lower()))
     if known:
         return Word(known, False)
-    if found := re.fullmatch(r"(.+)'s", spelling):
-        base = word(found[1])
+    if match := re.fullmatch(r"(.+)'s", spelling):
+        base = word(match[1])
         return Word(base.phones + plural(base.phones), base.guessed)
     if spelling.endswith("'"):
         return word(spelling.rstrip("'"))
-    if found := re.fullmatch(r"(.+)'(d|ll|ve|re|m)", spelling):
-        base, tail = word(found[1]), {"d": "D", "ll": "L", "ve": "V", "re": "R", "m": "M"}[found[2]]
+    if match := re.fullmatch(r"(.+)'(d|ll|ve|re|m)", spelling):
+        base, tail = word(match[1]), {"d": "D", "ll": "L", "ve": "V", "re": "R", "m": "M"}[match[2]]
         vowel = ("AH0",) if base.phones and base.phones[-1][-1] not in "012" else ()
         return Word((*base.phones, *vowel, tail), base.guessed)
     from voicemill.model.text.english.letter_to_sound import letter_to_sound  # numpy, for unknown words alone

@@ -2,8 +2,8 @@
 
 GPT-SoVITS v2 adds chinese-roberta-wwm-ext-large to the phones of Chinese text: the vector of each character is repeated
 for the phones of that character. Other languages, and Chinese without the model, have zeros: s1 works with them, with
-less of the prosody. One token for each character is what makes this add up, so characters are looked up one by one;
-what the vocabulary lacks is its unknown token.
+less of the prosody. This needs one token per character, so characters are looked up one by one; a character that the
+vocabulary lacks is its unknown token.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from voicemill.model.text.frontend import Phonemes
 from voicemill.storage.errors import ConfigError
 
 CHANNELS = 1024
-"""Features that s1 takes: its `bert_proj` is Linear(1024, 512)."""
+"""Input features of s1, whose `bert_proj` is Linear(1024, 512)."""
 LAYER = -3
 ADVISED = "hfl/chinese-roberta-wwm-ext-large"
-"""The model that the checkpoints were trained with."""
+"""Model with which the checkpoints were trained."""
 
 
 class BertFeatures:
-    """A BERT for masked words by hub id or folder, and the features of its third last hidden layer."""
+    """A BERT for masked words and the features of its third last hidden layer."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class BertFeatures:
         dtype: torch.dtype = torch.float32,
         setting: str = "bert",
     ) -> None:
-        """Load a model, never from the network. `setting`: what errors call the place that names it.
+        """Load a model by hub id or folder, never from the network. `setting`: name of the setting in errors.
 
         Raises:
-            ModelMissing: it is not on this machine; the message names the fetch command.
-            ConfigError: it is no BERT, has not 1024 channels, too few layers, or weights of something else.
+            ModelMissing: the model is not on this machine; the message names the fetch command.
+            ConfigError: not a BERT, not 1024 channels, too few layers, or missing weights.
         """
         from safetensors import SafetensorError
         from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -50,7 +50,7 @@ class BertFeatures:
         try:
             config = BertConfig.from_pretrained(folder, local_files_only=True)
             width, layers = config.hidden_size, config.num_hidden_layers
-            # layers above the one that is read would be computed for nothing
+            # layers above the one that is read are not built
             config.num_hidden_layers = max(layers + LAYER + 1, 0)
             self.tokenizer: Any = BertTokenizerFast.from_pretrained(folder, local_files_only=True)
             with _quiet():
@@ -77,9 +77,9 @@ class BertFeatures:
         self.model: Any = model.to(self.device, dtype).eval()
 
     def characters(self, text: str) -> Tensor:
-        """Text -> float32 [characters, 1024]: one vector for each character, spaces too.
+        """One vector for each character of a text, spaces included: float32 [characters, 1024].
 
-        Text longer than the model's positions is read in pieces.
+        A text longer than the model's positions is read in pieces.
         """
         if not text:
             return torch.zeros(0, CHANNELS)
@@ -95,10 +95,10 @@ class BertFeatures:
         return hidden
 
     def phones(self, text: str, word2ph: Sequence[int]) -> Tensor:
-        """Normal form of Chinese text and the phones of each of its characters -> float32 [1024, phones].
+        """Features of a Chinese normal form, repeated for the phones of each of its characters: float32 [1024, phones].
 
         Raises:
-            ValueError: `word2ph` has another length than the text.
+            ValueError: `word2ph` and the text differ in length.
         """
         if len(word2ph) != len(text):
             raise ValueError(f"word2ph counts {len(word2ph)} characters, the text has {len(text)}: {text!r}")
@@ -106,9 +106,9 @@ class BertFeatures:
 
 
 def features(reading: Phonemes, bert: BertFeatures | None) -> Tensor:
-    """Phones of a text -> float32 [1024, phones], 0 where the run is not Chinese or there is no model.
+    """Features of the phones of a text, float32 [1024, phones]; 0 outside Chinese runs or without a model.
 
-    Chinese without a model warns, once in a process.
+    Chinese without a model warns once per process.
     """
     parts = [torch.zeros(CHANNELS, len(reading.phones) - sum(len(run.phones) for run in reading.runs))]
     for run in reading.runs:
@@ -132,7 +132,7 @@ def _warn() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers lists the weights of the layers that are not built: they are left out on purpose."""
+    """Silence transformers, which lists the weights of the layers that are deliberately not built."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()

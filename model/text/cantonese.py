@@ -1,8 +1,8 @@
 """Cantonese to the phones of GPT-SoVITS v2: Jyutping by ToJyutping (extra `yue`), each phone behind a `Y`.
 
-A syllable is an initial and a final with its tone (1-6). One without an initial is two phones too, in the way of the
-table: the longest vowel that stands there without a tone, then what follows it or its last letter (uk1 = Yuk Yk1,
-aa3 = Yaa Ya3, m4 = Ym Ym4).
+A syllable is an initial and a final with its tone (1-6). A syllable without an initial is two phones too, as in the
+table: its longest start that the table has without a tone, then the rest or the last letter (uk1 = Yuk Yk1, aa3 = Yaa
+Ya3, m4 = Ym Ym4).
 """
 
 from functools import cache
@@ -15,9 +15,9 @@ _TABLE = frozenset(SYMBOLS)
 
 
 def phones(normalised: str) -> tuple[str, ...]:
-    """Chinese characters and `!,-.?…` -> phones; a character without a reading is `UNK`.
+    """Phones of Chinese characters and `!,-.?…`; a character without a reading is `UNK`.
 
-    Raises ConfigError where ToJyutping is missing.
+    Raises ConfigError where ToJyutping is not installed.
     """
     reader = library("yue")
     sounds: list[str] = []
@@ -31,7 +31,7 @@ def phones(normalised: str) -> tuple[str, ...]:
 
 @cache
 def syllable(jyutping: str) -> tuple[str, ...]:
-    """One syllable with its tone ("gwong2", "uk1") -> its phones, or `UNK` for what is no syllable of the table."""
+    """Phones of one syllable with its tone ("gwong2", "uk1"); `UNK` for a syllable that the table lacks."""
     base, tone = jyutping[:-1], jyutping[-1:]
     onset = next((o for o in ONSETS if base.startswith(o) and len(base) > len(o)), None)
     starts = [onset] if onset else [base[:length] for length in range(len(base), 0, -1)]

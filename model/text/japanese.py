@@ -1,8 +1,8 @@
 """Japanese to the phones of GPT-SoVITS v2: Open JTalk (extra `ja`) with marks of pitch.
 
-`[` behind the mora where the pitch rises, `]` behind the one from which it falls (the rules of Kurihara et al. 2021,
+`[` follows the mora where the pitch rises, `]` the one from which it falls (the rules of Kurihara et al. 2021,
 "Prosodic Features Control by Symbols as Input of Sequence-to-Sequence Acoustic Modeling"); devoiced vowels are written
-as voiced ones. The table has no mark for the border of accent phrases: GPT-SoVITS has `UNK` there, and so have we.
+as voiced ones. The table has no mark for the border of accent phrases; as in GPT-SoVITS it is `UNK`.
 """
 
 import re
@@ -24,7 +24,7 @@ MORAS = frozenset({"a", "e", "i", "o", "u", "N", "cl"})
 
 
 def normalise(text: str) -> str:
-    """Any text -> Japanese and Latin characters, digits and `!,-.?…`; Open JTalk reads the numbers."""
+    """Normal form of any text: Japanese and Latin characters, digits and `!,-.?…`; Open JTalk reads the numbers."""
     text = unicodedata.normalize("NFKC", text.replace("…", "\ue000")).replace("\ue000", "…").translate(MARKS)
     text = re.sub(r"\.{2,}", "…", text)
     text = re.sub(rf"[^\w' {re.escape(''.join(PUNCTUATION))}]", "", text)
@@ -33,7 +33,7 @@ def normalise(text: str) -> str:
 
 
 def phones(normalised: str) -> tuple[str, ...]:
-    """A stretch of the normal form -> phones. Raises ConfigError where pyopenjtalk-plus is missing."""
+    """Phones of a stretch of the normal form. Raises ConfigError where pyopenjtalk-plus is not installed."""
     sounds: list[str] = []
     for part in re.split(f"([{re.escape(''.join(PUNCTUATION))}])", normalised):
         if part in PUNCTUATION:
@@ -44,10 +44,10 @@ def phones(normalised: str) -> tuple[str, ...]:
 
 
 def phones_with_pitch(labels: list[str]) -> list[str]:
-    """Full-context labels of HTS for one stretch between pauses -> phones with marks of pitch.
+    """Phones with marks of pitch from the HTS full-context labels of one stretch between pauses.
 
-    A: a1 = place of the mora relative to the accent, a2 and a3 = from the start and from the end of the phrase; F: f1 =
-    moras of the phrase.
+    A: a1 = position of the mora relative to the accent, a2 and a3 = from the start and the end of the phrase; F: f1 =
+    number of moras in the phrase.
     """
     sounds: list[str] = []
     for label, behind in zip(labels, [*labels[1:], ""], strict=True):

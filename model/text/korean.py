@@ -1,9 +1,9 @@
-"""Korean to the phones of GPT-SoVITS v2: the letters that are heard, by the rules of standard pronunciation.
+"""Korean to the phones of GPT-SoVITS v2: letters as pronounced by the rules of standard pronunciation.
 
 The rules are those of 표준 발음법 (National Institute of Korean Language, 1988), chapters 4 to 6: simplified endings,
 linking, aspiration with ㅎ, palatalisation, tense consonants behind stops, nasals, ㄹ. They work on the spelling alone,
-inside a word; what needs grammar or a dictionary (tense consonants in compounds, ㄴ inserted between them) is not
-heard. The phones are the letters of the table: a diphthong is two (ㅑ = ㅣ ㅏ), the silent ㅇ is one, a space is 空.
+inside a word; changes that need grammar or a dictionary (tense consonants in compounds, ㄴ inserted between them) are
+left out. The phones are the letters of the table: a diphthong is two (ㅑ = ㅣ ㅏ), the silent ㅇ is one, a space is 空.
 """
 
 import re
@@ -29,12 +29,12 @@ PLAIN_LAST = (
     dict.fromkeys("ㄲㅋㄳㄺ", "ㄱ") | dict.fromkeys("ㅅㅆㅈㅊㅌㅎ", "ㄷ") | dict.fromkeys("ㅍㅄㄿ", "ㅂ")
     | dict.fromkeys("ㄵㄶ", "ㄴ") | dict.fromkeys("ㄼㄽㄾㅀ", "ㄹ") | {"ㄻ": "ㅁ"}
 )  # fmt: skip
-"""Articles 8 to 11: only ㄱㄴㄷㄹㅁㅂㅇ sound at the end of a syllable."""
+"""Articles 8 to 11: a syllable ends in one of ㄱㄴㄷㄹㅁㅂㅇ."""
 TENSE = dict(zip("ㄱㄷㅂㅅㅈ", "ㄲㄸㅃㅆㅉ", strict=True))
 ASPIRATED = dict(zip("ㄱㄷㅂㅈ", "ㅋㅌㅍㅊ", strict=True))
 NASAL = dict(zip("ㄱㄷㅂ", "ㅇㄴㅁ", strict=True))
 LEGS = frozenset("읽맑밝늙굵긁붉묽얽")
-"""Stems in ㄺ: ㄹ is heard in front of ㄱ (article 11)."""
+"""Stems in ㄺ that keep ㄹ before ㄱ (article 11)."""
 
 MARKS = str.maketrans(
     dict.fromkeys("、，；;：:「」『』（）()・/", ",")
@@ -47,7 +47,7 @@ Syllable = list[str]
 
 
 def normalise(text: str) -> str:
-    """Any text -> Hangul, Latin words, spaces and `!,-.?…`; numbers are words."""
+    """Normal form of any text: Hangul, Latin words, spaces and `!,-.?…`; numbers are words."""
     text = unicodedata.normalize("NFKC", text.replace("…", "\ue000")).replace("\ue000", "…")
     text = spell_out(text).translate(MARKS)
     text = re.sub(r"\.{2,}", "…", text)
@@ -57,7 +57,7 @@ def normalise(text: str) -> str:
 
 
 def phones(normalised: str) -> tuple[str, ...]:
-    """A stretch of the normal form -> letters as they are heard, punctuation, 空 for a space between words."""
+    """Phones of a stretch of the normal form: letters as pronounced, punctuation, 空 for a space between words."""
     sounds: list[str] = []
     for part in re.findall(r"[가-힣]+|.", normalised):
         if re.match("[가-힣]", part):
@@ -68,7 +68,7 @@ def phones(normalised: str) -> tuple[str, ...]:
 
 
 def pronounce(word: str) -> list[Syllable]:
-    """Hangul syllables of one word -> their letters as they are heard: "학교" -> [[ㅎ ㅏ ㄱ], [ㄲ ㅛ ""]]."""
+    """Letters of each Hangul syllable of a word as pronounced: "학교" -> [[ㅎ ㅏ ㄱ], [ㄲ ㅛ ""]]."""
     syllables = [letters(c) for c in word]
     for (first, second), spelling in zip(pairwise(syllables), word, strict=False):
         _meet(first, second, spelling)
@@ -87,18 +87,18 @@ def pronounce(word: str) -> list[Syllable]:
 
 
 def letters(syllable: str) -> Syllable:
-    """A composed syllable -> its letters (Unicode 3.12)."""
+    """Letters of a composed syllable (Unicode 3.12)."""
     code = ord(syllable) - 0xAC00
     return [FIRST[code // 588], MIDDLE[code % 588 // 28], LAST[code % 28]]
 
 
 def _meet(first: Syllable, second: Syllable, spelling: str) -> None:
-    """Final and initial by spelling: palatalisation, ㅎ, linking, tense consonants (articles 12 to 17, 23 to 25)."""
+    """Apply articles 12 to 17 and 23 to 25 to final and initial: palatalisation, ㅎ, linking, tense consonants."""
     final, initial = first[2], second[0]
     stem, tail = DOUBLE.get(final, final)[:-1], DOUBLE.get(final, final)[-1:]
     if final in ("", "ㅇ"):
         return
-    # 굳이, 붙여, 닫혔다; not 맏형: ㅕ only where it is 이어 or 히어 made short
+    # 굳이, 붙여, 닫혔다; not 맏형: ㅕ only where it contracts 이어 or 히어
     before_i = second[1] == "ㅣ" or (second[1] == "ㅕ" and second[2] in ("", "ㅆ"))
     if tail in "ㄷㅌ" and before_i and (initial == "ㅇ" or (initial == "ㅎ" and tail == "ㄷ")):
         first[2], second[0] = stem, "ㅊ" if tail == "ㅌ" or initial == "ㅎ" else "ㅈ"
@@ -127,7 +127,7 @@ def _meet(first: Syllable, second: Syllable, spelling: str) -> None:
 
 
 def _assimilate(first: Syllable, second: Syllable) -> None:
-    """Nasals and ㄹ (articles 18 to 20)."""
+    """Assimilate nasals and ㄹ (articles 18 to 20)."""
     final, initial = first[2], second[0]
     if initial == "ㄹ" and final in ("ㅁ", "ㅇ", *NASAL):
         second[0] = initial = "ㄴ"

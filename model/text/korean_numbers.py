@@ -1,4 +1,4 @@
-"""Numbers as Korean words: Sino-Korean (3 년 = 삼 년), native in front of classifiers that take it (3 개 = 세 개)."""
+"""Numbers as Korean words: Sino-Korean (3 년 = 삼 년), native before classifiers that take it (3 개 = 세 개)."""
 
 import re
 
@@ -8,7 +8,7 @@ GROUPS = ("", "만", "억", "조", "경")
 NATIVE_TENS = ("", "열", "스물", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔")
 NATIVE_ONES = ("", "한", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉")
 CLASSIFIERS = "시간|시(?!속|대)|개(?!월|년)|명|살|마리|잔|병|권|대|장|번째|사람|가지|그루|송이|켤레|채|달|곳"
-"""Counting words behind native numbers up to 99."""
+"""Classifiers that follow native numbers up to 99."""
 UNITS = {
     "%": "퍼센트", "km": "킬로미터", "cm": "센티미터", "mm": "밀리미터", "m": "미터",
     "kg": "킬로그램", "g": "그램", "L": "리터", "℃": "도", "°C": "도",
@@ -17,7 +17,7 @@ SIGNS = {"₩": "원", "$": "달러", "€": "유로", "¥": "엔", "£": "파�
 
 
 def sino(number: str) -> str:
-    """ASCII digits -> Sino-Korean: "12345" -> "만이천삼백사십오". Over 20 digits: one by one."""
+    """Sino-Korean words of ASCII digits: "12345" -> "만이천삼백사십오"; over 20 digits, one by one."""
     whole = number.lstrip("0") or "0"
     if whole == "0" or len(whole) > 4 * len(GROUPS):
         return digits(whole)
@@ -39,26 +39,26 @@ def digits(number: str) -> str:
 
 
 def native(number: str) -> str:
-    """1..99 in front of a classifier: "21" -> "스물한", "20" -> "스무"."""
+    """Native words of 1..99 before a classifier: "21" -> "스물한", "20" -> "스무"."""
     value = int(number)
     return "스무" if value == 20 else NATIVE_TENS[value // 10] + NATIVE_ONES[value % 10]
 
 
 def decimal(text: str) -> str:
-    """A signed decimal with or without thousands separators: "-3.14" -> "마이너스 삼점일사"."""
+    """Words of a signed decimal, thousands separators allowed: "-3.14" -> "마이너스 삼점일사"."""
     sign, plain = ("마이너스 ", text[1:]) if text[:1] == "-" else ("", text)
     whole, point, fraction = plain.replace(",", "").partition(".")
     return sign + sino(whole or "0") + ("점" + digits(fraction) if point and fraction else "")
 
 
 def spell_out(text: str) -> str:
-    """Every number of `text` as Korean words, with currency and unit; no ASCII digit is left."""
+    """Replace every number of `text`, with currency and unit, by Korean words; no ASCII digit remains."""
     number = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
     text = re.sub(rf"([₩$€¥£])\s?({number})", lambda m: decimal(m[2]) + SIGNS[m[1]], text)
     text = re.sub(r"\b0\d{1,2}-\d{3,4}-\d{4}\b", lambda m: " ".join(map(_telephone, m[0].split("-"))), text)
     units = "|".join(map(re.escape, UNITS))
     text = re.sub(rf"(-?{number})\s?({units})(?![A-Za-z])", lambda m: decimal(m[1]) + " " + UNITS[m[2]], text)
-    text = re.sub(r"(?<!\d)(10|6)(?=월)", lambda m: "시" if m[1] == "10" else "유", text)  # so read in 시월, 유월 alone
+    text = re.sub(r"(?<!\d)(10|6)(?=월)", lambda m: "시" if m[1] == "10" else "유", text)  # irregular: 시월, 유월
     text = re.sub(rf"(?<![\d.,-])([1-9]\d?)(?=\s?(?:{CLASSIFIERS}))", lambda m: native(m[1]), text)
     return re.sub(rf"(?<!\d)-?{number}", lambda m: decimal(m[0]), text)
 

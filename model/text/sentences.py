@@ -1,9 +1,9 @@
-"""Long text cut into pieces that one synthesis takes: whole sentences where possible, and nothing lost.
+"""Cuts long text into pieces for one synthesis each: whole sentences where possible, and nothing lost.
 
-Cuts stand behind the marks that end a sentence in Chinese or English (closing quotes and brackets stay with them),
+Cuts follow the marks that end a sentence in Chinese or English (closing quotes and brackets stay with them),
 never inside a number (3.14), an address, an abbreviation (Dr., e.g., U.S.), a quotation or brackets that close soon. A
-piece shorter than `shortest` joins a neighbour; one longer than `longest` is cut again behind commas, then between
-words, at last between characters.
+piece shorter than `shortest` joins a neighbour; one longer than `longest` is cut again after commas, then between
+words, finally between characters.
 """
 
 import re
@@ -15,30 +15,30 @@ from voicemill.model.text.english.abbreviations import SHORT, TITLES
 from voicemill.storage.errors import ConfigError
 
 ENDS = "。！？!?…．；;\n"
-"""Marks that end a sentence wherever they stand; a dot only where `_dot_ends` says so."""
+"""Marks that end a sentence everywhere; a dot ends one only by `_dot_ends`."""
 CLOSING = "”’」』】）)]》〉\"'"
 PAIRS = {"“": "”", "「": "」", "『": "』", "（": "）", "(": ")", "【": "】", "《": "》", "[": "]"}
 COMMAS = "，、,：:—–"
 DOTTED = frozenset({"st", "dr", *TITLES, *SHORT})
 COUNTERS = frozenset({"no", "nos", "pp", "p", "ch", "fig", "vol", "sec", "art"})
-"""Abbreviations only in front of a number: No. 5."""
+"""Abbreviations only before a number: No. 5."""
 FINAL = frozenset({"inc", "co", "corp", "ltd", "jr", "sr", "st", "dr", "ave", "blvd", "rd", "ph.d"})
-"""Of those, the ones that may also end a sentence: a word of `OPENERS` behind them starts a new one."""
+"""Abbreviations that may also end a sentence: a word of `OPENERS` after them starts a new one."""
 SURE = frozenset({"etc", "a.m", "p.m"})
-"""A capital behind these always starts a new sentence."""
+"""Abbreviations after which a capital always starts a new sentence."""
 OPENERS = r"\s+[\"“(]?(?:The|He|She|It|We|They|You|I|In|On|At|A|An|But|And|Then|This|That|There|If|When|My|His|Her)\b"
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """How long pieces are."""
+    """Lengths of pieces, characters."""
 
     shortest: int = 5
-    """Characters; shorter pieces join a neighbour. 5: GPT-SoVITS v2."""
+    """Shorter pieces join a neighbour. Default 5: GPT-SoVITS v2."""
     longest: int = 120
-    """Characters; a sentence of more is cut at commas or words. About 30 s of Chinese, 10 s of English."""
+    """Longer sentences are cut at commas or words. Default 120: about 30 s of Chinese, 10 s of English."""
     quoted: int = 80
-    """Characters up to which a quotation or a bracket is kept in one piece."""
+    """Longest quotation or bracket that is kept in one piece."""
 
     def __post_init__(self) -> None:
         if not 0 < self.shortest <= self.longest:
@@ -46,10 +46,10 @@ class Cutting:
 
 
 def cut(text: str, cutting: Cutting | None = None) -> tuple[str, ...]:
-    """Text -> pieces in order; joined they are the text, to the character. No piece is longer than `longest`.
+    """Pieces of a text in order; joined they are the text, to the character. No piece is longer than `longest`.
 
-    A piece is shorter than `shortest` only where joining it to either neighbour would be longer than `longest`, or
-    where the whole text is. "" gives no pieces.
+    A piece is shorter than `shortest` only where it would exceed `longest` with either neighbour, or where the whole
+    text is. "" has no pieces.
     """
     cutting = cutting or Cutting()
     pieces = [part for piece in _sentences(text, cutting) for part in _split(piece, cutting.longest)]
@@ -57,7 +57,7 @@ def cut(text: str, cutting: Cutting | None = None) -> tuple[str, ...]:
 
 
 def _sentences(text: str, cutting: Cutting) -> list[str]:
-    """Behind every end of a sentence; marks in a row, closing quotes and the space behind them stay in front."""
+    """Sentences of a text, each with the marks in a row, closing quotes and space that follow it."""
     shut = _closed(text, cutting.quoted)
     cuts = [0]
     at = 0
@@ -74,9 +74,9 @@ def _sentences(text: str, cutting: Cutting) -> list[str]:
 
 
 def _closed(text: str, longest: int) -> list[bool]:
-    """Which characters stand inside a quotation or bracket that closes within `longest` characters.
+    """Whether each character is inside a quotation or bracket that closes within `longest` characters.
 
-    Its last character does not count: a quotation that ends its sentence ends it.
+    Its last character is not: a quotation that ends its sentence ends it.
     """
     inside = [False] * len(text)
     for start, mark in enumerate(text):
@@ -89,10 +89,10 @@ def _closed(text: str, longest: int) -> list[bool]:
 
 
 def _dot_ends(text: str, at: int) -> bool:
-    """Whether the dot at `at` ends a sentence: no digit or letter behind it, no abbreviation or initial in front.
+    """Whether the dot at `at` ends a sentence: no digit or letter follows it, no abbreviation or initial precedes it.
 
-    Where an abbreviation may or may not end it (in the U.S. The ...), only a word that opens sentences decides so: a
-    cut too few is not heard, one too many is.
+    After an abbreviation that may end a sentence (in the U.S. The ...), it does before a word that opens sentences: a
+    missing cut is inaudible, a wrong one is not.
     """
     behind = text[at + 1 :].lstrip("." + CLOSING)
     if behind and not behind[0].isspace() and (behind[0].isascii() or text[at - 1 : at].isdigit()):
@@ -111,7 +111,7 @@ def _dot_ends(text: str, at: int) -> bool:
 
 
 def _split(piece: str, longest: int) -> Iterator[str]:
-    """A piece of more than `longest` characters, cut behind the last comma that fits, else between words, else hard."""
+    """Cut a piece to at most `longest` characters: after the last fitting comma, else between words, else anywhere."""
     while len(piece) > longest:
         commas = [m.end() for m in re.finditer(rf"[{COMMAS}](?!\d)[{re.escape(CLOSING)}]*\s*", piece[: 2 * longest])]
         spaces = [m.end() for m in re.finditer(r"\s+", piece[: longest + 1])]
@@ -123,7 +123,7 @@ def _split(piece: str, longest: int) -> Iterator[str]:
 
 
 def _merged(pieces: list[str], cutting: Cutting) -> list[str]:
-    """Pieces with fewer than `shortest` characters (space around them aside) joined to a neighbour where that fits."""
+    """Join pieces of fewer than `shortest` characters, outer space not counted, to a neighbour where that fits."""
     merged: list[str] = []
     for piece in pieces:
         short = merged and min(len(merged[-1].strip()), len(piece.strip())) < cutting.shortest

@@ -18,10 +18,10 @@ __all__ = ["Phones", "normalise", "phones", "pinyin"]
 
 @dataclass(frozen=True)
 class Phones:
-    """Phones of a text: `sum(word2ph) == len(phones)`, one entry of `word2ph` for each character of the text.
+    """Phones of a text and their number for each of its characters: `sum(word2ph) == len(phones)`.
 
-    A Chinese character has two phones, a mark of the symbol table one, a space none. A character that nobody knows how
-    to read has one, `UNK`; so has a Latin letter, which belongs to the English front end.
+    A Chinese character has two phones, a mark of the symbol table one, a space none. A character without a known
+    reading has one, `UNK`; so has a Latin letter, which belongs to the English front end.
     """
 
     phones: list[str]
@@ -29,7 +29,7 @@ class Phones:
 
 
 def phones(normalised: str) -> Phones:
-    """What `normalise` gave, or a stretch of it -> its phones, all in the 732 symbols of GPT-SoVITS v2."""
+    """Phones of a normal form or a stretch of it, all in the 732 symbols of GPT-SoVITS v2."""
     sounds: list[str] = []
     counts: list[int] = []
     for character, reading in zip(normalised, pinyin(normalised), strict=True):
@@ -41,7 +41,7 @@ def phones(normalised: str) -> Phones:
 
 
 def pinyin(normalised: str) -> list[str | None]:
-    """One entry for each character: pinyin with the tone that is heard (5 = neutral; ü is v), None for the rest."""
+    """Pinyin of each character with its tone after sandhi (5 = neutral; ü is v), None for other characters."""
     words = read(normalised)
     apply(words)
     return [s if is_han(c) else None for word in words for c, s in zip(word.text, word.pinyin, strict=True)]

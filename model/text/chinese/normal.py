@@ -1,6 +1,6 @@
-"""Chinese text as it is read aloud: characters, Latin words and the marks of the symbol table, nothing else.
+"""Normal form of Chinese text: characters, Latin words and the marks of the symbol table, as read aloud.
 
-Full width to half width (Unicode NFKC), numbers and signs to words (`chinese_quantities`), punctuation to `! , - . ? …`
+Full width to half width (Unicode NFKC), numbers and signs to words (`quantities`), punctuation to `! , - . ? …`
 (the table of GPT-SoVITS v2), everything else dropped. Traditional characters stay.
 """
 
@@ -16,10 +16,10 @@ MARKS: dict[str, str | int | None] = {
     **dict.fromkeys("。｡\n\r", "."),
     "—": "-", "–": "-", "―": "-", "─": "-", "~": "…", "〜": "…", "⋯": "…",
 }  # fmt: skip
-"""Marks that stand for one of the table. Quotes, book marks and the middle dot of names are not heard: dropped."""
+"""Marks -> marks of the table. Quotes, book marks and the middle dot of names are silent and dropped."""
 
 STRENGTH = "?!.…,-"
-"""Of several marks in a row the first of these is kept."""
+"""Marks in order of strength: of several in a row the strongest is kept."""
 
 MARK = re.escape(STRENGTH)
 JOINT, SQUARE, CUBE = "\ue001", "\ue002", "\ue003"
@@ -29,9 +29,9 @@ BEFORE_NFKC = str.maketrans({"，": "、", "…": "⋯", "〇": "零", "℃": "�
 
 
 def normalise(text: str) -> str:
-    """Any text -> Chinese characters, Latin words (letters and ' and -, single spaces between them) and `!,-.?…`.
+    """Normal form of any text: Chinese characters, Latin words (letters, ' and -, single spaces) and `!,-.?…`.
 
-    Idempotent: what it gives passes through it unchanged. Nothing to read aloud gives "".
+    Idempotent. A text with nothing to read aloud gives "".
     """
     text = unicodedata.normalize("NFKC", text.translate(BEFORE_NFKC))
     text = re.sub(rf"(?<=m)[{SQUARE}{CUBE}]", lambda m: "2" if m[0] == SQUARE else "3", text)
@@ -48,7 +48,7 @@ def normalise(text: str) -> str:
 
 
 def _strongest(m: Match[str]) -> str:
-    """One mark of several in a row; a space behind it only where Latin words stand on both sides."""
+    """The strongest of several marks in a row, followed by a space only between Latin words."""
     mark = min(m[0].replace(" ", ""), key=STRENGTH.index)
     around = m.string[max(0, m.start() - 1) : m.start()], m.string[m.end() : m.end() + 1]
     return mark + (" " if all(c.isascii() and c.isalpha() for c in around) else "")

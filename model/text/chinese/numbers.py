@@ -9,16 +9,16 @@ DIGITS = "零一二三四五六七八九"
 PLACES = ("", "十", "百", "千")
 GROUPS = ("", "万", "亿", "万亿", "亿亿")
 LONGEST = 16
-"""Digits of the largest number that has a name people use; longer ones are read digit by digit."""
+"""Digits of the largest number with a common name; longer ones are read digit by digit."""
 
 
 def digits(number: str, one: str = "一") -> str:
-    """ASCII digits one by one: "2024" -> "二零二四". `one`: "幺" in telephone numbers. Other characters stay."""
+    """Read ASCII digits one by one: "2024" -> "二零二四". `one`: "幺" in telephone numbers. Other characters stay."""
     return "".join(DIGITS[int(d)] if d in "0123456789" else d for d in number).replace("一", one)
 
 
 def cardinal(number: str) -> str:
-    """ASCII digits as a number: "10086" -> "一万零八十六". Over 16 digits: one by one, leading zeros aside."""
+    """Words of ASCII digits as a number: "10086" -> "一万零八十六"; over 16, one by one without leading zeros."""
     whole = number.lstrip("0") or "0"
     if len(whole) > LONGEST:
         return digits(whole)
@@ -42,7 +42,7 @@ def cardinal(number: str) -> str:
 
 
 def _group(group: str, first: bool) -> str:
-    """Four digits, not all zero; `first`: nothing stands in front, so 10 is 十 and not 一十."""
+    """Words of four digits, not all zero; `first`: nothing precedes them, so 10 is 十 and not 一十."""
     words, gap = "", False
     for place, digit in zip(reversed(PLACES), group, strict=True):
         if digit == "0":
@@ -55,12 +55,12 @@ def _group(group: str, first: bool) -> str:
 
 
 def number(text: str) -> str:
-    """A signed decimal with or without thousands separators: "-1,234.50" -> "负一千二百三十四点五零"."""
+    """Words of a signed decimal, thousands separators allowed: "-1,234.50" -> "负一千二百三十四点五零"."""
     sign, plain = ("负", text[1:]) if text[:1] in "-−" else ("", text.lstrip("+"))
     whole, point, fraction = plain.replace(",", "").partition(".")
     return sign + cardinal(whole or "0") + ("点" + digits(fraction) if point and fraction else "")
 
 
 def before_classifier(text: str) -> str:
-    """`number` in front of a classifier: 2 is 两 there, 12 stays 十二."""
+    """Words of a number before a classifier: 2 is 两 there, 12 stays 十二."""
     return "两" if text in ("2", "2.0", "2.00") else number(text)

@@ -8,7 +8,7 @@ sh r; ü is `v` also where pinyin writes u; yan is `y En`, ye is `y E`. The tabl
 from functools import cache
 
 PUNCTUATION = "!,-.?…"
-"""The marks of the symbol table: each is its own phone."""
+"""Marks of the symbol table, each its own phone."""
 
 UNKNOWN = "UNK"
 
@@ -27,7 +27,7 @@ VOWELLESS = {"n": "en", "ng": "en", "m": "mu", "hm": "heng", "hng": "heng", "ê"
 
 @cache
 def syllable(pinyin: str) -> tuple[str, str] | None:
-    """One syllable with its tone ("zhuang1", "lv4", "er2") -> (initial, final with tone).
+    """Initial and final with tone of one syllable ("zhuang1", "lv4", "er2").
 
     None for what is no syllable of the table. ü is written v; `ue` behind n and l is `ve`.
     """

@@ -87,7 +87,7 @@ _TABLE = """
 
 @cache
 def _rules() -> dict[str, list[tuple[str, re.Pattern[str], re.Pattern[str]]]]:
-    """Character -> (reading, what ends the text before, what starts the text behind)."""
+    """Character -> (reading, end of the text before, start of the text after)."""
     rules: dict[str, list[tuple[str, re.Pattern[str], re.Pattern[str]]]] = {}
     for line in _TABLE.strip().split("\n"):
         character, reading, *around = line.split(" ")
@@ -97,7 +97,7 @@ def _rules() -> dict[str, list[tuple[str, re.Pattern[str], re.Pattern[str]]]]:
 
 
 def reading_in_context(character: str, before: str, behind: str, tags: tuple[str, str, str] | None) -> str | None:
-    """The reading of a one-character word, pinyin with tone digit, or None where no rule of ours speaks.
+    """Reading of a one-character word, pinyin with tone digit; None where no rule applies.
 
     `before`, `behind`: up to 8 characters around it; `tags`: jieba's parts of speech of the word before, of this
     one and of the next, "" at the ends. None: the character stands inside a word that no dictionary has, where a rule
@@ -134,7 +134,7 @@ def _by_grammar(character: str, behind: str, tags: tuple[str, str, str]) -> str 
 
 
 def _verb_follows(behind: str) -> bool:
-    """Whether a verb stands behind the first noun: 为人民服务 against 北京为首都."""
+    """Whether a verb follows the first noun: 为人民服务 against 北京为首都."""
     import rjieba
 
     clause = re.split("[,.!?…]", behind)[0]

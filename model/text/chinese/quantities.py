@@ -1,4 +1,4 @@
-"""What digits and signs mean in Chinese text: dates, times, telephones, money, measures, ratios, sums, plain numbers.
+"""Digits and signs of Chinese text as words: dates, times, telephones, money, measures, ratios, sums, plain numbers.
 
 `spell_out` applies the rules of `RULES` from the most specific to the plainest; each rewrites what it knows around the
 digits ("5kg" -> "5公斤") and leaves the digits to the last one, unless they are read one by one (years, telephones,
@@ -58,7 +58,7 @@ def _clock(hour: str, minute: str, second: str | None) -> str:
 
 
 def _two(pair: str) -> str:
-    """Minutes and seconds: 05 -> 零五."""
+    """Words of minutes and seconds: 05 -> 零五."""
     return ("零" if pair[0] == "0" and pair != "00" else "") + cardinal(pair)
 
 
@@ -88,7 +88,7 @@ def _money(m: Match[str]) -> str:
 
 
 def _plain(amount: str) -> str:
-    """80.00 -> 80, 25.50 -> 25.5: nobody reads the last zeros of a price."""
+    """Price without its last zeros, which are not read: 80.00 -> 80, 25.50 -> 25.5."""
     return amount.rstrip("0").rstrip(".") if "." in amount else amount
 
 
@@ -178,7 +178,7 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
 
 
 def spell_out(text: str) -> str:
-    """Half-width text -> the same with every number and every sign that belongs to one as Chinese words."""
+    """Replace every number of half-width text, with its signs, by Chinese words."""
     for pattern, rewrite in RULES:
         text = pattern.sub(rewrite, text)
     return text

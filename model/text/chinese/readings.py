@@ -3,7 +3,7 @@
 Words and parts of speech from rjieba (the jieba dictionary in Rust), readings in this order: our reviewed words
 (`chinese_words`), also across the borders that jieba set; rules for single characters of several readings
 (`chinese_polyphones`); the phrase dictionary of pypinyin; the commonest reading of the character. Then the neutral
-tones that grammar gives. No model is asked: g2pW would know more of rare contexts, and needs weights.
+tones that grammar gives. No model is used: g2pW would resolve more rare contexts, but needs weights.
 """
 
 import re
@@ -18,7 +18,7 @@ CLASSIFIER = (
     "天年岁元米斤吨升倍层遍趟门封"
 )
 NO_NUMBERS = ("一样", "十分", "万分", "一般", "一起", "千万", "万一", "一边", "一直", "一定", "一口", "一句")
-"""Words of their own, though they begin like a number."""
+"""Words that begin like a number and are none."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Word:
 
 
 def read(text: str) -> list[Word]:
-    """Normalised text -> its words in order, with the tones they have before sandhi; the texts join to the input."""
+    """Words of a normal form in order, with their tones before sandhi; their texts joined are the input."""
     words = [Word(t, tag, [None] * len(t)) for t, tag in _split(text)]
     done = [False] * len(words)
     for i in range(len(words)):
@@ -54,7 +54,7 @@ def read(text: str) -> list[Word]:
 
 
 def reviewed_reading(word: str) -> tuple[str | None, ...] | None:
-    """The reviewed reading of a word, or None."""
+    """Reviewed reading of a word, or None."""
     if word in readings():
         return readings()[word]
     if word in NEUTRAL:
@@ -68,7 +68,7 @@ def is_han(character: str) -> bool:
 
 
 def _split(text: str) -> list[tuple[str, str]]:
-    """jieba's words, with every number as one word (tag m) and its classifier (tag q) apart."""
+    """Words of jieba, with every number as one word (tag m) and its classifier (tag q) separate."""
     import rjieba
 
     parts: list[tuple[str, str]] = []
@@ -96,7 +96,7 @@ def _split(text: str) -> list[tuple[str, str]]:
 
 
 def _word(words: list[Word], i: int) -> list[str | None]:
-    """A word that is not in our table as a whole: rules for a single character, known beginning or end, dictionary."""
+    """Reading of a word that the reviewed table lacks: rules for one character, known beginning or end, dictionary."""
     word = words[i].text
     if len(word) == 1:
         before = "".join(w.text for w in words[:i])[-8:]
@@ -120,7 +120,7 @@ def _word(words: list[Word], i: int) -> list[str | None]:
 
 
 def _pieces(word: str) -> list[str | None]:
-    """A word that the phrase dictionary lacks, from the fewest phrases and characters that make it up (银行 + 行长)."""
+    """Reading of a word that the phrase dictionary lacks, from its fewest phrases and characters (银行 + 行长)."""
     best: list[tuple[int, list[str | None]]] = [(0, [])]
     for end in range(1, len(word) + 1):
         options = []
@@ -145,7 +145,7 @@ def _is_phrase(word: str) -> bool:
 
 
 def _dictionary(word: str) -> list[str | None]:
-    """pypinyin's reading; 一 and 不 in their own tones, since its phrases give them after sandhi."""
+    """Reading by pypinyin, with 一 and 不 in their own tones: its phrases give them after sandhi."""
     syllables = _pypinyin(word)
     if len(syllables) != len(word):
         syllables = [s for c in word for s in _pypinyin(c)]
@@ -165,7 +165,7 @@ def _toneless(syllable: str | None) -> str | None:
 
 
 def _neutral(words: list[Word], i: int, word: Word) -> None:
-    """The neutral tones of grammar: particles, suffixes, places, directions, doubled verbs; changes `word`."""
+    """Set the neutral tones of grammar in `word`: particles, suffixes, places, directions, doubled verbs."""
     text, tag, last = word.text, word.tag, word.text[-1]
     before = words[i - 1] if i else None
     behind = words[i + 1].text if i + 1 < len(words) else ""
@@ -205,10 +205,10 @@ def _neutral(words: list[Word], i: int, word: Word) -> None:
 
 
 def is_doubled_verb(word: Word) -> bool:
-    """问问, 试试: jieba calls some of them nouns, so the character decides."""
+    """Whether a word is a doubled verb (问问, 试试), by its character: jieba tags some of them as nouns."""
     return len(word.text) == 2 and word.text[0] == word.text[1] and word.tag[0] in "vn" and word.text[0] in DOUBLED
 
 
 def _is_place(word: Word) -> bool:
-    """Whether 上 behind this word says where: 桌子上, 地上. jieba's tag zg holds many nouns of one syllable."""
+    """Whether 上 after this word means a place: 桌子上, 地上. jieba's tag zg holds many nouns of one syllable."""
     return word.pinyin[-1] is not None and (word.tag[0] in "ns" or word.tag == "zg")

@@ -1,4 +1,4 @@
-"""Tones as they are heard: 不, 一, third tones and erhua, over the words of `chinese_readings.read`.
+"""Tone sandhi: 不, 一, third tones and erhua, over the words of `readings.read`.
 
 不 is second before a fourth tone, neutral inside 去不去 and 听不懂. 一 keeps its first tone as a digit, an ordinal, at
 the end; second before a fourth tone, fourth before the others, neutral inside 看一看. Third tones change by feet (Shih
@@ -22,7 +22,7 @@ Foot = list["Syllable"]
 
 
 class Syllable:
-    """One heard syllable: a character, with the 儿 behind it if that only colours it. `tone` changes in place."""
+    """One spoken syllable: a character, with the 儿 after it if that only colours it. `tone` changes in place."""
 
     def __init__(self, word: Word, place: int, number: int) -> None:
         self.word, self.place, self.number = word, place, number
@@ -44,14 +44,14 @@ class Syllable:
 
 
 def apply(words: list[Word]) -> None:
-    """Change the tones of `words` to those that are heard."""
+    """Change the tones of `words` to those after sandhi."""
     for phrase in _phrases(words):
         _one_and_not(phrase)
         _third(phrase)
 
 
 def _phrases(words: list[Word]) -> list[list[Syllable]]:
-    """Stretches between marks, as syllables."""
+    """Stretches between marks, each as syllables."""
     phrases: list[list[Syllable]] = [[]]
     for number, word in enumerate(words):
         for place, pinyin in enumerate(word.pinyin):
@@ -66,7 +66,7 @@ def _phrases(words: list[Word]) -> list[list[Syllable]]:
 
 
 def _colours(words: list[Word], number: int, place: int) -> bool:
-    """Whether this character is a 儿 that only colours what stands before it."""
+    """Whether this character is a 儿 that only colours the syllable before it."""
     text = words[number].text
     if text[place] not in "儿兒" or place < len(text) - 1:
         return False
@@ -96,7 +96,7 @@ def _one_and_not(phrase: list[Syllable]) -> None:
 
 
 def _potential(phrase: list[Syllable], i: int, before: str, behind: str) -> bool:
-    """听不懂, 对不起: 不 between a verb of one syllable and what it leads to."""
+    """Whether 不 stands between a verb of one syllable and its complement: 听不懂, 对不起."""
     if not before or behind not in COMPLEMENT or before in MODAL:
         return False
     word = phrase[i].word
@@ -107,7 +107,7 @@ def _potential(phrase: list[Syllable], i: int, before: str, behind: str) -> bool
 
 
 def _first_tone(phrase: list[Syllable], i: int, text: str, before: str, behind: str) -> bool:
-    """Whether this 一, with something behind it, is a digit, an ordinal, a date or the end of a word."""
+    """Whether this 一, followed by something, is a digit, an ordinal, a date or the end of a word."""
     word, two_before = phrase[i].word, text[i - 2] if i > 1 else ""
     if behind in "百千万亿萬億" and before != "第":
         return False
@@ -130,7 +130,7 @@ def _first_tone(phrase: list[Syllable], i: int, text: str, before: str, behind: 
 
 
 def _pointed(text: str, i: int) -> bool:
-    """Whether this 一 stands behind the point of a decimal."""
+    """Whether this 一 follows the point of a decimal."""
     return i > 1 and text[i - 1] == "点" and text[i - 2] in NUMERAL
 
 
@@ -154,7 +154,7 @@ def _meet(left: Foot, right: Foot) -> None:
 
 
 def _feet(words: list[Foot]) -> list[Foot]:
-    """Words to feet, the tones inside each settled: number and classifier, adverb and verb, pairs of monosyllables."""
+    """Join words to feet whose tones are final: number and classifier, adverb and verb, pairs of monosyllables."""
     feet: list[Foot] = []
     single: list[Foot] = []
 
@@ -182,7 +182,7 @@ def _feet(words: list[Foot]) -> list[Foot]:
 
 
 def _bound(word: Foot, following: Foot) -> bool:
-    """Number and classifier, this and classifier, preposition and pronoun, adverb and longer verb or adjective."""
+    """Whether two words form a foot: number or 这 and classifier, preposition and pronoun, adverb and long verb."""
     tag, next_tag = word[0].word.tag, following[0].word.tag
     if len(following) == 1 and next_tag[:1] == "q" and (tag[:1] == "m" or word[-1].character in "这那哪每几各"):
         return True
@@ -198,7 +198,7 @@ def _join(left: Foot, right: Foot) -> Foot:
 
 
 def _inside(word: Foot) -> Foot:
-    """Third tones inside one word, by its parts: 展览|馆, 小|老虎, 2 + 2."""
+    """Change the third tones inside one word by its parts: 展览|馆, 小|老虎, 2 + 2."""
     if len(word) < 2:
         return word
     if all(s.character in NUMERAL + "点" for s in word):
@@ -210,7 +210,7 @@ def _inside(word: Foot) -> Foot:
 
 
 def _cut(text: str) -> int:
-    """Where a word has its main joint, in characters."""
+    """Position of the main joint of a word, in characters."""
     if len(text) == 2:
         return 1
     if len(text) != 3:
@@ -221,7 +221,7 @@ def _cut(text: str) -> int:
 
 
 def _number(word: Foot) -> Foot:
-    """A number: each digit with its place (二百|九十|九), digits alone in pairs, the point with what follows it."""
+    """Change the third tones of a number: digits with places (二百|九十|九), bare digits in pairs, point and digit."""
     parts: list[Foot] = []
     for syllable in word:
         last = parts[-1] if parts else None

@@ -1,6 +1,6 @@
-"""Abbreviations, acronyms, addresses and signs of English as the words they are read as.
+"""Abbreviations, acronyms, addresses and signs of English as words.
 
-Letters that are named one by one come out as single capitals with spaces between: "FBI" -> "F B I". Whether capitals
+Letters that are named one by one become single capitals with spaces between: "FBI" -> "F B I". Whether capitals
 are a word (NASA) or letters (FBI) is decided by length, a short list, and for four letters or more by CMUdict; a text
 in capitals alone is read as words.
 """
@@ -16,7 +16,7 @@ TITLES = {
     "cmdr": "commander", "lt": "lieutenant", "sgt": "sergeant", "cpl": "corporal", "maj": "major", "rev": "reverend",
     "hon": "honorable", "pres": "president", "supt": "superintendent", "mt": "mount", "ft": "fort", "fr": "father",
 }  # fmt: skip
-"""Only in front of a capital; the dot is part of them and never ends a sentence."""
+"""Titles, read only before a capital; their dot never ends a sentence."""
 
 SHORT = {
     "jr": "junior", "sr": "senior", "esq": "esquire", "vs": "versus", "etc": "et cetera", "inc": "incorporated",
@@ -32,13 +32,13 @@ SHORT = {
     "jul": "july", "aug": "august", "sept": "september", "sep": "september", "oct": "october", "nov": "november",
     "dec": "december",
 }  # fmt: skip
-"""With a dot behind them; the dot stays where the sentence ends with it."""
+"""Words shortened with a dot; the dot stays where it also ends the sentence."""
 
 FINAL = frozenset(entries("jr sr esq etc inc corp co ltd bros ave blvd rd hwy dept"))
-"""Those of `SHORT` that end a sentence where a capital follows; others only where the text ends."""
+"""Words of `SHORT` that end a sentence where a capital follows; the others do only where the text ends."""
 
 CAPITAL_ONLY = frozenset(entries("co mon wed mar sec min max al ed est fig apt ext rd"))
-"""Those of `SHORT` that are also words or names at the end of a sentence."""
+"""Words of `SHORT` that are also words or names at the end of a sentence."""
 
 DOTTED = (
     (r"\be\.\s?g\.,?", "for example"), (r"\bi\.\s?e\.,?", "that is"), (r"\bPh\.\s?D\b\.?", "P H D"),
@@ -53,7 +53,7 @@ SAID = {
     "HIV": "H I V", "ASCII": "askey", "C++": "C plus plus", "C#": "C sharp", "F#": "F sharp", "TCP/IP": "T C P I P",
     "AC/DC": "A C D C", "I/O": "I O", "Q&A": "Q and A", "R&D": "R and D", "AT&T": "A T and T",
 }  # fmt: skip
-"""Read in a way that no rule finds."""
+"""Readings that no rule gives."""
 
 EMPHASIS = frozenset(
     entries(
@@ -63,7 +63,7 @@ EMPHASIS = frozenset(
         "RED RUN SIT SUN TOP"
     )
 )
-"""Words of two or three letters: in capitals they are loud, not spelt."""
+"""Words of two or three letters that are emphasised, not spelt, in capitals."""
 
 SIGNS = (
     (r"\s*&\s*", " and "), (r"\s*(?<=\w)@\s*", " at "), (r"#\s?(?=\d)", "number "), (r"#(?=[A-Za-z])", "hashtag "),
@@ -80,20 +80,20 @@ REGNAL = (
     r"Benedict|Gregory|Leo|Ivan|Peter|Nicholas|Alexander|Frederick|Ferdinand|Catherine|Clement|Innocent|Urban|"
     r"Constantine|Francis|Ramses|Ptolemy|Robert|Harald|Haakon|Gustav|Christian|Leopold|Albert|Victoria)"
 )
-"""Names that a Roman number makes "the eighth"."""
+"""Names after which a Roman numeral is an ordinal: Henry VIII, the eighth."""
 
 COUNTED = (
     r"(?:[Cc]hapter|[Pp]art|[Vv]olume|[Aa]ct|[Ss]cene|[Ss]ection|[Aa]rticle|[Pp]hase|[Tt]ype|[Cc]lass|[Tt]itle|[Ss]tage|"
     r"[Ll]evel|[Bb]ook|[Gg]rade|[Ff]igure|[Tt]able|[Aa]ppendix|War|Bowl|Rocky|Fantasy|Apollo|Mark)"
 )
-"""Words with a Roman number behind them: World War II."""
+"""Words after which a Roman numeral is a cardinal: World War II."""
 
 ENDS = r"(?=\s*$|\s+[A-Z\"'“(])"
-"""What follows an abbreviation whose dot also ends the sentence."""
+"""Pattern after an abbreviation whose dot also ends the sentence."""
 
 
 def addresses(text: str) -> str:
-    """E-mail and web addresses as words: "a.b@mail.org" -> "a dot b at mail dot org"; the protocol is not read."""
+    """Replace e-mail and web addresses: "a.b@mail.org" -> "a dot b at mail dot org"; the protocol is dropped."""
     text = re.sub(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+", lambda m: _address(m[0]), text)
     domain = r"(?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|io|ai|uk|de|cn|jp|co|info|dev|app|me|tv)\b"
     path = r"(?:/[\w./?=&#%~-]*[\w/])?"
@@ -109,7 +109,7 @@ def _address(address: str) -> str:
 
 
 def abbreviations(text: str) -> str:
-    """Titles, clipped words, initials and dotted letters as words; numerals behind names and chapters as numbers."""
+    """Replace titles, shortened words, initials, dotted letters and Roman numerals by words."""
     for form, words in SAID.items():
         if not form.isalpha():
             text = re.sub(rf"(?<![\w]){re.escape(form)}(?![\w+#])", words, text)
@@ -136,7 +136,7 @@ def _counted(m: re.Match[str]) -> str:
 
 
 def _places(text: str, form: str, before: str, behind: str) -> str:
-    """Saint Paul and Main Street, Doctor Smith and Elm Drive: by the side on which the name stands."""
+    """Read `form` by the side of the name: Saint Paul and Main Street, Doctor Smith and Elm Drive."""
     starts = entries("The He She It We They I You In On At A An But And Then This That There")
     text = re.sub(rf"(?<=[a-z\d]\s){form}\.(?=\s*$|\s+(?:{'|'.join(starts)})\b)", f"{behind}.", text)
     text = re.sub(rf"(\b[A-Z][a-z]+|\d(?:st|nd|rd|th))\s{form}\b\.?(?=\s+[a-z\d]|[,;:!?])", rf"\1 {behind}", text)
@@ -148,7 +148,7 @@ def _title(m: re.Match[str]) -> str:
 
 
 def initials(text: str) -> str:
-    """Letters with dots as letters alone: "U.S." -> "U S", "5 p.m." -> "5 P M"."""
+    """Replace letters with dots by single letters: "U.S." -> "U S", "5 p.m." -> "5 P M"."""
     return re.sub(r"\b(?:[A-Z]\.\s?){2,}|\b[aApP]\.\s?[mM]\.", _initials, text)
 
 
@@ -170,14 +170,14 @@ def _short(m: re.Match[str]) -> str:
 
 
 def signs(text: str) -> str:
-    """Signs between words and numbers as words: "2 + 2 = 4" -> "2 plus 2 equals 4", "R&D" -> "R and D"."""
+    """Replace signs between words and numbers by words: "2 + 2 = 4" -> "2 plus 2 equals 4", "R&D" -> "R and D"."""
     for pattern, words in SIGNS:
         text = re.sub(pattern, words, text)
     return text
 
 
 def capitals(word: str, known: Callable[[str], bool]) -> str:
-    """One word as written -> words in lower case and letters in single capitals: "CEOs" -> "C E O's".
+    """Words in lower case and letters in single capitals of one written word: "CEOs" -> "C E O's".
 
     `known`: whether the dictionary has a word in lower case.
     """
@@ -201,5 +201,5 @@ def _word(stem: str, known: Callable[[str], bool]) -> bool:
 
 
 def sayable(letters: str) -> bool:
-    """Whether capitals look like a word: consonants and vowels in turn, no more than two of either in a row."""
+    """Whether capitals look like a word: consonants and vowels alternate, at most two of either in a row."""
     return bool(re.fullmatch(r"[^AEIOU]?(?:[AEIOUY]{1,2}[^AEIOU]{1,2})+[AEIOUY]?", letters))

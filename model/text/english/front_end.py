@@ -14,7 +14,7 @@ from voicemill.model.text.english.words import word
 __all__ = ["FEWEST", "EnglishPhones", "normalise", "phones"]
 
 FEWEST = 4
-"""A comma stands in front of fewer phones than these, as in the texts that the checkpoints were trained on."""
+"""Fewer phones than these are preceded by a comma, as in the texts on which the checkpoints were trained."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class EnglishPhones:
 
     phones: tuple[str, ...]
     words: tuple[tuple[str, tuple[str, ...]], ...]
-    """Each word or mark with its phones, in order."""
+    """Words and marks in order, each with its phones."""
     guessed: tuple[str, ...]
-    """Words that no dictionary has: their letters were sounded out."""
+    """Words in no dictionary, read by letter to sound."""
 
 
 def phones(normalised: str) -> EnglishPhones:
-    """What `normalise` gave -> ARPAbet phones and `!,-.?…`; "" gives no phones.
+    """ARPAbet phones and `!,-.?…` of a normal form; "" has no phones.
 
-    Raises ModelMissing where the dictionary's wheel is missing.
+    Raises ModelMissing where the wheel with the dictionary is not installed.
     """
     tokens = re.findall(r"[A-Za-z']+|[!,\-.?…]", normalised)
     spoken: list[tuple[str, tuple[str, ...]]] = []

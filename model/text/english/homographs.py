@@ -1,10 +1,10 @@
-"""Which of two readings a spelling has in its sentence: the record or to record, I read it or I will read it.
+"""Reading of homographs by their sentence: the record or to record, I read it or I will read it.
 
-No tagger: the words beside it decide. `verbal` says whether a word stands where a verb does (behind `to`, a pronoun, a
-modal or a negation; at the start of a clause or behind a plural, with an object behind it) or where a noun or adjective
-stands (behind an article, a possessive, a preposition; in front of `of`); where neither speaks, CMUdict's first reading
-holds. The two readings come from `homographs.en` of the wheel `ttstokenizer` (from g2p_en), less what is wrong there;
-words whose readings are not verb against noun have rules of their own in `SPECIAL`.
+Neighbouring words decide, without a tagger. `verbal` tells whether a word is in the position of a verb (after `to`, a
+pronoun, a modal or a negation; at the start of a clause or after a plural, followed by an object) or of a noun or
+adjective (after an article, a possessive, a preposition; before `of`); where neither holds, the reading is CMUdict's
+first. The two readings come from `homographs.en` of the wheel `ttstokenizer` (from g2p_en), without its wrong
+entries; words whose readings are not verb against noun have rules of their own in `SPECIAL`.
 """
 
 import re
@@ -15,7 +15,7 @@ from voicemill.model.text.english.lexicon import Pronunciation, data_file, lexic
 
 
 def word_set(text: str) -> frozenset[str]:
-    """Words of a table that is written as one line."""
+    """Set of the words of a table written on one line."""
     return frozenset(text.split())
 
 
@@ -27,10 +27,10 @@ UNTRUE = word_set(
     "presages process processes processing quadruple quadruples ragged read recapped recapping refresh regenerate "
     "relaying segment segments subcontract subcontracts torment undertaking undertakings unused used"
 )
-"""Entries of the file that are wrong, rare, or decided below: CMUdict's first reading holds for them, or `SPECIAL`."""
+"""Entries of the file that are wrong, rare, or decided below: read by CMUdict's first reading or `SPECIAL`."""
 
 SWAPPED = word_set("exploit exploits imprint misconduct misuse misuses object precipitate rebel predicate")
-"""Entries whose two readings stand the wrong way round."""
+"""Entries whose two readings are exchanged in the file."""
 
 MENDED = {
     "refuse": ("R IH0 F Y UW1 Z", "R EH1 F Y UW2 S"),
@@ -78,7 +78,7 @@ SHOWS = word_set(
 
 
 def neighbour(words: Sequence[str], at: int) -> str:
-    """The word at a place, "." outside the sentence; lower case, the pronoun I aside."""
+    """Word at a position, "." outside the sentence."""
     return words[at] if 0 <= at < len(words) else "."
 
 
@@ -90,7 +90,7 @@ def describes(word: str) -> bool:
 
 
 def verbal(words: Sequence[str], at: int) -> bool | None:
-    """Whether the word stands where a verb does; None where its neighbours do not say."""
+    """Whether the word is in the position of a verb; None where its neighbours do not tell."""
     before, earlier, behind = neighbour(words, at - 1), neighbour(words, at - 2), neighbour(words, at + 1)
     if behind == "of" or before in ARTICLES | PREPOSITIONS | ADJECTIVES or describes(before):
         return False
@@ -107,7 +107,7 @@ def verbal(words: Sequence[str], at: int) -> bool | None:
 
 @cache
 def readings() -> dict[str, tuple[Pronunciation, Pronunciation]]:
-    """Spelling -> (as a verb, otherwise). Raises ModelMissing where the wheel is missing."""
+    """Spelling -> (reading as a verb, other reading). Raises ModelMissing where the wheel is not installed."""
     table: dict[str, tuple[Pronunciation, Pronunciation]] = {}
     for line in data_file("homographs.en").read_text(encoding="utf-8").splitlines():
         spelling, *rest = line.strip().lower().split("|")
@@ -121,7 +121,7 @@ def readings() -> dict[str, tuple[Pronunciation, Pronunciation]]:
 
 
 def reading(words: Sequence[str], at: int) -> Pronunciation | None:
-    """The pronunciation of `words[at]` in its sentence, None where its spelling has only one.
+    """Pronunciation of `words[at]` in its sentence, None where its spelling has only one.
 
     `words`: words and punctuation of the normal form, in order.
     """
@@ -192,7 +192,7 @@ def _does(words: Sequence[str], at: int) -> str:
 
 
 def _by_verb(verb: str, other: str, *adverbs: str) -> Callable[[Sequence[str], int], str]:
-    """The verb's reading where a verb stands, or in front of one of `adverbs`."""
+    """A rule: the verb's reading in the position of a verb or before one of `adverbs`, else the other."""
 
     def choose(words: Sequence[str], at: int) -> str:
         stands = verbal(words, at)

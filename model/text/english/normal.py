@@ -1,4 +1,4 @@
-"""English text as it is read aloud: words in lower case, letters as single capitals, marks of the symbol table."""
+"""Normal form of English text: words as read aloud in lower case, letters as single capitals, marks of the table."""
 
 import re
 import unicodedata
@@ -13,19 +13,20 @@ MARKS = str.maketrans(
 )  # fmt: skip
 QUOTES = str.maketrans(dict.fromkeys("‘’ʼ`´′", "'") | dict.fromkeys("“”„«»‹›″", '"'))
 STRENGTH = "?!….,-"
-"""Of several marks in a row the first of these is kept."""
+"""Marks in order of strength: of several in a row the strongest is kept."""
 PASSES = 4
-"""At most: what one makes of scraps may be an abbreviation to the next. A sentence needs one, and one that sees so."""
+"""Most passes over a text: the output of one may hold an abbreviation for the next. A sentence needs one, and another
+that changes nothing."""
 FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 LETTERS = {"ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d", "þ": "th"}
 
 
 def normalise(text: str) -> str:
-    """Any text -> lower-case words (the pronoun I and letters spelt are capitals), single spaces, `!,-.?…`.
+    """Normal form of any text: lower-case words (I and spelt letters are capitals), single spaces, `!,-.?…`.
 
     Numbers, dates, times, money, telephone numbers, units, abbreviations, acronyms, addresses and signs become words;
-    a hyphen between words becomes a space, a dash `-`; quotes go. What no rule knows is dropped. Idempotent. Nothing to
-    read aloud gives "".
+    a hyphen between words becomes a space, a dash `-`; quotes and unknown characters are dropped. Idempotent. A text
+    with nothing to read aloud gives "".
     """
     for _ in range(PASSES):
         before, text = text, _pass(text)
@@ -35,7 +36,7 @@ def normalise(text: str) -> str:
 
 
 def _pass(text: str) -> str:
-    """One go at the text: `normalise` goes on until nothing changes."""
+    """One pass over the text; `normalise` repeats it until nothing changes."""
     # a line that the next one continues is no sentence
     text = re.sub(r"\s*[\n\r]\s*(?=[\n\rA-Z]|$)", ". ", plain(text))
     text = signs(abbreviations(addresses(_calmed(text))))
@@ -53,7 +54,7 @@ def _pass(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Unicode to ASCII where a letter or a sign has a twin there; ², ³, °, currencies and … stay."""
+    """Replace letters and signs by their ASCII counterparts; ², ³, °, currencies and … stay."""
     text = re.sub("(?<=\\d)(?=[½⅓⅔¼¾⅛⅜⅝⅞])", " ", text)
     text = re.sub("[½⅓⅔¼¾⅛⅜⅝⅞]", lambda m: FRACTIONS[m[0]], text)
     text = re.sub("[ßæÆøØœłŁđþ]", lambda m: LETTERS[m[0]], text.translate(QUOTES))
@@ -63,7 +64,7 @@ def plain(text: str) -> str:
 
 
 def _calmed(text: str) -> str:
-    """A text of three words or more in capitals alone is not spelt: it comes back in lower case."""
+    """Lower the case of a text of three words or more in capitals alone: they are loud, not spelt."""
     return text.lower() if len(re.findall("[A-Z]{2,}", text)) > 2 and not re.search("[a-z]", text) else text
 
 
@@ -73,7 +74,7 @@ def _strongest(m: re.Match[str]) -> str:
 
 
 def _single(m: re.Match[str]) -> str:
-    """A letter that stands alone is named, and so a capital; an `a` or `A` at the start of a clause is the article."""
+    """A single letter as a capital, its name; but `a`, or `A` at the start of a clause, is the article."""
     before, behind = m.string[: m.start()].rstrip(), m.string[m.end() :].lstrip()
     if m[0] == "a":
         return "a"

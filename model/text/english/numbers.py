@@ -4,7 +4,7 @@ import re
 
 
 def entries(text: str) -> tuple[str, ...]:
-    """Words of a table that is written as one line."""
+    """Entries of a table written on one line, separated by spaces."""
     return tuple(text.split())
 
 
@@ -15,7 +15,7 @@ ONES = entries(
 TENS = entries("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
 SCALES = ("", " thousand", " million", " billion", " trillion", " quadrillion")
 LONGEST = 3 * len(SCALES)
-"""Digits of the largest number with a name here; longer ones are read digit by digit."""
+"""Digits of the largest named number; longer ones are read digit by digit."""
 
 IRREGULAR = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
@@ -26,7 +26,7 @@ ROMAN = {"M": 1000, "CM": 900, "D": 500, "CD": 400, "C": 100, "XC": 90, "L": 50,
 
 
 def cardinal(number: str) -> str:
-    """ASCII digits as a number: "1234" -> "one thousand two hundred thirty four". Over 18 digits: one by one."""
+    """Cardinal number of ASCII digits: "1234" -> "one thousand two hundred thirty four"; over 18 digits, one by one."""
     whole = number.lstrip("0") or "0"
     if len(whole) > LONGEST:
         return digits(whole)
@@ -39,7 +39,7 @@ def cardinal(number: str) -> str:
 
 
 def _group(number: int) -> str:
-    """1..999."""
+    """Words of 1..999."""
     words = [ONES[number // 100] + " hundred"] if number >= 100 else []
     rest = number % 100
     if rest >= 20:
@@ -51,26 +51,26 @@ def _group(number: int) -> str:
 
 
 def ordinal(number: str) -> str:
-    """ASCII digits as a rank: "21" -> "twenty first"."""
+    """Ordinal number of ASCII digits: "21" -> "twenty first"."""
     *front, last = cardinal(number).split(" ")
     regular = last[:-1] + "ieth" if last.endswith("y") else last + "th"
     return " ".join([*front, IRREGULAR.get(last, regular)])
 
 
 def digits(number: str, zero: str = "zero") -> str:
-    """ASCII digits one by one; `zero`: "oh" in telephone numbers."""
+    """Words of ASCII digits one by one; `zero`: "oh" in telephone numbers."""
     return " ".join(zero if d == "0" else ONES[int(d)] for d in number)
 
 
 def decimal(text: str) -> str:
-    """A decimal, thousands separators and sign allowed: "-1,200.50" -> "minus one thousand ... point five zero"."""
+    """Words of a decimal with separators and sign: "-1,200.50" -> "minus one thousand ... point five zero"."""
     sign, plain = ("minus ", text[1:]) if text[:1] in ("-", "−") else ("", text)
     whole, point, fraction = plain.replace(",", "").partition(".")
     return sign + cardinal(whole or "0") + (" point " + digits(fraction) if point and fraction else "")
 
 
 def year(number: str) -> str:
-    """Four ASCII digits as a year: "1984" -> "nineteen eighty four", "1905" -> "nineteen oh five", "2005", "1900"."""
+    """Words of a year of four ASCII digits: "1984" -> "nineteen eighty four", "1905" -> "nineteen oh five"."""
     century, rest = number[:2], number[2:]
     if number[1:3] == "00":
         return cardinal(number)
@@ -80,14 +80,14 @@ def year(number: str) -> str:
 
 
 def plural(words: str) -> str:
-    """The last word in the plural: "nineteen ninety" -> "nineteen nineties", "six" -> "sixes"."""
+    """Words with the last one in the plural: "nineteen ninety" -> "nineteen nineties", "six" -> "sixes"."""
     if words.endswith("y"):
         return words[:-1] + "ies"
     return words + ("es" if words.endswith(("x", "s", "ch", "sh")) else "s")
 
 
 def fraction(numerator: str, denominator: str) -> str:
-    """ "1", "2" -> "one half"; "3", "4" -> "three quarters"; "5", "8" -> "five eighths"."""
+    """Words of a fraction: "1", "2" -> "one half"; "3", "4" -> "three quarters"; "5", "8" -> "five eighths"."""
     one = int(numerator) == 1
     if int(denominator) == 2:
         name = "half" if one else "halves"
@@ -99,7 +99,7 @@ def fraction(numerator: str, denominator: str) -> str:
 
 
 def roman(numeral: str) -> str | None:
-    """Digits of a well-formed Roman numeral up to 3999, None for other letters: "XIV" -> "14", "MIX" -> "1009"."""
+    """Digits of a well-formed Roman numeral up to 3999; None for other letters: "XIV" -> "14", "MIX" -> "1009"."""
     if not re.fullmatch(r"(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})", numeral):
         return None
     return str(sum(ROMAN[part] for part in re.findall("CM|CD|XC|XL|IX|IV|[MDCLXVI]", numeral)))

@@ -1,7 +1,7 @@
-"""Numbers with what stands around them, as English words: dates, times, money, telephone numbers, units, ranges.
+"""Quantities as English words: dates, times, money, telephone numbers, units, ranges, plain numbers.
 
-Each rule is a pattern and the words for what it found, tried in the order of `RULES`: what is longer or surer first,
-since a rule only sees the digits that those before it left. Month before day where a date is written with slashes.
+Each rule is a pattern and a function that words its match. The rules apply in the order of `RULES`, the longer and
+surer first, since a rule only sees the digits that the rules before it left. Dates with slashes are month before day.
 """
 
 import re
@@ -19,7 +19,7 @@ MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|(?-i:Mar(?:ch)?|May)|apr(?:il)?|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
     r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
-"""A month in any case, but for those that are also verbs."""
+"""A month in any case, except those that are also verbs."""
 YEAR = r"(?P<year>1[1-9]\d\d|20\d\d)"
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 
@@ -48,18 +48,18 @@ UNITS = {
     "rpm": "revolution per minute", "N": "newton", "ha": "hectare", "pt": "point", "in": "inch",
 }  # fmt: skip
 AMBIGUOUS = frozenset({"in", "B", "N", "V", "W", "s", "pt", "m", "h", "g", "cal", "ha", "L", "l"})
-"""Units that are also words or names: only with no space behind the number (16B), single letters of `mghlLVW` also with
+"""Units that are also words or names: read only without a space after the number (16B), the letters `mghlLVW` also with
 one (5 m)."""
 UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
 
 NO_YEAR = (
     r"(?!\s+(?!was\b|is\b|has\b|as\b|does\b|us\b|this\b|perhaps\b)[a-z]+s\b|\s+(?:people|men|women|children|square)\b)"
 )
-"""A bare number of four digits is no year in front of a plural: 1250 pages."""
+"""A bare number of four digits is no year before a plural: 1250 pages."""
 
 
 def many(unit: str) -> str:
-    """ "mile per hour" -> "miles per hour", "foot" -> "feet", "hertz" -> "hertz"."""
+    """Plural of a unit: "mile per hour" -> "miles per hour", "foot" -> "feet", "hertz" -> "hertz"."""
     head, *tail = re.split(r"(?= per | hour$| celsius| fahrenheit)", unit, maxsplit=1)
     if head.endswith("foot"):
         head = head[:-4] + "feet"
@@ -187,7 +187,7 @@ _COMPILED = tuple((re.compile(pattern), words) for pattern, words in RULES)
 
 
 def spell_out(text: str) -> str:
-    """Every number of `text`, with its date, currency or unit, as words set off by spaces; no ASCII digit is left."""
+    """Replace every number of `text`, with its date, currency or unit, by words between spaces; no digit remains."""
     text = QUANTITY_RANGE.sub(r"\1 to ", text)
     for pattern, words in _COMPILED:
         text = pattern.sub(lambda m, words=words: f" {words(m)} ", text)  # type: ignore[misc]

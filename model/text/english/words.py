@@ -1,9 +1,8 @@
 """The pronunciation of one English word: the dictionary, endings and compounds of its words, then letter to sound.
 
-A word that CMUdict lacks is taken apart before its letters are sounded out: possessive and plural ('s), endings
+A word that CMUdict lacks is taken apart before letter to sound is used: possessive and plural ('s), endings
 (-ed -ing -er -ly ...), prefixes (un- re- ...) and compounds of two words; their sounds are joined by the rules of
-English (voiced or voiceless s and d, secondary stress on the second half). Sounded letters are guesses: the caller is
-told.
+English (voiced or voiceless s and d, secondary stress on the second half). `Word.guessed` marks letter to sound.
 """
 
 import re
@@ -30,23 +29,23 @@ PREFIXES: tuple[tuple[str, str], ...] = (
     ("un", "AH0 N"), ("re", "R IY0"),
 )  # fmt: skip
 SHORTEST = 4
-"""Letters that each half of a compound has at least: shorter entries of CMUdict are names and letters too often."""
+"""Fewest letters in each half of a compound: shorter entries of CMUdict are often names and letters."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """How one word sounds."""
+    """Pronunciation of one word."""
 
     phones: Pronunciation
     guessed: bool
-    """Whether its letters were sounded out, wholly or in part."""
+    """Whether letter to sound gave it, wholly or in part."""
 
 
 @lru_cache(maxsize=65536)
 def word(spelling: str) -> Word:
-    """A word of the normal form (letters and apostrophes) -> its phones. A single capital is the name of the letter.
+    """Pronunciation of a word of the normal form (letters and apostrophes); a single capital is the letter's name.
 
-    Raises ModelMissing where the dictionary's wheel is missing.
+    Raises ModelMissing where the wheel with the dictionary is not installed.
     """
     if len(spelling) == 1:
         return Word(("EY1",) if spelling == "A" else lexicon().first(spelling.lower()) or (), False)
@@ -69,24 +68,24 @@ def word(spelling: str) -> Word:
 
 
 def plural(phones: Pronunciation) -> Pronunciation:
-    """The sound of s behind `phones`: IH0 Z after a hiss, S after a voiceless sound, else Z."""
+    """Phones of the ending -s after `phones`: IH0 Z after a hiss, S after a voiceless sound, else Z."""
     last = phones[-1] if phones else ""
     return ("IH0", "Z") if last in HISS else ("S",) if last in VOICELESS else ("Z",)
 
 
 def past(phones: Pronunciation) -> Pronunciation:
-    """The sound of -ed behind `phones`: IH0 D after T and D, T after a voiceless sound, else D."""
+    """Phones of the ending -ed after `phones`: IH0 D after T and D, T after a voiceless sound, else D."""
     last = phones[-1] if phones else ""
     return ("IH0", "D") if last in ("T", "D") else ("T",) if last in VOICELESS | HISS - {"Z", "ZH", "JH"} else ("D",)
 
 
 def parts(spelling: str) -> Pronunciation | None:
-    """A word that CMUdict lacks, from words that it has: base and ending, prefix and base, or two halves."""
+    """Phones of a word that CMUdict lacks, from words that it has: base and ending, prefix and base, or two halves."""
     return _inflected(spelling) or _derived(spelling) or _prefixed(spelling) or _compound(spelling)
 
 
 def _bases(stem: str) -> list[str]:
-    """Words that may stand in front of an ending: walk(ing), mak(e), stop(p), happ(i/y)."""
+    """Words that may precede an ending: walk(ing), mak(e), stop(p), happ(i/y)."""
     bases = [stem, stem + "e"]
     if len(stem) > 3 and stem[-1] == stem[-2]:
         bases.append(stem[:-1])
@@ -131,7 +130,7 @@ def _prefixed(spelling: str) -> Pronunciation | None:
 
 
 def _compound(spelling: str) -> Pronunciation | None:
-    """Two words of the dictionary, the split nearest the middle first; the second half keeps a secondary stress."""
+    """Phones of two words of the dictionary, split nearest the middle; the second keeps a secondary stress."""
     for cut in sorted(range(SHORTEST, len(spelling) - SHORTEST + 1), key=lambda i: abs(i - len(spelling) / 2)):
         first, second = lexicon().first(spelling[:cut]), lexicon().first(spelling[cut:])
         if first and second:

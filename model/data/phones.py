@@ -1,9 +1,11 @@
-"""The phones of every utterance, computed once for a shard and kept beside it: rows in its order, zipped, never joined.
-Beside them the frames of their words, where the utterance was aligned (`voicemill.model.data.bounds`).
+"""The phones of every utterance, computed once for each shard and cached: rows in the order of the shard.
+
+The cache also holds the frame ranges of aligned utterances (`voicemill.model.data.bounds`).
 
 `<store>/stages/phones/<speaker folder>/<key>.parquet`, where the key digests the shard's bytes, the version of the
-front end, the languages installed and the version of this module: a changed front end, or a language installed since,
-gives another key. Safe to delete; forgetting a speaker deletes the speaker's folder. Cost: 1 to 2 ms a sentence, once.
+front end, the languages installed and the version of this module: a changed front end, or a newly installed
+language, gives another key. Safe to delete; forgetting a speaker deletes the speaker's folder. Cost: 1 to 2 ms a
+sentence, once.
 """
 
 from collections.abc import Sequence
@@ -28,10 +30,10 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, Samples
 
 VERSION = 2
-"""Of the columns and of what they mean; 2 added the bounds."""
+"""Version of the columns and their meaning; 2 added the bounds."""
 HOP = RATE // CONTENT_RATE
 SILENT = frozenset({*PUNCTUATION, *PAUSES, UNKNOWN})
-"""Phones that are no sound."""
+"""Phones without sound."""
 _SCHEMA = pa.schema(
     [
         ("verdict", pa.string()),
@@ -44,11 +46,11 @@ _SCHEMA = pa.schema(
 
 
 def ensure_phones(store: Store, file: File, texts: Sequence[str], languages: Sequence[str]) -> Path:
-    """The phones of a shard of utterances, made where they are missing. Texts and languages are those of its rows.
+    """Return the file with the phones of a shard, and write it where it is missing.
 
-    Columns: verdict ("" or a value of `model.data.index.LeftOut`), count of phones, placed (whether the times of their
-    words are known), phones (rows of the embedding), bounds (earliest frame of each phone and the one after its latest
-    in turn; none where it is not placed).
+    Texts and languages are those of its rows. Columns: verdict ("" or a value of `model.data.index.LeftOut`), count
+    (number of phones), placed (whether the times of their words are known), phones (rows of the embedding), bounds
+    (earliest frame of each phone and the frame after its latest, alternating; empty where not placed).
     """
     folder = phones_folder(store, file.speaker)
     installed = installed_languages()
@@ -57,10 +59,10 @@ def ensure_phones(store: Store, file: File, texts: Sequence[str], languages: Seq
         ((_, aligned),) = tables.read(store, "utterances", [file], ["start", "stop", "words"])
         rows = []
         for text, language, row in zip(texts, languages, aligned.to_pylist(), strict=True):
-            verdict, found = _said(text, language, installed)
-            ids = found.ids.tolist() if found else []
+            verdict, reading = _read(text, language, installed)
+            ids = reading.ids.tolist() if reading else []
             words = [Word(**word) for word in row["words"] or ()]
-            bounds = _bounds(found, words, row["start"], row["stop"]) if found else []
+            bounds = _bounds(reading, words, row["start"], row["stop"]) if reading else []
             rows.append((verdict, len(ids), bool(bounds), ids, bounds))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _SCHEMA]
         table = pa.table(columns, schema=_SCHEMA)
@@ -69,20 +71,20 @@ def ensure_phones(store: Store, file: File, texts: Sequence[str], languages: Seq
     return path
 
 
-def _bounds(found: Phonemes, words: Sequence[Word], start: Samples, stop: Samples) -> list[int]:
-    bounds = bounds_of(found, words, start, (stop - start) // HOP, HOP) if words else None
+def _bounds(reading: Phonemes, words: Sequence[Word], start: Samples, stop: Samples) -> list[int]:
+    bounds = bounds_of(reading, words, start, (stop - start) // HOP, HOP) if words else None
     return [] if bounds is None else bounds.ravel().tolist()
 
 
-def _said(text: str, language: str, installed: frozenset[str]) -> tuple[str, Phonemes | None]:
+def _read(text: str, language: str, installed: frozenset[str]) -> tuple[str, Phonemes | None]:
     if not text.strip():
         return "no_text", None
     name = language_of(text, language)
     if name not in installed:
         return "language", None
-    found = phonemes(text, name)
-    if found.unknown:
+    reading = phonemes(text, name)
+    if reading.unknown:
         return "unsayable", None
-    if SILENT.issuperset(found.phones):
+    if SILENT.issuperset(reading.phones):
         return "no_phones", None
-    return "", found
+    return "", reading

@@ -1,11 +1,11 @@
 """The order of training: the examples of optimiser step n are a pure function of (examples, settings, seed, n).
 
-An epoch of a source: its shards in random order are dealt to lanes, each lane is cut into windows of shards, and a
-window is what one reader holds in memory. Its examples are shuffled together and cut into batches of similar length;
-lanes take turns batch by batch. Sources take turns by largest deficit: after any number of steps each one has its share
-of the examples, to within a batch. A source that ends starts its own next epoch.
+An epoch of a source: its shards in random order are dealt to streams (setting `lanes`), each stream is cut into windows
+of shards, and one reader holds one window in memory. The examples of a window are shuffled and cut into batches of
+similar length; streams take turns batch by batch. Sources take turns by largest deficit: after any number of steps each
+one has its share of the examples, to within a batch. A source that ends starts its own next epoch.
 
-Cost: arrays of an entry for each shard and batch, once an epoch; a step sorts nothing but the window it starts.
+Cost: arrays with an item for each shard and batch, once an epoch; a step sorts only the window that it starts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,40 +20,40 @@ from voicemill.model.settings.training import DataSettings
 
 Rows = NDArray[np.int64]
 FEWEST = 8
-"""Batches of a window at least, as far as a lane has them: shorter windows hold too few of similar length."""
+"""Least number of batches in a window, where a stream has as many: shorter windows hold too few of similar length."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the order depends on, besides the examples."""
+    """Settings that the order depends on, besides the examples."""
 
     batch: int
     bucket: int
-    """Frames at 50 Hz: examples of a batch differ by less, as far as a window holds enough of them."""
+    """Largest difference of length in a batch, frames at 50 Hz, where a window holds enough examples."""
     window: int
-    """Shards, at most, where these hold `FEWEST` batches."""
+    """Most shards of a window, where these hold `FEWEST` batches."""
     window_frames: int
-    """Frames, at most, in a window of two shards or more that hold `FEWEST` batches."""
+    """Most frames in a window of two shards or more that hold `FEWEST` batches."""
     lanes: int
     seed: int
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Examples that are drawn from until each was seen, then again."""
+    """Examples that are drawn without replacement, epoch after epoch."""
 
     name: str
     share: float
-    """Of the examples of the training, 0..1."""
+    """Share of the examples of the training, 0..1."""
     rows: Rows = field(repr=False)
-    """Of the index, ascending: those of a shard stand together."""
+    """Rows of the index, ascending: those of a shard are adjacent."""
     shard: NDArray[np.int32] = field(repr=False)
     frames: NDArray[np.int32] = field(repr=False)
-    """Of each row."""
+    """Frames of each row."""
 
     @cached_property
     def starts(self) -> Rows:
-        """Where the shards start in `rows`, and the end."""
+        """Start of each shard in `rows`, and the end."""
         inner = np.flatnonzero(np.diff(self.shard)) + 1
         return np.concatenate([[0], inner, [len(self.rows)]]).astype(np.int64)
 
@@ -72,40 +72,40 @@ class Epoch:
     seed: tuple[int, ...]
     order: Order
     windows: tuple[tuple[Rows, ...], ...] = field(repr=False)
-    """Lane -> window -> its shards, as numbers of the source."""
+    """Stream -> window -> its shards, as numbers of the source."""
     lane: NDArray[np.int32] = field(repr=False)
-    """Of each batch of the epoch; so are the next three."""
+    """Stream of each batch of the epoch; the next three arrays have one item for each batch too."""
     window: NDArray[np.int32] = field(repr=False)
     place: NDArray[np.int32] = field(repr=False)
-    """In the window."""
+    """Place of the batch in its window."""
     size: NDArray[np.int32] = field(repr=False)
-    """Examples."""
+    """Number of examples."""
 
     def __len__(self) -> int:
         return len(self.size)
 
     def batches(self, lane: int, window: int) -> list[Rows]:
-        """The batches of one window: rows of the index."""
+        """Batches of one window, as rows of the index."""
         source, order = self.source, self.order
         starts = source.starts
-        where = np.concatenate([np.arange(starts[s], starts[s + 1]) for s in self.windows[lane][window]])
+        examples = np.concatenate([np.arange(starts[s], starts[s + 1]) for s in self.windows[lane][window]])
         random = np.random.default_rng((*self.seed, lane, window))
-        where = where[random.permutation(len(where))]
-        # another border of the buckets for each window: the same two examples do not always stand on either side
-        bucket = (source.frames[where] + random.integers(order.bucket)) // order.bucket
-        where = where[np.argsort(bucket, kind="stable")]
+        examples = examples[random.permutation(len(examples))]
+        # bucket borders differ between windows: the same two examples are not always separated
+        bucket = (source.frames[examples] + random.integers(order.bucket)) // order.bucket
+        examples = examples[np.argsort(bucket, kind="stable")]
         bucket.sort()
         full, rest = [], []
-        for group in np.split(where, np.flatnonzero(np.diff(bucket)) + 1):
+        for group in np.split(examples, np.flatnonzero(np.diff(bucket)) + 1):
             whole = len(group) - len(group) % order.batch
             full += np.split(group[:whole], range(order.batch, whole, order.batch)) if whole else []
             rest.append(group[whole:])
         others = np.concatenate(rest)
         others = others[np.argsort(source.frames[others], kind="stable")]
         parts = np.split(others, range(order.batch, len(others), order.batch)) if len(others) else []
-        last = [parts.pop()] if parts and len(parts[-1]) < order.batch else []
+        short = [parts.pop()] if parts and len(parts[-1]) < order.batch else []
         full += parts
-        return [source.rows[full[n]] for n in random.permutation(len(full))] + [source.rows[part] for part in last]
+        return [source.rows[full[n]] for n in random.permutation(len(full))] + [source.rows[part] for part in short]
 
     def shards(self, lane: int, window: int) -> Rows:
         """Of the index: what the window is read from."""
@@ -147,12 +147,12 @@ def epoch(source: Source, order: Order, salt: int, number: int) -> Epoch:
 
 
 def lane_count(source: Source, order: Order) -> int:
-    """As many as the settings say, but for a source that is too small to give each of them a good window."""
+    """Number of streams: `order.lanes`, or fewer where the source is too small to give each of them a full window."""
     return max(1, min(order.lanes, len(source.starts) - 1, len(source.rows) // (FEWEST * order.batch)))
 
 
 def _windows(lane: Sequence[int], counts: Rows, speech: Rows, order: Order) -> tuple[Rows, ...]:
-    """Cut a lane's shards; what is left at its end joins the window before where it is too little for one."""
+    """Cut the shards of a stream into windows; a remainder that is too small for one joins the window before."""
     enough = FEWEST * order.batch
     cut: list[list[int]] = [[]]
     held = frames = 0
@@ -165,14 +165,14 @@ def _windows(lane: Sequence[int], counts: Rows, speech: Rows, order: Order) -> t
         held += int(counts[shard])
         frames += int(speech[shard])
     if held < enough and len(cut) > 1:
-        last = cut.pop()
-        cut[-1] += last
+        remainder = cut.pop()
+        cut[-1] += remainder
     return tuple(np.array(shards, dtype=np.int64) for shards in cut)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """The global batch of one optimiser step, as a place in the epochs of the sources."""
+    """Position of the global batch of one optimiser step in the epochs of the sources."""
 
     step: int
     source: int
@@ -183,7 +183,7 @@ class Turn:
 
 
 class Plan:
-    """The steps of a training."""
+    """The endless steps of a training."""
 
     def __init__(self, sources: Sequence[Source], order: Order) -> None:
         self.sources, self.order = tuple(sources), order
@@ -194,20 +194,20 @@ class Plan:
         self._batches = lru_cache(2 * self.lanes)(lambda s, e, lane, window: self._epoch(s, e).batches(lane, window))
 
     def lane(self, turn: Turn) -> int:
-        """0..lanes - 1, over all sources."""
+        """Number of the stream of a step, counted over all sources: 0..lanes - 1."""
         return self._first[turn.source] + turn.lane
 
     def steps(self, start: int = 0) -> Iterator[Turn]:
-        """From step `start` on, without end."""
+        """Steps from `start` on, without end."""
         at = [(0, 0) for _ in self.sources]  # epoch, batch
-        given = [0] * len(self.sources)
+        examples = [0] * len(self.sources)
         step = 0
         while True:
-            which = self._next(given)
+            which = self._next(examples)
             number, place = at[which]
-            laid = self._epoch(which, number)
-            if len(self.sources) == 1 and step + len(laid) <= start:  # nothing to weigh: whole epochs are passed over
-                step += len(laid)
+            batches = self._epoch(which, number)
+            if len(self.sources) == 1 and step + len(batches) <= start:  # a single source: whole epochs can be skipped
+                step += len(batches)
                 at[which] = (number + 1, 0)
                 continue
             if step >= start:
@@ -215,32 +215,32 @@ class Plan:
                     step=step,
                     source=which,
                     epoch=number,
-                    lane=int(laid.lane[place]),
-                    window=int(laid.window[place]),
-                    place=int(laid.place[place]),
+                    lane=int(batches.lane[place]),
+                    window=int(batches.window[place]),
+                    place=int(batches.place[place]),
                 )
-            given[which] += int(laid.size[place])
-            at[which] = (number, place + 1) if place + 1 < len(laid) else (number + 1, 0)
+            examples[which] += int(batches.size[place])
+            at[which] = (number, place + 1) if place + 1 < len(batches) else (number + 1, 0)
             step += 1
 
     def rows(self, turn: Turn) -> Rows:
-        """The examples of a step, rows of the index."""
+        """Examples of a step, as rows of the index."""
         return self._batches(turn.source, turn.epoch, turn.lane, turn.window)[turn.place]
 
     def shards(self, turn: Turn) -> Rows:
-        """What the window of a step is read from, shards of the index."""
+        """Shards that the window of a step is read from, as numbers of the index."""
         return self._epoch(turn.source, turn.epoch).shards(turn.lane, turn.window)
 
-    def _next(self, given: Sequence[int]) -> int:
-        """The source that lacks most of its share."""
-        total = sum(given) + self.order.batch
-        return max(range(len(given)), key=lambda n: (self.sources[n].share * total - given[n], -n))
+    def _next(self, examples: Sequence[int]) -> int:
+        """Source with the largest deficit of examples."""
+        total = sum(examples) + self.order.batch
+        return max(range(len(examples)), key=lambda n: (self.sources[n].share * total - examples[n], -n))
 
 
 def parts_of(rows: Rows, frames: NDArray[np.int32], parts: int) -> list[Rows]:
-    """A global batch divided so that parts are alike: longest first, each takes every `parts`-th.
+    """Divide a global batch into similar parts: sorted by length, each part takes every `parts`-th example.
 
-    Where there are fewer examples than parts, some are repeated: no part is empty.
+    Where there are fewer examples than parts, some are repeated, so that no part is empty.
     """
     ordered = rows[np.argsort(-frames[rows].astype(np.int64), kind="stable")]
     if len(ordered) < parts:
@@ -249,7 +249,7 @@ def parts_of(rows: Rows, frames: NDArray[np.int32], parts: int) -> list[Rows]:
 
 
 def order_of(settings: DataSettings, seed: int) -> Order:
-    """In frames."""
+    """Return the order that the settings describe, with lengths in frames."""
     bucket, window = settings.bucket_s * CONTENT_RATE, settings.window_minutes * 60 * CONTENT_RATE
     return Order(
         batch=settings.batch,

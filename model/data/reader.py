@@ -1,7 +1,7 @@
-"""Rows of shards as arrays: the files of a shard are zipped by row, and only what is asked for is read.
+"""Rows of shards as arrays: the files of a shard are zipped by row, and only the columns in use are read.
 
-A row group is read once and held, undecoded, until its shard is let go: FLAC and float16 take 0.4 GB for an hour of
-speech with 768 content dimensions. An example is decoded when it is asked for.
+A row group is read once and cached, undecoded, until its shard is released: FLAC and float16 take 0.4 GB for an hour of
+speech with 768 content dimensions. An example is decoded on demand.
 """
 
 import hashlib
@@ -24,82 +24,83 @@ from voicemill.storage.units import RATE, Frames
 F = TypeVar("F", bound=np.floating[Any])
 HOP = RATE // CONTENT_RATE
 READ = frozenset({"wave", "f0", "bounds"})
-"""What a corpus has besides phones and content."""
+"""Optional fields that a corpus can fill."""
 
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """An utterance as it is stored."""
+    """A stored utterance, undecoded."""
 
     id: str
     speaker: str
     frames: Frames
-    """At 50 Hz."""
+    """Length in frames of 50 Hz."""
     phones: NDArray[np.int64]
-    """int64 [phones], 1 or more."""
+    """Rows of the phone embedding, int64 [phones], 1 or more."""
     content: NDArray[np.float16] = field(repr=False)
-    """[content frames, dims]."""
+    """Content features, float16 [content frames, dims]."""
     f0: NDArray[np.float16] | None = field(repr=False)
-    """[f0 frames], 100 Hz; None where nobody needs it."""
+    """Pitch, float16 [f0 frames], 100 Hz; None where it is not needed."""
     audio: bytes | None = field(repr=False)
-    """FLAC; None where nobody needs it."""
+    """FLAC; None where it is not needed."""
     bounds: NDArray[np.int32] | None = field(default=None, repr=False)
-    """[phones, 2]: see `Minibatch.bounds`; None where nobody needs it."""
+    """Frame ranges of the phones, int32 [phones, 2], see `Minibatch.bounds`; None where they are not needed."""
 
     def owned(self) -> "Raw":
-        """With content and F0 of its own: as read they are views that keep their whole row group in memory."""
+        """Return a copy that owns its content and F0: views, as read, keep their whole row group in memory."""
         return replace(self, content=self.content.copy(), f0=None if self.f0 is None else self.f0.copy())
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """An utterance as it is trained on: everything has `frames` frames."""
+    """A decoded utterance; every array has `frames` frames."""
 
     id: str
     speaker: str
     phones: NDArray[np.int64]
-    """int64 [phones]."""
+    """Rows of the phone embedding, int64 [phones]."""
     content: NDArray[np.float16]
-    """[frames, dims], 50 Hz: finite."""
+    """Content features, float16 [frames, dims], 50 Hz, finite."""
     f0: NDArray[np.float32] | None
-    """[frames], Hz, 0 = unvoiced."""
+    """Pitch, float32 [frames], Hz, 0 = unvoiced."""
     wave: NDArray[np.float32] | None
-    """[frames x 640], -1..1, 32 kHz."""
+    """Waveform, float32 [frames x 640], -1..1, 32 kHz."""
     bounds: NDArray[np.int32] | None = None
-    """[phones, 2], see `Minibatch.bounds`."""
+    """Frame ranges of the phones, int32 [phones, 2], see `Minibatch.bounds`."""
 
     @property
     def frames(self) -> Frames:
+        """Length in frames of 50 Hz."""
         return len(self.content)
 
 
 class Columns:
-    """Columns of one Parquet file, row group by row group."""
+    """Columns of one Parquet file, cached by row group."""
 
     def __init__(self, path: str, names: Sequence[str]) -> None:
         self._path, self._names = path, list(names)
-        self._file = _opened(path)
+        self._file = _open_parquet(path)
         metadata = self._file.metadata
         self._starts = np.cumsum([0, *(metadata.row_group(n).num_rows for n in range(metadata.num_row_groups))])
-        self.held: dict[int, pa.Table] = {}
+        self.groups: dict[int, pa.Table] = {}
         """Row group -> its rows."""
 
     def row(self, row: int) -> dict[str, pa.Scalar]:
-        """One row; bytes are not copied."""
+        """Return one row; bytes are not copied."""
         group = int(np.searchsorted(self._starts, row, "right")) - 1
-        if group not in self.held:
-            self.held[group] = self._file.read_row_group(group, self._names, use_threads=False).combine_chunks()
+        if group not in self.groups:
+            self.groups[group] = self._file.read_row_group(group, self._names, use_threads=False).combine_chunks()
         at = row - int(self._starts[group])
-        return {name: self.held[group][name].chunk(0)[at] for name in self._names}
+        return {name: self.groups[group][name].chunk(0)[at] for name in self._names}
 
     def close(self) -> None:
-        """Let go of the rows and the file."""
-        self.held.clear()
+        """Release the rows and close the file."""
+        self.groups.clear()
         self._file.close()
 
 
 class Reader:
-    """Reads utterances of shards; not to be shared between threads."""
+    """Reader of the utterances of shards; not to be shared between threads."""
 
     def __init__(self, shards: Sequence[Shard], needs: Iterable[str]) -> None:
         self._shards, self._needs = shards, frozenset(needs) & READ
@@ -107,39 +108,39 @@ class Reader:
 
     @property
     def groups(self) -> int:
-        """Row groups held in memory."""
-        return sum(len(columns.held) for files in self._open.values() for columns in files)
+        """Number of row groups in memory."""
+        return sum(len(columns.groups) for files in self._open.values() for columns in files)
 
     def keep(self, shards: Iterable[int]) -> None:
-        """Let go of all other shards."""
+        """Release all other shards."""
         for number in self._open.keys() - set(shards):
             for columns in self._open.pop(number):
                 columns.close()
 
     def raw(self, shard: int, row: int) -> Raw:
-        """One utterance.
+        """Read one utterance.
 
         Raises:
-            StoreError: a file is missing, or its rows are not of this utterance.
+            StoreError: a file is missing, or its rows belong to another utterance.
         """
-        files = self._open.get(shard) or self._opened(shard)
+        files = self._open.get(shard) or self._open_shard(shard)
         about, content, phones, *rest = (columns.row(row) for columns in files)
         ids = {part["id"].as_py() for part in (about, content, *rest)}
         if len(ids) > 1:
             raise StoreError(f"row {row} of {self._shards[shard].utterances} and its features are of {sorted(ids)}")
-        frames, said = (about["stop"].as_py() - about["start"].as_py()) // HOP, phones["phones"].as_py()
+        frames, phone_ids = (about["stop"].as_py() - about["start"].as_py()) // HOP, phones["phones"].as_py()
         return Raw(
             id=ids.pop(),
             speaker=self._shards[shard].speaker,
             frames=frames,
-            phones=np.array(said, dtype=np.int64),
+            phones=np.array(phone_ids, dtype=np.int64),
             content=_matrix(content),
             f0=_matrix(rest[0])[:, 0] if rest else None,
             audio=about["audio"].as_buffer().to_pybytes() if "audio" in about else None,
-            bounds=_bounds(phones["bounds"].as_py(), len(said), frames) if "bounds" in phones else None,
+            bounds=_bounds(phones["bounds"].as_py(), len(phone_ids), frames) if "bounds" in phones else None,
         )
 
-    def _opened(self, shard: int) -> tuple[Columns, ...]:
+    def _open_shard(self, shard: int) -> tuple[Columns, ...]:
         paths, needs = self._shards[shard], self._needs
         matrix = ["id", "frames", "dims", "data"]
         files = [
@@ -152,16 +153,16 @@ class Reader:
 
 
 def decode_example(raw: Raw) -> Example:
-    """Decode an utterance, and fit everything to its frames.
+    """Decode an utterance and fit all arrays to its frames.
 
-    Content one frame short gets its last frame again (a content encoder without padding; so GPT-SoVITS does); F0 has
-    two frames over each, of which the first is taken.
+    Content that is one frame short repeats its last frame (a content encoder without padding; GPT-SoVITS does the
+    same); of the two F0 frames over each frame the first is taken.
 
     Raises:
-        StoreError: its features are not finite, or its audio is shorter than the index says.
+        StoreError: its features are not finite, or its audio is shorter than the index states.
     """
-    content = _fitted(raw.content, raw.frames)
-    f0 = None if raw.f0 is None else _fitted(raw.f0[::2].astype(np.float32), raw.frames)
+    content = _fit(raw.content, raw.frames)
+    f0 = None if raw.f0 is None else _fit(raw.f0[::2].astype(np.float32), raw.frames)
     wave = None if raw.audio is None else _wave(raw)
     if not _finite(raw.content) or not (raw.f0 is None or _finite(raw.f0)):
         raise StoreError(
@@ -173,48 +174,48 @@ def decode_example(raw: Raw) -> Example:
 
 
 def seed_of(seed: int, epoch: int, id: str) -> int:
-    """0..2^63 - 1: where the random numbers of an example start in an epoch."""
+    """Seed of an example in an epoch, 0..2^63 - 1."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{epoch}/{id}".encode(), digest_size=8).digest()) >> 1
 
 
 def _wave(raw: Raw) -> NDArray[np.float32]:
     import soundfile
 
-    wanted = raw.frames * HOP
-    wave, rate = soundfile.read(BytesIO(raw.audio or b""), wanted, dtype="float32")
-    if len(wave) < wanted or rate != RATE or wave.ndim != 1:
-        raise StoreError(f"the audio of utterance {raw.id} has {wave.shape} samples at {rate} Hz: expected {wanted}")
-    found: NDArray[np.float32] = wave
-    return found
+    samples = raw.frames * HOP
+    wave, rate = soundfile.read(BytesIO(raw.audio or b""), samples, dtype="float32")
+    if len(wave) < samples or rate != RATE or wave.ndim != 1:
+        raise StoreError(f"the audio of utterance {raw.id} has {wave.shape} samples at {rate} Hz: expected {samples}")
+    decoded: NDArray[np.float32] = wave
+    return decoded
 
 
 def _bounds(values: Sequence[int], phones: int, frames: Frames) -> NDArray[np.int32]:
-    """Those of the shard; all frames where it has none."""
+    """Stored frame ranges of the phones; all frames where none are stored."""
     return np.array(values, dtype=np.int32).reshape(phones, 2) if values else unbounded(phones, frames)
 
 
-def _fitted(values: NDArray[F], frames: Frames) -> NDArray[F]:
-    """[any, ...] -> [frames, ...]: cut, or the last one repeated."""
+def _fit(values: NDArray[F], frames: Frames) -> NDArray[F]:
+    """Cut to `frames`, or repeat the last one: [any, ...] -> [frames, ...]."""
     if len(values) >= frames:
         return values[:frames]
     return np.concatenate([values, np.repeat(values[-1:], frames - len(values), 0)])
 
 
 def _finite(values: NDArray[np.float16]) -> bool:
-    """By the exponent, all ones in inf and nan: ten times as fast as numpy's isfinite of float16."""
+    """Test the exponents, which are all ones in inf and nan: ten times as fast as numpy's isfinite of float16."""
     return bool((values.view(np.uint16) & 0x7C00).max(initial=0) < 0x7C00)
 
 
 def _matrix(row: dict[str, pa.Scalar]) -> NDArray[np.float16]:
-    found: NDArray[np.float16] = np.frombuffer(row["data"].as_buffer(), "<f2")
-    return found.reshape(row["frames"].as_py(), row["dims"].as_py())
+    matrix: NDArray[np.float16] = np.frombuffer(row["data"].as_buffer(), "<f2")
+    return matrix.reshape(row["frames"].as_py(), row["dims"].as_py())
 
 
-def _opened(path: str) -> pq.ParquetFile:
+def _open_parquet(path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError:
         raise StoreError(
-            f"{path} is missing: it was deleted while a training was reading it, or a speaker was forgotten. Start "
-            "again on the version that `voicemill refresh` makes"
+            f"{path} is missing: it was deleted while a training was reading it, or a speaker was forgotten. "
+            "Run `voicemill refresh` and train on the version that it makes"
         ) from None

@@ -1,4 +1,4 @@
-"""Which utterances each source of a phase's mix is made of."""
+"""The utterances of each source of a phase's mix."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,10 +13,10 @@ from voicemill.storage.errors import ConfigError, NoData
 def masks(
     corpus: CorpusVersion, index: Index, names: Iterable[str], speakers: Sequence[str]
 ) -> Mapping[str, NDArray[np.bool_]]:
-    """Source -> bool over the rows of the index. "target": utterances of `speakers`; "others": the rest; "all".
+    """Map each source to a mask over the rows of the index: "target" = `speakers`, "others" = the rest, "all".
 
     Raises:
-        ConfigError: there is a target in the mix and nobody is named, or somebody is not in the version.
+        ConfigError: the mix has a target and no speaker is named, or a named speaker is not in the version.
         NoData: a source has no utterance that can be trained on.
     """
     names = list(names)
@@ -28,13 +28,13 @@ def masks(
             f"{', '.join(sorted(unknown))}: no such speaker in {where}; `voicemill ledger --by speaker` names all"
         )
     target = np.isin(index.speaker, [n for n, name in enumerate(index.speakers) if name in speakers])
-    found = {"target": target, "others": ~target, "all": np.ones(len(index), dtype=bool)}
+    available = {"target": target, "others": ~target, "all": np.ones(len(index), dtype=bool)}
     for name in names:
-        if not found[name].any():
+        if not available[name].any():
             who = f" of {', '.join(speakers)}" if name == "target" else ""
-            left = ", ".join(f"{count} {reason}" for reason, count in sorted(index.left_out.items())) or "none"
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(index.left_out.items())) or "none"
             raise NoData(
                 f"{where} has no utterance{who} for the source {name!r} of the mix. Left out of the whole version: "
-                f"{left}. Add recordings and run `voicemill refresh`, or give a phase whose mix is without it"
+                f"{counts}. Add recordings and run `voicemill refresh`, or choose a phase whose mix does not need it"
             )
-    return {name: found[name] for name in names}
+    return {name: available[name] for name in names}

@@ -223,7 +223,7 @@ def main() -> None:
         Loader.open(corpus, settings(0), phase)
         again = time.perf_counter() - began
         names = [name.decode() for name in loader.index.ids]
-        phones = Reader(loader.recipe.shards, READ).raw(0, 0).phones
+        phones = Reader(loader.spec.shards, READ).raw(0, 0).phones
         dataset = Loose(loose, names, phones)
         steps = -(-utterances // BATCH)
         ways: dict[str, Callable[[], Iterator[Minibatch]]] = {}

@@ -68,7 +68,7 @@ def test_reasons_of_length(corpus: CorpusVersion) -> None:
     }
     assert len(found) + sum(found.left_out.values()) == len(whole)
     assert {*CHANGES, *found.left_out} == set(LeftOut)
-    assert all(reason.meaning and reason.mends for reason in LeftOut)
+    assert all(reason.meaning and reason.remedy for reason in LeftOut)
 
 
 def test_content_may_be_a_frame_short(store: Store) -> None:
@@ -83,7 +83,7 @@ def test_content_may_be_a_frame_short(store: Store) -> None:
     assert index(CorpusVersion.open(store), DataSettings()).left_out == {}
 
 
-def test_nothing_left_says_why_and_what_mends_it(store: Store) -> None:
+def test_the_error_of_an_empty_index_names_reasons_and_remedies(store: Store) -> None:
     def spoil(made: f.Made) -> None:
         made.change("align", GOOD.sha256, 0, text="")
         made.change("align", GOOD.sha256, 1, language="de")
@@ -93,9 +93,9 @@ def test_nothing_left_says_why_and_what_mends_it(store: Store) -> None:
     with pytest.raises(NoData) as caught:
         index(CorpusVersion.open(store), DataSettings(shortest_s=7))
     message = str(caught.value)
-    assert f"corpus version 1 of {store.root} has nothing that can be trained on. Its 4 utterances:" in message
+    assert f"corpus version 1 of {store.root} has no utterance that can be trained on. Its 4 utterances:" in message
     assert "\n  2 no_text: it has no transcript; put a .txt beside the upload" in message
-    assert "\n  1 language: the text front end does not speak its language" in message
+    assert "\n  1 language: the text front end does not support its language" in message
     assert "\n  1 too_short: shorter than data.shortest_s; lower data.shortest_s" in message
 
 
@@ -105,7 +105,7 @@ def test_a_version_without_utterances(store: Store) -> None:
             made.change("screen", row.upload, row.index, outcome=Outcome.FILTERED, reason="noisy")
 
     f.corpus(store, [f.make_batch(1, GOOD)], filtered)
-    with pytest.raises(NoData, match="has no utterances: `voicemill ledger` says"):
+    with pytest.raises(NoData, match="has no utterances: `voicemill ledger` shows"):
         index(CorpusVersion.open(store), DataSettings())
 
 
@@ -121,7 +121,7 @@ def test_somebody_forgotten_is_refused(store: Store) -> None:
         index(CorpusVersion.open(store, 2), DataSettings())
     assert f.corpus(store, batches[:1]) is not None
     assert len(index(CorpusVersion.open(store), DataSettings())) == 2
-    with pytest.raises(StoreError, match=r"was forgotten\. Train on version 3, which is whole"):
+    with pytest.raises(StoreError, match=r"was forgotten\. Train on version 3"):
         index(CorpusVersion.open(store, 2), DataSettings())
 
 

@@ -44,7 +44,7 @@ def raw(batch: Minibatch) -> tuple[Any, ...]:
 
 def epochs(made: Loader, count: int) -> int:
     """Steps of so many epochs."""
-    return next(turn.step for turn in made.recipe.plan().steps() if turn.epoch == count)
+    return next(turn.step for turn in made.spec.plan().steps() if turn.epoch == count)
 
 
 def ids(batches: Iterable[list[Minibatch]]) -> list[str]:
@@ -130,10 +130,10 @@ def test_the_mix_is_met(corpus: CorpusVersion) -> None:
 
 def test_memory_is_bounded_by_the_windows(corpus: CorpusVersion) -> None:
     made = loader(corpus, batch=1)
-    reader = Reader(made.recipe.shards, made.recipe.needs)
-    plan = made.recipe.plan()
+    reader = Reader(made.spec.shards, made.spec.needs)
+    plan = made.spec.plan()
     held = []
-    for _ in islice(steps(made.recipe, Share(), 0, reader=reader), epochs(made, 2)):
+    for _ in islice(steps(made.spec, Share(), 0, reader=reader), epochs(made, 2)):
         held.append(reader.groups)
     assert len(made.index.shards) * 4 == 48
     assert plan.lanes == 3
@@ -177,14 +177,9 @@ def test_what_is_said_of_it(corpus: CorpusVersion) -> None:
     assert text.startswith(f"corpus version 1: {said.examples['target']} utterances of source target, ")
     assert f"left out: {said.left_out[next(iter(said.left_out))]} too_short (shorter than data.shortest_s)" in text
     trained = len(np.unique(np.concatenate(list(made.divided.training.values()))))
-    assert (
-        made.describe_alignment()
-        == f"the words of {trained} of {trained} utterances have times of the forced alignment"
-    )
+    assert made.describe_alignment() == f"the forced alignment has word times for {trained} of {trained} utterances"
     none = replace(made, index=replace(made.index, placed=np.zeros(len(made.index), dtype=bool)))
-    assert none.describe_alignment().endswith(
-        f"of 0 of {trained} utterances have times of the forced alignment; those of the other {trained} have none"
-    )
+    assert none.describe_alignment().endswith(f"word times for 0 of {trained} utterances, none for the other {trained}")
 
 
 def test_needs(corpus: CorpusVersion) -> None:
@@ -204,7 +199,7 @@ def test_needs(corpus: CorpusVersion) -> None:
     assert next(lean.validation()).wave is None
     assert next(made.validation()).wave is not None
     assert next(made.examples()).ids == first.ids
-    with pytest.raises(ConfigError, match="speaker_embedding: no corpus has that"):
+    with pytest.raises(ConfigError, match="speaker_embedding: no corpus has this field"):
         made.with_needs(frozenset({"speaker_embedding"}))
 
 

@@ -70,7 +70,7 @@ def test_only_what_is_needed_is_read(found: Index) -> None:
         "audio" not in table.column_names
         for files in reader._open.values()
         for file in files
-        for table in file.held.values()
+        for table in file.groups.values()
     )
 
 

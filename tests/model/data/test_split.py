@@ -76,15 +76,15 @@ def test_the_share_is_met() -> None:
 def test_a_share_of_nothing_holds_nothing_back() -> None:
     found = everything(made([(0, 3), (0, 3)]), "recordings", 0)
     assert found.units == ()
-    assert found.notes == ("nothing of source 'all' is held out for validation: data.validation_share is 0",)
+    assert found.notes == ("source 'all' has no held-out utterances: data.validation_share is 0",)
 
 
 def test_one_recording_is_trained_on_and_that_is_said() -> None:
     found = everything(made([(0, 9)]), "recordings")
     assert len(found.training["all"]) == 9
-    assert found.notes == ("nothing of source 'all' is held out for validation: it has only one recording",)
+    assert found.notes == ("source 'all' has no held-out utterances: it has only one recording",)
     several = everything(made([(0, 9), (0, 2)]), "speakers")
-    assert several.notes == ("nothing of source 'all' is held out for validation: it has only one speaker",)
+    assert several.notes == ("source 'all' has no held-out utterances: it has only one speaker",)
 
 
 def test_of_two_recordings_the_shorter_one_is_heard() -> None:

@@ -45,7 +45,7 @@ def doctor(
     from voicemill.flows.service import checks
 
     results = []
-    for check in checks.run(Path(store) if store else None):
+    for check in checks.run_checks(Path(store) if store else None):
         results.append(check)
         if not as_json:
             mark = "[green]ok[/]  " if check.fine else "[red]fail[/]"

@@ -1,7 +1,7 @@
-"""A blind ballot: pairs of sounds without names, in an order and on sides that each listener gets anew.
+"""A blind ballot: pairs of sounds without names, in an order and on sides drawn anew for each listener.
 
-Whoever listens learns keys that mean nothing: which entry a sound is of stays in this process. Both sounds of a pair
-are brought to the same loudness, because the louder one wins otherwise.
+Listeners get random keys; which entry a sound belongs to stays in this process. Both sounds of a pair are brought to
+the same loudness, because otherwise the louder one wins.
 """
 
 import secrets
@@ -23,27 +23,27 @@ from voicemill.storage.voices.votes import Choice, Vote
 LOUDNESS: Lufs = -23.0
 PEAK = 0.98
 LISTENERS = 1000
-"""Sessions of one ballot."""
+"""Limit of sessions of one ballot."""
 NAME = 60
-"""Characters of a listener's name."""
+"""Length limit of a listener's name, characters."""
 Side = Literal["left", "right"]
 SIDES = ("left", "right", "same")
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """One sentence, as both entries say it."""
+    """One sentence as both entries speak it."""
 
     sentence: str
     text: str
     language: str
     sounds: Mapping[Literal["a", "b"], bytes] = field(repr=False)
-    """FLAC, equally loud."""
+    """Entry -> FLAC, both equally loud."""
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A pair as one listener gets it."""
+    """A pair as it is presented to one listener."""
 
     pair: Pair
     left: Literal["a", "b"]
@@ -51,7 +51,7 @@ class _Trial:
 
 
 class Ballot:
-    """Hands out pairs and takes votes; may be asked by several threads."""
+    """Hand out pairs and take votes; safe to call from several threads."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Ballot:
             ConfigError: there is no pair.
         """
         if not pairs:
-            raise ConfigError("no sentence was said by both entries: there is nothing to compare")
+            raise ConfigError("both entries speak no sentence in common: nothing to compare")
         self._pairs, self._about, self._keep, self._now, self._random = pairs, about, keep, now, random
         self._sounds: dict[str, bytes] = {}
         self._trials: dict[str, dict[str, _Trial]] = {}
@@ -76,14 +76,14 @@ class Ballot:
         self.votes = 0
 
     def begin(self, listener: str) -> dict[str, Any]:
-        """A new session: its key, and what to show; nothing in it tells the entries apart.
+        """Begin a session; returns its key and the trials to show, in which nothing tells the entries apart.
 
         Raises:
-            ConfigError: there were too many.
+            ConfigError: the limit of sessions is reached.
         """
         with self._lock:
             if len(self._trials) >= LISTENERS:
-                raise ConfigError(f"{LISTENERS} listeners have begun: start `voicemill ab` again")
+                raise ConfigError(f"{LISTENERS} listeners have begun, which is the limit: restart `voicemill ab`")
             session, trials, shown = secrets.token_urlsafe(16), dict[str, _Trial](), []
             self._names[session] = " ".join(listener.split())[:NAME] or f"anonymous-{secrets.token_hex(4)}"
             for order, number in enumerate(self._random.permutation(len(self._pairs)).tolist()):
@@ -99,7 +99,7 @@ class Ballot:
             return {"session": session, "trials": shown}
 
     def sound(self, key: str) -> bytes | None:
-        """FLAC; None where there is none of this key."""
+        """FLAC of a key; None where the key is unknown."""
         return self._sounds.get(key)
 
     def vote(self, session: str, trial: str, side: str) -> None:
@@ -108,11 +108,11 @@ class Ballot:
         Raises:
             ConfigError: no such session, pair or side.
         """
-        found = self._trials.get(session, {}).get(trial)
-        if found is None or side not in SIDES:
-            raise ConfigError("a vote names a session, a pair of it, and left, right or same")
-        right: Choice = "b" if found.left == "a" else "a"
-        choice: Choice = "same" if side == "same" else found.left if side == "left" else right
+        presented = self._trials.get(session, {}).get(trial)
+        if presented is None or side not in SIDES:
+            raise ConfigError("expected a session, a pair of it, and left, right or same")
+        right: Choice = "b" if presented.left == "a" else "a"
+        choice: Choice = "same" if side == "same" else presented.left if side == "left" else right
         voice, a, b, testset = self._about
         name = self._names[session]
         with self._lock:
@@ -124,10 +124,10 @@ class Ballot:
                     a=a,
                     b=b,
                     testset=testset,
-                    sentence=found.pair.sentence,
+                    sentence=presented.pair.sentence,
                     choice=choice,
-                    left=found.left,
-                    order=found.order,
+                    left=presented.left,
+                    order=presented.order,
                 )
             )
             self.votes += 1
@@ -137,8 +137,8 @@ def pair_of(sentence: str, text: str, language: str, a: Wave, b: Wave) -> Pair:
     """Two waves, float32 [samples] at 32 kHz, as a pair of equal loudness."""
     gains = [_gain(wave) for wave in (a, b)]
     peak = max(float(np.abs(wave * gain).max(initial=0.0)) for wave, gain in zip((a, b), gains, strict=True))
-    held = min(1.0, PEAK / peak) if peak else 1.0
-    first, second = (_flac(wave * np.float32(gain * held)) for wave, gain in zip((a, b), gains, strict=True))
+    limit = min(1.0, PEAK / peak) if peak else 1.0
+    first, second = (_flac(wave * np.float32(gain * limit)) for wave, gain in zip((a, b), gains, strict=True))
     return Pair(sentence, text, language, {"a": first, "b": second})
 
 

@@ -1,4 +1,4 @@
-"""The checks of `voicemill doctor`: each says what was found, and what mends it."""
+"""The checks of `voicemill doctor`: each tells what it found and what fixes it."""
 
 import importlib.metadata
 import os
@@ -14,22 +14,24 @@ from voicemill.storage.store import Store
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's report."""
+    """One line of the doctor's report; `doctor --json` prints the fields under these names."""
 
     name: str
     found: str
+    """What is there."""
     fine: bool = True
     mend: str = ""
+    """What fixes it."""
 
 
 PINNED = {"prefect": ((3, 8), (3, 9)), "fastapi": ((0, 139), (0, 151)), "sqlalchemy": ((2, 0), (2, 1))}
-"""Lower bound included, upper excluded: outside of these the Prefect server is silently broken."""
+"""Versions, lower bound included, upper excluded: outside of them the Prefect server fails silently."""
 
 NEEDED = ("torch", "torchaudio", "whisperx", "librosa", "deltalake", "pyarrow", "soundfile", "av", "webrtcvad-wheels")
 
 
-def run(store: Path | None) -> Iterator[Check]:
-    """All checks, cheapest first."""
+def run_checks(store: Path | None) -> Iterator[Check]:
+    """Run all checks, the cheapest first; `store` is checked too."""
     python = sys.version_info
     yield Check(
         "python",
@@ -41,12 +43,10 @@ def run(store: Path | None) -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0))
     yield Check("cores", str(cores))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    yield Check(
-        "memory", f"{memory:.1f} GB", memory >= 2 * cores, "give it 2 GB for each worker, or set run.workers lower"
-    )
+    yield Check("memory", f"{memory:.1f} GB", memory >= 2 * cores, "provide 2 GB for each worker, or lower run.workers")
     place = store or Path.cwd()
     free = _free_gb(place)
-    yield Check("disk", f"{free:.0f} GB free at {place}", free >= 2, "free some space, or put the store elsewhere")
+    yield Check("disk", f"{free:.0f} GB free at {place}", free >= 2, "free 2 GB, or move the store to another disk")
     yield _server()
     if store is not None:
         yield _store(store)
@@ -59,7 +59,7 @@ def _packages() -> Iterator[Check]:
         numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
         yield Check(name, version or "missing", low <= numbers < high, mend)
     missing = [name for name in NEEDED if not _version(name)]
-    yield Check("other packages", f"missing: {', '.join(missing)}" if missing else "all there", not missing, mend)
+    yield Check("other packages", f"missing: {', '.join(missing)}" if missing else "all installed", not missing, mend)
 
 
 def _version(name: str) -> str:

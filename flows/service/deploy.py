@@ -1,11 +1,11 @@
-"""Brings flows/prefect.yaml and flows/automations.json to a Prefect server, and asks it things for `voicemill up`.
+"""Deploy flows/prefect.yaml and flows/automations.json to a Prefect server, and manage its runs for `voicemill up`.
 
-`python -m voicemill.flows.service.deploy VERB` with the settings of `voicemill up` as JSON on its input; a process of
-its own, because a client of Prefect takes 150 MB and the one that supervises lives for months.
-- `crash`   runs that the server believes in, and of which no process is left, are marked so.
-- `deploy`  pools, variables, deployments with their triggers, automations. Doing it again changes nothing. Prints the
-            deployments with their next runs.
-- `cancel`  asks for the end of runs, and waits until they have ended.
+`python -m voicemill.flows.service.deploy VERB`, with the settings of `voicemill up` as JSON on stdin. A process of its
+own, because a Prefect client takes 150 MB and the supervisor lives for months. Verbs:
+- `crash`   mark runs as crashed that the server holds for running although no process of them is left;
+- `deploy`  create or update pools, variables, deployments with their triggers, and automations; repeated, it changes
+            nothing. Prints the deployments with their next runs;
+- `cancel`  cancel runs, and wait until they have ended.
 """
 
 import json
@@ -43,16 +43,16 @@ from voicemill.storage.units import Seconds
 FILE = Path(__file__).parents[1] / "prefect.yaml"
 AUTOMATIONS = Path(__file__).parents[1] / "automations.json"
 CANCEL_LIMIT: Seconds = 45.0
-"""For runs to end: 30 s after it asked a process to, Prefect kills it."""
+"""Time limit for runs to end; Prefect kills their processes after 30 s."""
 SCHEDULE_LIMIT: Seconds = 60.0
-"""For the scheduler to make the runs of a new cron, which it does every 5 s."""
+"""Time limit for the scheduler to create the runs of a new cron, which it does every 5 s."""
 
 
 def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
-    """Make the server hold what the files say.
+    """Bring pools, variables, deployments and automations of the server up to the files.
 
     Raises:
-        ServerError: Prefect refused; with what it said.
+        ServerError: `prefect deploy` failed; with its output.
     """
     for pool in POOLS:
         try:
@@ -67,60 +67,64 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
         raise ServerError(f"`prefect deploy` ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr}")
     for raw in json.loads(AUTOMATIONS.read_text(encoding="utf-8")):
         automation = AutomationCore.model_validate(raw)
-        found = client.read_automations_by_name(automation.name)
-        if found:
-            client.update_automation(found[0].id, automation)
+        present = client.read_automations_by_name(automation.name)
+        if present:
+            client.update_automation(present[0].id, automation)
         else:
             client.create_automation(automation)
 
 
-def listed(client: SyncPrefectClient) -> list[dict[str, str]]:
-    """Every deployment of our pools, with what starts it and its next run."""
+def list_deployments(client: SyncPrefectClient) -> list[dict[str, str]]:
+    """Deployments of our pools, each with what starts it and its next run."""
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
     rows = []
-    for found in client.read_deployments(work_pool_filter=pools):
-        name = f"{client.read_flow(found.flow_id).name}/{found.name}"
+    for deployment in client.read_deployments(work_pool_filter=pools):
+        name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
         crons = [
-            f"{s.schedule.cron} {s.schedule.timezone}" for s in found.schedules if isinstance(s.schedule, CronSchedule)
+            f"{s.schedule.cron} {s.schedule.timezone}"
+            for s in deployment.schedules
+            if isinstance(s.schedule, CronSchedule)
         ]
-        triggers = client.read_resource_related_automations(f"prefect.deployment.{found.id}")
+        triggers = client.read_resource_related_automations(f"prefect.deployment.{deployment.id}")
         events = sorted(event for t in triggers for event in getattr(t.trigger, "expect", ()))
         end = time.monotonic() + SCHEDULE_LIMIT
-        while not (runs := _runs(client, [StateType.SCHEDULED], found.id)) and crons and time.monotonic() < end:
+        while not (runs := _runs(client, [StateType.SCHEDULED], deployment.id)) and crons and time.monotonic() < end:
             time.sleep(0.5)
         times = sorted(run.next_scheduled_start_time for run in runs if run.next_scheduled_start_time)
         starts = ", ".join([*crons, *events])
         next_ = times[0].astimezone().isoformat(" ", "minutes") if times else ""
-        rows.append({"name": name, "pool": found.work_pool_name or "", "starts": starts, "next": next_})
-    return sorted(rows, key=lambda row: row["name"], reverse=False)
+        rows.append({"name": name, "pool": deployment.work_pool_name or "", "starts": starts, "next": next_})
+    return sorted(rows, key=lambda row: row["name"])
 
 
 def _runs(client: SyncPrefectClient, states: list[StateType], deployment: Any = None) -> list[FlowRun]:
-    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+    filter_ = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
     one = DeploymentFilter(id=DeploymentFilterId(any_=[deployment])) if deployment else None
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
     sort = FlowRunSort.EXPECTED_START_TIME_ASC
     return client.read_flow_runs(
-        flow_run_filter=wanted, deployment_filter=one, work_pool_filter=pools, sort=sort, limit=200
+        flow_run_filter=filter_, deployment_filter=one, work_pool_filter=pools, sort=sort, limit=200
     )
 
 
 def crash(client: SyncPrefectClient) -> None:
-    """Mark the runs of our pools that are in progress. To be called when no process of them is left."""
+    """Mark the runs of our pools in progress as crashed; for a time when no process of them is left."""
     for run in _runs(client, [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]):
-        client.set_flow_run_state(run.id, Crashed(message="no process of it was left when `voicemill up` began"), True)
+        client.set_flow_run_state(
+            run.id, Crashed(message="no process of it was left when `voicemill up` started"), True
+        )
 
 
 def cancel(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[UUID]:
-    """Ask for the end of these flow runs and wait for it; those that did not end within CANCEL_LIMIT."""
-    left = set(runs)
-    for run in left:
+    """Cancel flow runs and wait for their end; returns those that did not end within CANCEL_LIMIT."""
+    remaining = set(runs)
+    for run in remaining:
         client.set_flow_run_state(run, Cancelling(message="voicemill down"))
     end = time.monotonic() + CANCEL_LIMIT
-    while left and time.monotonic() < end:
-        left = {run for run in left if not _final(client.read_flow_run(run))}
+    while remaining and time.monotonic() < end:
+        remaining = {run for run in remaining if not _final(client.read_flow_run(run))}
         time.sleep(0.2)
-    return sorted(left)
+    return sorted(remaining)
 
 
 def _final(run: FlowRun) -> bool:
@@ -128,18 +132,19 @@ def _final(run: FlowRun) -> bool:
 
 
 def main() -> None:
+    """Run one verb; an expected error is one message and exit status 1."""
     verb, raw = sys.argv[1], json.load(sys.stdin)
     runs = [UUID(run) for run in raw.pop("runs", [])]
     try:
         with get_client(sync_client=True) as client:
             if verb == "deploy":
                 deploy(client, UpSettings.of(raw))
-                print(json.dumps(listed(client)))
+                print(json.dumps(list_deployments(client)))
             elif verb == "crash":
                 crash(client)
             else:
-                left = cancel(client, runs)
-                print(f"cancelled {len(runs) - len(left)} of {len(runs)}")
+                remaining = cancel(client, runs)
+                print(f"cancelled {len(runs) - len(remaining)} of {len(runs)}")
     except VoicemillError as error:
         sys.exit(str(error))
 

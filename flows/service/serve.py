@@ -1,8 +1,8 @@
-"""The private Prefect server as a process; it ends when no command uses it.
+"""The private Prefect server as a process that ends when no command uses it.
 
-`python -m voicemill.flows.service.serve FOLDER DESCRIPTOR PORT`: a command that is killed cannot stop its server, so
-the server looks for it, and ends as soon as it can lock `FOLDER/.clients`, which every command that uses it shares. The
-descriptor is that of `FOLDER/.serving`, locked as long as this process lives (flows/service/server.py).
+`python -m voicemill.flows.service.serve FOLDER DESCRIPTOR PORT`: a killed command cannot stop its server, so the server
+ends as soon as it can lock `FOLDER/.clients`, which every command that uses it holds shared. The descriptor is that of
+`FOLDER/.serving`, which stays locked as long as this process lives (flows/service/server.py).
 """
 
 import os
@@ -14,19 +14,21 @@ from pathlib import Path
 from voicemill.storage.locks import FileLock
 
 
-def _watch(clients: FileLock) -> None:
+def _exit_without_clients(clients: FileLock) -> None:
+    """End this process when no command holds the lock any more."""
     while not clients.take():
         time.sleep(0.5)
     os._exit(0)
 
 
 def main() -> None:
+    """Serve until the last client leaves."""
     folder, descriptor, port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     with os.fdopen(descriptor, "wb") as serving, FileLock(folder / ".clients") as clients:
         os.set_inheritable(descriptor, False)
         serving.write(f"{os.getpid()} {port}".encode())
         serving.flush()
-        threading.Thread(target=_watch, args=(clients,), daemon=True).start()
+        threading.Thread(target=_exit_without_clients, args=(clients,), daemon=True).start()
 
         import uvicorn
         from prefect.server.api.server import create_app

@@ -1,4 +1,4 @@
-"""The watcher, with a clock of our own: settled files only, many as one, and a memory that survives it."""
+"""The watcher under a clock of the test: settled files only, many as one, and a memory that survives a restart."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicemill.flows.service.watch import LONGEST, SETTLE, Arrived, Watcher, memory_of
+from voicemill.flows.service.watch import LONGEST, SETTLE, NewFiles, Watcher, memory_of
 from voicemill.storage.errors import InboxError
 from voicemill.storage.inbox.inbox import Inbox
 
@@ -21,12 +21,12 @@ def watcher(inbox: Path) -> Watcher:
     return Watcher(str(inbox), inbox.parent / "memory.json")
 
 
-def run(watching: Watcher, start: float, seconds: float, step: float = 1.0) -> list[tuple[float, Arrived]]:
+def run(watching: Watcher, start: float, seconds: float, step: float = 1.0) -> list[tuple[float, NewFiles]]:
     """Look every `step` seconds; what was announced, and when."""
     found, now = [], start
     while now <= start + seconds:
-        if arrived := watching.look(now):
-            watching.announced(now)
+        if arrived := watching.poll(now):
+            watching.confirm(now)
             found.append((now, arrived))
         now += step
     return found
@@ -39,7 +39,7 @@ def test_two_hundred_files_in_ten_seconds_are_one_arrival(inbox: Path) -> None:
         if number % 10 == 0:
             found += run(watching, number * 0.05, 0.0)
     found += run(watching, 10.0, 60.0)
-    assert [arrived for _, arrived in found] == [Arrived(200, 0.2)]
+    assert [arrived for _, arrived in found] == [NewFiles(200, 0.2)]
     assert found[0][0] == pytest.approx(9.95 + SETTLE, abs=1.0)
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_grows_is_left_alone(inbox: Path) -> None:
     for second in range(60):
         with path.open("ab") as file:
             file.write(bytes(100))
-        assert watching.look(float(second)) is None
+        assert watching.poll(float(second)) is None
     assert [a.files for _, a in run(watching, 60.0, 30.0)] == [1]
 
 
@@ -80,10 +80,10 @@ def test_each_file_is_announced_once_and_again_when_it_changes(inbox: Path) -> N
 
 
 def test_what_is_not_announced_stays_to_be(inbox: Path) -> None:
-    """The server was away: `announced` was never called."""
+    """The server was away: `confirm` was never called."""
     watching = watcher(inbox)
     (inbox / "ann" / "one.wav").write_bytes(b"one")
-    assert [arrived for now in range(20) if (arrived := watching.look(float(now)))] == [Arrived(1, 3e-6)] * 15
+    assert [arrived for now in range(20) if (arrived := watching.poll(float(now)))] == [NewFiles(1, 3e-6)] * 15
     assert [a.files for _, a in run(watcher(inbox), 0, 20)] == [1]
 
 
@@ -110,7 +110,7 @@ def test_an_inbox_that_goes_away_and_comes_back_is_not_new(inbox: Path) -> None:
     run(watching, 0, 20)
     away = inbox.rename(inbox.with_name("away"))
     with pytest.raises(InboxError):
-        watching.look(30)
+        watching.poll(30)
     inbox.mkdir()  # the place of a folder that is not mounted
     assert run(watching, 31, 20) == []
     inbox.rmdir()
@@ -122,7 +122,7 @@ def test_the_memory_names_nobody(inbox: Path, tmp_path: Path) -> None:
     (inbox / "ann" / "secret.wav").write_bytes(b"one")
     watching = watcher(inbox)
     run(watching, 0, 20)
-    assert len(watching.told) == 1
+    assert len(watching.announced) == 1
     assert "ann" not in watching.memory.read_text()
     assert "secret" not in watching.memory.read_text()
     assert memory_of(Inbox(inbox), tmp_path).parent == tmp_path

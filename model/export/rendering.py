@@ -11,7 +11,7 @@ from voicemill.model.export.running import Session
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.encoders import Prior
 from voicemill.model.s2.generator import windows
-from voicemill.model.s2.synthesizer import Synthesizer
+from voicemill.model.s2.synthesizer import Synthesizer, check_speed
 from voicemill.storage.errors import ConfigError
 
 
@@ -76,8 +76,7 @@ class OnnxSynthesizer:
         phone_lengths: Tensor | None = None,
     ) -> Prior:
         """See `Synthesizer.prior`."""
-        if not 0.25 <= speed <= 4:
-            raise ConfigError(f"speed = {speed}: expected 0.25 to 4 (1 = as spoken by the reference)")
+        check_speed(speed)
         lengths = [
             torch.full((len(tokens),), tokens.shape[1]) if given is None else given.long()
             for tokens, given in ((codes, code_lengths), (phones, phone_lengths))

@@ -118,8 +118,7 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         Codes int64 [batch, T], phones of the target text int64 [batch, P], voice [batch or 1, style, 1], real lengths
         int [batch]. `frames` gives the real frames of each row. Raises ConfigError unless speed is in 0.25..4.
         """
-        if not 0.25 <= speed <= 4:
-            raise ConfigError(f"speed = {speed}: expected 0.25 to 4 (1 = as spoken by the reference)")
+        check_speed(speed)
         return self.prior_of(self.quantizer.rows(codes), phones, ge, speed, code_lengths, phone_lengths)
 
     def prior_of(
@@ -236,6 +235,12 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
     def _voice_of_text(self, ge: Tensor) -> Tensor:
         """Voice that the prior encoder adds, [batch, mrte_dim, 1]."""
         return self.ge_to512(ge.mT).mT if self.config.speaker_dim else ge
+
+
+def check_speed(speed: float) -> None:
+    """Raise ConfigError unless a speed is in 0.25..4."""
+    if not 0.25 <= speed <= 4:
+        raise ConfigError(f"speed = {speed}: expected 0.25 to 4 (1 = as spoken by the reference)")
 
 
 def pieces(x: Tensor, starts: Tensor, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What moves in a training, what does not, and how much that is at the real sizes."""
+"""Trainable and frozen weights of a training, and their number at the real sizes."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_few_shot_moves_less_than_a_hundredth(network: Any, version: str, expect
     assert {key: tuple(t.shape) for key, t in module.state_dict().items() if "lora_" not in key}.keys() != {}
 
 
-def test_less_than_a_hundredth_of_what_speaks() -> None:
+def test_less_than_a_hundredth_of_the_weights_is_trained() -> None:
     """Without the posterior encoder there is less to compare with."""
     with torch.device("meta"):
         assert adapt(real("s2", posterior=False), "s2", LORA).share < 0.01

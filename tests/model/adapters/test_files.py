@@ -1,4 +1,4 @@
-"""Adapters as folders: what was saved comes back, and what does not belong to a base is refused."""
+"""Adapters as folders: a round trip, and refusal of adapters of another base."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ LINEAGE = {"corpus_version": 7, "speakers": ["anna"], "start": "s1.ckpt"}
 
 
 def saved(network: Any, folder: Path, seed: int = 1) -> torch.Tensor:
-    """What the voice says that is in the folder now."""
+    """Speech of the voice that is in the folder now."""
     module = base(network)
     adapt(module, network, LORA)
     with_random_factors(module, "default", seed)
@@ -52,7 +52,7 @@ def test_a_switched_adapter_is_a_freshly_loaded_one(network: Any, tmp_path: Path
         assert_same(output(module), expected[name])
 
 
-def test_what_is_loaded_can_be_saved_again(network: Any, tmp_path: Path) -> None:
+def test_a_loaded_adapter_can_be_saved_again(network: Any, tmp_path: Path) -> None:
     saved(network, tmp_path / "first")
     module = base(network)
     load(module, tmp_path / "first", "anna")
@@ -98,7 +98,7 @@ def test_the_digest_is_that_of_the_base_whatever_lies_beside_it(network: Any) ->
     assert base_digest(other) != before
 
 
-def test_a_base_without_what_only_training_uses_is_the_same_base(tmp_path: Path) -> None:
+def test_a_base_without_the_posterior_encoder_is_the_same_base(tmp_path: Path) -> None:
     expected = saved("s2", tmp_path / "anna")
     module = base("s2")
     del module.enc_q
@@ -125,17 +125,17 @@ def changed(name: str, **values: Any) -> Callable[[Path], None]:
     """Fields of a JSON file set; None takes one away."""
 
     def change(folder: Path) -> None:
-        found = json.loads((folder / name).read_text()) | values
-        (folder / name).write_text(json.dumps({key: value for key, value in found.items() if value is not None}))
+        actual = json.loads((folder / name).read_text()) | values
+        (folder / name).write_text(json.dumps({key: value for key, value in actual.items() if value is not None}))
 
     return change
 
 
 def tensors(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
     def changes(folder: Path) -> None:
-        found = load_file(folder / WEIGHTS)
-        change(found)
-        save_file(found, folder / WEIGHTS)
+        actual = load_file(folder / WEIGHTS)
+        change(actual)
+        save_file(actual, folder / WEIGHTS)
 
     return changes
 
@@ -170,11 +170,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "kind": (changed(CONFIG, peft_type="LOHA"), "peft_type = LOHA: expected 'LORA'"),
     "a module to import": (changed(CONFIG, megatron_core="os"), "megatron_core = os"),
     "a later setting": (changed(CONFIG, use_something_new=True), "use_something_new = True"),
-    "missing": (tensors(lambda found: found.pop(KEY)), "1 missing: h.layers.0.linear1.lora_A.weight"),
-    "unknown": (tensors(lambda found: found.update(more=torch.ones(1))), "1 unknown: more"),
-    "shape": (tensors(lambda found: found.update({KEY: torch.ones(3, 5)})), "1 of another shape"),
-    "not a number": (tensors(lambda found: found[KEY].fill_(float("nan"))), "something else than finite numbers"),
-    "integers": (tensors(lambda found: found.update({KEY: found[KEY].int()})), "something else than finite numbers"),
+    "missing": (tensors(lambda actual: actual.pop(KEY)), "1 missing: h.layers.0.linear1.lora_A.weight"),
+    "unknown": (tensors(lambda actual: actual.update(more=torch.ones(1))), "1 unknown: more"),
+    "shape": (tensors(lambda actual: actual.update({KEY: torch.ones(3, 5)})), "1 of another shape"),
+    "not a number": (tensors(lambda actual: actual[KEY].fill_(float("nan"))), "something else than finite numbers"),
+    "integers": (tensors(lambda actual: actual.update({KEY: actual[KEY].int()})), "something else than finite numbers"),
 }
 
 
@@ -204,7 +204,7 @@ def test_a_folder_that_is_damaged_or_hostile_is_refused(case: str, good: Path, t
     assert_same(output(module), before)
 
 
-def test_what_cannot_be_saved(tmp_path: Path) -> None:
+def test_saving_a_missing_adapter_is_refused(tmp_path: Path) -> None:
     module = base("s1")
     with pytest.raises(ConfigError, match="no adapter '' to save; this Text2Semantic has none"):
         save(module, tmp_path / "anna", {})
@@ -219,7 +219,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_reading_says_whose_it_is(good: Path) -> None:
+def test_a_folder_states_its_lineage(good: Path) -> None:
     adapter = read(good)
     assert adapter.network == "s1"
     assert adapter.base == base_digest(base("s1"))

@@ -1,4 +1,4 @@
-"""Adapters in a network: merged they say the same, switched they do not mix, taken out they leave nothing."""
+"""Adapters in a network: merging keeps the output, switching does not mix them, removal leaves nothing."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that want to do harm, and files that are only broken: one clear error each, and nothing in them runs."""
+"""Hostile and broken files: one clear error each, and nothing in them runs."""
 
 import builtins
 import os
@@ -386,7 +386,7 @@ def test_a_changed_byte_of_a_weight_is_noticed(small: Path, tmp_path: Path) -> N
         (bytes(100), "no checkpoint"),
     ],
 )
-def test_what_is_no_checkpoint(data: bytes, said: str, tmp_path: Path) -> None:
+def test_files_that_are_no_checkpoint_are_refused(data: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=said) as error:
@@ -402,7 +402,7 @@ def test_the_format_of_torch_before_1_6(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.pth", "."])
-def test_what_is_no_file(name: str, tmp_path: Path) -> None:
+def test_paths_that_are_no_file_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not a file"):
         read(tmp_path / name)
 
@@ -431,7 +431,7 @@ def renamed(weights: dict[str, torch.Tensor], *keys: str) -> dict[str, torch.Ten
         ({"weight": weights_of_layout("s2_discriminator"), "config": 7}, "its config is a int"),
     ],
 )
-def test_what_is_no_model_of_ours(value: Any, said: str, tmp_path: Path) -> None:
+def test_pickles_without_a_model_are_refused(value: Any, said: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save(value, path)
     with pytest.raises(CheckpointError, match=said) as error:

@@ -34,10 +34,10 @@ def test_the_layout_is_the_public_listing(kind: Kind, version: str, name: str) -
 
 @pytest.mark.parametrize(("kind", "version", "_", "keys", "values", "digest"), LISTED)
 def test_counts_and_digests(kind: Kind, version: str, _: str, keys: int, values: int, digest: str) -> None:
-    found = layout(kind, version)
-    assert len(found) == keys
-    assert sum(math.prod(shape) for shape in found.values()) == values
-    listed = "\n".join(f"{key} {list(shape)}" for key, shape in sorted(found.items()))
+    actual = layout(kind, version)
+    assert len(actual) == keys
+    assert sum(math.prod(shape) for shape in actual.values()) == values
+    listed = "\n".join(f"{key} {list(shape)}" for key, shape in sorted(actual.items()))
     assert hashlib.sha256(listed.encode()).hexdigest()[:16] == digest
 
 

@@ -110,7 +110,7 @@ def test_loading_moves_no_seed_and_shares_no_memory() -> None:
     assert torch.equal(checkpoint.weights["bert_proj.bias"], before)
 
 
-def test_what_does_not_fit() -> None:
+def test_weights_that_do_not_fit_are_refused() -> None:
     weights = Text2Semantic(TINY).state_dict()
     checkpoint = Checkpoint("s1", "v2", weights, source=Path("voice.safetensors"))
     with pytest.raises(

@@ -25,9 +25,9 @@ VERSIONS = ("v2", "v2Pro", "v2ProPlus")
 def same(checkpoint: Checkpoint, weights: "OrderedDict[str, torch.Tensor]", prefix: str = "") -> None:
     assert checkpoint.weights.keys() == {key.removeprefix(prefix) for key in weights}
     for key, tensor in weights.items():
-        found = checkpoint.weights[key.removeprefix(prefix)]
-        assert found.dtype == tensor.dtype
-        assert torch.equal(found, tensor), key
+        actual = checkpoint.weights[key.removeprefix(prefix)]
+        assert actual.dtype == tensor.dtype
+        assert torch.equal(actual, tensor), key
 
 
 # -- official files
@@ -36,11 +36,17 @@ def same(checkpoint: Checkpoint, weights: "OrderedDict[str, torch.Tensor]", pref
 def test_s1(tmp_path: Path) -> None:
     weights, path = weights_of_layout("s1"), tmp_path / "voice-e15.ckpt"
     torch.save({"weight": weights, "config": {"model": {"head": 16}, "top": (1, 2)}, "info": "GPT-e15"}, path)
-    found = read(path)
-    assert (found.kind, found.version, found.form, found.info, found.source) == ("s1", "v2", "small", "GPT-e15", path)
-    assert found.config == {"model": {"head": 16}, "top": [1, 2]}
-    same(found, weights, "model.")
-    assert not any(key.startswith("model.") for key in found.weights)
+    actual = read(path)
+    assert (actual.kind, actual.version, actual.form, actual.info, actual.source) == (
+        "s1",
+        "v2",
+        "small",
+        "GPT-e15",
+        path,
+    )
+    assert actual.config == {"model": {"head": 16}, "top": [1, 2]}
+    same(actual, weights, "model.")
+    assert not any(key.startswith("model.") for key in actual.weights)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -51,12 +57,12 @@ def test_s2_of_every_version(version: str, posterior: bool, tmp_path: Path) -> N
     with hparams() as cls:  # what the original's trainer pickles: an object of a class that is not there when reading
         config = cls(model={"gin_channels": 512, "inner": {"rates": [10, 8]}}, data={"hop_length": 640})
         torch.save({"weight": weights, "config": config, "info": "8epoch_123iteration"}, path)
-    found = read(path)
-    assert (found.kind, found.version, found.posterior) == ("s2", version, posterior)
-    assert found.config == {"model": {"gin_channels": 512, "inner": {"rates": [10, 8]}}, "data": {"hop_length": 640}}
-    assert json.loads(json.dumps(found.config)) == found.config
-    assert type(found.config) is dict
-    same(found, weights)
+    actual = read(path)
+    assert (actual.kind, actual.version, actual.posterior) == ("s2", version, posterior)
+    assert actual.config == {"model": {"gin_channels": 512, "inner": {"rates": [10, 8]}}, "data": {"hop_length": 640}}
+    assert json.loads(json.dumps(actual.config)) == actual.config
+    assert type(actual.config) is dict
+    same(actual, weights)
 
 
 @pytest.mark.parametrize(("digits", "version"), [(b"05", "v2Pro"), (b"06", "v2ProPlus")])
@@ -64,9 +70,9 @@ def test_the_two_bytes_for_the_version(digits: bytes, version: str, tmp_path: Pa
     path = tmp_path / "voice.pth"
     weights = without_posterior(weights_of_layout("s2", version))
     torch.save({"weight": weights, "config": {}, "info": ""}, path)
-    found = read(with_first_bytes(path, digits))
-    assert found.version == version
-    same(found, weights)
+    actual = read(with_first_bytes(path, digits))
+    assert actual.version == version
+    same(actual, weights)
     assert path.read_bytes()[:2] == digits
 
 
@@ -74,18 +80,18 @@ def test_the_two_bytes_for_the_version(digits: bytes, version: str, tmp_path: Pa
 def test_discriminators(version: str, tmp_path: Path) -> None:
     weights, path = weights_of_layout("s2_discriminator", version), tmp_path / "s2D.pth"
     torch.save({"weight": weights}, path)
-    found = read(path)
-    assert (found.kind, found.version, found.config, found.info) == ("s2_discriminator", version, {}, "")
-    same(found, weights)
+    actual = read(path)
+    assert (actual.kind, actual.version, actual.config, actual.info) == ("s2_discriminator", version, {}, "")
+    same(actual, weights)
 
 
 def test_resume_file_of_s2_with_its_optimizer(tmp_path: Path) -> None:
     weights, path = weights_of_layout("s2", dtype=torch.float32), tmp_path / "G_233333333333.pth"
     state = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(4)}}, "param_groups": [{"lr": 1e-4}]}
     torch.save({"model": weights, "iteration": 8, "optimizer": state, "learning_rate": 1e-4}, path)
-    found = read(path)
-    assert (found.kind, found.form, found.info, found.posterior) == ("s2", "resume", "iteration 8", True)
-    same(found, weights)
+    actual = read(path)
+    assert (actual.kind, actual.form, actual.info, actual.posterior) == ("s2", "resume", "iteration 8", True)
+    same(actual, weights)
 
 
 def test_resume_file_of_s1_by_lightning(tmp_path: Path) -> None:
@@ -93,9 +99,9 @@ def test_resume_file_of_s1_by_lightning(tmp_path: Path) -> None:
     hyper = {"config": {"model": {"n_layer": 24}}, "output_dir": PurePosixPath("logs/x"), "is_train": True}
     loops = {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 2}}}}
     torch.save({"epoch": 1, "state_dict": weights, "loops": loops, "hyper_parameters": hyper}, path)
-    found = read(path)
-    assert (found.kind, found.form, found.config) == ("s1", "lightning", {"model": {"n_layer": 24}})
-    same(found, weights, "model.")
+    actual = read(path)
+    assert (actual.kind, actual.form, actual.config) == ("s1", "lightning", {"model": {"n_layer": 24}})
+    same(actual, weights, "model.")
 
 
 def test_parameters_transposed_tensors_and_state_dicts_of_modules(tmp_path: Path) -> None:
@@ -147,16 +153,16 @@ def test_small_files_are_as_the_original_writes_them(kind: Kind, version: str, h
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "version"), [("s1", "v2"), ("s2", "v2Pro")])
-def test_what_was_written_for_the_original_is_read_back_bit_for_bit(kind: Kind, version: str, tmp_path: Path) -> None:
+def test_an_official_file_is_read_back_bit_for_bit(kind: Kind, version: str, tmp_path: Path) -> None:
     first, second = tmp_path / "1.pth", tmp_path / "2.pth"
     weights = {key.removeprefix("model."): t for key, t in without_posterior(weights_of_layout(kind, version)).items()}
     write_official(first, Checkpoint(kind, version, weights, info="a"))
-    found = read(first)
-    same(found, OrderedDict(weights))
-    write_official(second, found)
+    actual = read(first)
+    same(actual, OrderedDict(weights))
+    write_official(second, actual)
     again = read(second)
     same(again, OrderedDict(weights))
-    assert (again.config, again.info) == (found.config, found.info) == (official_config(kind, version), "a")
+    assert (again.config, again.info) == (actual.config, actual.info) == (official_config(kind, version), "a")
 
 
 def test_a_weight_that_float16_cannot_hold_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
@@ -191,13 +197,13 @@ def test_our_own_file_round_trips_bit_for_bit(dtype: torch.dtype, tmp_path: Path
         kind="s1", version="v2", weights=weights, config={"layers": [1, 2], "rate": 0.5}, info="e3", lineage=lineage
     )
     path = tmp_path / "voice.safetensors"
-    wrote, found = write(path, made), read(path)
-    assert dataclasses.replace(found, weights={}) == dataclasses.replace(wrote, weights={})
-    assert (found.config, found.info, found.lineage, found.source) == (made.config, "e3", lineage, path)
+    wrote, actual = write(path, made), read(path)
+    assert dataclasses.replace(actual, weights={}) == dataclasses.replace(wrote, weights={})
+    assert (actual.config, actual.info, actual.lineage, actual.source) == (made.config, "e3", lineage, path)
     bits = torch.int32 if dtype is torch.float32 else torch.int16
     for key, tensor in weights.items():
-        assert found.weights[key].dtype == dtype
-        assert torch.equal(found.weights[key].view(bits), tensor.contiguous().view(bits)), key
+        assert actual.weights[key].dtype == dtype
+        assert torch.equal(actual.weights[key].view(bits), tensor.contiguous().view(bits)), key
     assert [entry.name for entry in tmp_path.iterdir()] == ["voice.safetensors"]
 
 
@@ -205,9 +211,9 @@ def test_official_to_own_and_back(tmp_path: Path) -> None:
     official, own = tmp_path / "s2.pth", tmp_path / "s2.safetensors"
     torch.save({"weight": weights_of_layout("s2"), "config": {"a": 1}, "info": "i"}, official)
     write(own, read(official))
-    found = read(own)
-    same(found, weights_of_layout("s2"))
-    assert (found.kind, found.version, found.form, found.config) == ("s2", "v2", "own", {"a": 1})
+    actual = read(own)
+    same(actual, weights_of_layout("s2"))
+    assert (actual.kind, actual.version, actual.form, actual.config) == ("s2", "v2", "own", {"a": 1})
     with safe_open(own, framework="pt") as file:
         assert json.loads(file.metadata()["voicemill"])["format"] == 1
 

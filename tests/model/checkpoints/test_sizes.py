@@ -38,7 +38,7 @@ def test_any_s2_comes_back(config: S2Config) -> None:
     assert from_header(S2Config, json.loads(json.dumps(header(config)))) == config
 
 
-def test_a_header_without_sizes_says_nothing_and_a_missing_field_has_its_default() -> None:
+def test_a_header_without_sizes_gives_none_and_a_missing_field_its_default() -> None:
     assert from_header(S1Config, {"model": {}}) is None
     assert from_header(S1Config, {KEY: {"layers": 3}}) == S1Config(layers=3)
 
@@ -66,7 +66,7 @@ def test_a_header_without_sizes_says_nothing_and_a_missing_field_has_its_default
         ("periods", [2] * 300, "expected a list of 1 to 256"),
     ],
 )
-def test_what_is_no_size_is_refused_by_name(field: str, value: Any, words: str) -> None:
+def test_invalid_sizes_are_refused_by_name(field: str, value: Any, words: str) -> None:
     given = {KEY: header(S2)[KEY] | {field: value}}
     with pytest.raises(CheckpointError, match="mine") as error:
         from_header(S2Config, given, "mine.safetensors")
@@ -115,7 +115,7 @@ def test_sizes_that_are_not_those_of_the_tensors_build_nothing() -> None:
 
 
 def test_an_official_file_is_not_asked_for_sizes() -> None:
-    """What its makers write under that name is theirs."""
+    """Entries of that name in an official file are not sizes of ours."""
     ours = own("s2", Synthesizer(S2), S2)
     assert s2_sizes(ours) == S2
     assert s2_sizes(replace(ours, form="small")) is None

@@ -47,9 +47,9 @@ def test_content(tmp_path: Path, kind: str, more: dict[str, object], precision: 
     run = session(tmp_path, partial(encoders.content, encoder=whole), precision)
     for wave in waves():
         (expected,) = whole.encode([wave])
-        found = run(wave=wave[None])[0][0]
-        assert found.shape == expected.shape
-        assert float(np.sqrt(np.square(found - expected).mean()) / expected.std()) < LOOSE[precision]
+        actual = run(wave=wave[None])[0][0]
+        assert actual.shape == expected.shape
+        assert float(np.sqrt(np.square(actual - expected).mean()) / expected.std()) < LOOSE[precision]
 
 
 def test_wavlm_is_refused(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_a_voice_takes_its_content_and_its_bert_with_it(tmp_path: Path, monkeypa
         path.rename(path.with_name("gone-" + path.name))
     with pytest.raises(ModelMissing):
         open_voice(weights, precision="float32")
-    found = load_onnx_voice(folder).reference([recording], "今天天气很好。", "zh")
-    assert torch.equal(found.codes, expected.codes)
-    assert found.bert.abs().max() > 0.5
-    torch.testing.assert_close(found.bert, expected.bert, atol=1e-4, rtol=0)
+    actual = load_onnx_voice(folder).reference([recording], "今天天气很好。", "zh")
+    assert torch.equal(actual.codes, expected.codes)
+    assert actual.bert.abs().max() > 0.5
+    torch.testing.assert_close(actual.bert, expected.bert, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("precision", LOOSE)

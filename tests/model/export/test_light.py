@@ -27,21 +27,21 @@ LENGTHS = (10, 20, 30)
 def system() -> LightSystem:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        found = LightSystem(
+        actual = LightSystem(
             EcapaConfig(channels=32, bottleneck=16, embedding=24),
             AcousticConfig(width=32, units=48, embedding=24),
             VocoderConfig(upsample_channels=32),
             PARTS,
         )
         with torch.no_grad():  # an untrained last layer says next to nothing
-            found.acoustic.leave.weight.normal_(0, 0.3)
-    return found.eval()
+            actual.acoustic.leave.weight.normal_(0, 0.3)
+    return actual.eval()
 
 
 @pytest.fixture(scope="module", params=LOOSE)
 def precision(request: pytest.FixtureRequest) -> Precision:
-    found: Precision = request.param
-    return found
+    actual: Precision = request.param
+    return actual
 
 
 @torch.inference_mode()
@@ -59,18 +59,18 @@ def test_networks(system: LightSystem, tmp_path: Path, precision: Precision) -> 
         assert relative_error(vocoder(z=mel)[0], system.vocoder(mel)[:, 0]) < tight
         phones, voice = torch.randint(700, (rows, length)), torch.randn(rows, 24)
         expected = acoustic.encode(phones, voice, torch.ones(rows, 1, length))
-        for found, wanted in zip(encode(phones=phones, voice=voice),
+        for actual, wanted in zip(encode(phones=phones, voice=voice),
                                  (expected.states, expected.means, expected.log_durations), strict=True):  # fmt: skip
-            assert relative_error(found, wanted) < tight
+            assert relative_error(actual, wanted) < tight
         into = torch.rand(rows, length)
         state = torch.randn(2, 2, rows, 48).tanh()
         said, after = acoustic.decode(expected.states, expected.means, into, (state[0], state[1]))
-        found = decode(states=expected.states, means=expected.means, into=into, hidden=state[0], cell=state[1])
-        for one, wanted in zip(found, (said * 2.5 - 5, *after), strict=True):
+        actual = decode(states=expected.states, means=expected.means, into=into, hidden=state[0], cell=state[1])
+        for one, wanted in zip(actual, (said * 2.5 - 5, *after), strict=True):
             assert relative_error(one, wanted) < tight
 
 
-def test_a_light_voice_as_graphs_says_the_same(system: LightSystem, tmp_path: Path) -> None:
+def test_a_light_voice_as_graphs_speaks_the_same(system: LightSystem, tmp_path: Path) -> None:
     write(tmp_path / "light.safetensors", system.checkpoint())
     rng = np.random.default_rng(0)
     recording: Wave = rng.normal(0, 0.1, 4 * RATE).astype(np.float32)
@@ -87,7 +87,7 @@ def test_a_light_voice_as_graphs_says_the_same(system: LightSystem, tmp_path: Pa
     np.testing.assert_allclose(streamed, waves[1], atol=1e-4)
 
 
-def test_what_is_linear_or_lstm_is_a_quarter_in_8_bits(system: LightSystem, tmp_path: Path) -> None:
+def test_linear_layers_and_lstms_take_a_quarter_in_8_bits(system: LightSystem, tmp_path: Path) -> None:
     wide = LightSystem(None, AcousticConfig(), None, PARTS)
     sizes = {}
     for precision in ("float32", "int8"):

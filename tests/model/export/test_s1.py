@@ -27,9 +27,9 @@ def engine_of(folder: Path, model: Text2Semantic, precision: Precision = "float3
     scales = s1.scales_of(model) if precision == "int8" else None
     steps = {"first": partial(s1.first_step, model=model, scales=scales)}
     steps["next"] = partial(s1.next_step, model=model, scales=scales)
-    found = write(folder, "s1", steps, precision)
-    manifest = Manifest("full", precision, sizes={"s1": header(model.config)[KEY]}, files=found.manifest.files)
-    return OnnxEngine(GraphFolder(found.path, manifest), 1)
+    actual = write(folder, "s1", steps, precision)
+    manifest = Manifest("full", precision, sizes={"s1": header(model.config)[KEY]}, files=actual.manifest.files)
+    return OnnxEngine(GraphFolder(actual.path, manifest), 1)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_eleven_codes_at_least(tmp_path: Path) -> None:
     assert len(made[0].codes) == MIN_CODES
 
 
-def test_bert_features_are_heard(model: Text2Semantic, engines: dict[Precision, OnnxEngine]) -> None:
+def test_bert_features_change_the_logits(model: Text2Semantic, engines: dict[Precision, OnnxEngine]) -> None:
     heard = prefix_of(1, 5, 4)
     deaf = replace(heard, bert=None)
     silent = replace(heard, bert=torch.zeros(24, 5))

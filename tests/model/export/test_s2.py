@@ -28,8 +28,8 @@ def model() -> Synthesizer:
 
 @pytest.fixture(scope="module", params=LOOSE)
 def precision(request: pytest.FixtureRequest) -> Precision:
-    found: Precision = request.param
-    return found
+    actual: Precision = request.param
+    return actual
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_the_speaker_embedding_of_v2pro_is_in_the_voice_and_in_the_text(tmp_path
     run = session(tmp_path / "reference", partial(s2.reference, s2=pro))
     assert relative_error(run(spectrogram=spectrogram, sv=sv)[0], ge) < 3e-5
     codes, phones = torch.randint(16, (2, 6)), torch.randint(700, (2, 5))
-    found = said(session(tmp_path / "prior", partial(s2_prior.prior, s2=pro)), codes, phones, ge, 1.0)
-    assert relative_error(found[0], pro.prior(codes, phones, ge).mean) < 3e-5
+    actual = said(session(tmp_path / "prior", partial(s2_prior.prior, s2=pro)), codes, phones, ge, 1.0)
+    assert relative_error(actual[0], pro.prior(codes, phones, ge).mean) < 3e-5
 
 
 @torch.inference_mode()

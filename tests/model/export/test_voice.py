@@ -1,4 +1,4 @@
-"""A voice as graphs says what the same voice says under torch; a folder that is not whole is refused by name."""
+"""A voice as graphs gives the speech of the same voice under torch; a damaged folder is refused by name."""
 
 import json
 import shutil
@@ -44,16 +44,18 @@ def recording() -> Wave:
     return (0.1 * np.sin(np.arange(4 * RATE) * 0.03) + rng.normal(0, 0.01, 4 * RATE)).astype(np.float32)
 
 
-def test_the_same_seed_says_the_same_with_graphs(weights: dict[str, Path], folder: Path, recording: Wave) -> None:
+def test_the_same_seed_gives_the_same_speech_with_graphs(
+    weights: dict[str, Path], folder: Path, recording: Wave
+) -> None:
     said = []
     for voice in (open_voice(weights, precision="float32"), open_voice({"onnx": folder})):
         like = voice.reference([recording], "What it says there.", "en")
         said.append((like, voice.speak(TEXT, like, OPTIONS)))
-    (like, expected), (heard, found) = said
+    (like, expected), (heard, actual) = said
     torch.testing.assert_close(heard.ge, like.ge, atol=1e-5, rtol=0)
     assert torch.equal(heard.codes, like.codes)
-    assert found.pieces == expected.pieces
-    np.testing.assert_allclose(found.wave, expected.wave, atol=1e-4)
+    assert actual.pieces == expected.pieces
+    np.testing.assert_allclose(actual.wave, expected.wave, atol=1e-4)
 
 
 def test_the_stream_is_the_whole_and_one_seed_is_one_speech(folder: Path, recording: Wave) -> None:
@@ -88,7 +90,7 @@ def test_no_graph_draws_and_the_operators_are_stated(folder: Path) -> None:
 
 
 def test_the_spectrogram_is_that_of_the_system(folder: Path, recording: Wave) -> None:
-    """None of the graphs has one of its own: a silent recording is heard with the floor that training had."""
+    """No graph has a mel of its own: a silent recording gets the floor that training had."""
     quiet = recording.copy()
     quiet[RATE:] *= 1e-6
     voice = load_onnx_voice(folder)
@@ -109,9 +111,9 @@ def test_a_compressed_voice_is_near_the_whole_one(
         made = export_voice(weights, tmp_path / precision, precision)
         sizes[precision] = made.bytes
         near = load_onnx_voice(made)
-        found = near.s2.waveform(near.s2.prior(codes, phones, near.reference([recording]).ge).mean, ge)
+        actual = near.s2.waveform(near.s2.prior(codes, phones, near.reference([recording]).ge).mean, ge)
         mel = LogMel()
-        assert float((mel.mel(found) - mel.mel(expected)).abs().mean()) < 0.02
+        assert float((mel.mel(actual) - mel.mel(expected)).abs().mean()) < 0.02
     assert sizes["float32"] > 1.7 * sizes["float16"] > 1.7 * sizes["int8"]
 
 
@@ -191,7 +193,7 @@ def _of_no_voice(folder: Path) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_what_is_not_whole_is_refused(folder: Path, tmp_path: Path, harm: object, words: str) -> None:
+def test_damaged_folders_are_refused(folder: Path, tmp_path: Path, harm: object, words: str) -> None:
     shutil.copytree(folder, tmp_path / "harmed")
     assert callable(harm)
     harm(tmp_path / "harmed")
@@ -214,7 +216,7 @@ def test_sizes_that_are_not_those_of_the_graphs_are_refused(folder: Path, tmp_pa
         voice.s2.waveform(torch.zeros(1, 64, 8), voice.reference([recording]).ge)
 
 
-def test_what_does_not_speak_makes_no_other_graphs(weights: dict[str, Path], tmp_path: Path) -> None:
+def test_weights_not_used_for_speech_change_no_graphs(weights: dict[str, Path], tmp_path: Path) -> None:
     first, _ = cached_export(weights, content="mfcc", root=tmp_path)
     again, anew = cached_export(weights | {"s2_discriminator": weights["s2"]}, root=tmp_path)
     assert (again.path, anew) == (first.path, False)

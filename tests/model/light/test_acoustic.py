@@ -55,12 +55,12 @@ def test_a_piece_can_be_made_in_parts(system: LightSystem) -> None:
 @given(st.lists(st.floats(-3.0, 20.0), min_size=1, max_size=40), st.floats(0.25, 4.0))
 def test_durations_are_whole_and_add_up(logs: list[float], speed: float) -> None:
     log_durations = torch.tensor(logs)
-    found = spoken_durations(log_durations, speed)
-    wanted = float(log_durations.double().exp().clamp(1, LONGEST).sum()) / speed
-    assert found.dtype == torch.int64
-    assert int(found.min()) >= 1
-    raised = int((found == 1).sum())  # each of those may have been 0
-    assert wanted - 1 <= int(found.sum()) <= wanted + 1 + raised
+    actual = spoken_durations(log_durations, speed)
+    expected = float(log_durations.double().exp().clamp(1, LONGEST).sum()) / speed
+    assert actual.dtype == torch.int64
+    assert int(actual.min()) >= 1
+    raised = int((actual == 1).sum())  # each of those may have been 0
+    assert expected - 1 <= int(actual.sum()) <= expected + 1 + raised
 
 
 def test_it_speaks_faster_at_a_higher_speed(system: LightSystem) -> None:
@@ -75,7 +75,7 @@ def test_an_even_kernel_is_refused() -> None:
         AcousticConfig(kernel=4)
 
 
-def test_it_learns_what_a_few_utterances_say() -> None:
+def test_it_learns_a_few_utterances() -> None:
     """Every duration, by search alone, and the log-mel within 0.1 nepers, where it begins at over 1."""
     torch.manual_seed(0)
     network = Acoustic(AcousticConfig(width=32, layers=1, units=32, dropout=0.0))

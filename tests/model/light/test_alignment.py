@@ -18,20 +18,20 @@ def ways(phones: int, frames: int) -> list[list[int]]:
 
 
 def total(scores: torch.Tensor, durations: list[int]) -> float:
-    at, found = 0, 0.0
+    at, actual = 0, 0.0
     for phone, count in enumerate(durations):
-        found += float(scores[phone, at : at + count].sum())
+        actual += float(scores[phone, at : at + count].sum())
         at += count
-    return found
+    return actual
 
 
 @given(st.integers(1, 5), st.integers(0, 5), st.integers(0, 2**31))
 def test_the_search_finds_the_best_of_all_ways(phones: int, more: int, seed: int) -> None:
     frames = phones + more
     scores = torch.randn(phones, frames, generator=torch.Generator().manual_seed(seed))
-    found = durations_of(scores[None], torch.tensor([phones]), torch.tensor([frames]))[0].tolist()
-    assert found in ways(phones, frames)
-    assert total(scores, found) == pytest.approx(max(total(scores, way) for way in ways(phones, frames)), abs=1e-5)
+    actual = durations_of(scores[None], torch.tensor([phones]), torch.tensor([frames]))[0].tolist()
+    assert actual in ways(phones, frames)
+    assert total(scores, actual) == pytest.approx(max(total(scores, way) for way in ways(phones, frames)), abs=1e-5)
 
 
 def beyond(bounds: list[list[int]], durations: list[int], tolerance: int) -> int:
@@ -57,14 +57,14 @@ def test_the_search_finds_the_best_way_inside_bounds_and_else_oversteps_the_leas
     phones, frames = len(bounds), len(bounds) + more
     scores = 30 * torch.randn(phones, frames, generator=torch.Generator().manual_seed(seed))
     held = scores + outside(torch.tensor(bounds), frames, tolerance)
-    found = durations_of(held[None], torch.tensor([phones]), torch.tensor([frames]))[0].tolist()
+    actual = durations_of(held[None], torch.tensor([phones]), torch.tensor([frames]))[0].tolist()
     every = ways(phones, frames)
     least = min(beyond(bounds, way, tolerance) for way in every)
-    assert found in every
-    assert beyond(bounds, found, tolerance) == least
+    assert actual in every
+    assert beyond(bounds, actual, tolerance) == least
     if least == 0:
         inside = [way for way in every if beyond(bounds, way, tolerance) == 0]
-        assert total(scores, found) == pytest.approx(max(total(scores, way) for way in inside), abs=1e-4)
+        assert total(scores, actual) == pytest.approx(max(total(scores, way) for way in inside), abs=1e-4)
 
 
 @given(st.integers(1, 6), st.integers(0, 9), st.integers(0, 2**31))
@@ -85,8 +85,8 @@ def test_words_last_as_long_as_their_bounds(words: list[tuple[int, int]], seed: 
     each = [[a, b] for (phones, _), a, b in zip(words, starts, stops, strict=True) for _ in range(phones)]
     scores = 100 * torch.randn(1, len(each), stops[-1], generator=torch.Generator().manual_seed(seed))
     held = scores + outside(torch.tensor([each]), stops[-1])
-    found = durations_of(held, torch.tensor([len(each)]), torch.tensor([stops[-1]]))[0]
-    ends = found.cumsum(0)[np.cumsum([phones for phones, _ in words]) - 1]
+    actual = durations_of(held, torch.tensor([len(each)]), torch.tensor([stops[-1]]))[0]
+    ends = actual.cumsum(0)[np.cumsum([phones for phones, _ in words]) - 1]
     assert ends.tolist() == stops
 
 
@@ -108,7 +108,7 @@ def test_a_row_of_a_batch_is_what_it_is_alone(rows: list[tuple[int, int]], seed:
         assert not together[row, p:].any()
 
 
-def test_what_knows_nothing_is_aligned_evenly() -> None:
+def test_without_scores_the_alignment_is_even() -> None:
     phones, frames = torch.tensor([5, 3, 7]), torch.tensor([40, 33, 8])
     for row, counts in enumerate(durations_of(diagonal(phones, frames, 7, 40), phones, frames).tolist()):
         even = int(frames[row]) / int(phones[row])
@@ -124,12 +124,12 @@ def test_more_phones_than_frames_are_refused() -> None:
 def test_each_phone_stands_as_often_as_it_lasts(rows: list[list[int]]) -> None:
     durations = torch.tensor(rows)
     x = torch.arange(1.0, 1.0 + durations.numel()).reshape(*durations.shape, 1)
-    found = regulate(x, durations)
-    assert found.shape[1] == int(durations.sum(1).max())
+    actual = regulate(x, durations)
+    assert actual.shape[1] == int(durations.sum(1).max())
     for row, counts in enumerate(rows):
-        wanted = np.repeat(x[row, :, 0].numpy(), counts)
-        assert found[row, : len(wanted), 0].tolist() == wanted.tolist()
-        assert not found[row, len(wanted) :].any()
+        expected = np.repeat(x[row, :, 0].numpy(), counts)
+        assert actual[row, : len(expected), 0].tolist() == expected.tolist()
+        assert not actual[row, len(expected) :].any()
 
 
 def test_where_a_frame_is_in_its_phone() -> None:

@@ -12,9 +12,9 @@ from voicemill.storage.errors import ConfigError
 def test_it_has_under_a_million_weights_and_gives_192_numbers() -> None:
     network = EcapaTdnn().eval()
     assert sum(weight.numel() for weight in network.parameters()) < 1_000_000
-    found = network.embed(torch.randn(2, 128, 40))
-    assert found.shape == (2, 192)
-    assert torch.allclose(found.norm(dim=-1), torch.ones(2), atol=1e-5)
+    actual = network.embed(torch.randn(2, 128, 40))
+    assert actual.shape == (2, 192)
+    assert torch.allclose(actual.norm(dim=-1), torch.ones(2), atol=1e-5)
 
 
 def test_a_row_is_what_it_is_alone_whatever_is_behind_its_end(system: LightSystem) -> None:
@@ -28,7 +28,7 @@ def test_a_row_is_what_it_is_alone_whatever_is_behind_its_end(system: LightSyste
     assert torch.allclose(together, again, atol=1e-5)
 
 
-def test_the_level_of_a_recording_says_nothing(system: LightSystem) -> None:
+def test_the_level_of_a_recording_does_not_matter(system: LightSystem) -> None:
     mel = torch.randn(1, 128, 60) - 5
     assert torch.allclose(system.speaker.embed(mel), system.speaker.embed(mel + 1.7), atol=1e-5)
 

@@ -23,14 +23,14 @@ def path(system: LightSystem, tmp_path: Path) -> Path:
 
 def test_a_file_gives_the_system_that_was_written(system: LightSystem, path: Path) -> None:
     before = torch.random.get_rng_state()
-    found = load_light(path)
+    actual = load_light(path)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert [getattr(found, name).config for name in PARTS] == [getattr(system, name).config for name in PARTS]
-    assert found.trained == system.trained
-    assert not found.training
+    assert [getattr(actual, name).config for name in PARTS] == [getattr(system, name).config for name in PARTS]
+    assert actual.trained == system.trained
+    assert not actual.training
     weights = system.state_dict()
-    assert found.state_dict().keys() == weights.keys()
-    assert all(torch.equal(value, weights[key]) for key, value in found.state_dict().items())
+    assert actual.state_dict().keys() == weights.keys()
+    assert all(torch.equal(value, weights[key]) for key, value in actual.state_dict().items())
 
 
 def test_the_default_sizes_are_those_that_are_stated() -> None:
@@ -47,7 +47,7 @@ def test_a_speaker_encoder_trained_anew_makes_the_acoustic_model_a_stranger() ->
     assert LightSystem().with_trained("acoustic") == {"acoustic"}
 
 
-def test_what_was_never_trained_does_not_speak(system: LightSystem, tmp_path: Path) -> None:
+def test_an_untrained_part_is_refused(system: LightSystem, tmp_path: Path) -> None:
     write(tmp_path / "part.safetensors", system.checkpoint(trained=["speaker"]))
     assert load_light(tmp_path / "part.safetensors", needs=("speaker",)).trained == {"speaker"}
     with pytest.raises(CheckpointError, match=r"its acoustic was never trained .trained: speaker."):

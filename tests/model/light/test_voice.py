@@ -38,7 +38,7 @@ def reference(voice: LightVoice, recording: Wave) -> LightReference:
     return voice.reference([recording])
 
 
-def test_every_piece_is_said_and_the_pauses_stand_between(voice: LightVoice, reference: LightReference) -> None:
+def test_every_piece_is_synthesised_with_pauses_between(voice: LightVoice, reference: LightReference) -> None:
     speech = voice.speak(TEXT, reference)
     assert [piece.text for piece in speech.pieces] == [
         "Good morning.",
@@ -109,8 +109,8 @@ def test_it_is_opened_as_every_voice_is(system: LightSystem, recording: Wave, tm
     write(path, system.checkpoint())
     opened: AnyVoice = open_voice({"light": path}, precision="float32", device="cpu")
     voice = LightVoice(system, "float32", "cpu")
-    ours, theirs = (each.speak("Good morning.", each.reference([recording])).wave for each in (voice, opened))
-    assert np.array_equal(ours, theirs)
+    ours, official = (each.speak("Good morning.", each.reference([recording])).wave for each in (voice, opened))
+    assert np.array_equal(ours, official)
     rounded = open_voice({"light": path}, precision="bfloat16", device="cpu")
     close = rounded.speak("Good morning.", rounded.reference([recording])).wave
     assert len(close) == len(ours)

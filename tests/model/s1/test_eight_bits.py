@@ -50,11 +50,11 @@ def test_a_row_is_rounded_by_its_own_scale(rows: int, seed: int, loud: float) ->
 def test_a_linear_layer_is_off_by_what_its_scales_allow(rows: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((rows, 64), (48, 64), (48,)))
-    made = EightBitLinear(weight, bias)(x)
+    output = EightBitLinear(weight, bias)(x)
     # half a level of x for every input, times the weight, and the other way round
     bound = scales_of(x) * weight.abs().sum(1) / 2 + x.abs().sum(1, keepdim=True) * scales_of(weight)[:, 0] / 2
     bound += 64 / 4 * scales_of(x) * scales_of(weight)[:, 0]
-    assert ((made - (x @ weight.T + bias)).abs() <= bound * 1.001 + 1e-5).all()
+    assert ((output - (x @ weight.T + bias)).abs() <= bound * 1.001 + 1e-5).all()
 
 
 @settings(max_examples=8)
@@ -89,9 +89,9 @@ def test_the_scales_repeat_and_leave_room(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(("dim", "heads"), [(64, 4), (64, 1), (64, 8), (48, 2), (16, 2)])
 def test_heads_of_any_size(dim: int, heads: int) -> None:
     model = tiny_s1(S1Config(phonemes=40, codes=16, dim=dim, heads=heads, layers=2, bert=24))
-    made, exact = GraphEngine(model, 8, 1), CachedEngine(model)
+    output, exact = GraphEngine(model, 8, 1), CachedEngine(model)
     prefixes = [random_prefix(1, 5, 4), random_prefix(2, 2, 0)]
-    first, second = made.begin(prefixes, 6), exact.begin(prefixes, 6)
+    first, second = output.begin(prefixes, 6), exact.begin(prefixes, 6)
     for code in range(6):
         off = (first.logits - second.logits).pow(2).mean().sqrt() / second.logits.std()
         assert off < 0.1
@@ -105,13 +105,13 @@ def test_heads_that_the_graph_does_not_take_are_refused(bits: Bits) -> None:
         GraphEngine(tiny_s1(S1Config(phonemes=40, codes=16, dim=16, heads=4, layers=1, bert=24)), bits, 1)
 
 
-def test_what_is_stepped_lies_in_the_cache_as_what_is_read() -> None:
-    made = GraphEngine(tiny_s1(), 8, 1)
+def test_steps_fill_the_cache_as_reading_does() -> None:
+    output = GraphEngine(tiny_s1(), 8, 1)
     whole = random_prefix(3, 6, 9)
-    stepped = made.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)
+    stepped = output.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)
     for code in whole.prompt:
         stepped.advance(code[None])
-    read = made.begin([whole], 1)
+    read = output.begin([whole], 1)
     filled = slice(6, 6 + 9)
     off = np.abs(stepped.cache[:, :, :, :, filled].astype(int) - read.cache[:, :, :, :, filled])
     assert off.max() <= 6
@@ -119,15 +119,15 @@ def test_what_is_stepped_lies_in_the_cache_as_what_is_read() -> None:
     assert np.abs(read.cache).max() > 32
 
 
-def test_what_does_not_fit_the_scales_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_beyond_the_scales_are_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """And does not come out with the other sign, neither where a prefix is read nor in a step."""
     monkeypatch.setattr(eight_bit, "HEADROOM", 0.3)
-    made = GraphEngine(tiny_s1(), 8, 1)
+    output = GraphEngine(tiny_s1(), 8, 1)
     whole = random_prefix(3, 6, 9)
-    stepped = made.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)
+    stepped = output.begin([Prefix(whole.phones, whole.prompt[:0], whole.bert)], 9)
     for code in whole.prompt:
         stepped.advance(code[None])
-    read = made.begin([whole], 1).cache[:1, :, :, :, 6:15]  # a later layer would differ, as what is cut off adds up
+    read = output.begin([whole], 1).cache[:1, :, :, :, 6:15]  # a later layer would differ, as what is cut off adds up
     written = stepped.cache[:1, :, :, :, 6:15]
     assert (read == 127).any()
     assert (read == -127).any()

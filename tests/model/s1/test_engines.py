@@ -121,17 +121,17 @@ def test_two_decodings_of_one_engine_do_not_disturb_each_other(fast: GraphEngine
 def test_the_model_can_be_dropped() -> None:
     config = S1
     model = tiny_s1(config)
-    made = GraphEngine(model, 8, 1)
+    output = GraphEngine(model, 8, 1)
     prefix = random_prefix(1, 5, 4)
-    before = made.begin([prefix], 1).logits.clone()
+    before = output.begin([prefix], 1).logits.clone()
     for parameter in model.parameters():
         parameter.data.zero_()
-    assert torch.equal(made.begin([prefix], 1).logits, before)
+    assert torch.equal(output.begin([prefix], 1).logits, before)
 
 
 def test_no_room_left_is_an_error(fast: GraphEngine, model: Text2Semantic) -> None:
-    for made in (fast, CachedEngine(model)):
-        decoding = made.begin([random_prefix(1, 5, 4)], 1)
+    for output in (fast, CachedEngine(model)):
+        decoding = output.begin([random_prefix(1, 5, 4)], 1)
         decoding.advance(torch.tensor([1]))
         with pytest.raises(IndexError):
             decoding.advance(torch.tensor([1]))
@@ -155,12 +155,12 @@ def test_rounding_is_off_by_half_a_level(seed: int, inputs: int) -> None:
     [("auto", "int8"), ("int8", "int8"), ("float32", "float32"), ("reference", "float32"), ("bfloat16", "bfloat16")],
 )
 def test_precisions(model: Text2Semantic, precision: Precision, name: str) -> None:
-    made = engine(model, precision, threads=1)
-    assert made.name == name
-    assert isinstance(made, CachedEngine) == (precision in ("reference", "bfloat16"))
+    output = engine(model, precision, threads=1)
+    assert output.name == name
+    assert isinstance(output, CachedEngine) == (precision in ("reference", "bfloat16"))
     prefix = random_prefix(1, 5, 4)
     expected = CachedEngine(model).begin([prefix], 1).logits
-    torch.testing.assert_close(made.begin([prefix], 1).logits, expected, atol=0.15, rtol=0)
+    torch.testing.assert_close(output.begin([prefix], 1).logits, expected, atol=0.15, rtol=0)
     assert next(model.parameters()).dtype is torch.float32
 
 
@@ -168,7 +168,7 @@ def test_precisions(model: Text2Semantic, precision: Precision, name: str) -> No
     ("precision", "threads", "message"),
     [("float16", None, "float16"), ("int4", None, "expected auto, reference"), ("int8", 0, "threads = 0")],
 )
-def test_what_cannot_be_is_refused(
+def test_impossible_settings_are_refused(
     model: Text2Semantic, precision: Precision, threads: int | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -180,7 +180,7 @@ def test_a_width_that_no_block_divides_is_refused() -> None:
         GraphEngine(Text2Semantic(S1Config(phonemes=4, codes=4, dim=8, heads=1, layers=1, bert=2)), 8, 1)
 
 
-def test_an_old_onnxruntime_is_named_with_what_mends_it() -> None:
+def test_an_old_onnxruntime_is_named_with_the_fix() -> None:
     assert too_old("1.31.1") == too_old("1.29.1") == too_old("2.0.0") == too_old("1.30.0.dev20260901") == ""
     assert "1.22.0 is installed: pip install 'onnxruntime>=1.29.1'" in too_old("1.22.0")
     assert too_old("1.29.0")
@@ -192,8 +192,8 @@ def test_on_a_gpu(model: Text2Semantic, precision: Precision) -> None:
     prefixes = [random_prefix(seed, 3 + seed, 2 * seed) for seed in range(4)]
     codes = torch.randint(16, (4, 20), generator=torch.Generator().manual_seed(1))
     expected = followed(CachedEngine(model), prefixes, codes)
-    made = engine(tiny_s1().cuda(), precision)
+    output = engine(tiny_s1().cuda(), precision)
     tolerance = 1e-3 if precision == "reference" else 0.15
-    torch.testing.assert_close(followed(made, prefixes, codes.cuda()).cpu(), expected, atol=tolerance, rtol=0)
-    results = generate(made, prefixes, Sampling(), [1] * 4, 30)
+    torch.testing.assert_close(followed(output, prefixes, codes.cuda()).cpu(), expected, atol=tolerance, rtol=0)
+    results = generate(output, prefixes, Sampling(), [1] * 4, 30)
     assert all(len(result.codes) >= 11 for result in results)

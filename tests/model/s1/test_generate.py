@@ -1,4 +1,4 @@
-"""The decoding loop: what a row says depends on it alone, stop rules, chunks, limits."""
+"""The decoding loop: the codes of a row depend on it alone, stop rules, chunks, limits."""
 
 from collections.abc import Sequence
 
@@ -104,7 +104,9 @@ def test_only_codes_that_count_are_fed_back() -> None:
 
 @settings(max_examples=8)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=2, max_size=4), st.integers(0, 999))
-def test_a_batch_says_what_its_rows_say_alone(engine: CachedEngine, sizes: list[tuple[int, int]], seed: int) -> None:
+def test_a_batch_gives_the_codes_that_its_rows_give_alone(
+    engine: CachedEngine, sizes: list[tuple[int, int]], seed: int
+) -> None:
     prefixes = [random_prefix(seed + number, *size) for number, size in enumerate(sizes)]
     seeds = [seed + number % 2 for number in range(len(sizes))]
     sampling = Sampling(top_k=5, top_p=0.9, temperature=0.8)

@@ -83,12 +83,12 @@ def test_greedy_tokens(
 @pytest.mark.parametrize(("bits", "tolerance"), [(32, 1e-4), (8, 0.3)])
 def test_graph_engines(model: Text2Semantic, prefix: Prefix, gold: Arrays, bits: Bits, tolerance: float) -> None:
     """Without a penalty the smallest margin between the two likeliest codes is 0.29: 8 bits choose the same."""
-    made = GraphEngine(model, bits, 2)
-    close(made.begin([prefix], 1).logits, gold["logits"][:, -1], tolerance)
-    [result] = generate(made, [prefix], Sampling(top_k=1, repetition_penalty=1), [0], max_codes=21)
+    output = GraphEngine(model, bits, 2)
+    close(output.begin([prefix], 1).logits, gold["logits"][:, -1], tolerance)
+    [result] = generate(output, [prefix], Sampling(top_k=1, repetition_penalty=1), [0], max_codes=21)
     assert [*prefix.prompt.tolist(), *result.codes.tolist()] == gold["greedy_rep100"][0].tolist()
     if bits == 32:
-        [result] = generate(made, [prefix], Sampling(top_k=1), [0], max_codes=21)
+        [result] = generate(output, [prefix], Sampling(top_k=1), [0], max_codes=21)
         assert [*prefix.prompt.tolist(), *result.codes.tolist()] == gold["greedy_rep135"][0].tolist()
 
 

@@ -19,7 +19,7 @@ def kept(shares: Tensor) -> list[int]:
     return shares[0].nonzero()[:, 0].tolist()
 
 
-def test_the_penalty_lowers_what_occurred() -> None:
+def test_the_penalty_lowers_codes_that_occurred() -> None:
     logits, seen = torch.tensor([[2.0, -2.0, 3.0, -3.0]]), torch.tensor([[True, True, False, False]])
     assert penalise(logits, seen, Sampling(repetition_penalty=2.0)).tolist() == [[1.0, -4.0, 3.0, -3.0]]
     assert penalise(logits, seen, Sampling(repetition_penalty=1.0)).tolist() == logits.tolist()
@@ -35,7 +35,7 @@ def test_top_k() -> None:
     assert kept(probabilities(SCORES, Sampling(500))) == [0, 1, 2, 3, 4]
 
 
-def test_top_p_keeps_what_adds_up_to_it() -> None:
+def test_top_p_keeps_the_likeliest_codes_up_to_it() -> None:
     assert kept(probabilities(SCORES, Sampling(0, top_p=0.76))) == [0, 1]
     assert kept(probabilities(SCORES, Sampling(0, top_p=0.74))) == [0]
     assert kept(probabilities(SCORES, Sampling(0, top_p=0.01))) == [0]
@@ -79,13 +79,13 @@ def test_draws_follow_the_shares() -> None:
     assert float(((observed - expected) ** 2 / expected).sum()) < 23.5
 
 
-def test_what_is_excluded_is_never_drawn() -> None:
+def test_excluded_codes_are_never_drawn() -> None:
     shares = probabilities(torch.randn(1, 50, generator=torch.Generator().manual_seed(1)), Sampling(3))
     drawn = draw(shares.expand(500, -1), [torch.Generator().manual_seed(seed) for seed in range(500)])
     assert set(drawn.tolist()) == set(kept(shares))
 
 
-def test_a_row_draws_what_it_draws_alone() -> None:
+def test_a_row_draws_as_it_does_alone() -> None:
     shares = torch.rand(4, 30, generator=torch.Generator().manual_seed(0))
     together = draw(shares, [torch.Generator().manual_seed(seed) for seed in (5, 6, 5, 9)])
     alone = [

@@ -29,7 +29,7 @@ def test_attention_by_its_definition() -> None:
     torch.manual_seed(0)
     layer, x = Attention(8, 2, window=2), torch.randn(1, 8, 7)
     with torch.no_grad():
-        found = layer(x, x, torch.ones(1, 1, 7))
+        actual = layer(x, x, torch.ones(1, 1, 7))
         q, k, v = layer.conv_q(x)[0].T, layer.conv_k(x)[0].T, layer.conv_v(x)[0].T
         out = torch.zeros(7, 8)
         for head in range(2):
@@ -39,7 +39,7 @@ def test_attention_by_its_definition() -> None:
                 values = [v[j, part] + (layer.emb_rel_v[0, j - i + 2] if abs(j - i) <= 2 else 0) for j in range(7)]
                 weights = torch.stack([q[i, part] @ key / math.sqrt(4) for key in keys]).softmax(0)
                 out[i, part] = weights @ torch.stack(values)
-        torch.testing.assert_close(found, layer.conv_o(out.T[None]), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(actual, layer.conv_o(out.T[None]), atol=1e-5, rtol=1e-5)
 
 
 def test_padding_changes_nothing() -> None:

@@ -36,8 +36,8 @@ def arrays(name: str) -> Arrays:
     return dict(np.load(FOLDER / f"{name}.npz"))
 
 
-def close(found: Tensor, expected: NDArray[np.float32], atol: float = 1e-4) -> None:
-    np.testing.assert_allclose(found.detach().numpy().reshape(expected.shape), expected, atol=atol, rtol=0)
+def close(actual: Tensor, expected: NDArray[np.float32], atol: float = 1e-4) -> None:
+    np.testing.assert_allclose(actual.detach().numpy().reshape(expected.shape), expected, atol=atol, rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +194,9 @@ def test_verdicts(step: Step) -> None:
 def test_losses(step: Step) -> None:
     weighted = step.losses.weighted(LossWeights())
     names = {"adversarial": "loss_gen", "features": "loss_fm", "mel": "loss_mel", "kl": "loss_kl"}
-    found = {names[key]: loss.item() for key, loss in weighted.items()}
-    found |= {"loss_disc": step.discriminator_loss.item(), "loss_gen_all": step.losses.total(LossWeights()).item()}
-    assert found == {name: pytest.approx(float(step.gold[name]), rel=1e-4) for name in found}
+    actual = {names[key]: loss.item() for key, loss in weighted.items()}
+    actual |= {"loss_disc": step.discriminator_loss.item(), "loss_gen_all": step.losses.total(LossWeights()).item()}
+    assert actual == {name: pytest.approx(float(step.gold[name]), rel=1e-4) for name in actual}
 
 
 def test_gradient_norms(step: Step) -> None:

@@ -1,4 +1,4 @@
-"""A synthesizer prepared to speak says what it said before."""
+"""A synthesizer prepared for inference gives the same speech."""
 
 import copy
 import dataclasses
@@ -139,10 +139,10 @@ def test_rows_and_streams_in_bytes(wide: Synthesizer) -> None:
 
 @bytes_only
 def test_peaks_know_every_channel_and_leave_no_trace(wide: Synthesizer) -> None:
-    found = peaks(wide)
+    actual = peaks(wide)
     again = peaks(wide)
-    assert len(found) == sum(len(block.convs1) + len(block.convs2) for block in wide.dec.resblocks)
-    for conv, values in found.items():
+    assert len(actual) == sum(len(block.convs1) + len(block.convs2) for block in wide.dec.resblocks)
+    for conv, values in actual.items():
         assert values.shape == (conv.in_channels,)
         assert values.equal(again[conv])
         assert not conv._forward_pre_hooks

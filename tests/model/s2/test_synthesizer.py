@@ -29,7 +29,7 @@ def latent(model: Synthesizer, frames: int = 60) -> Tensor:
 
 
 def sentences(model: Synthesizer) -> tuple[Tensor, Tensor]:
-    """Codes and phones of three sentences, padded with entries that must not be heard."""
+    """Codes and phones of three sentences, padded with entries that must not change the output."""
     torch.manual_seed(0)
     return torch.randint(0, model.config.codebook, (3, 9)), torch.randint(0, model.config.phones, (3, 8))
 

@@ -25,8 +25,8 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], tuple[i
 def kind(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module, torch.Tensor]:
     """Ours, torch's with other weights, and an input."""
     torch.manual_seed(3)
-    ours, theirs, shape = KINDS[request.param]
-    other = weight_norm(theirs())
+    ours, official, shape = KINDS[request.param]
+    other = weight_norm(official())
     with torch.no_grad():
         other.parametrizations.weight.original0.mul_(1.5)
     return ours(), other, torch.randn(shape)
@@ -39,41 +39,41 @@ def test_it_starts_as_the_plain_layer(kind: tuple[nn.Module, nn.Module, torch.Te
 
 
 def test_torch_s_new_names_are_read(kind: tuple[nn.Module, nn.Module, torch.Tensor]) -> None:
-    ours, theirs, x = kind
-    ours.load_state_dict(theirs.state_dict())
-    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-6)
+    ours, official, x = kind
+    ours.load_state_dict(official.state_dict())
+    torch.testing.assert_close(ours(x), official(x), atol=1e-6, rtol=1e-6)
     assert set(ours.state_dict()) == {"bias", "weight_g", "weight_v"}
 
 
 def test_gradients_are_those_of_torch(kind: tuple[nn.Module, nn.Module, torch.Tensor]) -> None:
-    ours, theirs, x = kind
-    ours.load_state_dict(theirs.state_dict())
+    ours, official, x = kind
+    ours.load_state_dict(official.state_dict())
     ours(x).square().sum().backward()
-    theirs(x).square().sum().backward()
-    found = theirs.parametrizations.weight
-    torch.testing.assert_close(ours.weight_g.grad, found.original0.grad, atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(ours.weight_v.grad, found.original1.grad, atol=1e-4, rtol=1e-5)
+    official(x).square().sum().backward()
+    actual = official.parametrizations.weight
+    torch.testing.assert_close(ours.weight_g.grad, actual.original0.grad, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(ours.weight_v.grad, actual.original1.grad, atol=1e-4, rtol=1e-5)
 
 
 def test_folded(kind: tuple[nn.Module, nn.Module, torch.Tensor]) -> None:
-    ours, theirs, x = kind
+    ours, official, x = kind
     names = {key: value.clone() for key, value in ours.state_dict().items()}
     before = ours(x)
     fold(ours)
     fold(ours)  # twice is once
     assert list(ours.state_dict()) == ["bias", "weight"]
     torch.testing.assert_close(ours(x), before, atol=1e-6, rtol=1e-6)
-    ours.load_state_dict(theirs.state_dict())  # a folded layer reads normed weights
-    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-6)
+    ours.load_state_dict(official.state_dict())  # a folded layer reads normed weights
+    torch.testing.assert_close(ours(x), official(x), atol=1e-6, rtol=1e-6)
     ours.load_state_dict(names)
     torch.testing.assert_close(ours(x), before, atol=1e-6, rtol=1e-6)
 
 
 def test_a_normed_layer_reads_folded_weights(kind: tuple[nn.Module, nn.Module, torch.Tensor]) -> None:
-    ours, theirs, x = kind
-    plain = {"bias": theirs.bias.detach(), "weight": theirs.weight.detach()}
+    ours, official, x = kind
+    plain = {"bias": official.bias.detach(), "weight": official.weight.detach()}
     ours.load_state_dict(plain)
-    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours(x), official(x), atol=1e-6, rtol=1e-6)
 
 
 def test_missing_and_foreign_keys_are_refused() -> None:

@@ -56,8 +56,8 @@ def loaded(files: Files, **options: Any) -> Voice:
     return load_voice(files.s1, files.s2, precision="float32", **options)
 
 
-def alike(found: Wave, expected: Wave) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+def alike(actual: Wave, expected: Wave) -> None:
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_a_voice_with_adapters_is_the_voice_of_the_merged_checkpoints(
@@ -123,7 +123,7 @@ def test_a_reference_serves_all_voices_of_a_bank(files: Files, recording: Wave) 
     assert torch.equal(references[0].codes, references[1].codes)
 
 
-def test_what_a_bank_refuses(files: Files) -> None:
+def test_a_bank_refuses_invalid_requests(files: Files) -> None:
     bank = bank_of(files, keep=1)
     with pytest.raises(ConfigError, match="is already in the bank"):
         bank.add("anna", files.anna)
@@ -181,7 +181,7 @@ def test_an_s1_of_another_s2_is_refused(files: Files, tmp_path: Path) -> None:
         load_voice(files.s1, other)
 
 
-def test_training_makes_what_speaking_reads(files: Files, recording: Wave, tmp_path: Path) -> None:
+def test_speech_from_adapters_of_a_training(files: Files, recording: Wave, tmp_path: Path) -> None:
     """An adapter beside a network with the parts of a training is the one of the network that speaks."""
     module = load_s2(files.s2)
     assert hasattr(module, "enc_q")

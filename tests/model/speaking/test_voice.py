@@ -30,7 +30,7 @@ def reference(voice: Voice, recording: Wave) -> Reference:
     return voice.reference([recording], "She had your dark suit in greasy wash water", "en")
 
 
-def test_every_piece_is_said_and_the_pauses_stand_between(voice: Voice, reference: Reference) -> None:
+def test_every_piece_is_synthesised_with_pauses_between(voice: Voice, reference: Reference) -> None:
     speech = voice.speak(TEXT, reference, OPTIONS)
     assert [piece.text for piece in speech.pieces] == [
         "Good morning.",
@@ -183,7 +183,7 @@ def test_a_reference_that_is_no_sound(voice: Voice, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "...", "？！"])
 def test_a_text_without_words(voice: Voice, reference: Reference, text: str) -> None:
-    """What is said of it does not quote it: errors are kept with evaluations."""
+    """The error does not quote the text: errors are stored with evaluations."""
     with pytest.raises(ConfigError, match=f"nothing to say: the text of {len(text)} characters") as caught:
         voice.stream(text, reference, OPTIONS)
     assert not text.strip() or text not in str(caught.value)
@@ -202,4 +202,4 @@ def test_an_option_out_of_its_range(wrong: dict[str, float]) -> None:
 def test_short_texts_get_a_dot_in_front(voice: Voice) -> None:
     line = voice._line("Hi.", "en")
     assert line.phones[0] == 3  # "."
-    assert len(line.phones) == len(line.found.phones) + 1 == line.bert.shape[1]
+    assert len(line.phones) == len(line.reading.phones) + 1 == line.bert.shape[1]

@@ -65,9 +65,9 @@ def test_an_encoder_is_that_of_transformers(kind: str, layer: int) -> None:
     with torch.inference_mode():
         out = model(kind)(torch.from_numpy(x)[None], output_hidden_states=True)
     expected = out.last_hidden_state if layer in (-1, 3) else out.hidden_states[layer]
-    (found,) = Encoder(model(kind), layer, place("cpu", "float32")).encode([x])
-    assert found.shape == (frames_of(len(x)), 32)
-    np.testing.assert_allclose(found, expected[0].numpy(), atol=2e-4)
+    (actual,) = Encoder(model(kind), layer, place("cpu", "float32")).encode([x])
+    assert actual.shape == (frames_of(len(x)), 32)
+    np.testing.assert_allclose(actual, expected[0].numpy(), atol=2e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,11 +117,11 @@ def test_what_is_not_finite_in_bfloat16_comes_from_float32(tmp_path: Path) -> No
     x = wave(16_000)
     assert np.isnan(Encoder.load(tmp_path, -1, place("cpu", "bfloat16")).encode([x])[0]).any()
     settings = content.Settings(engine="encoder", model=str(tmp_path), device="cpu", precision="bfloat16")
-    (found,) = content._Engine(settings).encode([x])
-    np.testing.assert_array_equal(found, Encoder.load(tmp_path, -1, place("cpu", "float32")).encode([x])[0])
+    (actual,) = content._Engine(settings).encode([x])
+    np.testing.assert_array_equal(actual, Encoder.load(tmp_path, -1, place("cpu", "float32")).encode([x])[0])
 
 
-def test_the_level_is_normalised_where_the_model_asks_and_hears_it(tmp_path: Path) -> None:
+def test_the_level_is_normalised_where_the_model_expects_it(tmp_path: Path) -> None:
     for kind, expected in (("hubert-base", False), ("hubert-large", True)):
         folder = tmp_path / kind
         model(kind).save_pretrained(folder)
@@ -147,15 +147,15 @@ def test_mfcc_of_a_wave() -> None:
     import librosa
 
     x = wave(16_000)
-    (found,) = Mfcc().encode([x])
-    assert found.shape == (frames_of(len(x)), 39)
+    (actual,) = Mfcc().encode([x])
+    assert actual.shape == (frames_of(len(x)), 39)
     emphasised = np.append(x[:1], x[1:] - np.float32(0.97) * x[:-1])
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, FIELD)[::HOP] * np.hamming(FIELD)
     bank = librosa.filters.mel(sr=16_000, n_fft=512, n_mels=40, fmin=20, fmax=7600, htk=True, norm=None)
     bands = np.log(np.abs(np.fft.rfft(frames, 512)) ** 2 @ bank.T)
     from scipy.fft import dct
 
-    np.testing.assert_allclose(found[:, :13], dct(bands, norm="ortho")[:, :13], atol=2e-3)
+    np.testing.assert_allclose(actual[:, :13], dct(bands, norm="ortho")[:, :13], atol=2e-3)
 
 
 def test_differences_are_those_of_torchaudio() -> None:

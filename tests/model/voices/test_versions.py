@@ -29,9 +29,9 @@ def test_a_comment_changes_no_key(tmp_path: Path) -> None:
 
     def key() -> str:
         code = "from voicemill.model.voices.versions import speech_key as key; print(key.__code__.co_filename, key())"
-        found = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)},
+        actual = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)},
                                capture_output=True, text=True, check=True)  # fmt: skip
-        path, key = found.stdout.split()
+        path, key = actual.stdout.split()
         assert path.startswith(str(tmp_path))
         return key
 
@@ -65,5 +65,5 @@ def test_every_part_of_the_front_end_is_in_the_key_of_speech(part: str, monkeypa
 
 def test_the_key_needs_no_torch() -> None:
     code = "import sys, voicemill.model.voices.versions as v; v.speech_key(); print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout == "False\n"
+    actual = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert actual.stdout == "False\n"

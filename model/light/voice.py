@@ -33,7 +33,7 @@ from voicemill.model.speaking.pieces import (
     speak_pieces,
     stream_pieces,
 )
-from voicemill.model.speaking.reference import check, limited, read
+from voicemill.model.speaking.reference import check, limit_peak, read
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.units import RATE
@@ -84,7 +84,7 @@ class LightVoice:
             raise ConfigError("no reference: a voice needs at least one recording of 3 to 10 s")
         waves = [check(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
         with torch.inference_mode():
-            mels = [self._mel.mel(torch.from_numpy(limited(wave))[None]).to(self.device) for wave in waves]
+            mels = [self._mel.mel(torch.from_numpy(limit_peak(wave))[None]).to(self.device) for wave in waves]
             embeddings = torch.cat([self.speaker.embed(mel) for mel in mels])
             return LightReference(normalize(embeddings.mean(0), dim=0))
 

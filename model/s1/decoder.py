@@ -156,7 +156,7 @@ class Front(nn.Module):  # type: ignore[misc]  # torch is not followed
         return self.ar_audio_position(self.ar_audio_embedding(codes))
 
 
-class Embedded(NamedTuple):
+class LayerInput(NamedTuple):
     """Batch before the first layer."""
 
     x: Tensor
@@ -212,7 +212,7 @@ class Text2Semantic(Front):
         codes: Tensor,
         phone_lengths: Sequence[int] | None = None,
         code_lengths: Sequence[int] | None = None,
-    ) -> Embedded:
+    ) -> LayerInput:
         """Input of the first layer; arguments and errors are those of `forward`."""
         time = phones.shape[1]
         last = lengths(phone_lengths, phones, 1, PHONE) - 1
@@ -222,7 +222,7 @@ class Text2Semantic(Front):
         mask = (
             prefix_mask(last + 1, known, time, codes.shape[1]) if padded else plain_mask(time, codes.shape[1], x.device)
         )
-        return Embedded(x, mask, last)
+        return LayerInput(x, mask, last)
 
     def logits(self, x: Tensor, last: Tensor, phones: int) -> Tensor:
         """Logits [batch, codes + 1, vocabulary] from the output of the last layer, [batch, phones + codes, dim].

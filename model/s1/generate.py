@@ -51,15 +51,15 @@ class Sampling:
             raise ConfigError(f"sampling.repetition_penalty = {self.repetition_penalty}: expected above 0")
 
 
-def penalise(logits: Tensor, seen: Tensor, sampling: Sampling) -> Tensor:
+def penalise(logits: Tensor, occurred: Tensor, sampling: Sampling) -> Tensor:
     """Apply the repetition penalty to logits, float32 [batch, vocabulary]: a new tensor of the same shape.
 
-    `seen`: bool of that shape, True where the code occurred before.
+    `occurred`: bool of that shape, True where the code occurred before.
     """
     factor = sampling.repetition_penalty
     if factor == 1:
         return logits
-    return torch.where(seen, torch.where(logits < 0, logits * factor, logits / factor), logits)
+    return torch.where(occurred, torch.where(logits < 0, logits * factor, logits / factor), logits)
 
 
 def probabilities(scores: Tensor, sampling: Sampling) -> Tensor:
@@ -183,14 +183,14 @@ def _steps(
     decoding = engine.begin(prefixes, max_codes)
     device = decoding.logits.device
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    seen = torch.zeros_like(decoding.logits, dtype=torch.bool)
-    for row, prefix in zip(seen, prefixes, strict=True):
+    occurred = torch.zeros_like(decoding.logits, dtype=torch.bool)
+    for row, prefix in zip(occurred, prefixes, strict=True):
         row[prefix.prompt.to(device)] = True
     noise = torch.empty_like(decoding.logits)
     speaking = set(range(len(prefixes)))
     for number in range(max_codes):
         with torch.inference_mode():
-            chosen, likeliest = _choose(decoding.logits, seen, number, eos, sampling, generators, noise)
+            chosen, likeliest = _choose(decoding.logits, occurred, number, eos, sampling, generators, noise)
         drawn, best = chosen.tolist(), likeliest.tolist()
         stopped = {row: Stop.DRAWN for row in speaking if drawn[row] == eos}
         stopped |= {row: Stop.LIKELIEST for row in speaking - stopped.keys() if best[row] == eos}
@@ -202,13 +202,13 @@ def _steps(
         )
         if full or not speaking:
             return
-        seen.scatter_(1, chosen[:, None], True)
+        occurred.scatter_(1, chosen[:, None], True)
         decoding.advance(chosen)
 
 
 def _choose(
     logits: Tensor,
-    seen: Tensor,
+    occurred: Tensor,
     number: int,
     eos: int,
     sampling: Sampling,
@@ -216,7 +216,7 @@ def _choose(
     noise: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return the code drawn and the likeliest one, int64 [batch] each; `number` counts the codes before."""
-    scores = penalise(logits, seen, sampling)
+    scores = penalise(logits, occurred, sampling)
     if number < MIN_CODES:
         scores = scores.index_fill(1, torch.tensor([eos], device=scores.device), -math.inf)
     likeliest = scores.argmax(-1)

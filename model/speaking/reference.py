@@ -86,7 +86,7 @@ def voice_vector(s2: Synthesis, waves: Sequence[Wave], sv: Sequence[Tensor] | No
     """Mean voice vector of recordings (32 kHz), float32 [1, style, 1]; `sv`: see `Synthesizer.reference`."""
     log_mel, device = LogMel(), s2.device
     with torch.inference_mode():
-        spectrograms = [log_mel.spectrogram(torch.from_numpy(limited(wave))[None]).to(device) for wave in waves]
+        spectrograms = [log_mel.spectrogram(torch.from_numpy(limit_peak(wave))[None]).to(device) for wave in waves]
         return s2.reference(spectrograms, sv)
 
 
@@ -100,13 +100,13 @@ def reference_codes(s2: Synthesis, content: Content, wave: Wave) -> Tensor:
             f"the content encoder gives {content.dims} dimensions, this s2 needs {s2.config.ssl_dim}: name the encoder "
             "that s2 was trained with (GPT-SoVITS: TencentGameMate/chinese-hubert-base)"
         )
-    padded = np.concatenate([to_16_khz(limited(wave)), np.zeros(TAIL, np.float32)])
+    padded = np.concatenate([to_16_khz(limit_peak(wave)), np.zeros(TAIL, np.float32)])
     features = torch.from_numpy(content.encode([padded])[0]).to(s2.device)
     with torch.inference_mode():
         return s2.codes(features.T[None])[0].cpu()
 
 
-def limited(wave: Wave) -> Wave:
-    """Wave scaled to full scale where it exceeds it, as from some decoders, by half at most; float32 [samples]."""
+def limit_peak(wave: Wave) -> Wave:
+    """Scale a wave that exceeds full scale, as from some decoders, down by half at most: float32 [samples]."""
     peak = float(np.abs(wave).max(initial=0.0))
     return (wave / min(2.0, peak)).astype(np.float32) if peak > 1 else wave.astype(np.float32)

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.data.minibatch import Minibatch
-from voicemill.model.s1.decoder import Embedded, Layer, Text2Semantic
+from voicemill.model.s1.decoder import Layer, LayerInput, Text2Semantic
 from voicemill.model.s1.loss import IGNORED, targets
 from voicemill.model.settings.training import DistillSettings, S1Settings
 from voicemill.model.training.distil.losses import attention_divergence, hidden_distance, soft_targets
@@ -233,7 +233,7 @@ class S1Distillation(S1Objective):
         return float(getattr(settings, f"{term}_weight"))
 
 
-def trace(network: Text2Semantic, embedded: Embedded, layers: tuple[int, ...], queries: Tensor, phones: int) -> Trace:
+def trace(network: Text2Semantic, embedded: LayerInput, layers: tuple[int, ...], queries: Tensor, phones: int) -> Trace:
     """Run a network and record outputs and attention of `layers` (from 1); logits equal those of its forward."""
     x, hidden, attention = embedded.x, [], []
     for number, layer in enumerate(network.h.layers, 1):

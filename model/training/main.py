@@ -1,12 +1,12 @@
-"""Train what the run.json of a folder asks for: `python -m voicemill.model.training.main FOLDER`, alone or under
-torchrun.
+"""Run the training that the run.json of a folder describes: `python -m voicemill.model.training.main FOLDER`, alone or
+under torchrun.
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 -m voicemill.model.training.main FOLDER
 
-It goes on from the folder's newest checkpoint where there is one; a training that has ended well is not begun again.
+It continues from the newest checkpoint of the folder; a training that has finished is not repeated.
 
-Exit status: 0 trained to its end; 1 an error, told in a line or as a traceback; 3 a stated bad outcome, in result.json
-(not_finite, no_memory, no_data); 143 ended by SIGTERM, to be gone on with.
+Exit status: 0 finished; 1 an error, as a message or a traceback; 3 a failure that result.json states (not_finite,
+no_memory, no_data); 143 ended by SIGTERM, can be continued.
 """
 
 import math
@@ -34,27 +34,27 @@ GOOD, FAILED, BAD, ENDED = 0, 1, 3, 143
 
 @dataclass(frozen=True)
 class Material:
-    """What a training is made of."""
+    """Network and data of a training."""
 
     objective: Objective
     source: Source
     content: str = ""
-    """The content encoder of the corpus, as `voicemill speak --content` takes it; "" = not known."""
+    """Content encoder of the corpus, as `voicemill speak --content` takes it; "" = not known."""
 
 
 def train(folder: Path, build: Callable[[RunSpec, Ranks], Material]) -> int:
-    """Run the training of a folder in this process, one of its ranks; returns the exit status.
+    """Run the training of a folder in this process, one of its ranks; return the exit status.
 
-    `build` makes what is trained and what it is trained on; NoData of it is an outcome, other errors are raised.
+    `build` makes network and data; its NoData is an outcome, other errors are raised.
     """
     spec = RunSpec.read(folder)
     known = result(folder)
     if known and known.good:
-        print(f"{folder} is trained already: {known.outcome}, {known.detail}", flush=True)
+        print(f"{folder} is finished: {known.outcome}, {known.detail}", flush=True)
         return GOOD
     ranks = Ranks(spec.settings.loop)
     if ranks.first:
-        (folder / "result.json").unlink(missing_ok=True)  # of an attempt that ended badly
+        (folder / "result.json").unlink(missing_ok=True)  # left by a failed attempt
     try:
         torch.manual_seed(spec.settings.loop.seed)  # initial weights
         made = build(spec, ranks)
@@ -71,7 +71,7 @@ def train(folder: Path, build: Callable[[RunSpec, Ranks], Material]) -> int:
 
 
 def corpus(spec: RunSpec, ranks: Ranks) -> Material:
-    """The network of a run, and the examples of its corpus version.
+    """Return the network of a run, and the examples of its corpus version.
 
     Raises StoreError (NoData: nothing to train on), ConfigError, CheckpointError.
     """
@@ -85,7 +85,7 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
 
     loader: Loader | None = None
     failure: VoicemillError | None = None
-    if ranks.first:  # it makes the phones of shards that were never trained on; the others find them
+    if ranks.first:  # it computes the phones of new shards; the other ranks read them
         try:
             loader = opened()
             print(loader.describe(), flush=True)
@@ -103,7 +103,7 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command."""
+    """Run the command; return its exit status."""
     if len(arguments) != 1:
         print("usage: python -m voicemill.model.training.main FOLDER    (with a run.json)", file=sys.stderr)
         return FAILED

@@ -1,7 +1,7 @@
-"""What a training starts from: an official checkpoint, one of ours, or a network from scratch.
+"""Making the network of a run: from an official checkpoint, from one of ours, or from scratch.
 
 From scratch, s2 gets its codebook by k-means over the content features of the corpus; s1 learns the codes of the s2
-that the run names. What moves is decided by `voicemill.model.adapters.adapting`.
+that the run names. `voicemill.model.adapters.adapting` decides which weights are trained.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,19 +44,19 @@ def objective_of(
     speaker_encoder: SpeakerEncoder | None = None,
     speakers: Sequence[str] = (),
 ) -> Objective:
-    """What the run trains, on the CPU; the same on every process, whatever torch's generator was seeded with.
+    """Return the objective of a run, on the CPU; the same in every process, whatever torch's generator was seeded with.
 
     Args:
-        dims: of the content features of the corpus.
-        examples: batches of the corpus, read where a codebook is to be made; they need not end.
+        dims: dimensions of the content features of the corpus.
+        examples: minibatches of the corpus, read where a codebook is made; they need not end.
         speaker_encoder: judges voices where `s2.speaker_weight` is above 0; None = the reference encoder that s2 starts
             with.
-        speakers: all of the corpus, by name, whom light_speaker tells apart.
+        speakers: names of all speakers of the corpus, which light_speaker tells apart.
 
     Raises:
         ConfigError: a setting contradicts another, or the corpus.
-        CheckpointError: a checkpoint holds something else than it should, or cannot be trained on.
-        NoData: a codebook is to be made of a corpus with nothing in it.
+        CheckpointError: a checkpoint holds another network than expected, or cannot be trained.
+        NoData: a codebook is to be made from an empty corpus.
     """
     teach = spec.settings.phases[spec.phase].teach if spec.phase in spec.settings.phases else ""
     if bool(teach) != bool(spec.teachers):
@@ -79,13 +79,13 @@ def _s2(spec: RunSpec, dims: int, examples: Examples, speaker_encoder: SpeakerEn
         checkpoint = read(start)
         if checkpoint.kind == "s2" and not checkpoint.posterior:
             raise CheckpointError(
-                f"{start} speaks, but has no posterior encoder (enc_q), so it cannot be trained on: start_s2 "
+                f"{start} speaks, but has no posterior encoder (enc_q), so it cannot be trained: start_s2 "
                 "takes a file that has one, such as s2G2333k.pth of gsv-v2final-pretrained, or our s2.safetensors"
             )
         network, notes = load_s2(checkpoint), [_from("s2", checkpoint)]
-        _hears(network, dims, start)
+        _check_dims(network, dims, start)
     else:
-        _whole(spec, "s2")
+        _check_full(spec, "s2")
         config = _sized(S2Config.of(settings.version), settings.sizes, {"ssl_dim": dims}, "s2.sizes")
         network = Synthesizer(config)
         found = learn_codebook(network, examples(), spec.settings.loop.seed)
@@ -97,7 +97,7 @@ def _s2(spec: RunSpec, dims: int, examples: Examples, speaker_encoder: SpeakerEn
             notes.append("speaker loss: judged by the reference encoder of that checkpoint, frozen")
         else:
             settings = settings.model_copy(update={"speaker_weight": 0.0})
-            notes.append("no speaker loss: from scratch there is no reference encoder yet that knows voices")
+            notes.append("no speaker loss: from scratch there is no reference encoder that knows voices")
     notes.append(adapt(network, "s2", _adaptation(spec), spec.settings.loop.seed).describe())
     judges = None
     if settings.discriminator:
@@ -112,16 +112,16 @@ def _s1(spec: RunSpec, dims: int) -> S1Objective:
     quantizer = spec.quantizer or spec.settings.start_s2
     if not quantizer:
         raise ConfigError(
-            "s1 learns the codes of an s2, and none is named: set start_s2, or train s2 first (networks = s2, s1)"
+            "s1 learns the codes of an s2, but none is named: set start_s2, or train s2 first (networks = s2, s1)"
         )
     teacher = load_s2(quantizer)
-    _hears(teacher, dims, quantizer)
+    _check_dims(teacher, dims, quantizer)
     coder = Coder(teacher)
     if start:
         checkpoint = read(start)
         network, notes = load_s1(checkpoint), [_from("s1", checkpoint)]
     else:
-        _whole(spec, "s1")
+        _check_full(spec, "s1")
         fixed = {"codes": coder.entries, "phonemes": len(SYMBOLS)}
         network, notes = Text2Semantic(_sized(S1Config(), settings.sizes, fixed, "s1.sizes")), ["s1 from scratch"]
     network.config = replace(network.config, dropout=settings.dropout)
@@ -139,7 +139,7 @@ def _adaptation(spec: RunSpec) -> Adaptation:
     return spec.settings.phases[spec.phase].adapt
 
 
-def _whole(spec: RunSpec, network: str) -> None:
+def _check_full(spec: RunSpec, network: str) -> None:
     kind = _adaptation(spec).kind
     if kind != "full":
         raise ConfigError(
@@ -148,10 +148,10 @@ def _whole(spec: RunSpec, network: str) -> None:
         )
 
 
-def _hears(network: Synthesizer, dims: int, path: str) -> None:
+def _check_dims(network: Synthesizer, dims: int, path: str) -> None:
     if network.config.ssl_dim != dims:
         raise ConfigError(
-            f"{path} hears content features of {network.config.ssl_dim} dimensions, the corpus has {dims}: refresh it "
+            f"{path} takes content features of {network.config.ssl_dim} dimensions, the corpus has {dims}: refresh it "
             "with the content encoder of that checkpoint (content.engine, content.model), or train from scratch "
             "(start_s2 = '')"
         )
@@ -168,13 +168,13 @@ def _sized(base: Config, sizes: Mapping[str, Any], fixed: Mapping[str, int], nam
 
 
 def _discriminator(spec: RunSpec) -> str:
-    """Those that were trained with the network that it starts from, else those of the settings; "" = none."""
+    """Path of the discriminators trained with the starting network, else that of the settings; "" = none."""
     beside = [_beside(spec.start), spec.settings.start_discriminator, _beside(spec.settings.start_s2)]
     return next((path for path in beside if path), "")
 
 
 def _beside(start: str) -> str:
-    """The file of the discriminators beside one of s2, as we name it, or as the original does."""
+    """Path of the discriminators beside an s2, by our name or that of GPT-SoVITS; "" = none."""
     path = Path(start)
     names = (f"{path.stem}_discriminator.safetensors", path.name.replace("s2G", "s2D", 1))
     there = (path.with_name(name) for name in names if start and name != path.name)

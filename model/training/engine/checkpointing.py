@@ -1,11 +1,11 @@
-"""What a training resumes from: `checkpoints/step-00001000/`, there whole or not at all.
+"""The checkpoints that a training resumes from: folders `checkpoints/step-00001000/`, complete or absent.
 
 tensors.pt   weights, optimisers and the scaler, by torch.save; read without running anything in it
 state.json   `State`, and the sha256 of tensors.pt
 
-Written into a folder beside it, flushed to the disk, renamed. A folder that is damaged all the same (a lost disk block,
-a copy broken off) is told by its digest and passed over. No state of a random generator is kept: every step seeds its
-own.
+Written into a temporary folder, flushed to the disk, renamed. A folder that is damaged nevertheless (a lost disk block,
+an interrupted copy) is recognised by its digest and skipped. No state of a random generator is stored: every step seeds
+its own.
 """
 
 import json
@@ -24,7 +24,7 @@ from voicemill.storage.units import Seconds
 
 @dataclass(frozen=True)
 class State:
-    """Where a training is, but for its tensors."""
+    """Position of a training, without its tensors."""
 
     step: int
     """Optimiser steps done."""
@@ -32,17 +32,17 @@ class State:
     """Smallest validation loss; inf = none yet."""
     best_step: int
     waited: int
-    """Evaluations since then."""
+    """Validations since the best one."""
     parts: int
-    """In how many a step was computed: devices x rounds of accumulation. More than asked for where memory ran out."""
+    """Parts of a step: devices x rounds of accumulation. More than the settings ask for where memory ran out."""
     seconds: Seconds
-    """Of training, all attempts."""
+    """Duration of the training, all attempts."""
     pending: bool = False
-    """Ended between a step and what follows it (evaluation, log, checkpoint): that is to be done first."""
+    """Whether it ended between a step and what follows it (validation, log, checkpoint), which is then done first."""
     sums: Mapping[str, float] = field(default_factory=dict)
-    """Terms since the last line of the log, added up."""
+    """Sums of the terms since the last line of the log."""
     counted: int = 0
-    """Steps since then."""
+    """Steps since the last line of the log."""
 
 
 class Checkpoints:
@@ -57,13 +57,13 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
-        """Of all that are there, ascending."""
+        """Return the steps of all checkpoints, ascending."""
         return sorted(int(path.name[5:]) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
 
     def save(self, state: State, tensors: Mapping[str, Any]) -> None:
-        """Write one, then delete all but the last `keep` and the best.
+        """Write a checkpoint, then delete all but the last `keep` and the best.
 
-        Raises OSError: the disk is full; what was there before is untouched.
+        Raises OSError: the disk is full; earlier checkpoints are untouched.
         """
         target = self.path(state.step)
         with whole_folder(target, replace=True) as building:  # one that is there is damaged, or lacks what follows it
@@ -76,9 +76,9 @@ class Checkpoints:
                 shutil.rmtree(self.path(step))
 
     def latest(self) -> State | None:
-        """Of the newest whole one, passing over damaged ones with a warning; None = there is none.
+        """Return the state of the newest intact checkpoint, with a warning for each damaged one; None = there is none.
 
-        Also deletes what killed processes left half written.
+        Also deletes the temporary folders of killed processes.
         """
         for path in self.folder.glob(".step-*.tmp"):
             shutil.rmtree(path)
@@ -86,13 +86,13 @@ class Checkpoints:
             try:
                 return self._state(step)
             except (OSError, ValueError, KeyError, TypeError) as error:
-                self.warn(f"{self.path(step)} is damaged ({error}): passed over, the checkpoint before it is taken")
+                self.warn(f"{self.path(step)} is damaged ({error}): skipped, the checkpoint before it is used")
         return None
 
     def tensors(self, step: int) -> dict[str, Any]:
-        """Of one step, on the CPU.
+        """Return the tensors of one step, on the CPU.
 
-        Raises ValueError where it is damaged, OSError where it is not there.
+        Raises ValueError where the checkpoint is damaged, OSError where it does not exist.
         """
         self._state(step)
         loaded: dict[str, Any] = torch.load(self.path(step) / "tensors.pt", map_location="cpu", weights_only=True)

@@ -44,9 +44,10 @@ class Stopping:
 
 
 def evaluate(ranks: Ranks, objective: Objective, source: Source, broken_off: Callable[[], bool]) -> dict[str, float]:
-    """Term -> mean over the validation set; empty where nothing is held out, or where some rank broke it off.
+    """Return the mean of each term over the validation set; empty where nothing is held out, or a rank broke it off.
 
-    A batch that does not fit into memory is heard in halves. Raises Stopped("no_memory") where one example does not.
+    A minibatch that does not fit into memory is computed in halves. Raises Stopped("no_memory") where one example does
+    not fit.
     """
     for module in objective.modules.values():
         module.eval()
@@ -78,7 +79,7 @@ def evaluate(ranks: Ranks, objective: Objective, source: Source, broken_off: Cal
 
 
 def _fitting(ranks: Ranks, objective: Objective, batch: Minibatch) -> Iterator[dict[str, float] | str]:
-    """Sums of the batch, in as few parts as fit; words where one example does not fit."""
+    """Sums of the minibatch, in as few parts as fit into memory; an error text where one example does not fit."""
     found: dict[str, float] | None = None
     try:
         found = objective.validate(batch.to(ranks.device))
@@ -90,7 +91,7 @@ def _fitting(ranks: Ranks, objective: Objective, batch: Minibatch) -> Iterator[d
         return
     free_memory()
     if len(batch) == 1:
-        yield f"evaluation: out of memory with one example, {batch.ids[0]}: data.longest_s leaves long ones out"
+        yield f"validation: out of memory with one example, {batch.ids[0]}: lower data.longest_s"
         return
     middle = len(batch) // 2
     for start, stop in ((0, middle), (middle, len(batch))):
@@ -98,6 +99,6 @@ def _fitting(ranks: Ranks, objective: Objective, batch: Minibatch) -> Iterator[d
 
 
 def rows(batch: Minibatch, start: int, stop: int) -> Minibatch:
-    """Some of the examples of a batch, with its padding."""
+    """Return some of the examples of a minibatch, with its padding."""
     cut = {f.name: v[start:stop] for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
     return replace(batch, ids=batch.ids[start:stop], speakers=batch.speakers[start:stop], **cut)

@@ -1,4 +1,4 @@
-"""What a training says while it runs: lines on standard output, progress.jsonl, TensorBoard. Rank 0 alone has one."""
+"""The log of a training: lines on standard output, progress.jsonl, TensorBoard. Only rank 0 writes one."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ VALIDATION = "validation/"
 
 
 class Logbook:
-    """Of one attempt that goes on after `step`. What an attempt before it wrote of later steps is taken out."""
+    """Log of one attempt that continues after `step`. Lines of later steps, from an earlier attempt, are removed."""
 
     def __init__(self, folder: Path, steps: int, step: int, sums: Mapping[str, float], counted: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -37,7 +37,7 @@ class Logbook:
         self._examples = self._speech = self._worked = self._waited = 0.0
 
     def add(self, stepped: StepOutcome, worked: Seconds, waited: Seconds) -> None:
-        """A step that took `worked` seconds of wall clock, `waited` of them for its batch."""
+        """Count a step that took `worked` seconds of wall clock, `waited` of them for its examples."""
         for term, value in stepped.losses.items():
             self.sums[term] = self.sums.get(term, 0.0) + value
         self.counted += 1
@@ -47,7 +47,7 @@ class Logbook:
         self._waited += waited
 
     def write(self, step: int, rate: float, validation: Mapping[str, float], seconds: Seconds) -> None:
-        """One line everywhere, of the steps since the last one; `seconds` of training so far."""
+        """Write one line to every log, for the steps since the last line; `seconds` of training so far."""
         means = {term: value / self.counted for term, value in self.sums.items()} if self.counted else dict(self.last)
         self.last = means | {VALIDATION + term: value for term, value in validation.items()}
         worked = max(self._worked, 1e-9)
@@ -73,25 +73,25 @@ class Logbook:
         self._examples = self._speech = self._worked = self._waited = 0.0
 
     def norms(self, step: int, norms: Mapping[str, float]) -> None:
-        """Gradient norms of one step."""
+        """Write the gradient norms of one step."""
         for module, value in norms.items():
             self._board.add_scalar(f"gradient_norm/{module}", value, step)
 
     def sample(self, step: int, sample: Sample) -> None:
-        """Sounds, and images from dark (low) to bright (high)."""
+        """Write sounds, and images from dark (low) to bright (high)."""
         for name, wave in sample.waves.items():
             self._board.add_audio(name, wave[None].clip(-1, 1), step, RATE)
         for name, image in sample.images.items():
             self._board.add_image(name, _coloured(image), step, dataformats="HWC")
 
     def warn(self, words: str, step: int) -> None:
-        """Something that a reader of the curves should know too."""
+        """Write a warning, also for a reader of the curves."""
         self.say(f"warning: {words}")
         self._board.add_text("warnings", words, step)
 
     @staticmethod
     def say(words: str) -> None:
-        """One line on standard output, at once."""
+        """Print one line, flushed."""
         print(words, flush=True)
 
     def close(self) -> None:
@@ -113,20 +113,20 @@ class Logbook:
 
 
 def clock(seconds: Seconds) -> str:
-    """3:12, or 1:03:12."""
+    """Return a duration as 3:12, or 1:03:12."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _torn(folder: Path) -> bool:
-    """Whether the last line was being written when its process died."""
+    """Whether the last line is incomplete: its process died while it wrote it."""
     path = folder / "progress.jsonl"
     return path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
 
 
 def _coloured(image: Any) -> Any:
-    """float [rows, frames], low frequencies first -> uint8 [rows, frames, 3], low ones at the bottom."""
+    """An image float [rows, frames], low frequencies first, as uint8 [rows, frames, 3], low ones at the bottom."""
     import numpy as np
     from matplotlib import colormaps
 

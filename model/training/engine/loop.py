@@ -1,10 +1,10 @@
-"""The training of one network in one phase: steps, evaluations, checkpoints, early stopping, export.
+"""The training loop of one network in one phase: steps, validations, checkpoints, early stopping, export.
 
     training = Training(spec, folder, ranks, objective, source)   # resumes where the folder has a checkpoint
     result = training.run()
 
-What follows a step is done in this order: evaluate, log, sample, checkpoint. A signal to end (SIGTERM) is heeded before
-it: the checkpoint that is then written knows that what follows its step is still to be done.
+After a step the loop validates, logs, samples and writes a checkpoint, in this order. SIGTERM is obeyed before that:
+the checkpoint that is then written records that the rest of its step is still to be done (`State.pending`).
 """
 
 import math
@@ -32,11 +32,11 @@ from voicemill.storage.units import Seconds
 
 
 class Terminated(Exception):
-    """SIGTERM came; a checkpoint of the last step is written."""
+    """SIGTERM was received; a checkpoint of the last step is written."""
 
 
 class Training:
-    """One network in one phase, from its start or from its last checkpoint.
+    """One network in one phase, trained from its start or from its last checkpoint.
 
     Raises ConfigError: the phase is not in the settings.
     """
@@ -44,7 +44,7 @@ class Training:
     def __init__(
         self, spec: RunSpec, folder: Path, ranks: Ranks, objective: Objective, source: Source, content: str = ""
     ) -> None:
-        """`content`: the content encoder of the corpus, for the lineage of what is exported."""
+        """`content`: the content encoder of the corpus, for the lineage of the exported weights."""
         self.spec, self.folder, self.ranks, self.objective, self.source = spec, folder, ranks, objective, source
         self.content = content
         self.settings = spec.settings.loop
@@ -55,7 +55,7 @@ class Training:
         self.stopping = Stopping(self.settings.patience)
         self.book: Logbook | None = None
         self.validates = True
-        """Until an evaluation has shown that nothing is held out."""
+        """Whether there is a validation set; the first validation finds out."""
         self._terminated = False
         self._before: Seconds = 0.0
         self._began = time.monotonic()
@@ -66,7 +66,7 @@ class Training:
         """Train to the end of the phase, or until patience has run out.
 
         Raises:
-            Terminated: SIGTERM came.
+            Terminated: SIGTERM was received.
             OSError: the disk is full.
         """
         state = self.ranks.broadcast(self.checkpoints.latest() if self.ranks.first else None)
@@ -79,7 +79,7 @@ class Training:
             self.source, self.ranks, self.step, self.spec.settings.data.batch, self._accumulate(state), self._warn
         )
         try:
-            with self._listening():
+            with self._noting_sigterm():
                 if not (state and state.pending and self._follow(feed)):
                     self._steps(feed)
             return self._finished()
@@ -105,7 +105,7 @@ class Training:
                 return
 
     def _follow(self, feed: Feed) -> bool:
-        """What follows a step; True where training stops early."""
+        """Do what follows a step; True where training stops early."""
         last = self.step == self.phase.steps
         validation: dict[str, float] = {}
         better = False
@@ -115,7 +115,7 @@ class Training:
                 if self.ranks.any([self._terminated])[0]:
                     self._end(feed, pending=True)
                 self.validates = False
-                self._say("no validation set: nothing is held out of the corpus, so training does not stop early")
+                self._say("no validation set: nothing of the corpus is held out, so training does not stop early")
             else:
                 self.stopping = self.stopping.after(self.step, validation["loss"])
                 better = self.stopping.best_step == self.step
@@ -149,7 +149,7 @@ class Training:
             module.load_state_dict(modules[name])
 
     def _accumulate(self, state: State | None) -> int:
-        """Rounds: as the settings say, or as many more as it took before."""
+        """Rounds of accumulation: those of the settings, or of the checkpoint where it needed more."""
         return max(self.settings.accumulate, -(-state.parts // self.ranks.world) if state else 1)
 
     def _save(self, feed: Feed, *, pending: bool) -> None:
@@ -176,13 +176,13 @@ class Training:
 
     def _end(self, feed: Feed, *, pending: bool) -> None:
         self._save(feed, pending=pending)
-        self.ranks.wait()  # the first rank to be gone takes the others with it
-        self._say(f"ended by SIGTERM after step {self.step}; the same command goes on from there")
+        self.ranks.wait()  # the first rank that exits ends the others
+        self._say(f"ended by SIGTERM after step {self.step}; the same command continues from there")
         raise Terminated
 
     def _sample(self, feed: Feed) -> None:
-        """To hear and to see; the training goes on where it cannot be made."""
-        batch = next(iter(self._heard()), None) or feed.newest
+        """Write a sample to the log; the training goes on where memory does not suffice for one."""
+        batch = next(iter(self._validation()), None) or feed.newest
         if self.book is None or batch is None:
             return
         for module in self.objective.modules.values():
@@ -194,8 +194,8 @@ class Training:
                 raise
             self._warn(f"step {self.step}: no sample, out of memory")
 
-    def _heard(self) -> Iterator[Minibatch]:
-        """The validation set, from its start, on rank 0 alone."""
+    def _validation(self) -> Iterator[Minibatch]:
+        """The validation set from its start, on rank 0 alone."""
         return self.source.validation(0, self.ranks.world) if self.validates else iter(())
 
     def _finished(self) -> Result:
@@ -209,7 +209,7 @@ class Training:
                 best = self.step
         detail = f"{self.step} steps, best at {best}"
         if early:
-            detail += f": no better one in {self.stopping.waited} evaluations"
+            detail += f": no improvement in {self.stopping.waited} validations"
         return self._result("early" if early else "finished", detail, self._export(best))
 
     def _export(self, step: int) -> dict[str, str]:
@@ -259,7 +259,7 @@ class Training:
             self._say(f"{name}: {every:,} parameters, {moved:,} of them trained ({moved / max(every, 1):.2%})")
         self._say(f"{self.ranks.world} x {self.ranks.device.type}: {self.ranks.reason}")
         if state:
-            self._say(f"goes on after step {state.step} of {self.phase.steps}")
+            self._say(f"continues after step {state.step} of {self.phase.steps}")
 
     def _seconds(self) -> Seconds:
         return self._before + time.monotonic() - self._began
@@ -275,8 +275,8 @@ class Training:
             self._say(f"warning: {words}")
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """SIGTERM is noted, and heeded after the step."""
+    def _noting_sigterm(self) -> Iterator[None]:
+        """Note SIGTERM, to obey it after the step."""
 
         def note(*_: Any) -> None:
             self._terminated = True

@@ -1,4 +1,4 @@
-"""What the training loop knows of a network: its modules, their losses, how it is saved. s1 and s2 have one each."""
+"""The interface of a network to the training loop: its modules, their losses, how it is saved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from voicemill.model.data.minibatch import Minibatch
 
 @dataclass(frozen=True)
 class Sample:
-    """Something to hear and to see, for TensorBoard."""
+    """Sounds and images for TensorBoard."""
 
     waves: Mapping[str, NDArray[Any]]
     """Name ("real", "rendered") -> float32 [samples], 32 kHz."""
@@ -23,41 +23,41 @@ class Sample:
 
 
 class Objective(Protocol):
-    """`modules` stay what they are: the loop moves them to the device, and what is called by their forward computes in
-    mixed precision and returns float32.
+    """One network in training. The loop moves `modules` to the device without wrapping them; their forward computes in
+    the precision of the training and returns float32.
 
     All randomness of an objective comes from `Minibatch.seeds`, except dropout, which uses torch's generator; the loop
     seeds that anew for every part of a step, the same in each round.
     """
 
     network: str
-    """A `voicemill.model.settings.training.Network`."""
+    """Name of the network, a `voicemill.model.settings.training.Network`."""
     modules: dict[str, nn.Module]
-    """By name, what is trained. The first is the network itself; s2 adds "discriminator"."""
+    """Trained modules by name. The first is the network itself; s2 adds "discriminator"."""
     needs: frozenset[str]
-    """Fields of `Minibatch` besides the always present ones: "wave", "f0", "bounds", "bert",
+    """Fields of `Minibatch` that are needed besides those always present: "wave", "f0", "bounds", "bert",
     "speaker_embedding"."""
     rounds: tuple[str, ...]
     """Names of the modules in the order in which a step updates them: ("s1",), ("discriminator", "s2")."""
     notes: tuple[str, ...]
-    """How the training starts and what of it moves, a line each, for its log."""
+    """Lines for the log: how the training starts, and which weights are trained."""
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
-        """One for each module; their parameter groups have "scale", what the learning rate is multiplied with."""
+        """Return one optimiser per module; their parameter groups have "scale", a factor of the learning rate."""
 
     def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
-        """Scalars by term, weighted: their sum is what the update of `module` minimises.
+        """Return weighted scalars by term; the update of `module` minimises their sum.
 
         Scaled by the totals of the step so that the mean over its parts is the loss over its whole global batch.
         """
 
     def validate(self, batch: Minibatch) -> dict[str, float]:
-        """Terms of a batch of the validation set in eval mode without gradient, sums over the batch under the name of
-        each term, and their weights under the name + "/weight"; "loss" is what early stopping watches."""
+        """Return the terms of a validation minibatch, in eval mode without gradient: the sum over the minibatch under
+        the name of each term, its weight under the name + "/weight". Early stopping watches "loss"."""
 
     def sample(self, batch: Minibatch) -> Sample:
-        """The first example of a batch, as the network makes it."""
+        """Return the first example of a minibatch as the network renders it."""
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
-        """File stem ("s1", "s2", "s2_discriminator") -> what `model.checkpoints.writing.write` takes: the trained
-        weights in full, adapters merged."""
+        """Return, by file stem ("s1", "s2", "s2_discriminator"), the checkpoints to write: the trained weights in full,
+        adapters merged."""

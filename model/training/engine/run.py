@@ -1,11 +1,11 @@
-"""The folder of one training: what it was asked for, how far it is, what came of it. The flow writes and reads it.
+"""The folder of one training: its task, progress and result. The flow writes and reads it.
 
 <store>/training/<name>/run.json          RunSpec, written once
                         progress.jsonl    a line (`Progress`) every few steps, appended
-                        result.json       `Result`, written last, whole or not at all
+                        result.json       `Result`, written last, atomically
                         checkpoints/      step-00001000/: to resume from; the last ones and the best
                         tensorboard/
-                        export/           s1.safetensors or s2.safetensors (+ adapter/): what speaks
+                        export/           s1.safetensors or s2.safetensors (+ adapter/): the trained weights
 """
 
 import json
@@ -22,32 +22,32 @@ from voicemill.storage.units import Seconds
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything that a training depends on; paths are of the machine that trains."""
+    """Everything that a training depends on; paths are those of the machine that trains."""
 
     store: str
     version: int
     """Corpus version, pinned."""
     network: Network
     phase: str
-    """A name in `settings.phases`."""
+    """Name of the phase in `settings.phases`."""
     settings: TrainingSettings
     speakers: tuple[str, ...] = ()
-    """Targets of the mix; empty = no target."""
+    """Target speakers of the mix; empty = no target."""
     start: str = ""
-    """Checkpoint to start from; empty = the one of the settings, or from scratch."""
+    """Checkpoint to start from; empty = that of the settings, or from scratch."""
     quantizer: str = ""
-    """s1 only: the checkpoint of s2 whose codes it learns."""
+    """Checkpoint of the s2 whose codes s1 learns; s1 only."""
     teachers: Mapping[str, str] = field(default_factory=dict)
-    """A student's: stem ("s1", "s2") -> the checkpoint that it learns from; empty = the corpus alone teaches."""
+    """Stem ("s1", "s2") -> checkpoint that a student learns from; empty = the corpus alone teaches."""
 
     def write(self, folder: Path) -> None:
-        """To `<folder>/run.json`."""
+        """Write `<folder>/run.json`."""
         raw = asdict(self) | {"settings": self.settings.model_dump(mode="json")}
         write_json(folder / "run.json", raw, indent=1)
 
     @classmethod
     def read(cls, folder: Path) -> "RunSpec":
-        """Raises ConfigError where the folder has none."""
+        """Return the spec in `<folder>/run.json`. Raises ConfigError where there is none."""
         path = folder / "run.json"
         if not path.is_file():
             raise ConfigError(f"{folder} is not the folder of a training: it has no run.json")
@@ -62,43 +62,43 @@ class Progress:
 
     step: int
     steps: int
-    """Of the phase: all of them."""
+    """Steps of the whole phase."""
     losses: Mapping[str, float]
-    """Terms since the last line, weighted, meaned; "validation/..." where an evaluation fell into it."""
+    """Means of the weighted terms since the last line; "validation/..." where a validation took place."""
     rate: float
     """Learning rate."""
     examples_per_s: float
     audio_per_s: float
     """Seconds of speech per second."""
     seconds: Seconds
-    """Of training so far, all attempts."""
+    """Duration of the training so far, all attempts."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a training."""
+    """Outcome of a training."""
 
     outcome: str
-    """finished, early (patience), or what stopped it: not_finite, no_memory, no_data."""
+    """finished, early (patience ran out), or the cause of its stop: not_finite, no_memory, no_data."""
     detail: str
-    """For a reader: why, with ids where there are some."""
+    """Explanation for a reader, with utterance ids where there are some."""
     step: int
     best_step: int
     best: float
     """Validation loss of the best step; nan where nothing was held out."""
     losses: Mapping[str, float]
-    """The last ones."""
+    """Losses of the last line of the log."""
     exports: Mapping[str, str] = field(default_factory=dict)
-    """Stem ("s1", "s2", "adapter") -> path, of the best step."""
+    """Stem ("s1", "s2", "adapter") -> path of the weights of the best step."""
 
     @property
     def good(self) -> bool:
-        """Whether it trained to its end."""
+        """Whether the training reached its end."""
         return self.outcome in ("finished", "early")
 
 
 def progress(folder: Path, after: int = -1) -> Iterator[Progress]:
-    """The lines whose step is larger than `after`; a line that is being written is left for the next call."""
+    """Yield the lines whose step is larger than `after`; an incomplete line is left for the next call."""
     path = folder / "progress.jsonl"
     for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
         if line.endswith("\n") and (found := Progress(**json.loads(line))).step > after:
@@ -106,7 +106,7 @@ def progress(folder: Path, after: int = -1) -> Iterator[Progress]:
 
 
 def result(folder: Path) -> Result | None:
-    """None while it runs, or where it was killed."""
+    """Return the result; None while the training runs, or where it was killed."""
     path = folder / "result.json"
     return Result(**json.loads(path.read_bytes())) if path.exists() else None
 
@@ -117,5 +117,5 @@ def finish(folder: Path, outcome: Result) -> None:
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """One line."""
+    """Return JSON in one line."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

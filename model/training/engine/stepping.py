@@ -1,10 +1,10 @@
-"""One optimiser step: every round of the objective over all parts of the step's batch, on all ranks.
+"""One optimiser step: every round of the objective over all parts of the step, on all ranks.
 
-Every part seeds torch's generator from (seed, step, number of the part), the same in each round: so a part that is
-computed again, on whatever rank, drops out the same, and nothing of the generators needs to be kept to resume.
+Every part seeds torch's generator from (seed, step, number of the part), the same in each round. So a part that is
+computed again, on whatever rank, has the same dropout, and no generator state needs to be stored to resume.
 
-Memory: a rank that runs out of it says so before gradients are exchanged; then all ranks drop the round, divide the
-step's batch into twice as many parts and compute the round again. Rounds before it are not repeated.
+Memory: a rank that runs out of it reports so before gradients are exchanged; then all ranks discard the round, divide
+the step into twice as many parts and compute the round again. Earlier rounds are not repeated.
 """
 
 import math
@@ -24,17 +24,17 @@ from voicemill.storage.units import Seconds
 
 
 class Source(Protocol):
-    """Where batches come from: `voicemill.model.data.loader.Loader`."""
+    """Source of minibatches: `voicemill.model.data.loader.Loader`."""
 
     def training(self, start_step: int, rank: int, world: int, accumulate: int) -> Iterator[list[Minibatch]]:
-        """The parts of this rank of step `start_step` + 1 and of all that follow, without end."""
+        """Yield the parts of this rank of step `start_step` + 1 and of all that follow, without end."""
 
     def validation(self, rank: int, world: int) -> Iterator[Minibatch]:
-        """The share of this rank of the validation set; no rank has a batch where nothing is held out."""
+        """Yield the share of this rank of the validation set; nothing on any rank where nothing is held out."""
 
 
 class Stopped(Exception):
-    """A stated bad outcome; every rank raises it in the same step."""
+    """The training cannot go on, for a stated reason; every rank raises it in the same step."""
 
     def __init__(self, outcome: str, detail: str) -> None:
         super().__init__(detail)
@@ -44,20 +44,20 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a step was."""
+    """Losses and size of a step."""
 
     losses: dict[str, float]
-    """Of the whole global batch, weighted: the terms, those of other modules than the network under "<module>/<term>",
-    and "loss", the sum of the network's."""
+    """Weighted terms over the whole step, those of modules other than the network under "<module>/<term>", and "loss",
+    the sum of the network's terms."""
     norms: dict[str, float]
     """Gradient norm of each module before clipping; not finite where float16 skipped its update."""
     examples: int
     seconds: Seconds
-    """Of speech."""
+    """Duration of its speech."""
 
 
 class Feed:
-    """The parts of the steps in their order, on the CPU; `accumulate` rounds for each rank."""
+    """Reads the parts of the steps in order, on the CPU; `accumulate` rounds for each rank."""
 
     def __init__(
         self, source: Source, ranks: Ranks, step: int, batch: int, accumulate: int, say: Callable[[str], None]
@@ -66,26 +66,26 @@ class Feed:
         self._source, self._ranks, self._batch, self._say = source, ranks, batch, say
         self._stream = source.training(step, ranks.rank, ranks.world, accumulate)
         self.newest: Minibatch | None = None
-        """The first part of the step taken last."""
+        """First part of the step taken last."""
         self.waited: Seconds = 0.0
-        """For the parts of the step taken last."""
+        """Time spent waiting for the parts of the step taken last."""
 
     def take(self) -> list[Minibatch]:
-        """Of the next step."""
+        """Return the parts of the next step."""
         began = time.monotonic()
         parts = next(self._stream)
         self.waited, self.newest = time.monotonic() - began, parts[0]
         return parts
 
     def smaller(self, step: int) -> list[Minibatch]:
-        """Of the same step, in twice as many parts. Raises Stopped where a part is one example already."""
+        """Return the same step in twice as many parts. Raises Stopped where a part is one example already."""
         self.close()
         parts = self._ranks.world * self.accumulate
         if parts >= self._batch:
             raise Stopped(
                 "no_memory",
                 f"step {step}: out of memory with one example at a time on {self._ranks.device}. Shorter examples "
-                "(data.longest_s), adapters (adapt.kind) or a device with more memory would help",
+                "(data.longest_s), adapters (adapt.kind) or a device with more memory can help",
             )
         self.accumulate *= 2
         self._say(
@@ -96,14 +96,14 @@ class Feed:
         return self.take()
 
     def close(self) -> None:
-        """Ends the loader's processes."""
+        """End the processes of the loader."""
         close = getattr(self._stream, "close", None)
         if close:
             close()
 
 
 class Stepper:
-    """The modules of an objective and their optimisers."""
+    """Computes steps with the modules of an objective and their optimisers."""
 
     def __init__(self, ranks: Ranks, objective: Objective, settings: LoopSettings, rate: float) -> None:
         self.ranks, self.objective, self.settings, self.rate = ranks, objective, settings, rate
@@ -116,11 +116,11 @@ class Stepper:
         }
 
     def rate_at(self, step: int) -> float:
-        """The learning rate: rises over the first `warmup` steps, counted from 1, then stays."""
+        """Return the learning rate of a step: it rises over the first `warmup` steps, then is constant."""
         return self.rate * min(1.0, step / self.settings.warmup) if self.settings.warmup else self.rate
 
     def step(self, number: int, feed: Feed) -> StepOutcome:
-        """Step `number`, counted from 1.
+        """Compute step `number`, counted from 1.
 
         Raises Stopped: "not_finite" (the weights are those before the module's update) or "no_memory".
         """
@@ -195,7 +195,7 @@ class Stepper:
         return norm
 
     def _where(self, number: int, name: str, table: "_Table | None", parts: list[Minibatch]) -> str:
-        """For a reader: what is not finite, in which utterances."""
+        """Explanation for a reader: what is not finite, in which utterances."""
         if table:
             wrong = [
                 (term, part.ids)
@@ -214,7 +214,7 @@ class Stepper:
         return f"step {number}, {name}: {', '.join(terms)} is not finite, with utterances {', '.join(ids)}"
 
     def _clear(self) -> None:
-        """No gradients: a round leaves some in modules that it only reads."""
+        """Drop all gradients: a round leaves some in modules that it only reads."""
         for module in self.objective.modules.values():
             module.zero_grad(set_to_none=True)
 
@@ -229,7 +229,7 @@ class _Table:
 
 
 def seed_for(seed: int, step: int, part: int) -> int:
-    """A seed for torch's generators, 63 bits, different for each (seed, step, part) that occurs."""
+    """Return a seed for torch's generators, 63 bits, different for each (seed, step, part) that occurs."""
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + part * 0x94D049BB133111EB) & (2**64 - 1)
     mixed = ((mixed ^ (mixed >> 31)) * 0xD6E8FEB86659FD93) & (2**64 - 1)
     return (mixed ^ (mixed >> 32)) & (2**63 - 1)

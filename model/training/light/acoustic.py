@@ -1,12 +1,12 @@
 """Training the acoustic model of the light system: aligned by search at every step, as Glow-TTS (Kim et al. 2020).
 
-Where the corpus knows when each word is spoken (`durations = "alignment"`), the search is held to that: words last as
-long as the forced alignment says, and the search finds the phones inside them. Where it does not, the search is free.
+Where the corpus has word times (`durations = "alignment"`), the search is bound to them: words last as long as in the
+forced alignment, and the search finds the phones inside them. Elsewhere the search is free.
 
-Each utterance is spoken in the voice of itself: the frozen speaker encoder hears it whole. The losses are means over
-the frames or phones of an example, then over examples: the distance of the log-mel made from the recording's; of the
-average of each phone from the frames that the search gave it, which is what the search goes by; of the predicted
-durations from those found.
+Each utterance is synthesised in its own voice: the frozen speaker encoder reads all of it. The losses are means over
+the frames or phones of an example, then over examples: distance of the log-mel to that of the recording; distance of
+the mean of each phone to the frames that the search gave it, which is also the criterion of the search; error of the
+predicted durations against those of the search.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from voicemill.storage.errors import ConfigError
 
 
 class LightAcousticObjective:
-    """See `voicemill.model.training.engine.objective.Objective`; the network is "light".
+    """Objective of the acoustic model, the network "light".
 
     Raises ConfigError where the speaker encoder of the system was never trained.
     """
@@ -41,7 +41,7 @@ class LightAcousticObjective:
     def __init__(self, system: LightSystem, settings: LightAcousticSettings, notes: Sequence[str] = ()) -> None:
         if SPEAKER not in system.trained:
             raise ConfigError(
-                "the acoustic model of the light system learns from a speaker encoder, and this one was never trained: "
+                "the acoustic model of the light system learns from a speaker encoder, but this one was never trained: "
                 "train light_speaker first (networks = light_speaker, light, light_vocoder), or name a start_light"
             )
         self.system, self.settings = system, settings
@@ -54,7 +54,7 @@ class LightAcousticObjective:
         system.speaker.eval().requires_grad_(False)
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
-        """AdamW: matrices with a small decay, vectors without."""
+        """Return AdamW: a small weight decay for matrices, none for vectors."""
         moved = list(self._network.parameters())
         groups = [
             {"params": [p for p in moved if (p.dim() > 1) == matrices], "weight_decay": decay, "scale": 1.0}
@@ -63,14 +63,14 @@ class LightAcousticObjective:
         return {LIGHT: AdamW(groups, rate, betas=(0.9, 0.98), fused=True)}
 
     def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
-        """mel, alignment and duration, weighted."""
+        """Return the weighted terms mel, alignment and duration."""
         share = batch.totals.parts / batch.totals.examples
         rows = self._rows(self._fitted(batch)[0], batch)
         return {name: value.sum() * share * self._weight(name) for name, value in rows.items()}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, batch: Minibatch) -> dict[str, float]:
-        """Weighted as in training; "log_mel_distance" is that of the log-mel, nepers, with the durations of the
+        """Return the terms weighted as in training, and "log_mel_distance", nepers, with the durations of the
         recording."""
         self._network.eval()
         rows = self._rows(self._fitted(batch)[0], batch)
@@ -80,8 +80,8 @@ class LightAcousticObjective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def sample(self, batch: Minibatch) -> Sample:
-        """To see: log-mels of the first example, real and spoken anew with durations of its own. To hear where the
-        vocoder is trained."""
+        """Return log-mels of the first example: real, with the durations of the recording, and with durations of its
+        own; the latter with sound where the vocoder is trained."""
         network, frames = self._network.eval(), int(batch.lengths[0])
         fitted, voice = self._fitted(batch)
         spoken = network.speak(batch.phones[0, : int(batch.phone_lengths[0])], voice[0])
@@ -94,7 +94,7 @@ class LightAcousticObjective:
         return Sample(sounds, {name: image.float().cpu().numpy() for name, image in images.items()})
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
-        """ "light"."""
+        """Return the checkpoint under "light"."""
         return {LIGHT: self.system.checkpoint(lineage, self.system.with_trained(ACOUSTIC))}
 
     @property
@@ -109,14 +109,14 @@ class LightAcousticObjective:
         mel = log_mels(batch, self._mel)
         with torch.no_grad():
             voice = self.system.speaker.to(mel.device).embed(mel, batch.lengths)
-        said, held = (batch.phones, batch.phone_lengths), (None, 0)
+        phones, bounds = (batch.phones, batch.phone_lengths), (None, 0)
         if self.settings.durations == "alignment":
-            held = batch.bounds, self.settings.tolerance
-        found: Fit = self.modules[LIGHT](*said, mel, batch.lengths, voice, *held)
+            bounds = batch.bounds, self.settings.tolerance
+        found: Fit = self.modules[LIGHT](*phones, mel, batch.lengths, voice, *bounds)
         return found, voice
 
     def _rows(self, fitted: Fit, batch: Minibatch) -> dict[str, Tensor]:
-        """Terms before weighting, float32 [batch]."""
+        """Unweighted terms, float32 [batch]."""
         values = BANDS * batch.lengths
         phones = mask(batch.phone_lengths, fitted.log_durations[:, None])[:, 0]
         missed = (fitted.log_durations - fitted.durations.clamp(min=1).log()) * phones

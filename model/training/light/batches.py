@@ -1,4 +1,4 @@
-"""What all trainings of the light system make of a batch: log-mels, and the place of a piece in each row."""
+"""Log-mels, waves and random places of a minibatch, as all trainings of the light system need them."""
 
 import torch
 from torch import Tensor
@@ -9,23 +9,26 @@ from voicemill.storage.errors import ConfigError
 
 
 def log_mels(batch: Minibatch, mel: LogMel) -> Tensor:
-    """float32 [batch, 128, frames]: of each row what it is alone; behind its end the floor.
+    """Return log-mels float32 [batch, 128, frames]: each row as it is computed alone, the floor after its end.
 
-    Raises ConfigError where the batch has no waves.
+    Raises ConfigError where the minibatch has no waves.
     """
     wave = waves(batch)
     return mel.to(wave.device).from_spectrogram(mel.spectrogram(wave, batch.lengths))
 
 
 def waves(batch: Minibatch) -> Tensor:
-    """float32 [batch, samples], 32 kHz. Raises ConfigError where there are none."""
+    """Return the waves float32 [batch, samples], 32 kHz. Raises ConfigError where there are none."""
     if batch.wave is None:
-        raise ConfigError("the light system is trained on waves: the loader was not told that they are needed")
+        raise ConfigError(
+            'the light system is trained on waves, but this minibatch has none: name "wave" in the needs of the loader'
+        )
     return batch.wave
 
 
 def places(batch: Minibatch, size: int) -> Tensor:
-    """int64 [batch]: where a piece of so many frames begins, drawn from the seed of each row; 0 where it is longer."""
+    """Return the first frame of a piece of `size` frames, int64 [batch], drawn from the seed of each row; 0 where the
+    row is shorter."""
     drawn = [torch.rand((), generator=torch.Generator().manual_seed(seed)) for seed in batch.seeds.tolist()]
     uniform = torch.stack(drawn).to(batch.lengths.device)
     return (uniform * (batch.lengths - size + 1).clamp(min=1)).long()

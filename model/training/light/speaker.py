@@ -1,9 +1,9 @@
-"""Training the speaker encoder of the light system: to tell the speakers of the corpus apart by AAM-softmax.
+"""Training the speaker encoder of the light system: it learns to tell the speakers of the corpus apart by AAM-softmax.
 
 AAM-softmax (Deng et al. 2019, "ArcFace") is a classifier on cosines in which the right speaker must be nearer by an
 angle, the margin, so that the vectors of one speaker draw together. The classifier is dropped afterwards. From
 thousands of speakers the encoder learns what a voice is; from the two to ten of a small corpus it learns to tell those
-apart, and how far it can be trusted with others only an evaluation says.
+apart, and only an evaluation shows how far it can be trusted with others.
 """
 
 import math
@@ -29,11 +29,11 @@ from voicemill.storage.errors import ConfigError
 
 LIGHT_SPEAKER = "light_speaker"
 LEAST = 1e-7
-"""Of a squared sine: under a root."""
+"""Smallest squared sine under the root, which keeps its gradient finite."""
 
 
 class SpeakerClassifier(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """A speaker encoder, and a direction for each speaker of the corpus."""
+    """A speaker encoder with one direction per speaker of the corpus."""
 
     def __init__(self, encoder: EcapaTdnn, speakers: int, margin: float, scale: float) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class SpeakerClassifier(nn.Module):  # type: ignore[misc]  # torch is not follow
         self.directions = nn.Parameter(torch.randn(speakers, encoder.config.embedding))
 
     def forward(self, mel: Tensor, real: Tensor, speakers: Tensor | None = None) -> Tensor:
-        """Log-mel [batch, 128, frames], [batch, 1, frames], 1 = real -> logits float32 [batch, speakers].
+        """Return logits float32 [batch, speakers] of log-mels [batch, 128, frames]; `real`: [batch, 1, frames], 0 or 1.
 
         With the right `speakers`, int64 [batch], their cosines are those of an angle that is larger by the margin.
         """
@@ -54,7 +54,7 @@ class SpeakerClassifier(nn.Module):  # type: ignore[misc]  # torch is not follow
             return cosines * self.scale
 
     def _beyond(self, cosine: Tensor) -> Tensor:
-        """cos(angle + margin); beyond 180 degrees a line that goes on falling."""
+        """cos(angle + margin); beyond 180 degrees a line that continues to fall."""
         sine = (1 - cosine.square()).clamp(min=LEAST).sqrt()
         added = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
         fallen = cosine - math.sin(self.margin) * self.margin
@@ -62,7 +62,7 @@ class SpeakerClassifier(nn.Module):  # type: ignore[misc]  # torch is not follow
 
 
 class LightSpeakerObjective:
-    """See `voicemill.model.training.engine.objective.Objective`. `speakers`: all that can come, by name.
+    """Objective of the speaker encoder. `speakers`: names of all speakers of the corpus.
 
     Raises ConfigError where there are none.
     """
@@ -75,7 +75,7 @@ class LightSpeakerObjective:
         self, system: LightSystem, speakers: Sequence[str], settings: LightSpeakerSettings, notes: Sequence[str] = ()
     ) -> None:
         if not speakers:
-            raise ConfigError("light_speaker learns to tell speakers apart, and none is named")
+            raise ConfigError("light_speaker learns to tell speakers apart, but none is named")
         self.system, self.settings = system, settings
         alone = "; with one speaker there is nothing to tell apart" if len(speakers) == 1 else ""
         self.notes = (*notes, f"speakers to tell apart: {len(speakers)}{alone}")
@@ -85,12 +85,12 @@ class LightSpeakerObjective:
         self._mel = LogMel()
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
-        """AdamW, whose decay keeps a large encoder from learning few speakers by heart."""
+        """Return AdamW, whose decay keeps a large encoder from memorising few speakers."""
         groups = [{"params": list(self.modules[LIGHT_SPEAKER].parameters()), "scale": 1.0}]
         return {LIGHT_SPEAKER: AdamW(groups, rate, weight_decay=1e-2, fused=True)}
 
     def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
-        """{"speaker": nats for each example}, of a piece from a drawn place on."""
+        """Return {"speaker": nats per example}, over a piece from a random place on."""
         size = min(round(self.settings.piece_s * CONTENT_RATE), batch.content.shape[-1])
         starts = places(batch, size)
         mel = pieces(log_mels(batch, self._mel), starts, size)
@@ -102,8 +102,8 @@ class LightSpeakerObjective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, batch: Minibatch) -> dict[str, float]:
-        """ "loss" is the cross entropy of whole utterances without the margin; "accuracy" the share of those whose
-        speaker is found among all of the corpus, 0..1."""
+        """Return "loss", the cross entropy of whole utterances without the margin, and "accuracy", the share of those
+        whose speaker is identified among all of the corpus, 0..1."""
         self.modules[LIGHT_SPEAKER].eval()
         mel, speakers = log_mels(batch, self._mel), self._speakers(batch)
         logits = self.modules[LIGHT_SPEAKER](mel, mask(batch.lengths, mel))
@@ -113,15 +113,15 @@ class LightSpeakerObjective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def sample(self, batch: Minibatch) -> Sample:
-        """Nothing to hear. To see: the cosines between the utterances of a batch, -1..1."""
+        """Return an image of the cosines between the utterances of the minibatch, -1..1; no sound."""
         self.modules[LIGHT_SPEAKER].eval()
         found = self.system.speaker.embed(log_mels(batch, self._mel), batch.lengths).float()
         return Sample({}, {"cosines between utterances": (found @ found.T).cpu().numpy()})
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
-        """ "light", without the classifier."""
+        """Return the checkpoint under "light", without the classifier."""
         return {LIGHT: self.system.checkpoint(lineage, self.system.with_trained(SPEAKER))}
 
     def _speakers(self, batch: Minibatch) -> Tensor:
-        """int64 [batch]."""
+        """Number of the speaker of each row, int64 [batch]."""
         return torch.tensor([self._number[name] for name in batch.speakers], device=batch.content.device)

@@ -1,7 +1,7 @@
-"""What a training of the light system starts from: its file, or networks from scratch.
+"""Making the light system of a run: from its file, or from scratch.
 
-Each of the three trainings takes the whole system and trains one part of it; all write the stem "light". So the file of
-one is what the next one starts from, and after light_speaker, light and light_vocoder it speaks.
+Each of the three trainings takes the whole system, trains one part of it and writes the stem "light". So the next one
+starts from the file of the one before, and after light_speaker, light and light_vocoder the system speaks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ from voicemill.storage.errors import CheckpointError, ConfigError
 Config = TypeVar("Config", EcapaConfig, AcousticConfig, VocoderConfig)
 LightObjective: TypeAlias = LightSpeakerObjective | LightAcousticObjective | LightVocoderObjective
 FASTEST = 50.0
-"""Phones per second: one of each frame."""
+"""Most phones per second: one per frame."""
 
 
 def light_of(spec: RunSpec, speakers: Sequence[str]) -> LightObjective:
-    """What the run trains, on the CPU. `speakers`: all of the corpus, by name.
+    """Return the objective of a run, on the CPU. `speakers`: names of all speakers of the corpus.
 
     Raises:
         ConfigError: a setting contradicts another, or the speaker encoder is needed and was never trained.
-        CheckpointError: the file it starts from is no light system, or damaged.
+        CheckpointError: the file it starts from is not a light system, or damaged.
     """
     settings, phase = spec.settings.light, spec.settings.phases[spec.phase]
     if phase.adapt.kind != "full":
@@ -42,7 +42,7 @@ def light_of(spec: RunSpec, speakers: Sequence[str]) -> LightObjective:
     if spec.network == LIGHT_SPEAKER:
         if phase.hold_back == "speakers":
             raise ConfigError(
-                f"phase {spec.phase} holds back speakers, whom light_speaker could not know: set its hold_back to "
+                f"phase {spec.phase} holds out speakers, which light_speaker could not know: set its hold_back to "
                 "'recordings'"
             )
         return LightSpeakerObjective(system, speakers, settings.speaker, notes)
@@ -57,7 +57,8 @@ def light_of(spec: RunSpec, speakers: Sequence[str]) -> LightObjective:
 
 
 def scratch(settings: LightSettings) -> LightSystem:
-    """Untrained networks of the sizes of the settings. Raises ConfigError where a size is unknown or out of range."""
+    """Return untrained networks in the sizes of the settings. Raises ConfigError where a size is unknown or out of
+    range."""
     return LightSystem(
         _sized(EcapaConfig(), settings.speaker.sizes, "light.speaker.sizes"),
         _sized(AcousticConfig(phones=len(SYMBOLS)), settings.acoustic.sizes, "light.acoustic.sizes"),

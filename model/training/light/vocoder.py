@@ -1,8 +1,8 @@
 """Training the vocoder of the light system: the losses of HiFi-GAN (Kong et al. 2020) on real log-mels, and spectra.
 
-A step renders a drawn piece of each utterance from its log-mel. The discriminators are updated on it without its
-gradient, then the vocoder against them. The piece is rendered for each round anew: of a step with discriminators the
-vocoder is the smaller part.
+A step renders a random piece of each utterance from its log-mel. The discriminators are updated on it without its
+gradient, then the vocoder against them. The piece is rendered anew for each round: of the cost of a step with
+discriminators the vocoder is the smaller part.
 """
 
 import math
@@ -32,7 +32,7 @@ LIGHT_VOCODER = "light_vocoder"
 
 
 class LightVocoderObjective:
-    """See `model.training.engine.objective.Objective`. The discriminators begin from scratch, and are not exported."""
+    """Objective of the vocoder. The discriminators start from scratch and are not exported."""
 
     network: str = LIGHT_VOCODER
     needs: frozenset[str] = frozenset({"wave"})
@@ -48,11 +48,12 @@ class LightVocoderObjective:
         self._mel, self._stft = LogMel(), StftLoss()
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
-        """AdamW with the constants of HiFi-GAN."""
+        """Return AdamW with the constants of HiFi-GAN."""
         return {name: adamw([(list(module.parameters()), 1.0)], rate) for name, module in self.modules.items()}
 
     def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
-        """Of the round of `module`; terms of "light_vocoder": mel, stft, adversarial, features, those that are on."""
+        """Return the terms of the round of `module`; those of "light_vocoder": mel, stft, adversarial, features, as far
+        as they are on."""
         share = batch.totals.parts / batch.totals.examples
         if module == DISCRIMINATOR:
             with torch.no_grad():
@@ -68,7 +69,8 @@ class LightVocoderObjective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, batch: Minibatch) -> dict[str, float]:
-        """Weighted as in training, without what the discriminators say; "log_mel_distance" in nepers."""
+        """Return the terms weighted as in training, without those of the discriminators, and "log_mel_distance",
+        nepers."""
         self._network.eval()
         rows = self._rows(self._pair(batch))
         sums = {name: float(value.sum()) * self._weight(name) for name, value in rows.items()}
@@ -77,7 +79,7 @@ class LightVocoderObjective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def sample(self, batch: Minibatch) -> Sample:
-        """The first example, rendered from its log-mel."""
+        """Return the first example, rendered from its log-mel."""
         frames = int(batch.lengths[0])
         real = waves(batch)[:1, : frames * HOP]
         mel = log_mels(batch, self._mel)[:1, :, :frames]
@@ -90,7 +92,7 @@ class LightVocoderObjective:
         )
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
-        """ "light"."""
+        """Return the checkpoint under "light"."""
         return {LIGHT: self.system.checkpoint(lineage, self.system.with_trained(VOCODER))}
 
     @property
@@ -102,7 +104,7 @@ class LightVocoderObjective:
         return float(getattr(self.settings, f"{term}_weight"))
 
     def _pair(self, batch: Minibatch) -> Pair:
-        """A piece of each row, real and rendered."""
+        """A random piece of each row, real and rendered."""
         wave, mel, size = waves(batch), log_mels(batch, self._mel), self.settings.segment
         if (short := size - mel.shape[-1]) > 0:  # the piece would be longer than the whole batch
             wave, mel = pad(wave, (0, short * HOP)), pad(mel, (0, short), value=math.log(FLOOR))
@@ -113,7 +115,7 @@ class LightVocoderObjective:
         return Pair(real, fake, cut, self._mel.mel(fake.float()))
 
     def _rows(self, both: Pair) -> dict[str, Tensor]:
-        """Terms that compare the two pieces, before weighting, float32 [batch]."""
+        """Unweighted terms that compare the two pieces, float32 [batch]."""
         found = {"mel": (both.real_mel - both.fake_mel).abs().mean((1, 2))}
         if self.settings.stft_weight:
             found["stft"] = self._stft.to(both.fake.device)(both.real, both.fake)

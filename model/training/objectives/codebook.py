@@ -1,7 +1,7 @@
 """The codebook of a network from scratch: k-means over the content features of the corpus.
 
 Two frames of 50 Hz become one of 25 Hz by their mean, and every dimension is brought to mean 0 and variance 1: cepstra
-differ by a factor of a hundred, and a distance would hear the loudest alone. Both are one convolution, `ssl_proj`.
+differ by a factor of a hundred, and the loudest would decide every distance. Both are one convolution, `ssl_proj`.
 Centres: k-means++ (Arthur and Vassilvitskii 2007) and Lloyd's iterations. Everything is a function of points and seed.
 """
 
@@ -17,29 +17,29 @@ from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.storage.errors import NoData
 
 POINTS = 40
-"""Of each centre: below it k-means begins to fit the points themselves (Faiss asks for 39 or more)."""
+"""Points per centre: with fewer, k-means begins to fit the points themselves (Faiss asks for 39 or more)."""
 ITERATIONS = 12
 PATIENCE = 16
-"""Batches without a new utterance after which the corpus is taken for heard."""
+"""Minibatches without a new utterance after which the corpus is taken as read."""
 LARGEST = 1 << 24
 """Distances computed at once: 64 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Centres:
-    """What k-means found."""
+    """Result of k-means."""
 
     centres: Tensor
     """float32 [count, dims]."""
     sizes: Tensor
-    """int64 [count]: points that are nearest to each; 0 where there were more centres than different points."""
+    """int64 [count]: points nearest to each centre; 0 where there are more centres than different points."""
     distance: float
     """Mean squared distance of the points to their centres."""
 
 
 def learn_codebook(network: Synthesizer, examples: Iterator[Minibatch], seed: int) -> Centres:
-    """Set `ssl_proj` and the codebook of `network` from batches with content; about 27 minutes of speech for 1,024
-    entries, or all there is.
+    """Set `ssl_proj` and the codebook of `network` from minibatches with content: about 27 minutes of speech for 1,024
+    entries, or all of the corpus.
 
     Raises NoData: there is no utterance of two frames.
     """
@@ -58,9 +58,9 @@ def learn_codebook(network: Synthesizer, examples: Iterator[Minibatch], seed: in
 
 
 def pairs(examples: Iterator[Minibatch], wanted: int) -> Tensor:
-    """Means of two frames each, float32 [up to `wanted`, dims], every utterance once. `examples` need not end.
+    """Return means of two frames each, float32 [up to `wanted`, dims], every utterance once. `examples` need not end.
 
-    Raises NoData: there are none.
+    Raises NoData: no utterance has two frames.
     """
     known: set[str] = set()
     found: list[Tensor] = []
@@ -77,15 +77,15 @@ def pairs(examples: Iterator[Minibatch], wanted: int) -> Tensor:
         if count >= wanted or waited >= PATIENCE:
             break
     if not count:
-        raise NoData("a codebook is made of content features, and no utterance has two frames of them")
+        raise NoData("a codebook is made from content features, but no utterance has two frames of them")
     return torch.cat(found)[:wanted].float()
 
 
 def kmeans(points: Tensor, count: int, seed: int) -> Centres:
-    """float32 [points, dims] -> `count` centres, on the device of the points.
+    """Return `count` centres of float32 [points, dims], on the device of the points.
 
-    With fewer different points than centres each of them is a centre; the others lie as far out as the points do and
-    have none. A centre that loses all its points moves to the point that is farthest from its own.
+    With fewer different points than centres each point is a centre; the other centres lie as far out as the points do
+    and have none. A centre that loses all its points moves to the point farthest from its own centre.
     """
     generator = torch.Generator().manual_seed(seed)
     centres = _spread(points, count, generator)
@@ -106,8 +106,8 @@ def kmeans(points: Tensor, count: int, seed: int) -> Centres:
 
 
 def _spread(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Greedy k-means++ (Arthur and Vassilvitskii, SODA 2007): each centre is a point drawn with the square of its
-    distance to the centres before it; of 2 + log(count) such points the one that brings all points nearest."""
+    """Initial centres by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007): each is a point drawn with the square
+    of its distance to the centres before it; of 2 + log(count) such points the one that brings all points nearest."""
     trials, lengths = 2 + int(math.log(count)), points.square().sum(-1)
     chosen = [int(torch.randint(len(points), (1,), generator=generator))]
     distances = torch.full((len(points),), torch.inf, device=points.device)
@@ -128,7 +128,7 @@ def _spread(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _assigned(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """int64 [points]: the nearest centre of each; float32 [points]: the square of the distance to it."""
+    """The nearest centre of each point, int64 [points], and the squared distance to it, float32 [points]."""
     lengths = centres.square().sum(-1)
     nearest = torch.cat(
         [(lengths - 2 * part @ centres.T).argmin(-1) for part in points.split(max(1, LARGEST // len(centres)))]

@@ -1,4 +1,4 @@
-"""Training s1: next-code prediction on the codes that a frozen quantizer makes of the corpus's content features.
+"""Training s1: next-code prediction on the codes that a frozen quantizer makes from the content features of the corpus.
 
 The loss is the mean over the codes of a step and one EOS of each example. GPT-SoVITS takes the sum, trains every padded
 position to be EOS, and masks the wrong side of a padded batch; see `model.s1.decoder` and `model.s1.loss`.
@@ -34,7 +34,7 @@ DARKEST = -10.0
 
 
 class Coder(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """The part of an s2 that turns content features into codes, frozen."""
+    """The frozen part of an s2 that turns content features into codes."""
 
     def __init__(self, network: Synthesizer) -> None:
         super().__init__()
@@ -44,8 +44,9 @@ class Coder(nn.Module):  # type: ignore[misc]  # torch is not followed
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def forward(self, content: Tensor, lengths: Tensor) -> tuple[Tensor, list[int]]:
-        """float32 [batch, dims, frames], real frames int64 [batch] -> codes int64 [batch, longest], how many of each
-        row are real. In float32 whatever the training computes in: they are the codes that speaking makes."""
+        """Return the codes int64 [batch, longest] of content float32 [batch, dims, frames], and how many of each row
+        are real; `lengths`: real frames, int64 [batch]. In float32 whatever the training computes in, so that the codes
+        are those of synthesis."""
         counts = [int(length) // CODE_FRAMES for length in lengths]
         with torch.autocast(content.device.type, enabled=False):
             codes = self.quantizer.codes(self.ssl_proj(content.float()[..., : CODE_FRAMES * max(counts)]))
@@ -53,7 +54,7 @@ class Coder(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 class S1Objective:
-    """See `model.training.engine.objective.Objective`. What does not require a gradient in `network` is not trained.
+    """Objective of s1. Parameters of `network` that require no gradient are not trained.
 
     Raises ConfigError: `coder` has more or fewer codes than `network`.
     """
@@ -64,7 +65,7 @@ class S1Objective:
     def __init__(self, network: Text2Semantic, coder: Coder, settings: S1Settings, notes: tuple[str, ...] = ()) -> None:
         if coder.entries != network.config.codes:
             raise ConfigError(
-                f"s1 speaks {network.config.codes} codes, the quantizer of s2 has {coder.entries}: they belong to "
+                f"s1 has {network.config.codes} codes, the quantizer of s2 has {coder.entries}: they belong to "
                 "different trainings. Name the s2 that this s1 was trained with, or train s1 from scratch"
             )
         self.settings, self.notes, self._coder = settings, notes, coder
@@ -72,7 +73,7 @@ class S1Objective:
         self.needs = frozenset({"bert"})
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
-        """AdamW: matrices with a decay, vectors without."""
+        """Return AdamW: weight decay for matrices, none for vectors."""
         moved = [parameter for parameter in self._network.parameters() if parameter.requires_grad]
         parts = {0.01: [p for p in moved if p.dim() > 1], 0.0: [p for p in moved if p.dim() < 2]}
         groups = [
@@ -83,15 +84,15 @@ class S1Objective:
         return {S1: AdamW(groups, rate, betas=(0.9, 0.95), eps=1e-8, fused=True)}
 
     def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
-        """{"cross_entropy": nats for each code or EOS}."""
+        """Return {"cross_entropy": nats per code or EOS}."""
         totals = batch.totals
         found = self._loss(batch, self.settings.label_smoothing)
         return {"cross_entropy": found.total * totals.parts / (totals.codes + totals.examples)}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, batch: Minibatch) -> dict[str, float]:
-        """ "loss" is the cross entropy without label smoothing; "top3" the share of the codes that are among the three
-        likeliest, 0..1, EOS left out."""
+        """Return "loss", the cross entropy without label smoothing, and "top3", the share of codes among the three most
+        likely ones, 0..1, EOS left out."""
         self._network.eval()
         found = self._loss(batch, 0.0)
         codes = found.tokens - len(batch)
@@ -100,8 +101,8 @@ class S1Objective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def sample(self, batch: Minibatch) -> Sample:
-        """Nothing to hear: that takes an s2. To see, over the codes of the first example: the log-probability of every
-        code (rows) at each place, and of the true code at each place, as a band."""
+        """Return two images over the positions of the first example: the log-probability of every code (rows), and that
+        of the true code, as a band. No sound: that takes an s2."""
         network = self._network.eval()
         phones = batch.phones[:1, : int(batch.phone_lengths[0])]
         bert = None if batch.bert is None else batch.bert[:1, :, : phones.shape[1]]
@@ -112,7 +113,7 @@ class S1Objective:
         return Sample({}, {name: image.clamp(min=DARKEST).cpu().numpy() for name, image in images.items()})
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
-        """ "s1"."""
+        """Return the checkpoint under "s1"."""
         network = self._network
         return {S1: Checkpoint("s1", "v2", merged_state(network), header(network.config), lineage=lineage)}
 

@@ -1,4 +1,4 @@
-"""Training s2: the losses of VITS (Kim et al. 2021) as GPT-SoVITS v2 weighs them, and two that can be added.
+"""Training s2: the losses of VITS (Kim et al. 2021) with the weights of GPT-SoVITS v2, and two optional ones.
 
 A step updates the discriminators on the rendered piece without its gradient, then the network against them. The piece
 is the same in both rounds, its place and the posterior's noise drawn from the seed of each example. Where a device
@@ -40,15 +40,15 @@ from voicemill.model.training.objectives.waveform_losses import PitchLoss, Speak
 from voicemill.storage.errors import ConfigError
 
 Draw: TypeAlias = Callable[[Minibatch, int, int], tuple[Tensor, Tensor]]
-"""(batch, hidden, frames) -> noise float32 [batch, hidden, frames], place float32 [batch], 0..1."""
+"""(minibatch, hidden, frames) -> noise float32 [batch, hidden, frames], place float32 [batch], 0..1."""
 S2, DISCRIMINATOR = "s2", "discriminator"
 TEXT = ("enc_p.text_embedding.", "enc_p.encoder_text.", "enc_p.mrte.")
-"""What reads text: it learns more slowly, so that a small corpus does not spoil the pronunciation."""
+"""Modules that read text: they learn more slowly, so that a small corpus does not spoil the pronunciation."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Rendered:
-    """A batch rendered once, for both rounds."""
+    """A minibatch rendered once, for both rounds."""
 
     batch: Minibatch
     rendering: Rendering
@@ -56,12 +56,12 @@ class _Rendered:
 
 
 class S2Objective:
-    """See `voicemill.model.training.engine.objective.Objective`.
+    """Objective of s2.
 
-    `network` must have its posterior encoder; what does not require a gradient in it is not trained. Without
-    `discriminators` there is no adversarial and no feature loss. `speaker_encoder` judges voices, where
-    `settings.speaker_weight` is above 0. `notes`: how the training starts, for its log. `draw`: the posterior's noise
-    and the place of the piece.
+    `network` must have its posterior encoder; parameters that require no gradient are not trained. Without
+    `discriminators` there is no adversarial and no feature loss. `speaker_encoder` judges voices where
+    `settings.speaker_weight` is above 0. `notes`: lines for the log on how the training starts. `draw`: source of the
+    noise of the posterior and the place of the piece.
 
     Raises ConfigError: the network cannot be trained, or a loss lacks what it needs.
     """
@@ -84,7 +84,7 @@ class S2Objective:
                 f"s2 renders {network.config.hop} samples for each frame: expected {HOP} (upsample_rates)"
             )
         if settings.speaker_weight and speaker_encoder is None:
-            raise ConfigError(f"s2.speaker_weight = {settings.speaker_weight} needs a speaker encoder, none was given")
+            raise ConfigError(f"s2.speaker_weight = {settings.speaker_weight} needs a speaker encoder: none is given")
         for name, parameter in network.named_parameters():
             if name.startswith(KEPT):
                 parameter.requires_grad_(False)
@@ -100,7 +100,7 @@ class S2Objective:
         self._draw = draw or draw_noise
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
-        """AdamW for both, with the constants of GPT-SoVITS; what reads text at `text_rate` of the rate."""
+        """Return AdamW for both, with constants of GPT-SoVITS; what reads text learns at `text_rate` of the rate."""
         text: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for name, parameter in self._network.named_parameters():
@@ -112,7 +112,8 @@ class S2Objective:
         return {name: adamw(parts, rate) for name, parts in groups.items()}
 
     def losses(self, module: str, batch: Minibatch) -> dict[str, Tensor]:
-        """Of the round of `module`; terms of "s2": adversarial, features, mel, kl, f0, speaker, those that are on."""
+        """Return the terms of the round of `module`; those of "s2": adversarial, features, mel, kl, f0, speaker, as far
+        as they are on."""
         totals = batch.totals
         examples = totals.parts * len(batch) / totals.examples
         if module == DISCRIMINATOR:
@@ -128,8 +129,8 @@ class S2Objective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, batch: Minibatch) -> dict[str, float]:
-        """Weighted as in training, without what the discriminators say, whose opinion changes from step to step. All
-        are means over examples: KL too is that of each example, by its frames."""
+        """Return the terms weighted as in training, without those of the discriminators, which change from step to
+        step. All are means over examples: KL too is that of each example, by its frames."""
         self.modules[S2].eval()
         done = self._render(batch)
         rows = self._rows(done) | {"kl": kl_rows(done.rendering) / batch.lengths}
@@ -139,7 +140,8 @@ class S2Objective:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def sample(self, batch: Minibatch) -> Sample:
-        """The first example spoken from its codes, its phones and the voice of its recording, as `Voice` does."""
+        """Return the first example, synthesised from its codes, its phones and the voice of its recording, as `Voice`
+        does."""
         network, frames = self._network.eval(), int(batch.lengths[0]) // 2 * 2
         real = _wave(batch)[:1, : frames * HOP]
         mel, phones = self._mel.to(real.device), batch.phones[:1, : int(batch.phone_lengths[0])]
@@ -155,7 +157,7 @@ class S2Objective:
         )
 
     def checkpoints(self, lineage: Mapping[str, Any]) -> dict[str, Checkpoint]:
-        """ "s2", and "s2_discriminator" where there is one."""
+        """Return the checkpoints under "s2" and, where there are discriminators, "s2_discriminator"."""
         config = self._network.config
         found = {S2: Checkpoint("s2", config.version, merged_state(self._network), header(config), lineage=lineage)}
         if DISCRIMINATOR in self.modules:
@@ -175,8 +177,8 @@ class S2Objective:
         return float(getattr(self.settings, f"{term}_weight"))
 
     def _rendered(self, batch: Minibatch, last: bool) -> _Rendered:
-        """Rendered for a round; `last`: that of the network itself, which needs the gradient."""
-        kept, self._kept = self._kept, None  # before anything is computed: memory may be what is short
+        """The minibatch rendered for a round; `last`: the round of the network itself, which needs the gradient."""
+        kept, self._kept = self._kept, None  # released before anything is computed: memory may be short
         if kept is not None and kept.batch is batch:
             return kept
         del kept
@@ -190,7 +192,7 @@ class S2Objective:
 
     def _render(self, batch: Minibatch) -> _Rendered:
         wave, content, config = _wave(batch), batch.content, self._network.config
-        if (short := config.segment - content.shape[-1]) > 0:  # the piece would be longer than the whole batch
+        if (short := config.segment - content.shape[-1]) > 0:  # the piece would be longer than the minibatch
             wave, content = pad(wave, (0, short * HOP)), pad(content, (0, short + config.segment % 2))
         mel = self._mel.to(wave.device)
         spectrogram = mel.spectrogram(wave, batch.lengths)
@@ -208,7 +210,7 @@ class S2Objective:
         return _Rendered(batch, rendering, pair(rendering, wave, spectrogram, mel))
 
     def _rows(self, done: _Rendered) -> dict[str, Tensor]:
-        """Terms that compare the two pieces, float32 [batch], before weighting."""
+        """Unweighted terms that compare the two pieces, float32 [batch]."""
         both = done.pair
         found = {"mel": (both.real_mel - both.fake_mel).abs().mean((1, 2))}
         if self.settings.f0_weight:
@@ -227,7 +229,8 @@ class S2Objective:
 
 
 def verdicts(discriminators: nn.Module, both: Pair) -> tuple[list[Discrimination], list[Discrimination]]:
-    """Of the real and the rendered piece, with a gradient to the latter alone: a third less than with weights."""
+    """Return the outputs of the discriminators for the real and the rendered piece, with a gradient to the latter
+    alone: a third cheaper than with gradients of the weights."""
     judges = discriminators.requires_grad_(False)
     try:
         with torch.no_grad():
@@ -238,13 +241,15 @@ def verdicts(discriminators: nn.Module, both: Pair) -> tuple[list[Discrimination
 
 
 def discrimination_loss(discriminators: nn.Module, both: Pair) -> Tensor:
-    """The loss of the discriminators, a scalar: real piece against rendered piece, to which no gradient flows."""
+    """Return the loss of the discriminators, a scalar: real piece against rendered piece, without gradient to the
+    latter."""
     return discriminator_loss(*_halves(discriminators(torch.cat([both.real, both.fake.detach()]))))
 
 
 def draw_noise(batch: Minibatch, hidden: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Noise of the posterior float32 [batch, hidden, frames] (0 after a row's end) and place of the piece float32
-    [batch], 0..1: each row from its own seed on the CPU, so that padding, device and company do not change it."""
+    """Return the noise of the posterior float32 [batch, hidden, frames] (0 after the end of a row) and the place of the
+    piece float32 [batch], 0..1: each row from its own seed on the CPU, so that padding, device and the other rows do
+    not change it."""
     noise, uniform = torch.zeros(len(batch), hidden, frames), torch.zeros(len(batch))
     for row, (seed, length) in enumerate(zip(batch.seeds.tolist(), batch.lengths.tolist(), strict=True)):
         generator = torch.Generator().manual_seed(seed)
@@ -256,21 +261,19 @@ def draw_noise(batch: Minibatch, hidden: int, frames: int) -> tuple[Tensor, Tens
 
 def _wave(batch: Minibatch) -> Tensor:
     if batch.wave is None:
-        raise ConfigError(
-            "s2 is trained on waves, and this batch has none: the loader was not told that they are needed"
-        )
+        raise ConfigError('s2 is trained on waves, but this minibatch has none: name "wave" in the needs of the loader')
     return batch.wave
 
 
 def _halves(verdicts: list[Discrimination]) -> tuple[list[Discrimination], list[Discrimination]]:
-    """Verdicts of [real; fake] -> those of real, those of fake."""
+    """Outputs for [real; fake] -> those for real, those for fake."""
     both = [(verdict.score.chunk(2), [feature.chunk(2) for feature in verdict.features]) for verdict in verdicts]
     first, second = ([Discrimination(score[i], [f[i] for f in features]) for score, features in both] for i in (0, 1))
     return first, second
 
 
 def adamw(parts: list[tuple[list[nn.Parameter], float]], rate: float) -> AdamW:
-    """Of (parameters, share of the rate), with the constants of GPT-SoVITS."""
+    """Return AdamW over (parameters, share of the rate), with the constants of GPT-SoVITS."""
     groups = [{"params": params, "scale": scale, "lr": rate * scale} for params, scale in parts if params]
     # fused: one pass over the memory of weight, gradient and both moments; one operation after the other takes a dozen
     return AdamW(groups, rate, betas=(0.8, 0.99), eps=1e-9, weight_decay=0.01, fused=True)

@@ -38,13 +38,13 @@ HIGHEST: Hertz = 800.0
 TOP: Hertz = 4000.0
 """Harmonics above it are noise in speech."""
 STEPS = 48
-"""Candidates of an octave: a quarter of a semitone."""
+"""Candidates per octave: one each quarter of a semitone."""
 SHARPNESS = 20.0
 """Salience is -1..1; a difference of 1 / SHARPNESS makes a candidate e times as likely."""
 
 
 class PitchLoss(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """A table and a product with it; runs where its buffers are, in float32."""
+    """Distance in octaves to a given pitch; a table and a product with it, in float32 where its buffers are."""
 
     octaves: Tensor
     kernels: Tensor
@@ -58,8 +58,8 @@ class PitchLoss(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.spectrum = LogMel()
 
     def forward(self, wave: Tensor, f0: Tensor) -> Tensor:
-        """float32 [batch, samples], 32 kHz, and float32 [batch, frames], Hz, 0 = unvoiced; frames = samples // 640
-        -> float32 [batch]: octaves a frame, unvoiced frames counted as 0.
+        """Return octaves per frame, float32 [batch], unvoiced frames counted as 0, of waves float32 [batch, samples],
+        32 kHz, and F0 float32 [batch, frames], Hz, 0 = unvoiced; frames = samples // 640.
 
         Pitches outside 60..800 Hz count as the nearest of the two.
         """
@@ -68,15 +68,16 @@ class PitchLoss(nn.Module):  # type: ignore[misc]  # torch is not followed
         return ((self.chances(wave) * distance).sum(-1) * (f0 > 0)).mean(-1)
 
     def chances(self, wave: Tensor) -> Tensor:
-        """float32 [batch, samples] -> float32 [batch, frames, candidates], each frame adds up to 1."""
+        """Return the distribution over the candidates, float32 [batch, frames, candidates], of waves float32 [batch,
+        samples]; each frame adds up to 1."""
         loud = self.spectrum.spectrogram(wave)[:, : self.kernels.shape[1]].mT.sqrt()
         salience = (loud @ self.kernels.T) / loud.norm(dim=-1, keepdim=True)  # magnitudes are 1e-4 or more
         return (SHARPNESS * salience).softmax(-1)
 
 
 def _kernels(octaves: Tensor) -> Tensor:
-    """[candidates] log2 Hz -> float32 [candidates, bins]: cos(2 pi f / f0) / sqrt(f) from f0 / 4 to `TOP`, half as high
-    below 3/4 f0 (there lies one lobe, not two), of length 1."""
+    """Kernels float32 [candidates, bins] of candidates in log2 Hz: cos(2 pi f / f0) / sqrt(f) from f0 / 4 to `TOP`,
+    half as high below 3/4 f0 (there lies one lobe, not two), of length 1."""
     bins = torch.arange(int(TOP / RATE * N_FFT)) * (RATE / N_FFT)
     ratio = bins / octaves.exp2()[:, None]
     lobes = torch.where(ratio < 0.25, 0.0, torch.where(ratio < 0.75, 0.5, 1.0)) * (2 * math.pi * ratio).cos()
@@ -97,13 +98,14 @@ class ReferenceVoice(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.spectrum = LogMel()
 
     def forward(self, wave: Tensor) -> Tensor:
-        """float32 [batch, samples], 32 kHz -> float32 [batch, style]."""
+        """Return the voice vectors float32 [batch, style] of waves float32 [batch, samples], 32 kHz."""
         spectrogram = self.spectrum.spectrogram(wave)
         return self.encoder(spectrogram, mask(None, spectrogram))[..., 0]
 
 
 def speaker_loss(encoder: SpeakerEncoder, real: Tensor, fake: Tensor) -> Tensor:
-    """Two waves float32 [batch, samples] -> float32 [batch], 0 (the same voice) to 2; no gradient to the real side."""
+    """Return the distance of the voices of two waves float32 [batch, samples]: float32 [batch], 0 (the same) to 2; no
+    gradient to the real side."""
     with torch.no_grad():
         wanted = encoder(real)
     return 1 - cosine_similarity(encoder(fake), wanted, dim=-1)
@@ -112,11 +114,11 @@ def speaker_loss(encoder: SpeakerEncoder, real: Tensor, fake: Tensor) -> Tensor:
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 """Window and hop, samples at 32 kHz."""
 LEAST = 1e-7
-"""Of a squared magnitude: 112 to 124 dB below a full-scale sine, by the window."""
+"""Smallest squared magnitude: 112 to 124 dB below a full-scale sine, by the window."""
 
 
 class StftLoss(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Differentiable in the second wave; runs where its windows are."""
+    """Spectral distance at three resolutions; differentiable in the second wave, runs where its windows are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +126,8 @@ class StftLoss(nn.Module):  # type: ignore[misc]  # torch is not followed
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Two float32 [batch, samples], at least 1025 -> float32 [batch], 0 = the same."""
+        """Return the distance of two waves float32 [batch, samples], 1025 samples at least: float32 [batch], 0 = the
+        same."""
         terms = []
         for window, hop in RESOLUTIONS:
             wanted, found = (self._magnitudes(wave.float(), window, hop) for wave in (real.detach(), fake))

@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     ran(tmp_path, UNEVEN, dropout=0.3)
     said = capsys.readouterr().out
     assert "step-00000010 is damaged" in said
-    assert "goes on after step 8 of 17" in said
+    assert "continues after step 8 of 17" in said
     same(tmp_path, undisturbed)
 
 
@@ -165,7 +165,7 @@ def test_it_stops_when_patience_runs_out_and_exports_the_best(tmp_path: Path) ->
     early = result(tmp_path / "early")
     assert early is not None
     assert (early.outcome, early.step, early.best_step) == ("early", 20, 5)
-    assert early.detail == "20 steps, best at 5: no better one in 3 evaluations"
+    assert early.detail == "20 steps, best at 5: no improvement in 3 validations"
     assert built.objective is not None
     assert built.objective.evaluations == 4 * 6
     ran(tmp_path / "five", spec(steps=5, evaluate_every=5))

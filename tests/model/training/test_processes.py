@@ -125,7 +125,7 @@ def test_sigterm_to_two_ranks_keeps_the_last_step(tmp_path: Path) -> None:
     assert gone(process.pid)
     assert result(tmp_path) is None
     said = ran(tmp_path, what, 2, dropout=0.3)
-    assert "goes on after step" in said
+    assert "continues after step" in said
     ran(tmp_path / "undisturbed", what, 2, dropout=0.3)
     assert losses(tmp_path) == losses(tmp_path / "undisturbed")
 

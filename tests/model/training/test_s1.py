@@ -181,5 +181,5 @@ def test_checkpoints_are_what_was_trained(tmp_path: Path) -> None:
 
 
 def test_another_number_of_codes_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"s1 speaks 11 codes, the quantizer of s2 has 12"):
+    with pytest.raises(ConfigError, match=r"s1 has 11 codes, the quantizer of s2 has 12"):
         S1Objective(Text2Semantic(replace(TRAINED_S1, codes=11)), Coder(teacher()), S1Settings())

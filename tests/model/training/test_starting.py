@@ -191,7 +191,7 @@ def test_official_files_without_posterior_are_refused_others_taken(version: str,
         (spec(s2={"sizes": SIZES | {"hidden": "8"}}), "size hidden = 8: expected a whole number"),
         (spec(s2={"sizes": SIZES | {"ssl_dim": 7}}), "s2.sizes.ssl_dim = 7, but here it is 6: leave it out"),
         (spec(kind="lora"), "adapt.kind = 'lora', but there is nothing to adapt: set start_s2"),
-        (spec("s1"), "s1 learns the codes of an s2, and none is named: set start_s2"),
+        (spec("s1"), "s1 learns the codes of an s2, but none is named: set start_s2"),
     ],
 )
 def test_contradictions_are_named(what: RunSpec, message: str) -> None:
@@ -207,7 +207,7 @@ def test_another_corpus_or_codebook_is_refused(s2_file: Path, s1_file: Path, tmp
     other = Synthesizer(replace(TRAINED_S2, codebook=13))
     path = tmp_path / "s2.safetensors"
     write(path, Checkpoint("s2", "v2", other.state_dict(), header(other.config)))
-    with pytest.raises(ConfigError, match="s1 speaks 12 codes, the quantizer of s2 has 13"):
+    with pytest.raises(ConfigError, match="s1 has 12 codes, the quantizer of s2 has 13"):
         objective_of(spec("s1", start=str(s1_file), quantizer=str(path)), 6, never)
     with pytest.raises(CheckpointError, match="a checkpoint of s1, expected one of s2"):
         objective_of(spec(start=str(s1_file)), 6, never)

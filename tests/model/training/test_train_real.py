@@ -196,7 +196,7 @@ def test_a_group_that_is_terminated_ends_with_its_readers_and_goes_on(store: Pat
             os.killpg(process.pid, signal.SIGTERM)
             said, _ = process.communicate(timeout=120)
         assert process.returncode == 143, said
-        assert ("goes on after step" in said) == (attempt == 2)
+        assert ("continues after step" in said) == (attempt == 2)
         ended = time.monotonic()
         while left := members(process.pid):
             assert time.monotonic() - ended < 20, left

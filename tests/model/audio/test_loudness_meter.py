@@ -32,7 +32,7 @@ EBU_PEAK = {
 
 
 def sines(parts: list[tuple[float, float]]) -> np.ndarray:
-    """1 kHz at each level for its time, phase running on."""
+    """1 kHz at each level for its duration, with continuous phase."""
     envelope = np.concatenate([np.full(round(s * RATE), 10 ** (db / 20)) for db, s in parts])
     return envelope * np.sin(2 * np.pi * 1000 * np.arange(len(envelope)) / RATE)
 

@@ -16,7 +16,7 @@ GOLD = Path(__file__).parents[4] / "shared" / "gptsovits" / "s2_features_gold.np
 
 
 def golden_wave() -> NDArray[np.float32]:
-    """float32 [1, 8000]: the input of the golden tensors, by their rule."""
+    """Input of the golden tensors, float32 [1, 8000]."""
     seed = zlib.crc32(b"in.feat.wav")
     return (np.random.RandomState(seed).standard_normal((1, 8000)) * 0.1).astype(np.float32)
 
@@ -31,7 +31,7 @@ def reference(wave: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def slaney(top: float) -> NDArray[np.float64]:
-    """float64 [128, 1025]: Slaney's bands (linear below 1 kHz, logarithmic above), each of unit area."""
+    """Slaney's bands (linear below 1 kHz, logarithmic above), each of unit area: float64 [128, 1025]."""
 
     def to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))

@@ -1,4 +1,4 @@
-"""The gate against noisereduce; what it lets through unchanged; the SNR of mixtures that are known."""
+"""The gate against noisereduce, signals that it leaves unchanged, and the SNR of known mixtures."""
 
 import numpy as np
 import pytest

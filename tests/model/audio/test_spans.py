@@ -1,4 +1,4 @@
-"""Spans contain what was found, keep their distance, and are cut within the limits."""
+"""Spans contain their runs, keep their distance, and are cut within the limits."""
 
 from itertools import pairwise
 

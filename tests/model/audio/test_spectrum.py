@@ -1,4 +1,4 @@
-"""The two spectral scores on signals whose scores are known, and against the resampled definition."""
+"""Entropy and bandwidth on signals with known values, and against the resampled definition."""
 
 import librosa
 import numpy as np

@@ -1,4 +1,4 @@
-"""The detectors hear the same however the audio comes, and what the published model hears."""
+"""The detectors do not depend on blocks, and agree with the published model."""
 
 import numpy as np
 import soxr

@@ -1,4 +1,4 @@
-"""The watermark: what it does to the sound, that it is found again, and that it is not found where it is not."""
+"""The watermark: its effect on the sound, its detection, and no detection without a mark."""
 
 import csv
 import math
@@ -51,7 +51,7 @@ def test_a_stream_in_pieces_is_the_whole_bit_for_bit(samples: int, pieces: list[
 
 
 def test_it_lies_under_the_speech(speech: Wave, marked: Wave) -> None:
-    """1 dB up or down in the band is an error 18 to 19 dB under each bin; outside of the band there is none."""
+    """1 dB up or down in the band is an error 18 to 19 dB below each bin; outside the band nothing changes."""
     error = np.abs(np.fft.rfft(marked - speech)) ** 2
     signal = np.abs(np.fft.rfft(speech)) ** 2
     hertz = np.fft.rfftfreq(len(speech), 1 / RATE)
@@ -66,7 +66,7 @@ def test_silence_stays_silent() -> None:
 
 
 def test_without_depth_the_wave_would_come_back(speech: Wave, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The frames alone change nothing but rounding."""
+    """Analysis and synthesis alone change nothing but rounding."""
     embedder = Embedder(1)
     embedder._gains = np.ones_like(embedder._gains)
     out = np.concatenate([embedder.push(speech), embedder.finish()])
@@ -74,7 +74,7 @@ def test_without_depth_the_wave_would_come_back(speech: Wave, monkeypatch: pytes
 
 
 def test_the_same_on_every_machine() -> None:
-    """Literal values of the pattern: it may never change, or speech that is out there is no longer recognised."""
+    """Literal values of the pattern: a change would make published speech undetectable."""
     assert watermark._pattern("voicemill")[:12].tolist() == [1, 1, 1, 1, 1, 1, 1, -1, 1, 1, -1, -1]
     assert watermark._places("voicemill")[:6].tolist() == [4322, 114, 6039, 5607, 3265, 441]
     assert (
@@ -188,7 +188,7 @@ def test_a_marked_part_of_a_long_recording_is_found_where_it_is() -> None:
 
 
 def test_scores_without_a_mark_keep_to_their_bound() -> None:
-    """One position and payload exceed t with a probability of at most exp(-t^2 / 2), over keys; so do 2 million."""
+    """One position and payload exceed t with a probability of at most exp(-t^2 / 2) over keys; so do 2 million."""
     wave = speechlike(3, seed=1)
     words = watermark._code()[:4096].T
     scores = np.concatenate([(watermark._soft(wave, f"key {i}") @ words).ravel() for i in range(8)])
@@ -215,7 +215,7 @@ def test_what_cannot_be_searched(wave: Wave) -> None:
 
 
 def recordings(count: int) -> list[Wave]:
-    """The first 12 s of as many recordings, spread over the speakers, at 32 kHz."""
+    """First 12 s of `count` recordings, spread over the speakers, at 32 kHz."""
     if not RECORDINGS.exists():
         pytest.skip("../shared/speech is not here")
     with (RECORDINGS / "metadata.csv").open(encoding="utf-8") as file:
@@ -231,7 +231,7 @@ def recordings(count: int) -> list[Wave]:
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_real_speech_with_and_without() -> None:
-    """tests/bench/watermark.py does it for all recordings."""
+    """A sample; tests/bench/watermark.py measures all recordings."""
     change, rate = ATTACKS["mp3, 16 kHz, -6 dB, 3 s"]
     for number, wave in enumerate(recordings(30)):
         assert not detect(wave, RATE).present

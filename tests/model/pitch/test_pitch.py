@@ -1,4 +1,4 @@
-"""F0 engines on tones whose pitch is known, and what holds of each whatever the input."""
+"""F0 engines on tones of known pitch, and invariants of each engine."""
 
 import importlib.util
 import subprocess
@@ -38,7 +38,7 @@ def engine() -> Callable[[str], Tracker]:
 
 
 def harmonics(hertz: NDArray[np.float64]) -> NDArray[np.float32]:
-    """A buzz whose pitch follows `hertz` [samples]; 0 = silence there."""
+    """A buzz with the pitch `hertz` [samples], silent where it is 0."""
     phase = np.cumsum(hertz) / RATE * 2 * np.pi
     wave = sum(np.sin(k * phase + k) / k * (k * hertz < 7000) for k in range(1, 30))
     return (0.1 * wave * (hertz > 0)).astype(np.float32)

@@ -35,7 +35,7 @@ KINDS = {
 
 
 def model(kind: str) -> Any:
-    """A small model of that kind, with weights that are not those of its initialisation: norms and biases matter."""
+    """A small model of that kind, with weights unlike those of its initialisation, so that norms and biases matter."""
     import transformers
 
     name, more = KINDS[kind]

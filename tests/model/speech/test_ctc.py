@@ -1,4 +1,4 @@
-"""CTC: emissions that do not know their batch, and the best path against a reference that tries them all."""
+"""CTC: emissions independent of their batch, and the best path against a reference that tries all paths."""
 
 import itertools
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_a_bundle_that_is_not_here() -> None:
 
 
 def collapse(labels: tuple[int, ...]) -> list[int]:
-    """What CTC reads from a label for each frame; 0 = blank."""
+    """Labels that CTC reads from one label per frame; 0 = blank."""
     return [label for label, _ in itertools.groupby(labels) if label]
 
 
@@ -107,7 +107,7 @@ def test_the_path_is_the_best_of_all(seed: int, frames: int, labels: list[int]) 
 
 
 def peaky(frames: int, at: dict[int, str], sure: float = 0.9) -> Emission:
-    """Blank everywhere, a character where `at` says."""
+    """An emission of blanks, with the characters of `at` at their frames."""
     scores = torch.full((frames, len(LETTERS)), (1 - sure) / (len(LETTERS) - 1))
     for frame in range(frames):
         scores[frame, DICTIONARY[at[frame]] if frame in at else 0] = sure

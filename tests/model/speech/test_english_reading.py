@@ -44,7 +44,7 @@ CASES = {
 
 
 def both(case: str) -> tuple[list[str], list[str], list[range]]:
-    """Written words, spelt-out words, and which of these each written word is."""
+    """Written words, spelt-out words, and the numbers of the spelt-out words of each written one."""
     written: list[str] = []
     spelt: list[str] = []
     shares = []
@@ -124,7 +124,7 @@ TABLE = runpy.run_path(str(Path(__file__).parents[1] / "text" / "english_sentenc
 
 @pytest.mark.parametrize("group", TABLE)
 def test_a_text_and_its_normal_form_have_the_same_words_and_phones(group: str) -> None:
-    """What both engines align is equal for every sentence of the front end's own tests."""
+    """The input of both engines is equal for every sentence of the front end's own tests."""
     for text, normal, _ in TABLE[group]:
         read, again = ([word for words in spoken_english(form.split()) for word in words] for form in (text, normal))
         assert read == again

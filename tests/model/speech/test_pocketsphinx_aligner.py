@@ -1,4 +1,4 @@
-"""pocketsphinx: right texts are placed, wrong ones refused, and nothing is remembered from one text to the next."""
+"""pocketsphinx: right texts are placed, wrong ones refused, and earlier texts change nothing."""
 
 import csv
 from functools import cache

@@ -17,7 +17,7 @@ CHARACTERS = "我有两本书今天很好,.!?…-"
 
 
 def small_bert(folder: Path, width: int = CHANNELS, layers: int = 4) -> Path:
-    """A random BERT for masked words under `folder`."""
+    """Write a random BERT for masked words to `folder`."""
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *CHARACTERS]), "utf-8")
     torch.manual_seed(0)

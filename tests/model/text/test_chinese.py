@@ -1,11 +1,10 @@
-"""Chinese to phones: the sentences written out by hand, the rules one by one, and what holds for any text."""
+"""Chinese to phones: sentences written out by hand, the rules one by one, and invariants of any text."""
 
-import importlib.util
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -20,18 +19,8 @@ from voicemill.model.text.symbols import SYMBOLS
 ROOT = Path(__file__).parents[3]
 
 
-def _sentences() -> ModuleType:
-    # tests are no package: the table beside this file is loaded by its path
-    spec = importlib.util.spec_from_file_location("chinese_sentences", Path(__file__).with_name("chinese_sentences.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLE = _sentences()
-CASES: list[tuple[str, str, str]] = [case for kind in TABLE.SENTENCES.values() for case in kind]
+TABLE = runpy.run_path(str(Path(__file__).with_name("chinese_sentences.py")))
+CASES: list[tuple[str, str, str]] = [case for kind in TABLE["SENTENCES"].values() for case in kind]
 
 # Syllables that are not spelt as "initial, rest": a second map, independent of the module's.
 SPELT = {
@@ -72,7 +61,7 @@ def test_sentence(text: str, normal: str, reading: str) -> None:
         assert set(result.phones) <= set(SYMBOLS)
 
 
-@pytest.mark.parametrize(("text", "normal", "reading"), TABLE.STILL_WRONG)
+@pytest.mark.parametrize(("text", "normal", "reading"), TABLE["STILL_WRONG"])
 @pytest.mark.xfail(strict=True, reason="a word that jieba takes for a name; the table says why")
 def test_sentence_that_is_still_wrong(text: str, normal: str, reading: str) -> None:
     assert " ".join(s for s in pinyin(normalise(text)) if s) == reading

@@ -1,7 +1,7 @@
-"""English against sentences written by hand, and what must hold for any text."""
+"""English against sentences written by hand, and invariants of any text."""
 
-import importlib.util
 import re
+import runpy
 import time
 from pathlib import Path
 
@@ -13,19 +13,7 @@ from voicemill.model.text.english.front_end import FEWEST, normalise, phones
 from voicemill.model.text.english.lexicon import Lexicon, data_file
 from voicemill.model.text.symbols import ARPABET, PUNCTUATION
 
-
-def sentences() -> dict[str, list[tuple[str, str, str]]]:
-    """The table beside this file: the folder is no package."""
-    spec = importlib.util.spec_from_file_location("english_sentences", Path(__file__).with_name("english_sentences.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    table: dict[str, list[tuple[str, str, str]]] = module.SENTENCES
-    return table
-
-
-SENTENCES = sentences()
+SENTENCES = runpy.run_path(str(Path(__file__).with_name("english_sentences.py")))["SENTENCES"]
 CASES = [pytest.param(*case, id=case[0]) for group in SENTENCES.values() for case in group]
 
 

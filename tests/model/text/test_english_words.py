@@ -1,4 +1,4 @@
-"""Numbers, words that no dictionary has, homographs and letter to sound of English."""
+"""English numbers, words in no dictionary, homographs and letter to sound."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10*
 
 
 def understood(words: str) -> int:
-    """The number that words name: the way back."""
+    """Number named by words: the inverse of `cardinal`."""
     total = group = 0
     for one in words.split():
         if one in SCALES:

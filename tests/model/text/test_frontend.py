@@ -1,8 +1,7 @@
-"""Runs of several languages against sentences written by hand; what must hold for any text."""
+"""Runs of several languages against sentences written by hand, and invariants of any text."""
 
-import importlib.util
+import runpy
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,18 +12,7 @@ from voicemill.model.text.frontend import guess_language, language_of, phonemes
 from voicemill.model.text.symbols import SYMBOLS, ids
 from voicemill.storage.errors import ConfigError
 
-
-def beside(name: str) -> ModuleType:
-    """A module beside this file: the folder is no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MIXED = beside("mixed_sentences").SENTENCES
+MIXED = runpy.run_path(str(Path(__file__).with_name("mixed_sentences.py")))["SENTENCES"]
 
 
 @pytest.mark.parametrize(("text", "language", "runs"), MIXED, ids=[case[0] for case in MIXED])

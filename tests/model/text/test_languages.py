@@ -1,4 +1,4 @@
-"""Cantonese, Japanese and Korean: their rules here, their libraries where the extras are installed."""
+"""Cantonese, Japanese and Korean: our rules, and their libraries where the extras are installed."""
 
 import sys
 
@@ -48,7 +48,7 @@ def test_cantonese_with_its_library() -> None:
 
 
 def label(phone: str, place: tuple[int, int, int] | None, moras: int = 0) -> str:
-    """The fields of a full-context label that are read, as Open JTalk writes them."""
+    """A full-context label of Open JTalk with the fields that are read."""
     a = "xx+xx+xx" if place is None else f"{place[0]}+{place[1]}+{place[2]}"
     return f"xx^xx-{phone}+xx=xx/A:{a}/B:xx-xx_xx/F:{moras or 'xx'}_1#0_xx@1_1|1_2/G:xx"
 

@@ -1,4 +1,4 @@
-"""Long text is cut where a reader pauses, and the pieces joined are the text."""
+"""Long text is cut where a reader pauses, and its pieces joined are the text."""
 
 from itertools import pairwise
 

@@ -11,7 +11,7 @@ from voicemill.model.text.written import stretches
 
 
 def told(text: str, language: str) -> list[tuple[str, str]] | None:
-    """Written words of each stretch, and its phones."""
+    """Written words and phones of each stretch."""
     words = [word for word in split(text, language) if is_sounded(word)]
     found = phonemes(text, language)
     parts = stretches(found, words)
@@ -63,7 +63,7 @@ def test_a_short_text_begins_with_a_comma() -> None:
 
 @pytest.mark.parametrize(("text", "language"), [("안녕하세요 여러분", "ko"), ("5 7", "en"), ("…", "en")])
 def test_what_cannot_be_told(text: str, language: str) -> None:
-    """A language without borders, no word that is written as it is spoken, no sound."""
+    """A front end that names no words, no word that is written as it is spoken, no sound."""
     assert told(text, language) is None
 
 

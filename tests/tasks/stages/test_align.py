@@ -1,4 +1,4 @@
-"""align: every kept segment has one row, every word one place, and a text that is not that of the audio is refused."""
+"""align: each kept segment has one row, each word one place, and the text of other audio is refused."""
 
 import csv
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def segments_of(upload: str, *bounds: tuple[int, int]) -> list[Segment]:
 
 
 def made(folder: Path, waves: Mapping[str, Wave], uploads: list[Upload], segments: list[Segment]) -> Inputs:
-    """Inputs of `align`: decoded audio, segments, and what the real `transcribe` says of them."""
+    """Inputs of `align`: decoded audio, segments, and the output of the real `transcribe`."""
     artifacts = {}
     with ArtifactWriter(folder / "decode.arrow") as writer:
         for name, wave in waves.items():

@@ -135,11 +135,11 @@ class Judge:
         return _Heard(cepstra(mel)[speech], f0[speech], seconds_of(speech))
 
     def _recognised(self, sentences: Sequence[Sentence], waves: Mapping[str, Wave]) -> list[str]:
-        from voicemill.model.text.frontend import guess_language
+        from voicemill.model.text.frontend import language_of
 
         assert self.judges.recogniser is not None
         texts: dict[str, str] = {}
-        languages = {s.id: guess_language(s.text) if s.language in ("", "auto") else s.language for s in sentences}
+        languages = {s.id: language_of(s.text, s.language) for s in sentences}
         for language in dict.fromkeys(languages.values()):
             mine = [s for s in sentences if languages[s.id] == language]
             heard = self.judges.recogniser.transcribe([waves[s.id] for s in mine], language)

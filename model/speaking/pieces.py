@@ -15,7 +15,7 @@ from torch import Tensor
 from voicemill.model.audio.watermark import Embedder
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.text.bert import CHANNELS, BertFeatures, features
-from voicemill.model.text.frontend import Phonemes, guess_language, phonemes
+from voicemill.model.text.frontend import Phonemes, language_of, phonemes
 from voicemill.model.text.sentences import cut
 from voicemill.model.text.symbols import ids
 from voicemill.storage.corpus.artifacts import Wave
@@ -102,7 +102,7 @@ SpeakPiece: TypeAlias = Callable[[int, Line], PieceAudio]
 
 def lines_of(text: str, options: SpeakOptions, bert: BertFeatures | None = None) -> list[Line]:
     """Pieces of a text as model input. Raises ConfigError where nothing in it can be read."""
-    language = guess_language(text) if options.language == "auto" else options.language
+    language = language_of(text, options.language)
     lines = [line_of(piece, language, bert) for piece in cut(text, options.cutting) if piece.strip()]
     lines = [line for line in lines if any(phone not in ENDS for phone in line.reading.phones)]
     if not lines:
@@ -126,7 +126,7 @@ def with_end_mark(text: str, language: str) -> str:
     """Text with a punctuation mark at its end: without one it sounds unfinished."""
     if text[-1] in ENDS:
         return text
-    return text + ("。" if (guess_language(text) if language == "auto" else language) in ("zh", "ja", "yue") else ".")
+    return text + ("。" if language_of(text, language) in ("zh", "ja", "yue") else ".")
 
 
 def speak_pieces(lines: list[Line], options: SpeakOptions, speak: SpeakPiece) -> Speech:

@@ -12,6 +12,7 @@ import torch
 from voicemill.model.audio.watermark import detect
 from voicemill.model.s1.generate import Sampling, Stop
 from voicemill.model.speaking.options import SpeakOptions
+from voicemill.model.speaking.pieces import line_of
 from voicemill.model.speaking.reference import Reference, reference_codes
 from voicemill.model.speaking.voice import Voice
 from voicemill.storage.corpus.artifacts import Wave
@@ -200,6 +201,6 @@ def test_an_option_out_of_its_range(wrong: dict[str, float]) -> None:
 
 
 def test_short_texts_get_a_dot_in_front(voice: Voice) -> None:
-    line = voice._line("Hi.", "en")
+    line = line_of("Hi.", "en", voice.bert)
     assert line.phones[0] == 3  # "."
     assert len(line.phones) == len(line.reading.phones) + 1 == line.bert.shape[1]

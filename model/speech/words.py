@@ -8,9 +8,12 @@ of each written one, with their phones. Cost: about a millisecond a sentence.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from voicemill.model.text.written import SpokenWord, spoken_words
 from voicemill.storage.units import Samples
+
+if TYPE_CHECKING:
+    from voicemill.model.text.written import SpokenWord
 
 WITHOUT_SPACES = frozenset({"zh", "ja"})
 """Languages written without spaces: each character is aligned on its own, as whisperx does."""
@@ -49,8 +52,10 @@ def is_sounded(word: str) -> bool:
     return bool(re.search(r"\w", word)) and not re.fullmatch(_MARK, word)
 
 
-def spoken_english(words: Sequence[str]) -> list[tuple[SpokenWord, ...]]:
+def spoken_english(words: Sequence[str]) -> "list[tuple[SpokenWord, ...]]":
     """Spoken words of each word of an English text; () for punctuation and for marks such as <noise>."""
+    from voicemill.model.text.written import spoken_words  # 0.1 s of patterns, not at every start
+
     return spoken_words(["" if re.fullmatch(_MARK, word) else word for word in words])
 
 

@@ -1,4 +1,4 @@
-"""The whole configuration: the settings of every stage, and of the run around them. Shipped configs are TOML files."""
+"""The configuration of a refresh: settings of every stage and of the run around them. Shipped configs are TOML files."""
 
 import os
 from functools import cached_property
@@ -16,18 +16,18 @@ from voicemill.tasks.registry import STAGES
 
 
 class RunSettings(StageSettings):
-    """How the work is spread. Nothing here changes an output, so nothing here enters a key."""
+    """How work is spread over processes. None of it changes an output or enters a key."""
 
     runner: Literal["processes", "threads", "dask", "ray"] = "processes"
-    """Where stages run: worker processes of this machine (a dying one costs one upload), threads, or a cluster."""
+    """Where stages run: worker processes of this machine (if one dies, one upload fails), threads, or a cluster."""
     workers: int = Field(0, ge=0, le=256)
-    """Stages at once on this machine; 0 = as many as it has cores."""
+    """Stages that run at the same time on this machine; 0 = one per core."""
     lot_batches: int = Field(16, ge=1, le=18)
-    """Batches in one subflow: 11 stages each, and Prefect keeps up with 200 task runs in a flow run."""
+    """Batches in one subflow. Default: 11 stages each, and Prefect copes with 200 task runs in a flow run."""
 
     @property
     def count(self) -> int:
-        """Workers, with 0 resolved to the cores this process may use."""
+        """Number of workers; 0 resolved to the cores that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
 
 
@@ -59,21 +59,21 @@ class Config(_Preparation):
 
     @cached_property
     def models(self) -> dict[str, dict[str, str]]:
-        """Stage -> setting -> digest of every model that this config loads.
+        """Stage -> setting -> digest, for every model that this config loads.
 
         Raises:
-            ModelMissing: one of them is not on this machine.
+            ModelMissing: a model is not on this machine.
         """
         digests = {stage.name: dict(stage.models(self.of(stage.name))) for stage in STAGES if stage.models}
         return {name: models for name, models in digests.items() if models}
 
 
 SHIPPED = Path(__file__).parent / "configs"
-"""Configs that come with the program: `default` (no network, no GPU) and `production`."""
+"""Folder of the shipped configs: `default` (no network, no GPU) and `production`."""
 
 
 def load(name: str | Path | None = None) -> Config:
-    """Read a config: a TOML file, the name of a shipped one, or the default. What it leaves out keeps its default.
+    """Read a config: a TOML file, a shipped one by name, or the default. Omitted settings keep their defaults.
 
     Raises:
         ConfigError: the file is missing or not TOML, a section or setting is unknown, a value is out of range.

@@ -1,9 +1,8 @@
-"""The one place where a stage becomes a Prefect task.
+"""Stages as Prefect tasks: the only module of `tasks/` that imports Prefect.
 
-A task run is one stage of one batch; it takes and returns references, and its work happens wherever
-`workers.execute_anywhere` finds a process for it. Prefect's own result cache stays off: the content keys decide.
-Tasks carry no tags: Prefect asks the server for a concurrency slot of every tag before a run, and each new tag cost two
-seconds.
+A task run is one stage of one batch; it takes and returns references, and runs in the process that
+`workers.execute_anywhere` chooses. Prefect's result cache is off: the content keys decide. Tasks have no tags: Prefect
+asks the server for a concurrency slot of every tag before a run, and each new tag cost two seconds.
 """
 
 from functools import cache
@@ -18,14 +17,14 @@ from voicemill.tasks.workers import execute_anywhere
 
 @cache
 def as_task(stage: str) -> Task[[Work], StageResult]:
-    """The task of a stage, under the stage's name and with the first line of its module as description."""
+    """Prefect task of a stage, with the stage's name and the first line of its module as description."""
     module = BY_NAME[stage].settings.__module__
     description = (__import__(module, fromlist=["_"]).__doc__ or "").strip().splitlines()[0]
 
     def run_stage(work: Work) -> StageResult:
         return execute_anywhere(work)
 
-    run_stage.__qualname__ = stage  # Prefect's key of a task comes from it: one for each stage, not one for all
+    run_stage.__qualname__ = stage  # Prefect derives the key of a task from it: one for each stage
     name = stage + " · batch {work.batch.number}"
     make = task(
         name=stage,

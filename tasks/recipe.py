@@ -1,7 +1,7 @@
-"""The recipe: the stages with their versions, settings and model digests; and the content keys that follow from it.
+"""The recipe (stages with versions, settings and model digests), and the content keys that follow from it.
 
-A key says everything an output was made from, so it is known before anything runs: which batches a refresh must work on
-is a comparison of keys, and takes no stage.
+A key covers everything that an output is made from, and is known before anything runs: a refresh finds the batches it
+must work on by comparing keys.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from voicemill.tasks.registry import STAGES, execution_order
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config seen as what it does to audio."""
+    """The part of a config that determines the outputs."""
 
     config: Config
 
@@ -35,7 +35,7 @@ class Recipe:
 
     @cached_property
     def id(self) -> str:
-        """sha256 that names the recipe."""
+        """sha256 of the recipe: its name."""
         return digest(self._parts)
 
     @cached_property

@@ -1,8 +1,8 @@
-"""Worker processes: each runs one stage at a time, holds its models, and may die without taking more than one upload.
+"""Worker processes: each runs one stage at a time and keeps its models; if one dies, at most one upload fails.
 
 Prefect's own process pool breaks as a whole when one process dies, and starts a Prefect client in every child (measured
-15 task runs a second against 310 with threads). So the task runs of a flow are threads that wait, and the work goes
-to these processes, spawned (deltalake and torch do not survive fork) and kept for the run.
+15 task runs a second against 310 with threads). So the task runs of a flow are threads that wait for these processes,
+which are spawned (deltalake and torch do not survive fork) and kept for the run.
 """
 
 import ctypes
@@ -65,13 +65,13 @@ class WorkerPool:
         return ProcessPoolExecutor(1, context, _set_up, (os.getpid(), self._gpu_budget_mb))
 
     def run(self, work: Work) -> StageResult:
-        """Execute in a free process. When it dies: find the uploads that kill it, fail those, do the rest.
+        """Execute in a free process. If it dies, find the uploads that kill it, record them as failed, and run the rest.
 
         Raises:
-            WorkerDied: it dies again and again, but of no upload alone.
+            WorkerDied: it died three times, and no single upload is the cause.
         """
-        if done := existing_output(work):  # no process has to start for that
-            return done
+        if result := existing_output(work):  # without starting a process
+            return result
         for _ in range(3):
             try:
                 return self._call(execute, work)
@@ -79,10 +79,12 @@ class WorkerPool:
                 uploads = tuple(upload for upload in remaining_uploads(work) if upload.sha256 not in work.killers)
                 killers = find_culprits(uploads, partial(self._attempt, work))
                 work = replace(work, killers=(*work.killers, *killers))
-        raise WorkerDied(f"a worker process died in {work.stage} three times, but of no upload alone")
+        raise WorkerDied(f"a worker process died in {work.stage} three times, and no single upload is the cause")
 
     def _attempt(self, work: Work, uploads: tuple[Upload, ...]) -> str:
-        for _ in range(2 if len(uploads) == 1 else 1):  # blamed only if it dies twice: others may kill a process, too
+        for _ in range(
+            2 if len(uploads) == 1 else 1
+        ):  # a culprit only if it dies twice: something else may have killed the process
             try:
                 self._call(dry_run, work, uploads)
                 return ""
@@ -96,7 +98,7 @@ class WorkerPool:
         try:
             try:
                 future = self._submit(worker.executor, function, work, *arguments)
-            except BrokenProcessPool:  # it died while it had nothing to do
+            except BrokenProcessPool:  # it died while it was idle
                 self._restart(worker)
                 future = self._submit(worker.executor, function, work, *arguments)
             worker.stages.add(work.stage)
@@ -133,8 +135,8 @@ class WorkerPool:
 
     def _submit(self, executor: ProcessPoolExecutor, function: Callable[..., T], *arguments: object) -> Future[T]:
         if self._ended:
-            raise WorkerDied("the worker processes were ended")
-        # a process inherits what its starter blocks: Ctrl-C is for the parent, which ends its workers
+            raise WorkerDied("the worker processes have been ended")
+        # a child inherits blocked signals: Ctrl-C is for the parent, which ends its workers
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return executor.submit(function, *arguments)
@@ -153,7 +155,7 @@ class WorkerPool:
             worker.executor.shutdown(wait=True, cancel_futures=True)
 
     def kill(self) -> None:
-        """End the processes at once, whatever they do; whoever waits for one gets an error."""
+        """Kill the processes at once; callers that wait for one get an error."""
         self._ended = True
         for child in multiprocessing.active_children():
             child.kill()
@@ -162,10 +164,10 @@ class WorkerPool:
 _active: WorkerPool | None = None
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Read by libraries when they load: a spawned process has to find them in its environment. More threads than cores made
-one stage 20 times slower."""
+"""Libraries read these when they load, so a spawned process must find them in its environment. More threads than cores
+made one stage 20 times slower."""
 _QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-"""Bars of several processes, over one another and over ours, tell nobody anything."""
+"""Progress bars of several processes overwrite each other and ours."""
 
 
 @contextmanager
@@ -215,7 +217,7 @@ def _processes(config: Config) -> Iterator[None]:
 
 @contextmanager
 def _ended_by(number: signal.Signals, end: Callable[[], None]) -> Iterator[None]:
-    """Within the block a signal first calls `end`: threads that wait for a worker would hold up what follows."""
+    """Within the block a signal calls `end` before its handler: threads that wait for a worker would delay the handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -235,9 +237,9 @@ def _ended_by(number: signal.Signals, end: Callable[[], None]) -> Iterator[None]
 
 @contextmanager
 def ended_with_the_flow() -> Iterator[None]:
-    """What ends the block without being an error, a cancelled flow run, ends the worker processes at once.
+    """Kill the worker processes when the block ends by a cancellation of the flow run, which is no `Exception`.
 
-    Prefect's handler of SIGTERM is its own and must stay; it raises here, and waits for the threads that wait for us.
+    Prefect's handler of SIGTERM must stay; it raises here, then waits for the threads that wait for the workers.
     """
     try:
         yield
@@ -250,15 +252,15 @@ def ended_with_the_flow() -> Iterator[None]:
 
 
 def execute_anywhere(work: Work) -> StageResult:
-    """Execute in a worker process where a pool is open, else here (threads, Dask, Ray)."""
+    """Execute in a worker process if a pool is open, else in this process (threads, Dask, Ray)."""
     return _active.run(work) if _active else execute(work)
 
 
 def _set_up(parent: int, gpu_budget_mb: Megabytes | None) -> None:
     """Set up a new worker process: its share of the GPU memory, and a watch that ends it when the parent is gone.
 
-    glibc gives each thread its own heap and keeps freed blocks: without the trim threshold a worker grows with every
-    batch.
+    glibc gives each thread its own heap and keeps freed blocks: without the trim threshold the memory of a worker grows
+    with every batch.
     """
     MODELS.gpu_budget_mb = gpu_budget_mb
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

@@ -1,7 +1,7 @@
-"""One training on each GPU, and one on the CPU of a machine: locks that the operating system frees when a process dies.
+"""Locks on the devices of a machine: one training on each GPU and one on the CPU. The lock of a dead process is free.
 
-A work pool's limit counts the runs of one worker; commands typed by hand and other stores use the same GPUs, so the
-locks belong to the machine: files in `/tmp/voicemill-<user>` (VOICEMILL_LOCKS names another folder).
+The limit of a Prefect work pool counts the runs of one worker, but commands typed by hand and other stores use the same
+GPUs. So the locks belong to the machine: files in `/tmp/voicemill-<user>` (VOICEMILL_LOCKS names another folder).
 """
 
 import json
@@ -31,24 +31,25 @@ class Gpu:
     """A GPU that this process may use."""
 
     name: str
-    """The same in every process of the machine: by its UUID."""
+    """Name from its UUID: the same in every process of the machine."""
     select: str
     """Its value in CUDA_VISIBLE_DEVICES."""
     memory_mb: int = 0
+    """Total memory, MB (2^20 bytes)."""
 
 
 @dataclass(frozen=True)
 class ReservedDevices:
-    """Devices that are this process's until the block ends."""
+    """Devices reserved for this process until the block ends."""
 
     gpus: tuple[Gpu, ...]
-    """Empty: the CPU."""
+    """The GPUs; empty: the CPU."""
     files: tuple[int, ...]
     """Descriptors of the locks: a process that inherits them holds the devices as long as it lives."""
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs that torch sees, asked in a process of its own (it would keep memory of each); none without a driver."""
+    """GPUs that torch sees, queried in another process (this one would keep memory on each); none without a driver."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
         return ()
@@ -59,74 +60,74 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(Gpu(f"gpu-{uuid}", select, memory_mb) for (uuid, memory_mb), select in pairs)
 
 
-def process_count(devices: int, found: tuple[Gpu, ...]) -> int:
-    """How many processes train: `loop.devices`, where 0 stands for all GPUs, or one process on the CPU.
+def process_count(devices: int, available: tuple[Gpu, ...]) -> int:
+    """Number of training processes: `loop.devices`, where 0 stands for all GPUs, or for one process on the CPU.
 
     Raises:
-        ConfigError: more GPUs than there are.
+        ConfigError: there are fewer GPUs.
     """
-    if found and devices > len(found):
-        raise ConfigError(f"loop.devices = {devices}, and torch sees {len(found)} GPUs here: set 0 to take all of them")
-    return devices or len(found) or 1
+    if available and devices > len(available):
+        raise ConfigError(f"loop.devices = {devices}, but torch sees {len(available)} GPUs: set 0 to use all of them")
+    return devices or len(available) or 1
 
 
 @contextmanager
 def reserved_devices(
-    count: int, holder: str, found: tuple[Gpu, ...], waiting: Callable[[str], None]
+    count: int, holder: str, available: tuple[Gpu, ...], waiting: Callable[[str], None]
 ) -> Iterator[ReservedDevices]:
-    """`count` of the GPUs in `found`, or the CPU where there are none; waits until they are free.
+    """Reserve `count` of the available GPUs, or the CPU where there are none; waits until they are free.
 
-    `holder` says who asks, for those who wait; `waiting` is called with who holds them, whenever that changes.
+    `holder` names this process to others that wait; `waiting` is called with the present holders whenever they change.
     """
-    names = [gpu.name for gpu in found] or ["cpu"]
-    many = count if found else 1
-    said = ""
+    names = [gpu.name for gpu in available] or ["cpu"]
+    needed = count if available else 1
+    reported = ""
     while True:
         with ExitStack() as stack:
             locks: dict[str, FileLock] = {}
             busy: list[str] = []
-            # always in this order, and given back together: two that want several never wait for each other
+            # always in this order, and released together: two processes that need several never wait for each other
             for name in names:
                 lock = stack.enter_context(FileLock(lock_folder() / f"{name}.lock"))
-                if len(locks) < many and lock.take(holder):
+                if len(locks) < needed and lock.take(holder):
                     locks[name] = lock
-                elif len(locks) < many:
+                elif len(locks) < needed:
                     busy.append(f"{name} is held by {lock.holder()}")
-            if len(locks) == many:
-                chosen = tuple(gpu for gpu in found if gpu.name in locks)
+            if len(locks) == needed:
+                chosen = tuple(gpu for gpu in available if gpu.name in locks)
                 yield ReservedDevices(chosen, tuple(lock.fileno() for lock in locks.values()))
                 return
-        if (text := "; ".join(busy)) != said:
-            said = text
-            waiting(text)
+        if (holders := "; ".join(busy)) != reported:
+            reported = holders
+            waiting(holders)
         time.sleep(POLL)
 
 
 @contextmanager
 def locked(path: Path, holder: str, waiting: Callable[[str], None]) -> Iterator[int]:
-    """Hold one lock file, waiting for it; its descriptor."""
+    """Wait for a lock file and hold it; yields its descriptor."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    said = False
+    reported = False
     with FileLock(path) as lock:
         while not lock.take(holder):
-            if not said:
-                said = True
+            if not reported:
+                reported = True
                 waiting(f"{path.parent.name} is held by {lock.holder()}")
             time.sleep(POLL)
         yield lock.fileno()
 
 
 def lock_folder() -> Path:
-    """Where the locks of this machine are.
+    """Folder of the locks of this machine.
 
     Raises:
-        StoreError: somebody else made the folder.
+        StoreError: another user owns the folder.
     """
-    if told := os.environ.get("VOICEMILL_LOCKS"):
-        Path(told).mkdir(parents=True, exist_ok=True)
-        return Path(told)
+    if chosen := os.environ.get("VOICEMILL_LOCKS"):
+        Path(chosen).mkdir(parents=True, exist_ok=True)
+        return Path(chosen)
     path = Path(tempfile.gettempdir()) / f"voicemill-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
     if path.is_symlink() or path.stat().st_uid != os.getuid():
-        raise StoreError(f"{path} belongs to somebody else: name a folder for the locks of the GPUs by VOICEMILL_LOCKS")
+        raise StoreError(f"{path} belongs to another user: set VOICEMILL_LOCKS to a folder for the locks of the GPUs")
     return path

@@ -1,8 +1,8 @@
-"""Starts a training (`model.training.main`) in processes of its own, follows it, and leaves nothing of it behind.
+"""Start a training (`model.training.main`) in processes of its own, follow it, and leave no process behind.
 
-One process trains alone; several are started by torchrun, on one machine (`torch.distributed.run --standalone`). Around
-both stands `tasks/training/guard.py`, which ends every rank when this process does, however it ends. A rank that dies
-ends the others: torchrun sees to that. What they print goes to `<folder>/log.txt` and, line by line, to the caller.
+A single process is started directly, several by torchrun on one machine (`torch.distributed.run --standalone`). Both
+run under `tasks/training/guard.py`, which ends every rank when this process ends, however it ends. torchrun ends all
+ranks when one dies. Their output goes to `<folder>/log.txt` and, line by line, to the caller.
 """
 
 import os
@@ -28,15 +28,15 @@ from voicemill.storage.units import Seconds
 MODULE = "voicemill.model.training.main"
 GUARD = "voicemill.tasks.training.guard"
 GRACE: Seconds = 20.0
-"""Between SIGTERM and SIGKILL: a step and a checkpoint. A Prefect worker kills a cancelled run after 30."""
+"""Time from SIGTERM to SIGKILL: enough for a step and a checkpoint. A Prefect worker kills a cancelled run after 30."""
 MARGIN: Seconds = 5.0
-"""For the guard to end the last of them after that."""
+"""Further time for the guard to end the last process."""
 TAIL = 30
-"""Lines kept for the message of a crash."""
+"""Last lines of output, quoted when a training crashes."""
 LONGEST = 8192
-"""Characters; longer lines are handed over in pieces."""
+"""Characters of a line; longer ones are passed on in pieces."""
 _MARK = "VOICEMILL_TRAINING"
-"""In the environment of every rank: the folder. By it they are found if guard and caller were killed together."""
+"""Environment variable of every rank that holds the folder: it finds ranks whose guard and caller were both killed."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ class TrainingOutcome:
     """How a training ended."""
 
     outcome: str
-    """As `Result.outcome`, or "crashed" where it left none."""
+    """`Result.outcome`, or "crashed" where there is no result."""
     detail: str
     code: int
     """Exit status of the last process."""
     result: Result | None
     tail: tuple[str, ...]
-    """The last lines that it printed."""
+    """Last lines of output."""
 
     @property
     def good(self) -> bool:
-        """Whether it trained to its end."""
+        """Whether the training reached its end."""
         return self.result is not None and self.result.good
 
 
 def command(folder: Path, processes: int, module: str = MODULE) -> list[str]:
-    """What is run, for one process or several."""
+    """Command line of the training, for one process or several."""
     if processes == 1:
         return [sys.executable, "-u", "-m", module, str(folder)]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -80,18 +80,18 @@ def launch(
     """Run the training of a folder to its end.
 
     Args:
-        folder: with `run.json`; a result of an earlier attempt that was not good is forgotten.
-        processes: ranks.
-        gpus: what goes to CUDA_VISIBLE_DEVICES; empty: left as it is.
-        locks: descriptors of locks that are held until the last rank is gone, even if this process goes before.
-        on_line: called with every line of output, the unfinished last one as well.
+        folder: holds `run.json`; the result of a failed earlier attempt is deleted.
+        processes: number of ranks.
+        gpus: value of CUDA_VISIBLE_DEVICES; empty: unchanged.
+        locks: descriptors of locks that are held until the last rank ends, even if this process ends before.
+        on_line: called with every line of output, including an unfinished last one.
         on_progress: called with every new line of progress.jsonl, those of earlier attempts first.
         grace: seconds between SIGTERM and SIGKILL.
-        module: the program, which takes the folder.
+        module: the program; its argument is the folder.
 
-    Whatever is raised here (by a callback, Ctrl-C, Prefect's cancellation) ends every rank before it goes on.
+    An exception raised here (by a callback, Ctrl-C, Prefect's cancellation) ends every rank before it propagates.
     """
-    if (found := run.result(folder)) and not found.good:
+    if (result := run.result(folder)) and not result.good:
         (folder / "result.json").unlink()
     kill = partial(end_processes, lambda: training_processes(folder), 0.0)
     kill()
@@ -106,7 +106,7 @@ def launch(
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=tuple(locks),
-            start_new_session=True,  # Ctrl-C on a terminal is for this process, which then ends the ranks in order
+            start_new_session=True,  # Ctrl-C on a terminal reaches this process alone, which then ends the ranks
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -129,12 +129,12 @@ def follow(
     on_line: Callable[[str], None],
     on_progress: Callable[[Progress], None],
 ) -> None:
-    """Hand over lines and progress until the output ends, or the guard is gone."""
+    """Pass on lines and progress until the output ends or the guard has ended."""
     lines, following, output = Lines(), Following(folder), process.stdout
     assert output
     ended = False
     while not ended:
-        gone = process.poll() is not None  # asked before reading: what it wrote last is read then
+        gone = process.poll() is not None  # checked before reading, so that its last output is read
         ready, _, _ = select.select([output], [], [], 0.0 if gone else 0.1)
         chunk = os.read(output.fileno(), 65536) if ready else b""
         ended = gone if not ready else not chunk
@@ -148,13 +148,13 @@ def follow(
 
 
 class Lines:
-    """Cuts a stream of bytes into lines of text; a carriage return ends one, too. Holds LONGEST bytes at most."""
+    """Splits a stream of bytes into lines of text, also at carriage returns. Holds LONGEST bytes at most."""
 
     def __init__(self) -> None:
         self._open = b""
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """Lines that are complete with this chunk, and pieces of one that grows too long."""
+        """Lines completed by this chunk, and pieces of a line that is too long."""
         *whole, self._open = re.split(rb"[\r\n]+", self._open + chunk)
         while len(self._open) > LONGEST:
             whole.append(self._open[:LONGEST])
@@ -162,7 +162,7 @@ class Lines:
         yield from (part.decode(errors="replace") for line in whole if line for part in _pieces(line))
 
     def rest(self) -> Iterator[str]:
-        """What came without an end of line."""
+        """The unfinished last line, if any."""
         line, self._open = self._open, b""
         if line:
             yield line.decode(errors="replace")
@@ -173,14 +173,14 @@ def _pieces(line: bytes) -> Iterator[bytes]:
 
 
 class Following:
-    """Reads a growing progress.jsonl, as often as costs a twentieth of the time at most."""
+    """Reads a growing progress.jsonl, so rarely that it takes at most a twentieth of the time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._step, self._size = folder, -1, -1
         self._next = 0.0
 
     def new(self, *, last: bool = False) -> Iterator[Progress]:
-        """The lines that were not handed over yet."""
+        """Lines that were not returned before."""
         began, path = time.monotonic(), self._folder / "progress.jsonl"
         if began < self._next and not last:
             return
@@ -200,7 +200,7 @@ def training_processes(folder: Path) -> list[psutil.Process]:
 
 
 def _drain(output: IO[bytes], log: IO[bytes], limit: Seconds) -> None:
-    """Go on reading while the ranks end: a full pipe would hold up their last checkpoint."""
+    """Read on while the ranks end: a full pipe would block their last checkpoint."""
     end = time.monotonic() + limit
     while (left := end - time.monotonic()) > 0:
         ready, _, _ = select.select([output], [], [], left)
@@ -211,17 +211,17 @@ def _drain(output: IO[bytes], log: IO[bytes], limit: Seconds) -> None:
 
 def _environment(folder: Path, processes: int, gpus: Sequence[str]) -> dict[str, str]:
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
-    if (said := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # who shares the machine says how much of it we take
-        threads = min(threads, int(said) or 1)
-    told = {_MARK: str(folder.resolve()), "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdigit():  # the user's limit on a shared machine
+        threads = min(threads, int(limit) or 1)
+    own = {_MARK: str(folder.resolve()), "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     if gpus:
-        told["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    return os.environ | told
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    return os.environ | own
 
 
 def _ended(folder: Path, code: int, tail: tuple[str, ...]) -> TrainingOutcome:
-    if found := run.result(folder):
-        return TrainingOutcome(outcome=found.outcome, detail=found.detail, code=code, result=found, tail=tail)
+    if result := run.result(folder):
+        return TrainingOutcome(outcome=result.outcome, detail=result.detail, code=code, result=result, tail=tail)
     how = f"killed by signal {code - 128}" if 128 < code < 160 else f"exit status {code}"
     return TrainingOutcome(
         outcome="crashed",

@@ -350,7 +350,7 @@ def test_a_dead_holder_holds_nothing(locks: Path) -> None:
 def test_how_many_processes_train() -> None:
     assert [devices.process_count(0, ()), devices.process_count(2, ())] == [1, 2]
     assert [devices.process_count(0, GPUS), devices.process_count(1, GPUS)] == [2, 1]
-    with pytest.raises(ConfigError, match=r"loop\.devices = 3, and torch sees 2"):
+    with pytest.raises(ConfigError, match=r"loop\.devices = 3, but torch sees 2"):
         devices.process_count(3, GPUS)
 
 

@@ -1,4 +1,4 @@
-"""The configuration of a refresh: settings of every stage and of the run around them. Shipped configs are TOML files."""
+"""The configuration of a refresh: settings of every stage and of the run; shipped configs are TOML files."""
 
 import os
 from functools import cached_property

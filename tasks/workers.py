@@ -65,7 +65,7 @@ class WorkerPool:
         return ProcessPoolExecutor(1, context, _set_up, (os.getpid(), self._gpu_budget_mb))
 
     def run(self, work: Work) -> StageResult:
-        """Execute in a free process. If it dies, find the uploads that kill it, record them as failed, and run the rest.
+        """Execute in a free process. If it dies, find the uploads that kill it, record them as failed, run the rest.
 
         Raises:
             WorkerDied: it died three times, and no single upload is the cause.
@@ -82,9 +82,7 @@ class WorkerPool:
         raise WorkerDied(f"a worker process died in {work.stage} three times, and no single upload is the cause")
 
     def _attempt(self, work: Work, uploads: tuple[Upload, ...]) -> str:
-        for _ in range(
-            2 if len(uploads) == 1 else 1
-        ):  # a culprit only if it dies twice: something else may have killed the process
+        for _ in range(2 if len(uploads) == 1 else 1):  # twice: its first death may be another's fault
             try:
                 self._call(dry_run, work, uploads)
                 return ""
@@ -217,7 +215,7 @@ def _processes(config: Config) -> Iterator[None]:
 
 @contextmanager
 def _ended_by(number: signal.Signals, end: Callable[[], None]) -> Iterator[None]:
-    """Within the block a signal calls `end` before its handler: threads that wait for a worker would delay the handler."""
+    """Within the block a signal calls `end` before its handler, which threads that wait for a worker would delay."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

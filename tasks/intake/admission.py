@@ -1,4 +1,4 @@
-"""Which uploads may be prepared: consent on record, not forgotten, each content once."""
+"""Selection of the uploads to prepare: consent on record, not forgotten, each content once."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,14 @@ from voicemill.storage.records import Upload
 
 @dataclass(frozen=True)
 class ConsentPolicy:
-    """Consents as this run sees them."""
+    """Consents that apply to this run: those on record, and one assumed for all other speakers."""
 
     consents: Consents
     assumed: str | None
+    """Reason that stands for the consent of speakers without a record; None = none."""
 
     def of(self, speaker: str) -> Consent:
+        """Consent of a speaker."""
         return self.consents.of(speaker, self.assumed)
 
 
@@ -30,11 +32,18 @@ def select_uploads(
     forgotten: Tombstones,
     problems: list[Problem],
 ) -> tuple[list[Upload], list[UploadRow]]:
-    """Each content once: the file that is in the corpus, otherwise the first by path.
+    """Select each content once: the file that is in the corpus, otherwise the first by path.
 
-    Of the same bytes under several speakers the kept file's speaker is taken, if all of them consent.
+    Files with the same bytes under several speakers count for the speaker of the selected file, if all of them consent.
+
+    Args:
+        corpus: sha256 -> path of the uploads in the last version.
+        problems: receives what a user should look at.
+
+    Returns:
+        The selected uploads, and rows of the others: held, refused or duplicate.
     """
-    chosen: list[Upload] = []
+    selected: list[Upload] = []
     others: list[UploadRow] = []
     for sha256, group in _by_content(uploads).items():
         if sha256 in forgotten.content and group[0].size:
@@ -46,21 +55,21 @@ def select_uploads(
         )
         speakers = sorted({upload.speaker for upload in group}) if first.size else [first.speaker]
         if len(speakers) > 1:
-            words = f"the same bytes under several speakers ({', '.join(speakers)}): taken as {first.speaker}"
+            words = f"the same bytes under several speakers ({', '.join(speakers)}): counted for {first.speaker}"
             problems.append(Problem(first.path, 0, words))
         missing = next((name for name in speakers if not consents.of(name).granted), None)
         for upload in group:
             own = consents.of(upload.speaker)
             if not own.granted or missing:
-                other = f"the same bytes are there under {missing}: {consents.of(missing or '').record}"
+                other = f"{missing} has the same bytes: {consents.of(missing or '').record}"
                 others.append(excluded_row(upload, UploadState.HELD, other if own.granted else own.record))
                 continue
             upload = replace(upload, consent=own.record)
             if upload.path == first.path:
-                chosen.append(upload)
+                selected.append(upload)
             else:
                 others.append(excluded_row(upload, UploadState.DUPLICATE, f"same bytes as {first.path}"))
-    return chosen, others
+    return selected, others
 
 
 def _by_content(uploads: Iterable[Upload]) -> dict[str, list[Upload]]:
@@ -71,7 +80,7 @@ def _by_content(uploads: Iterable[Upload]) -> dict[str, list[Upload]]:
 
 
 def excluded_row(upload: Upload, state: UploadState, detail: str, reason: str = "") -> UploadRow:
-    """A row of the table `uploads` for a file that enters no batch."""
+    """Row of the table `uploads` for a file that enters no batch."""
     return UploadRow(
         sha256=upload.sha256,
         speaker=upload.speaker,

@@ -1,9 +1,9 @@
-"""batches: uploads are grouped once, and stay together: a batch is the unit that stages, keys and shards are made for.
+"""batches: groups of uploads, formed once: the unit of stages, keys and shards.
 
-Method: new uploads in order of (speaker, path), up to so many minutes of audio by their headers; a longer upload is a
-batch of its own. The id is a digest of the members, so the same uploads give the same batch. What a batch was formed of
-is kept in `<store>/stages/batches/<number>-<id>.json` (digests only), and can be rebuilt from the table `uploads`. An
-upload that leaves the inbox leaves its batch, and finds its place again should it come back.
+Method: new uploads in order of (speaker, path), up to a number of minutes by their headers; a longer upload is a batch
+of its own. The id is a digest of the members, so the same uploads give the same batch. The members are stored in
+`<store>/stages/batches/<number>-<id>.json` (digests only), which can be rebuilt from the table `uploads`. An upload
+that leaves the inbox leaves its batch, and returns to its place if it comes back.
 """
 
 import json
@@ -23,60 +23,64 @@ from voicemill.tasks.contract.stage import StageSettings
 
 
 class Settings(StageSettings):
-    """How large a batch is. It changes no batch that was formed before."""
+    """Size of new batches; existing ones stay as they are."""
 
     minutes: float = Field(20.0, gt=0, le=240)
-    """Minutes of audio in a batch, up to 240. 20: stages of 10 s or more, and shards of tens of megabytes."""
+    """Minutes of audio in a batch, up to 240. Default: stages run 10 s or more, and shards have tens of megabytes."""
 
 
 @dataclass(frozen=True)
 class RegisteredBatch:
-    """A batch as it was formed."""
+    """A batch with all members that it was formed of, whether or not they are still in the inbox."""
 
     id: str
     number: int
     uploads: tuple[str, ...]
-    """sha256 of its members, in order."""
+    """sha256 of the members, in order."""
 
 
 def form_batches(
     store: Store, uploads: Iterable[Upload], known: Iterable[UploadRow], settings: Settings
 ) -> list[Batch]:
-    """The batches of all uploads of the inbox, by number: those formed before, and new ones for what is new.
+    """Batches of all uploads of the inbox, by number: existing ones, and new ones for new uploads.
 
     Args:
-        known: the uploads of the last version, from which batches are rebuilt whose file is lost.
+        known: uploads of the last version; batches whose file is lost are rebuilt from them.
 
-    New batches are written to the registry before this returns. Batches that have no upload left are not returned.
+    New batches are stored before this returns. Batches without an upload in the inbox are not returned.
     """
     formed = registry(store, known)
-    here = {upload.sha256: upload for upload in uploads}
-    placed = {sha256 for batch in formed for sha256 in batch.uploads}
+    present = {upload.sha256: upload for upload in uploads}
+    assigned = {sha256 for batch in formed for sha256 in batch.uploads}
     number = max((batch.number for batch in formed), default=0)
-    for group in _groups([upload for sha256, upload in here.items() if sha256 not in placed], settings.minutes * 60):
+    for group in _groups(
+        [upload for sha256, upload in present.items() if sha256 not in assigned], settings.minutes * 60
+    ):
         number += 1
         members = tuple(upload.sha256 for upload in group)
         formed.append(RegisteredBatch(digest(sorted(members))[:16], number, members))
         _write(store, formed[-1])
-    batches = [Batch(b.id, b.number, tuple(here[sha256] for sha256 in b.uploads if sha256 in here)) for b in formed]
+    batches = [
+        Batch(b.id, b.number, tuple(present[sha256] for sha256 in b.uploads if sha256 in present)) for b in formed
+    ]
     return [batch for batch in batches if batch.uploads]
 
 
 def registry(store: Store, known: Iterable[UploadRow] = ()) -> list[RegisteredBatch]:
-    """All batches formed so far, by number; an upload is in one of them only."""
-    found: dict[str, RegisteredBatch] = {}
+    """All batches formed so far, by number; every upload is in one of them."""
+    batches: dict[str, RegisteredBatch] = {}
     for path in (store.stages / "batches").glob("[0-9]*.json"):
         raw = json.loads(path.read_text())
-        found[raw["id"]] = RegisteredBatch(raw["id"], raw["number"], tuple(raw["uploads"]))
+        batches[raw["id"]] = RegisteredBatch(raw["id"], raw["number"], tuple(raw["uploads"]))
     lost: dict[tuple[str, int], list[UploadRow]] = defaultdict(list)
     for row in known:
-        if row.batch and row.batch not in found:
+        if row.batch and row.batch not in batches:
             lost[row.batch, row.batch_number].append(row)
     for (id_, number), rows in lost.items():
         members = tuple(row.sha256 for row in sorted(rows, key=lambda row: (row.speaker, row.path)))
-        found[id_] = RegisteredBatch(id_, number, members)
-        _write(store, found[id_])
-    return sorted(found.values(), key=lambda batch: batch.number)
+        batches[id_] = RegisteredBatch(id_, number, members)
+        _write(store, batches[id_])
+    return sorted(batches.values(), key=lambda batch: batch.number)
 
 
 def _groups(uploads: list[Upload], longest: Seconds) -> list[list[Upload]]:

@@ -1,7 +1,7 @@
-"""What `scan` remembers of an inbox: `<store>/stages/scan/<inbox id>.parquet`, one row for each file it has read.
+"""Cache of the files that `scan` has read: `<store>/stages/scan/<inbox id>.parquet`, one row for each file.
 
-A file is read when it is new or touched: its bytes are hashed, its header is looked at. The memory is a cache: deleting
-it costs one hash of every file. It holds transcripts, so forgetting a speaker deletes it.
+A file is read when it is new or touched: its bytes are hashed and its header is parsed. Deleting the cache costs one
+hash of every file. It holds transcripts, so forgetting a speaker deletes it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,11 +22,12 @@ from voicemill.storage.store import Store
 
 @dataclass(frozen=True)
 class CachedFile:
-    """One file as it was read: an upload with its digest and header, or a sidecar with its text."""
+    """A file that was read: an upload with its digest and header, or a sidecar with its text."""
 
     path: str = ""
     size: int = 0
     stamp: str = ""
+    """`InboxFile.stamp` when it was read; it begins with the time of the content."""
     sha256: str = ""
     codec: str = ""
     rate: int = 0
@@ -37,17 +38,17 @@ class CachedFile:
 
 @dataclass
 class ListingCache:
-    """The memory of one inbox, loaded at the start of a scan and saved at its end."""
+    """Cache of one inbox, loaded at the start of a scan and saved at its end."""
 
     file: Path
     seen: dict[str, CachedFile] = field(default_factory=dict)
     hashed: int = 0
-    """Uploads read in this scan."""
+    """Number of uploads read in this scan."""
     _changed: bool = False
 
     @classmethod
     def load(cls, store: Store, inbox_id: str) -> "ListingCache":
-        """What is remembered; nothing where the file is missing, damaged or of another layout."""
+        """Load the cache; empty where the file is missing, damaged or of another layout."""
         file = store.stages / "scan" / f"{inbox_id}.parquet"
         try:
             with pq.ParquetFile(file) as parquet:
@@ -60,25 +61,25 @@ class ListingCache:
         return cls(file, {row[0]: CachedFile(**dict(zip(table.column_names, row, strict=True))) for row in rows})
 
     def recall(self, entry: InboxFile) -> CachedFile | None:
-        """The file as it was read, if it has not been touched since."""
+        """The cached file, if it has not been touched since."""
         seen = self.seen.get(entry.path)
         return seen if seen and entry.stamp and (seen.size, seen.stamp) == (entry.size, entry.stamp) else None
 
     def unmodified(self, entry: InboxFile) -> CachedFile | None:
-        """The file as it was read, if its size and the time of its content are the same; a stamp begins with that."""
+        """The cached file, if its size and the time of its content have not changed."""
         seen = self.seen.get(entry.path)
         if seen is None or not entry.stamp or seen.size != entry.size:
             return None
         return seen if seen.stamp.split(" ")[0] == entry.stamp.split(" ")[0] else None
 
     def learn(self, seen: CachedFile) -> None:
-        """Remember a file that was read."""
+        """Add a file that was read."""
         self.seen[seen.path] = seen
         self.hashed += bool(seen.sha256)
         self._changed = True
 
     def save(self, present: set[str]) -> None:
-        """Write it, without files that are gone; nothing is written when nothing changed."""
+        """Write the cache without files that are not present; no change, no write."""
         kept = [row for path, row in sorted(self.seen.items()) if path in present]
         if not self._changed and len(kept) == len(self.seen):
             return
@@ -88,7 +89,7 @@ class ListingCache:
 
 @dataclass
 class FileReader:
-    """Reads what memory does not know."""
+    """Reads files that the cache lacks."""
 
     box: Inbox
     store: Store
@@ -99,7 +100,7 @@ class FileReader:
         """Digest and header of an upload.
 
         Raises:
-            OSError: it cannot be read, or is being written.
+            OSError: the file cannot be read, or is being written.
         """
         if seen := self.memory.recall(entry):
             return seen
@@ -108,7 +109,7 @@ class FileReader:
                 sha256 = file_digest(path)
                 seen = replace(_header(path), path=entry.path, size=entry.size, stamp=entry.stamp, sha256=sha256)
                 if self.box.stamp(entry) != entry.stamp or path.stat().st_size != entry.size:
-                    raise OSError("it changes while it is read; the next refresh looks again")
+                    raise OSError("it changed while it was read; the next refresh reads it again")
                 if not self.box.local:
                     path.replace(download_path(self.store, sha256))
         except PermissionError as error:
@@ -116,14 +117,18 @@ class FileReader:
             if old is None:
                 raise
             self.problems.append(
-                Problem(entry.path, 0, f"cannot be read now: {error.strerror}; it is unmodified and stays")
+                Problem(
+                    entry.path,
+                    0,
+                    f"cannot be read now: {error.strerror}; it is unmodified and stays",
+                )
             )
             return old
         self.memory.learn(seen)
         return seen
 
     def sidecar(self, entry: InboxFile) -> str:
-        """The transcript in a file beside an upload; "" and a problem where it cannot be read."""
+        """Transcript in a file beside an upload; "" and a problem where it cannot be read."""
         if seen := self.memory.recall(entry):
             return seen.text
         try:
@@ -136,7 +141,7 @@ class FileReader:
 
 
 def _header(path: Path) -> CachedFile:
-    """What the header states; nothing where no decoder opens the file (`decode` says why)."""
+    """Values of the header; empty where no decoder opens the file (`decode` records why)."""
     try:
         with open_audio(path) as source:
             return CachedFile(
@@ -146,5 +151,5 @@ def _header(path: Path) -> CachedFile:
         raise
     except AudioError:
         return CachedFile()
-    except Exception:  # a header that breaks a decoder must not end the scan; `decode` gives it its outcome
+    except Exception:  # a header that breaks a decoder must not end the scan; `decode` records the outcome
         return CachedFile()

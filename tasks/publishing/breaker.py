@@ -1,8 +1,8 @@
-"""The circuit breaker: a publish stops when far more was dropped, failed or vanished than in the version before.
+"""Circuit breaker: stops a publish when far more was dropped, failed or vanished than in the version before.
 
-A first version is held against absolute bounds, a later one against the version before it. The shares are of seconds of
-audio, without duplicates, by which nothing is lost; failed and corrupt are also counted in uploads wholly lost, since
-what cannot be decoded has no seconds.
+A first version is compared with absolute bounds, a later one with the version before it. Shares are of seconds of
+audio, without duplicates, since they lose nothing; failed and corrupt are also counted in uploads wholly lost, since an
+upload that cannot be decoded has no seconds.
 """
 
 from collections.abc import Sequence
@@ -18,40 +18,40 @@ from voicemill.tasks.contract.stage import StageSettings
 
 
 class Settings(StageSettings):
-    """The circuit breaker. All are shares of the audio; failed and corrupt also count uploads wholly lost.
+    """Bounds of the circuit breaker: shares of the audio; failed and corrupt also count uploads wholly lost.
 
-    Our own defaults: a refresh that adds a fifth of bad audio to a corpus of good audio stops.
+    The defaults are our own: a refresh that adds a fifth of bad audio to a corpus of good audio stops.
     """
 
     max_filtered_rise: float = Field(0.10, ge=0, le=1)
-    """Share, 0..1: by how much the filtered share may rise over the version before."""
+    """Largest rise of the filtered share over the version before, 0..1."""
     max_failed_rise: float = Field(0.05, ge=0, le=1)
-    """Share, 0..1: the same for failed."""
+    """Largest rise of the failed share, 0..1."""
     max_corrupt_rise: float = Field(0.10, ge=0, le=1)
-    """Share, 0..1: the same for corrupt."""
+    """Largest rise of the corrupt share, 0..1."""
     max_silence_rise: float = Field(0.20, ge=0, le=1)
-    """Share, 0..1: the same for silence (a broken voice activity detector shows here)."""
+    """Largest rise of the silent share, 0..1: a broken voice activity detector shows here."""
     max_vanished: float = Field(0.20, ge=0, le=1)
-    """Share, 0..1, of the audio of the version before whose uploads may be gone from the inbox."""
+    """Largest share, 0..1, of the audio of the version before whose uploads may be missing from the inbox."""
     max_filtered_first: float = Field(0.60, ge=0, le=1)
-    """Share, 0..1, that may be filtered in a first version."""
+    """Largest filtered share of a first version, 0..1."""
     max_failed_first: float = Field(0.20, ge=0, le=1)
-    """Share, 0..1, that may have failed in a first version."""
+    """Largest failed share of a first version, 0..1."""
     max_corrupt_first: float = Field(0.50, ge=0, le=1)
-    """Share, 0..1, that may be corrupt in a first version."""
+    """Largest corrupt share of a first version, 0..1."""
     max_silence_first: float = Field(0.95, ge=0, le=1)
-    """Share, 0..1, that may be silence in a first version."""
+    """Largest silent share of a first version, 0..1."""
     min_minutes: float = Field(5.0, ge=0)
-    """Minutes of audio: the breaker says nothing about a corpus smaller than this, whose shares mean little."""
+    """Minutes of audio below which the breaker is off: the shares of a small corpus mean little."""
 
 
 def check_breaker(before: Counts | None, now: Counts, settings: Settings) -> None:
     """Compare the shares of each outcome with the version before, or with the bounds of a first version.
 
-    Duplicates are left out: nothing is lost by them.
+    Duplicates are left out: they lose nothing.
 
     Raises:
-        BreakerOpen: a share rose beyond its bound.
+        BreakerOpen: a share is beyond its bound.
     """
     if _total(now) < settings.min_minutes * 60:
         return
@@ -69,27 +69,28 @@ def check_breaker(before: Counts | None, now: Counts, settings: Settings) -> Non
                 raise BreakerOpen(
                     f"nothing was published: {share:.1%} of the {of} are {outcome}"
                     f"{past}; {rule} {bound:.0%} at most (publish.{name}). Most of it: {_most(now, outcome, before)}. "
-                    f"Mend the cause, or publish all the same with --force-publish."
+                    f"Fix the cause, or publish anyway with --force-publish."
                 )
 
 
 def check_vanished(last: CorpusVersion, rows: Sequence[UploadRow], settings: Settings) -> None:
-    """Compare the uploads at hand with those of the version before, by the sha256 of their bytes.
+    """Compare the present uploads with those of the version before, by the sha256 of their bytes.
 
     Raises:
-        BreakerOpen: too large a share of the audio is no longer there.
+        BreakerOpen: too large a share of the audio is missing.
     """
     before = last.uploads(["sha256", "seconds", "state"]).to_pylist()
-    here = {row.sha256 for row in rows}
+    present = {row.sha256 for row in rows}
     worked = [row for row in before if row["state"] in (UploadState.PREPARED, UploadState.FAILED)]
     total = sum(row["seconds"] for row in worked)
-    gone = [row for row in worked if row["sha256"] not in here]
-    share = sum(row["seconds"] for row in gone) / total if total else 0.0
+    missing = [row for row in worked if row["sha256"] not in present]
+    share = sum(row["seconds"] for row in missing) / total if total else 0.0
     if total >= settings.min_minutes * 60 and share > settings.max_vanished:
         raise BreakerOpen(
-            f"nothing was published: {len(gone)} uploads, {share:.1%} of the audio of version {last.version.number}, "
-            f"are no longer in the inbox; {settings.max_vanished:.0%} may vanish (publish.max_vanished). Is all of the "
-            f"inbox there? If they were meant to go, publish with --force-publish."
+            f"nothing was published: {len(missing)} uploads, {share:.1%} of the audio of version "
+            f"{last.version.number}, are no longer in the inbox; {settings.max_vanished:.0%} may vanish "
+            "(publish.max_vanished). Check that the whole inbox is there. If they were removed on purpose, publish with "
+            "--force-publish."
         )
 
 
@@ -99,14 +100,14 @@ def _total(counts: Counts) -> Seconds:
 
 def _share(counts: Counts, outcome: Outcome, of: str) -> float:
     causes = [cause for cause in counts.causes if cause.reason != Reason.DUPLICATE]
-    mine = [cause for cause in causes if cause.outcome == outcome]
+    matching = [cause for cause in causes if cause.outcome == outcome]
     if of == "uploads":
-        return sum(cause.lost for cause in mine) / max(counts.accounted, 1)
-    return sum(cause.seconds for cause in mine) / max(sum(cause.seconds for cause in causes), 1e-9)
+        return sum(cause.lost for cause in matching) / max(counts.accounted, 1)
+    return sum(cause.seconds for cause in matching) / max(sum(cause.seconds for cause in causes), 1e-9)
 
 
 def _most(now: Counts, outcome: Outcome, before: Counts | None) -> str:
-    """The cause that grew most, in words."""
+    """Description of the cause that grew most."""
     past = {(c.outcome, c.stage, c.reason): c for c in before.causes} if before else {}
     nothing = Cause(outcome="", stage="", reason="", seconds=0.0, lost=0)
 

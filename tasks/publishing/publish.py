@@ -1,10 +1,10 @@
 """publish: one Delta commit for each table, then the row of the corpus version. A version exists or it does not.
 
-Wanted and present sets of files are compared, so a publish repeats without effect, and the next one mends the heads
-that a killed one left half changed; until the last commit, readers see the version before. A circuit breaker stops a
-publish when the ledger says that far more was dropped or failed than in the version before: nothing is written then.
+The required and present sets of files are compared, so a publish can be repeated without effect, and the next one
+completes table heads that a killed one left half changed; until the last commit, readers see the version before. A
+circuit breaker stops a publish when far more was dropped or failed than in the version before: then nothing is written.
 
-Cost: reading columns of the ledger, a millisecond or so for each of its files, and one commit for each table; it grows
+Cost: reading columns of the ledger, about a millisecond for each of its files, and one commit for each table; it grows
 with the number of files (`tests/bench/tables.py`).
 """
 
@@ -41,9 +41,9 @@ def publish(
     settings: Settings,
     force: bool = False,
 ) -> Version | None:
-    """Publish the next corpus version; None where nothing differs from the latest one.
+    """Publish the next corpus version; None where it would equal the latest one.
 
-    The caller holds the store's lock and no worker is writing. `feature_tables` is stage -> table, `created` ISO 8601.
+    The caller holds the store's lock, and no worker writes. `feature_tables` is stage -> table, `created` ISO 8601.
 
     Raises:
         BreakerOpen: far more was dropped, failed or vanished than before, and `force` is off.
@@ -51,12 +51,12 @@ def publish(
     """
     rows = sorted(uploads, key=lambda row: (row.speaker, row.path, row.sha256))
     last = versions.latest(store)
-    wanted = wanted_files(store, shards, feature_tables, last)
-    wanted["uploads"] = _write_uploads(store, rows)
-    if last is not None and _same(store, last, wanted, recipe, feature_tables):
-        _commit(store, wanted)
+    required = required_files(store, shards, feature_tables, last)
+    required["uploads"] = _write_uploads(store, rows)
+    if last is not None and _same(store, last, required, recipe, feature_tables):
+        _commit(store, required)
         return None
-    counts = count(store, wanted, rows)
+    counts = count(store, required, rows)
     if not force:
         check_breaker(last.counts if last else None, counts, settings)
         if last is not None:
@@ -68,7 +68,7 @@ def publish(
         created=created,
         recipe=recipe,
         config=config,
-        pins=_commit(store, wanted),
+        pins=_commit(store, required),
         shards=keys,
         features=dict(feature_tables),
         counts=counts,
@@ -79,41 +79,43 @@ def publish(
     return version
 
 
-def wanted_files(
+def required_files(
     store: Store, shards: Shards, feature_tables: Mapping[str, str], last: Version | None
 ) -> dict[str, list[File]]:
-    """Table -> the files that its head shall have, without `uploads`.
+    """Table -> the files that its head must have, for all tables but `uploads`.
 
     Raises:
-        StoreError: a file is not on disk; a batch comes without files, and the latest version does not hold its key.
+        StoreError: a file is not on disk; or a batch has no files, and the latest version does not hold its key.
     """
-    wanted: dict[str, list[File]] = {name: [] for name in ("utterances", "ledger", *feature_tables.values())}
-    standing: set[str] = set()
+    required: dict[str, list[File]] = {name: [] for name in ("utterances", "ledger", *feature_tables.values())}
+    unchanged: set[str] = set()
     for batch, (key, files) in shards.items():
         if files is not None:
             for file in files:
-                if file.table not in wanted:
-                    raise StoreError(f"the shards {key} of batch {batch} have a file of table {file.table}: not wanted")
-                wanted[file.table].append(File(file.path, file.speaker, file.size, file.rows))
+                if file.table not in required:
+                    raise StoreError(
+                        f"the shards {key} of batch {batch} have a file of table {file.table}, which this recipe does not make"
+                    )
+                required[file.table].append(File(file.path, file.speaker, file.size, file.rows))
         elif last is not None and last.shards.get(batch) == key:
-            standing.add(key)
+            unchanged.add(key)
         else:
             raise StoreError(f"batch {batch} has no files, and the latest version does not hold its shards {key}")
-    for table, new in wanted.items():
+    for table, new in required.items():
         tables.require_files(store, table, new)
-    if last is not None and standing:
+    if last is not None and unchanged:
         if dict(last.features) != dict(feature_tables):
-            raise StoreError(f"batches {sorted(standing)[:3]} stand, but have no features in {feature_tables}")
-        for table in wanted.keys() & last.pins.keys():
+            raise StoreError(f"batches {sorted(unchanged)[:3]} are unchanged, but have no features in {feature_tables}")
+        for table in required.keys() & last.pins.keys():
             found = tables.active(store, table, last.pins[table]).values()
-            wanted[table] += [file for file in found if file.key in standing]
-    return wanted
+            required[table] += [file for file in found if file.key in unchanged]
+    return required
 
 
-def count(store: Store, wanted: Mapping[str, Iterable[File]], uploads: Iterable[UploadRow]) -> Counts:
-    """Add up the ledger and the utterances of the wanted files."""
+def count(store: Store, required: Mapping[str, Iterable[File]], uploads: Iterable[UploadRow]) -> Counts:
+    """Sums over the ledger and the utterances of these files."""
     columns = ["upload", "start", "stop", "outcome", "stage", "reason"]
-    ledger = tables.read_all(store, "ledger", wanted["ledger"], columns).combine_chunks()
+    ledger = tables.read_all(store, "ledger", required["ledger"], columns).combine_chunks()
     causes: dict[tuple[str, str, str], int] = defaultdict(int)
     by_upload: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
     for upload, start, stop, *cause in zip(*(ledger[name].to_pylist() for name in columns), strict=True):
@@ -133,7 +135,7 @@ def count(store: Store, wanted: Mapping[str, Iterable[File]], uploads: Iterable[
     for row in uploads:
         states[row.state.value] += 1
     reasons.pop("", None)
-    utterances = list(wanted["utterances"])
+    utterances = list(required["utterances"])
     return Counts(
         uploads=states,
         seconds={name: samples / RATE for name, samples in seconds.items()},
@@ -149,27 +151,27 @@ def count(store: Store, wanted: Mapping[str, Iterable[File]], uploads: Iterable[
     )
 
 
-def _commit(store: Store, wanted: Mapping[str, Iterable[File]]) -> dict[str, int]:
-    """Table -> Delta version that has the wanted files."""
-    return {table: tables.commit(store, table, files) for table, files in sorted(wanted.items())}
+def _commit(store: Store, required: Mapping[str, Iterable[File]]) -> dict[str, int]:
+    """Commit the files of every table; table -> Delta version."""
+    return {table: tables.commit(store, table, files) for table, files in sorted(required.items())}
 
 
 def _same(
-    store: Store, last: Version, wanted: Mapping[str, Iterable[File]], recipe: str, feature_tables: Mapping[str, str]
+    store: Store, last: Version, required: Mapping[str, Iterable[File]], recipe: str, feature_tables: Mapping[str, str]
 ) -> bool:
-    """Whether the latest version is what would be published: never one that held somebody who was forgotten since."""
+    """Whether the latest version equals the one to publish; never if it holds a speaker who was forgotten since."""
     if last.number in forgotten_versions(store):
         return False
-    if (last.recipe, dict(last.features), last.pins.keys()) != (recipe, dict(feature_tables), wanted.keys()):
+    if (last.recipe, dict(last.features), last.pins.keys()) != (recipe, dict(feature_tables), required.keys()):
         return False
     return all(
         tables.active(store, table, last.pins[table]).keys() == {file.path for file in files}
-        for table, files in wanted.items()
+        for table, files in required.items()
     )
 
 
 def _write_uploads(store: Store, rows: Sequence[UploadRow]) -> list[File]:
-    """One file for each speaker, named by its bytes: that of an unchanged speaker is the one already there."""
+    """Write one file for each speaker, named by its bytes: the file of an unchanged speaker exists already."""
     by_speaker: dict[str, list[UploadRow]] = defaultdict(list)
     for row in rows:
         by_speaker[row.speaker].append(row)

@@ -216,7 +216,7 @@ def test_the_same_bytes_under_two_speakers_need_both_consents(inbox: Path, store
     consent.append_record(store, "anna", "grant", time="2026-01-02T00:00:00+00:00")
     result = look(inbox, store, None)
     assert states(result) == {"anna/a.wav": "", "bob/a.wav": "duplicate"}
-    assert "several speakers (anna, bob): taken as anna" in str(result.problems[0])
+    assert "several speakers (anna, bob): counted for anna" in str(result.problems[0])
 
 
 def test_empty_files_of_two_speakers_are_no_conflict(inbox: Path, store: Store) -> None:

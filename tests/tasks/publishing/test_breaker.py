@@ -74,8 +74,8 @@ def test_the_message_says_what_happened() -> None:
         check_breaker(counts(filtered=0.02), counts(filtered=0.30), Settings())
     assert str(caught.value) == (
         "nothing was published: 30.0% of the seconds are filtered, 2.0% in the version before; may rise by 10% at most "
-        "(publish.max_filtered_rise). Most of it: noisy by stage screen, 300 s (20 s before), 0 uploads wholly. Mend "
-        "the cause, or publish all the same with --force-publish."
+        "(publish.max_filtered_rise). Most of it: noisy by stage screen, 300 s (20 s before), 0 uploads wholly. Fix "
+        "the cause, or publish anyway with --force-publish."
     )
 
 

@@ -1,8 +1,8 @@
-"""What the later stages read: the prepared waveform of a segment, and which segments are still in.
+"""Inputs of the later stages: the prepared waveform of a segment, and the segments that are still kept.
 
-`denoise` stores a segment's samples once, before the gain; `loudness` stores the gain alone. `content`, `f0`, `mel`,
-`screen` and `shards` read `gain * samples` through here, so that a new loudness target writes no audio anew.
-A stage that uses `Prepared` needs `denoise` and `loudness`; one that uses `kept_segments` needs `screen`.
+`denoise` stores a segment's samples before the gain, `loudness` stores only the gain. Later stages read `gain * samples`
+here, so that a new loudness target writes no new audio. A stage that uses `Prepared` needs `denoise` and `loudness`; one
+that uses `kept_segments` needs `screen`.
 """
 
 from functools import cached_property
@@ -16,7 +16,7 @@ from voicemill.tasks.contract.stage import Inputs
 
 
 class Prepared:
-    """The prepared waveforms of the uploads at hand, one segment at a time; closed with its `inputs`."""
+    """Prepared waveforms, one segment at a time; closed with its `inputs`."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
@@ -32,20 +32,20 @@ class Prepared:
         return self._inputs.waves("denoise")
 
     def read(self, upload: str, index: int) -> Wave:
-        """float32 [samples], 32 kHz, of one segment: denoised and levelled; the caller's own copy.
+        """Waveform of one segment, float32 [samples], 32 kHz: denoised and levelled; the caller may change it.
 
-        The samples are exactly those of the segment. Raises KeyError for a segment that `loudness` has no row of.
+        It has exactly the length of the segment. Raises KeyError for a segment without a row of `loudness`.
         """
         return self._gains[upload, index] * self._waves.read(upload, index)
 
 
 def kept_segments(inputs: Inputs) -> list[Screened]:
-    """The segments that passed `screen`, in the order of the uploads in the batch and of time in each."""
+    """Segments that passed `screen`, in the order of the uploads in the batch, then of time."""
     place = {upload.sha256: number for number, upload in enumerate(inputs.batch.uploads)}
     rows = [row for row in inputs.rows("screen", Screened) if row.outcome is Outcome.KEPT]
     return sorted(rows, key=lambda row: (place[row.upload], row.index))
 
 
 def amplitude(gain_db: float) -> np.float32:
-    """dB to the factor on float32 samples: one rounding, the same in every stage."""
+    """Factor on float32 samples for a gain in dB, rounded alike in every stage."""
     return np.float32(10.0 ** (gain_db / 20.0))

@@ -1,4 +1,4 @@
-"""What all stages said of a batch, put side by side; and the one verdict on each segment that follows from it."""
+"""Outputs of all stages for a batch, side by side, and the verdict on each segment that follows from them."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from voicemill.tasks.contract.stage import Inputs
 
 R = TypeVar("R")
 Name = tuple[str, int]
-"""Of a segment: its upload and its index."""
+"""Name of a segment: its upload and its index."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What all stages said of the uploads at hand."""
+    """Outputs of all stages for the uploads to work on."""
 
     inputs: Inputs
-    """All of them; of several stages that failed on a segment the first in this order is named."""
+    """Outputs of every stage, in the order in which the verdict looks for failures."""
     features: tuple[str, ...]
-    """The stages whose rows are feature matrices."""
+    """Feature stages: their rows are matrices, one per utterance."""
 
     def _by_name(self, stage: str, record: type[R]) -> dict[Name, R]:
         rows: list[Any] = self.inputs.rows(stage, record)
@@ -33,56 +33,64 @@ class Results:
 
     @cached_property
     def decoded(self) -> dict[str, Decoded]:
+        """Upload -> its row of `decode`."""
         return {row.upload: row for row in self.inputs.rows("decode", Decoded)}
 
     @cached_property
     def cut(self) -> dict[str, list[Segment]]:
-        found: dict[str, list[Segment]] = defaultdict(list)
+        """Upload -> its rows of `slice`, the dropped ones included."""
+        rows: dict[str, list[Segment]] = defaultdict(list)
         for row in self.inputs.rows("slice", Segment):
-            found[row.upload].append(row)
-        return found
+            rows[row.upload].append(row)
+        return rows
 
     @cached_property
     def segments(self) -> dict[Name, Segment]:
+        """Kept segments of `slice`."""
         return {(row.upload, row.index): row for row in self.inputs.segments()}
 
     @cached_property
     def denoised(self) -> dict[Name, Denoised]:
+        """Rows of `denoise`."""
         return self._by_name("denoise", Denoised)
 
     @cached_property
     def levelled(self) -> dict[Name, Levelled]:
+        """Rows of `loudness`."""
         return self._by_name("loudness", Levelled)
 
     @cached_property
     def screened(self) -> dict[Name, Screened]:
+        """Rows of `screen`."""
         return self._by_name("screen", Screened)
 
     @cached_property
     def transcripts(self) -> dict[Name, Transcript]:
+        """Rows of `transcribe`; index -1 = a whole upload."""
         return self._by_name("transcribe", Transcript)
 
     @cached_property
     def aligned(self) -> dict[Name, Aligned]:
+        """Rows of `align`."""
         return self._by_name("align", Aligned)
 
     @cached_property
     def failures(self) -> dict[Name, dict[str, Failure]]:
-        """(upload, index; -1 = whole) -> stage -> failure."""
-        found: dict[Name, dict[str, Failure]] = defaultdict(dict)
+        """(upload, index; -1 = the whole upload) -> stage -> failure."""
+        failures: dict[Name, dict[str, Failure]] = defaultdict(dict)
         for stage, artifact in self.inputs.artifacts.items():
             for failure in artifact.meta.failures:
-                found[failure.upload, failure.index].setdefault(stage, failure)
-        return found
+                failures[failure.upload, failure.index].setdefault(stage, failure)
+        return failures
 
     @cached_property
     def matrices(self) -> dict[str, pa.Table]:
-        """Stage -> its rows, as a table: they are copied, never looked into (but for F0)."""
+        """Feature stage -> its rows as a table: they are copied unread (except for F0)."""
         return {stage: self.inputs.artifacts[stage].table() for stage in self.features}
 
     @cached_property
     def places(self) -> dict[str, dict[Name, int]]:
-        """Stage -> (upload, index) -> row of its matrix."""
+        """Feature stage -> (upload, index) -> row number of the matrix."""
         return {
             stage: {name: at for at, name in enumerate(zip(*_lists(table, "upload", "index"), strict=True))}
             for stage, table in self.matrices.items()
@@ -90,10 +98,10 @@ class Results:
 
 
 def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unaligned: bool) -> SegmentVerdict:
-    """What became of one segment that `slice` kept.
+    """Outcome of one segment that `slice` kept.
 
-    A rule that dropped it has the first word (`loudness`, `screen`); then comes the first stage that failed on it; then
-    what its text says. A stage that said nothing at all of it counts as failed.
+    A rule that dropped it comes first (`loudness`, `screen`), then the first stage that failed on it, then the rules on
+    its text. A stage that gave neither a row nor an error counts as failed.
     """
     name = (segment.upload, segment.index)
     levelled, screened = results.levelled.get(name), results.screened.get(name)
@@ -111,14 +119,14 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     for stage in results.inputs.artifacts:
         if failure := own.get(stage) or whole.get(stage):
             return SegmentVerdict(Outcome.FAILED, failure.reason.value, stage, detail=failure.error)
-    said: Mapping[str, Mapping[Name, Any]] = {
+    rows_of: Mapping[str, Mapping[Name, Any]] = {
         "denoise": results.denoised,
         "loudness": results.levelled,
         "screen": results.screened,
         "align": results.aligned,
         **results.places,
     }
-    for stage, rows in said.items():
+    for stage, rows in rows_of.items():
         if name not in rows:
             return SegmentVerdict(
                 Outcome.FAILED, Reason.STAGE_ERROR.value, stage, detail=f"{stage} gave no row and no error"

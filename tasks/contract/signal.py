@@ -1,4 +1,4 @@
-"""Which signal the text stages hear: the original upload, or the waveform that is stored."""
+"""The signal that the text stages read: the original upload, or the prepared waveform."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -12,14 +12,14 @@ ListenTo: TypeAlias = Literal["original", "prepared"]
 
 
 def inputs_for(listen_to: ListenTo, *more: str) -> tuple[str, ...]:
-    """The stages that hearing needs, and `more`."""
+    """Names of the stages that this signal comes from, and `more`."""
     return ("decode", "slice", *(("denoise", "loudness") if listen_to == "prepared" else ()), *more)
 
 
 def segment_reader(inputs: Inputs, listen_to: ListenTo) -> Callable[[Segment], Wave]:
-    """A function that reads one segment: float32 [stop - start], 32 kHz. Files are opened at its first call.
+    """Function that reads one segment, float32 [stop - start], 32 kHz; files are opened at its first call.
 
-    It raises ValueError where the audio does not hold the whole segment.
+    The function raises ValueError where the audio does not hold the whole segment.
     """
     prepared = Prepared(inputs)
     opened: list[Waves] = []
@@ -32,7 +32,7 @@ def segment_reader(inputs: Inputs, listen_to: ListenTo) -> Callable[[Segment], W
                 opened.append(inputs.waves("decode"))
             wave = opened[0].read(segment.upload, -1, segment.start, segment.stop)
         if len(wave) != segment.stop - segment.start:
-            raise ValueError(f"{len(wave)} samples of the {segment.stop - segment.start} of segment {segment.index}")
+            raise ValueError(f"segment {segment.index} has {len(wave)} of its {segment.stop - segment.start} samples")
         return wave
 
     return read

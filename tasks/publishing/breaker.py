@@ -89,8 +89,8 @@ def check_vanished(last: CorpusVersion, rows: Sequence[UploadRow], settings: Set
         raise BreakerOpen(
             f"nothing was published: {len(missing)} uploads, {share:.1%} of the audio of version "
             f"{last.version.number}, are no longer in the inbox; {settings.max_vanished:.0%} may vanish "
-            "(publish.max_vanished). Check that the whole inbox is there. If they were removed on purpose, publish with "
-            "--force-publish."
+            "(publish.max_vanished). Check that the whole inbox is there. If they were removed on purpose, publish "
+            "with --force-publish."
         )
 
 

@@ -93,9 +93,7 @@ def required_files(
         if files is not None:
             for file in files:
                 if file.table not in required:
-                    raise StoreError(
-                        f"the shards {key} of batch {batch} have a file of table {file.table}, which this recipe does not make"
-                    )
+                    raise StoreError(f"shards {key} of batch {batch}: this recipe makes no table {file.table}")
                 required[file.table].append(File(file.path, file.speaker, file.size, file.rows))
         elif last is not None and last.shards.get(batch) == key:
             unchanged.add(key)

@@ -2,7 +2,7 @@
 
 Method: soundfile first, PyAV for the rest, mean of the channels, soxr HQ (storage/audio/reading.py). Block by block: a
 minute of samples is held at a time, so that three hours cost no more memory than three minutes. Samples beyond [-1, 1]
-in a float file stay as they are. What is read is what was scanned: the bytes are hashed again first.
+in a float file are kept. The bytes are hashed first, so that only the file that was scanned is read.
 Cost: 1,900 times real time on one core for FLAC at 16 kHz, 560 at 48 kHz; 135 MB for an upload of three hours.
 Source: libsndfile 1.2, FFmpeg's libavcodec, libsoxr; docs of `soxr.ResampleStream`.
 """
@@ -37,10 +37,10 @@ class Settings(StageSettings):
 
 
 def decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | Decoded | Failure]:
-    """The samples of one upload in blocks of a minute, then its row.
+    """Samples of one upload in blocks of a minute, then its row.
 
-    A corrupt upload may have given some of its samples before the damage shows; its row counts what the decoder gave.
-    A `Failure` says that the file could not be read, or is no longer the one that was scanned.
+    A corrupt upload may yield some samples before the damage shows; its row counts the samples decoded.
+    A `Failure` means that the file could not be read, or changed since it was scanned.
     """
     try:
         size = path.stat().st_size
@@ -68,7 +68,7 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
                 return
             for wave in regroup(read_samples(source), BLOCK):
                 count += len(wave)
-                if count > to_samples(limit):  # the header stated less, or nothing
+                if count > to_samples(limit):  # the header gave a shorter length, or none
                     yield _over_long(upload, count, source, settings)
                     return
                 little = np.ascontiguousarray(wave, dtype="<f4")
@@ -135,7 +135,7 @@ def run(
             yield Failure(upload.sha256, f"cannot fetch {upload.path}: {error}"[:500], reason=Reason.UNREADABLE)
         except MemoryError:
             raise
-        except Exception as error:  # whatever one upload does to a decoder, the batch goes on
+        except Exception as error:  # an error of any decoder ends one upload, not the batch
             yield Failure(upload.sha256, f"{type(error).__name__}: {error}"[:500])
 
 

@@ -1,9 +1,9 @@
-"""Cut each upload into segments of speech; what lies between them is silence.
+"""slice: cut each upload into segments of speech, with silence between them.
 
 Method: a probability of speech for each frame (`model.audio.vad`) becomes spans of speech (`model.audio.spans`): two
-thresholds, padding, short gaps joined, long spans cut at their longest pause. What is then shorter than `min_segment_s`
-is dropped with a reason. Every sample of an upload belongs to exactly one row, and an upload's rows depend on nothing
-but its samples, these settings, and whether it came with a transcript.
+thresholds, padding, short gaps joined, long spans cut at their longest pause. Segments shorter than `min_segment_s` are
+dropped with a reason. Every sample of an upload belongs to exactly one row, and an upload's rows depend
+only on its samples, these settings, and whether it came with a transcript.
 Cost: on one core some 500 times real time for clean speech, 300 in noise, more where there are long pauses; 0.5 MB per
 hour of audio. Measured, with its errors, by `tests/bench/vad.py`.
 Source: WebRTC and Silero as `model.audio.vad` says; the figures for padding, gaps and lengths are this project's own.
@@ -27,33 +27,33 @@ VERSION = 1
 
 
 class Settings(StageSettings):
-    """How speech is found and cut. Defaults without a source were chosen by `tests/bench/vad.py --half tune`."""
+    """Detection and cutting of speech. Defaults without a source were chosen by `tests/bench/vad.py --half tune`."""
 
     engine: Engine = "cascade"
     """`cascade`: WebRTC proposes, Silero confirms; `silero` or `webrtc` alone."""
     webrtc_mode: int = Field(1, ge=0, le=3)
-    """How strict WebRTC is; 0 lets most through. What a strict mode loses, nothing brings back."""
+    """Strictness of WebRTC, 0 (lets most through) to 3. Speech that WebRTC rejects is lost."""
     reach_s: Seconds = Field(0.3, ge=0, le=10)
-    """Seconds. In the cascade, Silero listens this far around what WebRTC proposed: it hears onsets in context."""
+    """Seconds around the proposals of WebRTC in which Silero runs, so that it sees onsets in context."""
     doubt: float = Field(0.08, ge=0, le=1)
-    """Share of the frames of 16 s on which Silero is undecided (0.1 to 0.9) from which it listens to them backward as
-    well, and the mean counts. 0: always; 1: never. Clean speech stays under it; in noise it saves most false alarms."""
+    """Share of undecided frames (0.1 to 0.9) in 16 s from which Silero also runs backward over them, and the mean
+    counts. 0: always; 1: never. Clean speech stays under it; in noise it avoids most false alarms."""
     threshold_up: float = Field(0.8, gt=0, le=1)
-    """Probability that a run must reach to be speech; from 0.7 to 0.9 little changes."""
+    """Probability that a run of speech must reach; results change little from 0.7 to 0.9."""
     threshold_down: float = Field(0.45, gt=0, le=1)
-    """Probability under which a run ends. Under a half, so that one direction alone can be sure of a frame."""
+    """Probability below which a run ends. Below a half, so that one direction of Silero alone can decide a frame."""
     min_speech_s: Seconds = Field(0.1, ge=0)
-    """Seconds. A shorter run is a click or a knock: no speech."""
+    """Seconds. Shorter runs are clicks or knocks, not speech."""
     pad_s: Seconds = Field(0.15, ge=0)
-    """Seconds added before and behind each run."""
+    """Seconds added before and after each run."""
     merge_gap_s: Seconds = Field(0.3, ge=0)
     """Seconds. Gaps between padded runs shorter than this are joined."""
     min_segment_s: Seconds = Field(1.0, ge=0)
-    """Seconds. Shorter segments are filtered as `too_short`; few-shot cloning has no use for them."""
+    """Seconds. Shorter segments are filtered as `too_short`: few-shot cloning cannot use them."""
     max_segment_s: Seconds = Field(15.0, ge=1)
     """Seconds. Longer ones are cut; at least twice `min_segment_s` and 0.1 s."""
     whole_when_transcribed: bool = True
-    """An upload that came with its transcript stays one segment, first to last speech, if `max_segment_s` allows."""
+    """An upload with a transcript is one segment, from first to last speech, if `max_segment_s` allows."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -64,7 +64,7 @@ class Settings(StageSettings):
         if self.max_segment_s < 2 * self.min_segment_s + VALLEY:
             raise ValueError(
                 f"slice.max_segment_s ({self.max_segment_s}) must be at least twice slice.min_segment_s "
-                f"({self.min_segment_s}) and {VALLEY} s: else what is cut may be too short to keep"
+                f"({self.min_segment_s}) and {VALLEY} s, or cut segments may be too short to keep"
             )
         return self
 
@@ -72,7 +72,7 @@ class Settings(StageSettings):
 def speech_spans(
     probability: Probability, step: Samples, samples: Samples, settings: Settings
 ) -> tuple[list[Span], list[Span]]:
-    """The runs of speech, and the same padded and joined: what the detector says before lengths are looked at."""
+    """Runs of speech, and the same padded and joined, before any limit on their length."""
     least = to_samples(settings.min_speech_s)
     runs = speech_runs(probability, step, samples, settings.threshold_up, settings.threshold_down, least)
     return runs, padded_runs(runs, samples, to_samples(settings.pad_s), to_samples(settings.merge_gap_s))
@@ -81,11 +81,11 @@ def speech_spans(
 def tile_segments(
     upload: str, probability: Probability, step: Samples, samples: Samples, transcribed: bool, settings: Settings
 ) -> list[Segment]:
-    """The rows of one upload: they tile [0, samples).
+    """Rows of one upload, which tile [0, samples).
 
     Args:
         probability: float32 [frames], 0..1, one for every `step` samples.
-        transcribed: it came with its text.
+        transcribed: the upload came with its text.
     """
     runs, spans = speech_spans(probability, step, samples, settings)
     longest, shortest = to_samples(settings.max_segment_s), to_samples(settings.min_segment_s)
@@ -153,8 +153,10 @@ def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozens
                 )
             ]
         blocks = waves.stream(row.upload)
-        found = speech_probability(blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt)
-        return tile_segments(row.upload, found, step, row.samples, texts[row.upload], settings)
+        probability = speech_probability(
+            blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt
+        )
+        return tile_segments(row.upload, probability, step, row.samples, texts[row.upload], settings)
 
     for row in rows:
         yield from guarded(row.upload, partial(work, row))

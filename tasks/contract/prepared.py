@@ -1,8 +1,8 @@
 """Inputs of the later stages: the prepared waveform of a segment, and the segments that are still kept.
 
-`denoise` stores a segment's samples before the gain, `loudness` stores only the gain. Later stages read `gain * samples`
-here, so that a new loudness target writes no new audio. A stage that uses `Prepared` needs `denoise` and `loudness`; one
-that uses `kept_segments` needs `screen`.
+`denoise` stores a segment's samples before the gain, `loudness` stores only the gain. Later stages read the product
+here, so that a new loudness target writes no new audio. A stage that uses `Prepared` needs `denoise` and `loudness`;
+one that uses `kept_segments` needs `screen`.
 """
 
 from functools import cached_property

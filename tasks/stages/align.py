@@ -40,6 +40,8 @@ Engine = Literal["ctc", "pocketsphinx"]
 
 
 class Settings(StageSettings):
+    """Engine for each language, and scores below which an alignment fails."""
+
     engine: Literal["auto", "ctc", "pocketsphinx", "off"] = "auto"
     """auto = ctc for the languages in `models`, pocketsphinx for English without one; languages without an engine keep
     their text and have no word times."""
@@ -47,16 +49,16 @@ class Settings(StageSettings):
     """Language -> model of engine ctc: a torchaudio bundle, a hub id or a local folder. Default none: what is embedded
     needs no download."""
     min_score: float = Field(0.33, ge=0.0, le=1.0)
-    """Lower quartile of a segment's word scores under which pocketsphinx's alignment has failed. Default calibrated on
-    people and synthetic voices (tests/bench/align_calibration.py); for people alone 0.5 lets less through."""
+    """Lower quartile of a segment's word scores below which an alignment by pocketsphinx has failed. Default calibrated
+    on people and synthetic voices (tests/bench/align_calibration.py); for people alone 0.5 lets less through."""
     min_score_ctc: float = Field(0.2, ge=0.0, le=1.0)
-    """The same for ctc. Default: our own, not calibrated; right texts have 0.5 and more."""
+    """The same quartile for ctc. Default: our own, not calibrated; correct texts have 0.5 and more."""
     batch_s: Seconds = Field(60.0, gt=0.0)
-    """Audio that a ctc model hears at once on a GPU, with padding; a CPU takes one segment at a time. Default: ours."""
+    """Seconds of audio in a GPU batch of a ctc model, padding included; a CPU takes single segments. Default: ours."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where ctc models run; auto = the first GPU, else the CPU."""
+    """Device of ctc models; auto = the first GPU, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of ctc emissions; auto = bfloat16 where the hardware has it."""
+    """Precision of ctc emissions; auto = bfloat16 where the hardware has it."""
     listen_to: ListenTo = "original"
     """original, or prepared (after denoise and loudness). Default original: denoising raises error rates."""
 
@@ -67,7 +69,7 @@ class Settings(StageSettings):
         return self
 
     def engine_for(self, language: str) -> Engine | None:
-        """The engine that aligns this language."""
+        """Engine that aligns this language; None = there is none."""
         if self.engine in ("auto", "ctc") and language in self.models:
             return "ctc"
         return "pocketsphinx" if self.engine in ("auto", "pocketsphinx") and language == "en" else None

@@ -1,8 +1,8 @@
-"""content: what is said, at 50 Hz, of every kept segment: the features that the semantic codes of s1 and s2 come from.
+"""content: phonetic content of every kept segment at 50 Hz, the features behind the semantic codes of s1 and s2.
 
 What: float16 [frames, dims]; frame i covers samples 640 i to 640 i + 800 at 32 kHz.
 Method: engine `encoder` is any HuBERT, wav2vec 2.0 or WavLM by hub id or local folder (HuBERT: Hsu et al., IEEE/ACM
-TASLP 29, 2021), one layer of it; engine `mfcc` stands in where no model is at hand, and is named so in tables.
+TASLP 29, 2021), one layer of it; engine `mfcc` replaces it where there is no model, and names its own table.
 Cost, times real time on one core: HuBERT-base 11 with bfloat16 (`tests/bench/hubert.py`), MFCC 6,000.
 On a CPU segments go one by one, so the bytes of one never depend on its neighbours; GPU batches are sorted by length,
 and padding changes only the last bits.
@@ -27,21 +27,21 @@ from voicemill.tasks.stages.mel import feature_row
 VERSION = 1
 
 WINDOW = 128
-"""Segments held at a time, among which batches are formed."""
+"""Segments in memory at a time, from which batches are formed."""
 
 
 class Settings(StageSettings):
-    """Which encoder, which layer, where and how."""
+    """Encoder, layer, device and precision."""
 
     engine: Literal["mfcc", "encoder"] = "mfcc"
-    """mfcc needs no model; encoder loads `model`. Default: what a fresh machine can do without a download."""
+    """mfcc needs no model; encoder loads `model`. Default: needs no download."""
     model: str = "TencentGameMate/chinese-hubert-base"
-    """Hub id (org/name, org/name@revision) or local folder. Default: the one that GPT-SoVITS checkpoints expect."""
+    """Hub id (org/name, org/name@revision) or local folder. Default: the model of GPT-SoVITS checkpoints."""
     layer: int = -1
-    """0 = input of the transformer, n = output of its n-th layer, -1 = the last. Default: as GPT-SoVITS."""
+    """0 = input of the transformer, n = output of its n-th layer, -1 = the last. Default: that of GPT-SoVITS."""
     normalise: Literal["auto", "on", "off"] = "auto"
     """Zero mean and unit variance for each segment. auto: as the model's preprocessor_config.json says, except for
-    models with a group norm (HuBERT-base), which do not see the level; GPT-SoVITS feeds these raw."""
+    models with a group norm (HuBERT-base), which are blind to the level; GPT-SoVITS feeds them raw."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -62,12 +62,12 @@ class Settings(StageSettings):
 
 
 def table_name(settings: Settings) -> str:
-    """Name of the feature table: MFCC are never taken for the features of a model."""
+    """Name of the feature table, so that MFCC are never mistaken for the features of a model."""
     return "mfcc" if settings.engine == "mfcc" else "content"
 
 
 class _Engine:
-    """The engine that the settings name; its encoder in float32 is loaded when something comes out not finite."""
+    """Engine of the settings; a second encoder in float32 is loaded when a result is not finite."""
 
     def __init__(self, settings: Settings) -> None:
         from voicemill.model.device import place
@@ -87,7 +87,7 @@ class _Engine:
             self.longest = round(seconds * RATE / 2)
 
     def encode(self, waves: Sequence[Wave]) -> list[Any]:
-        """Features of one batch, in float32 again where they are not finite."""
+        """Features of one batch; those that are not finite are computed again in float32."""
         found = self._main.encode(waves)
         if self._folder is None or all(np.isfinite(x).all() for x in found):
             return found
@@ -103,7 +103,7 @@ class _Engine:
 
 
 def wants_normalised(folder: Path) -> bool:
-    """Whether a model's files ask for input of zero mean and unit variance, and it is one that sees the difference."""
+    """Whether a model's files ask for input of zero mean and unit variance, and the model is not blind to it."""
     from voicemill.storage.files import read_json
 
     config, preprocessor = (read_json(folder / f"{name}.json", {}) for name in ("config", "preprocessor_config"))
@@ -154,7 +154,7 @@ def _window(rows: Sequence[Screened], engine: _Engine, read: Any) -> Iterator[Fe
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """The digest of the encoder's folder."""
+    """Digest of the encoder's folder."""
     if settings.engine == "mfcc":
         return {}
     from voicemill.model.hub import digest_of, resolve

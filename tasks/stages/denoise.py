@@ -1,14 +1,13 @@
-"""Take a steady noise out of each kept segment, with the profile of this upload's own non-speech.
+"""denoise: remove steady noise from each kept segment, with the profile of the upload's own non-speech.
 
 Method: the stationary spectral gate of noisereduce (`model/audio/noise_gate.py`, 1,100 times real time; `engine =
-"noisereduce"` calls the library itself with the same profile, 150 times). The profile comes from what `slice` called
-silence, up to `max_noise_s` of it, from the middle of the pauses; an upload with less than `min_noise_s` of it (digital
-silence does not count) gives the quietest tenth of the frames of its segments instead. A segment is gated only when its
-estimated signal-to-noise ratio is under `max_snr_db`, and the more the lower it is; otherwise its samples go through
-untouched.
+"noisereduce"` calls the library itself with the same profile, 150 times). The profile comes from the silence
+of `slice`, up to `max_noise_s` of it, from the middle of the pauses; in an upload with less than `min_noise_s` of it
+(digital silence does not count), from the quietest tenth of the frames of its segments. A segment is gated only when
+its estimated signal-to-noise ratio is under `max_snr_db`, the more the lower it is; else its samples are unchanged.
 
 SNR = 10 log10((P - N) / N): P the mean square of the segment, N that of the upload's noise, both in frames of 32 ms
-with DC taken out. Right on average for a steady noise that is heard in the pauses too; blind to one that is gated
+with DC taken out. Correct on average for a steady noise that is also present in the pauses; blind to one that was gated
 there.
 """
 
@@ -43,28 +42,30 @@ VERSION = 1
 
 _NOTHING = np.empty((0, FRAME), np.float32)
 _PAUSE: Samples = 3 * RATE
-"""Samples of one pause that count; a long one shall not stand for all of them."""
+"""Most samples of one pause that count, so that a long pause does not dominate the profile."""
 _QUIETEST = 0.1
 _SURVEY: Samples = 60 * RATE
-"""Samples of segments among which the quietest frames are looked for."""
+"""Samples of segments in which the quietest frames are searched."""
 
 
 class Settings(StageSettings):
+    """Engine and strength of the noise gate, and the source of the noise profile."""
+
     engine: Literal["gate", "noisereduce", "off"] = "gate"
     """`gate` = noisereduce's method in our arithmetic; `noisereduce` = the library; `off` = estimate the SNR only."""
     max_snr_db: Decibels = Field(30.0, ge=-20.0, le=100.0)
-    """dB. Segments at or above it are left as they are."""
+    """dB. Segments at or above it are unchanged."""
     full_snr_db: Decibels = Field(10.0, ge=-20.0, le=100.0)
-    """dB. At or under it the gate has its full strength, which falls from there to nothing at `max_snr_db`: at full
-    strength it costs more speech than noise from 20 dB on (SI-SDR -1.1 dB at 20; with the slope +0.9, at 25 +0.4)."""
+    """dB. At or under it the gate has its full strength, which falls to zero at `max_snr_db`: at full strength it
+    removes more speech than noise from 20 dB on (SI-SDR -1.1 dB at 20; with the slope +0.9, at 25 +0.4)."""
     strength: float = Field(0.9, gt=0.0, le=1.0)
-    """Share of the noise to take out, 0..1; 1 leaves holes between the words, 0.9 a floor 20 dB under the noise."""
+    """Share of the noise to remove, 0..1; 1 leaves holes between the words, 0.9 a floor 20 dB under the noise."""
     deviations: float = Field(1.5, ge=0.0, le=5.0)
-    """Standard deviations over the mean noise level at which a bin counts as signal; noisereduce's default."""
+    """Standard deviations over the mean noise level from which a bin is signal; noisereduce's default."""
     min_noise_s: Seconds = Field(0.5, gt=0.0, le=10.0)
-    """Seconds of non-speech that make a profile; with less, the quietest frames of the segments do."""
+    """Seconds of non-speech needed for a profile; with less, the quietest frames of the segments are used."""
     max_noise_s: Seconds = Field(30.0, gt=0.0, le=600.0)
-    """Seconds of non-speech read for the profile."""
+    """Most seconds of non-speech read for the profile."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Settings":
@@ -80,7 +81,7 @@ class Settings(StageSettings):
 
 
 def spans_of_noise(silences: list[Segment], most: Samples) -> list[tuple[Samples, Samples]]:
-    """[start, stop) of about `most` samples of non-speech: the middle of every pause, or of every second, third ..."""
+    """Spans [start, stop) of about `most` samples of non-speech: the middle of every n-th pause."""
     spans = []
     for row in silences:
         length = min(row.stop - row.start, _PAUSE)
@@ -92,32 +93,32 @@ def spans_of_noise(silences: list[Segment], most: Samples) -> list[tuple[Samples
 
 
 def noise_of(waves: Waves, upload: str, rows: list[Segment], settings: Settings) -> Noise | None:
-    """The noise of one upload from its slices; None when there is only digital silence."""
+    """Noise profile of one upload from its slices; None if there is only digital silence."""
     silences = [row for row in rows if row.outcome is Outcome.SILENCE]
     spans = spans_of_noise(silences, to_samples(settings.max_noise_s))
-    heard = np.concatenate([_NOTHING, *(frames_of(waves.read(upload, -1, *span)) for span in spans)])
-    noise = learn(heard, settings.deviations)
+    frames = np.concatenate([_NOTHING, *(frames_of(waves.read(upload, -1, *span)) for span in spans)])
+    noise = learn(frames, settings.deviations)
     if noise is not None and noise.frames * HOP >= to_samples(settings.min_noise_s):
         return noise
     return learn(_quietest(waves, upload, rows), settings.deviations)
 
 
 def _quietest(waves: Waves, upload: str, rows: list[Segment]) -> NDArray[np.float32]:
-    """The quietest tenth of the frames of the first minute of segments, digital silence left out."""
-    found, left = [_NOTHING], _SURVEY
+    """The quietest tenth of the frames in the first minute of segments, without digital silence."""
+    parts, remaining = [_NOTHING], _SURVEY
     for row in rows:
-        if row.outcome is Outcome.KEPT and left > 0:
-            found.append(sounding(frames_of(waves.read(upload, -1, row.start, min(row.stop, row.start + left)))))
-            left -= row.stop - row.start
-    frames = np.concatenate(found)
+        if row.outcome is Outcome.KEPT and remaining > 0:
+            parts.append(sounding(frames_of(waves.read(upload, -1, row.start, min(row.stop, row.start + remaining)))))
+            remaining -= row.stop - row.start
+    frames = np.concatenate(parts)
     order = np.argsort(powers(frames), kind="stable")
     return frames[np.sort(order[: round(len(frames) * _QUIETEST)])]
 
 
 def denoise_segment(waves: Waves, row: Segment, noise: Noise | None, settings: Settings) -> tuple[Denoised, Wave]:
-    """One segment: what was done, and its samples, exactly as many as it has.
+    """Row and samples of one segment; their number does not change.
 
-    The gate hears 80 ms of the upload on either side, so that a segment does not start or end with half a mask.
+    The gate reads 80 ms of the upload on either side, so that a segment does not start or end with half a mask.
     """
     wave = waves.read(row.upload, -1, row.start, row.stop)
     ratio = snr_db(wave, noise)
@@ -131,7 +132,7 @@ def denoise_segment(waves: Waves, row: Segment, noise: Noise | None, settings: S
 
 
 def _library(wave: Wave, threshold: NDArray[np.float32], strength: float) -> Wave:
-    """noisereduce itself, given our profile."""
+    """Gate of the library noisereduce, with our profile."""
     from noisereduce.spectralgate.stationary import SpectralGateStationary
 
     sg = SpectralGateStationary(
@@ -173,7 +174,7 @@ def _upload(waves: Waves, upload: str, rows: list[Segment], settings: Settings) 
 def _segment(waves: Waves, row: Segment, noise: Noise | None, settings: Settings) -> list[Denoised | Audio]:
     done, wave = denoise_segment(waves, row, noise, settings)
     if len(wave) != row.stop - row.start or not np.isfinite(wave).all():
-        raise ValueError(f"segment {row.index}: {len(wave)} samples of {row.stop - row.start}, or some not finite")
+        raise ValueError(f"segment {row.index}: {len(wave)} of {row.stop - row.start} samples, or some not finite")
     return [done, Audio(row.upload, row.index, wave)]
 
 

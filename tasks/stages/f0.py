@@ -1,9 +1,9 @@
-"""f0: the fundamental frequency of every kept segment, on a 10 ms grid.
+"""f0: fundamental frequency of every kept segment, on a 10 ms grid.
 
 What: float16 [frames, 1] in Hz, 0 = unvoiced; frame i is centred on sample 320 i + 160, two over each frame of `mel`.
 Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its wheel. Of the engines compared in
 `tests/bench/f0.py` it makes the fewest errors in noise, and runs at 140 x real time on one core. `autocorrelation`
-(Boersma 1993) runs at 500 x and is as good on clean speech, but hears a voice in more of the noise.
+(Boersma 1993) runs at 500 x and is as good on clean speech, but takes more of the noise for voiced.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,21 +22,21 @@ from voicemill.tasks.stages.mel import feature_row
 VERSION = 1
 
 GROUP = 64
-"""Segments tracked in one call: the path searches of `autocorrelation` go in lockstep."""
+"""Segments tracked in one call: the path searches of `autocorrelation` run in lockstep."""
 
 
 class Settings(StageSettings):
-    """Which engine, and the range of voices."""
+    """Engine, and range of voices."""
 
     engine: EngineName = "swift"
     """swift, autocorrelation, pyin; harvest and dio (pyworld) and fcpe (torchfcpe) need the extra `compare`.
     Default: the best of the benchmark."""
     fmin: Hertz = 60.0
-    """Hz, 47 to 400; lowest F0 looked for. Default: below the deepest speaking voices (about 70 Hz)."""
+    """Lowest F0, Hz, 47 to 400. Default: below the deepest speaking voices (about 70 Hz)."""
     fmax: Hertz = 800.0
-    """Hz, 100 to 2000; highest F0 looked for. Default: above excited and children's speech (about 600 Hz)."""
+    """Highest F0, Hz, 100 to 2000. Default: above excited and children's speech (about 600 Hz)."""
     threshold: float | None = None
-    """0 to 1: the engine's confidence from which a frame is voiced. Default: the engine's own (swift 0.5,
+    """Confidence of the engine from which a frame is voiced, 0 to 1. Default: the engine's own (swift 0.5,
     autocorrelation 0.34, fcpe 0.006); pyin, harvest and dio decide by themselves."""
 
     @model_validator(mode="after")
@@ -62,24 +62,24 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     engine = inputs.model(("f0", *models(settings).values(), *options), lambda: tracker(*options))
 
     def track(group: Sequence[Screened]) -> Iterable[Feature]:
-        heard = [waves.read(row.upload, row.index) for row in group]
-        if not all(np.isfinite(wave).all() for wave in heard):
+        segments = [waves.read(row.upload, row.index) for row in group]
+        if not all(np.isfinite(wave).all() for wave in segments):
             raise ValueError("the prepared waveform is not finite")
-        paths = engine.track(heard)
+        paths = engine.track(segments)
         return [feature_row(row.upload, row.index, path[:, None]) for row, path in zip(group, paths, strict=True)]
 
     for start in range(0, len(rows), GROUP):
         group = rows[start : start + GROUP]
-        found = list(guarded(group[0].upload, lambda group=group: track(group)))  # type: ignore[misc]
-        if any(isinstance(item, Failure) for item in found):  # one of them fails all: find out which, one by one
+        features = list(guarded(group[0].upload, lambda group=group: track(group)))  # type: ignore[misc]
+        if any(isinstance(item, Failure) for item in features):  # one of them fails all: one by one, to find it
             for row in group:
                 yield from guarded(row.upload, lambda row=row: track([row]), row.index)  # type: ignore[misc]
         else:
-            yield from found
+            yield from features
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """The digest of the engine's weights, where it has any."""
+    """Digest of the engine's weights, if it has any."""
     from voicemill.model.hub import digest_of
 
     file = weights_file(settings.engine)

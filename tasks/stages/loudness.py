@@ -1,4 +1,4 @@
-"""Bring each kept segment to the target loudness by one gain; no limiter, no compressor.
+"""loudness: one gain brings each kept segment to the target loudness; no limiter, no compressor.
 
 Method: ITU-R BS.1770-4 with pyloudnorm's K-weighting (`model/audio/loudness_meter.py`). `measure = "upload"` reads the
 loudness of all kept segments of an upload together and gives them the same gain, so that quiet and loud sentences keep
@@ -29,18 +29,18 @@ VERSION = 1
 
 
 class Settings(StageSettings):
-    """What level the corpus has."""
+    """Level of the corpus."""
 
     target_lufs: Lufs = Field(-23.0, ge=-60.0, le=-5.0)
     """LUFS, -60 to -5. The level of EBU R 128."""
     measure: Literal["upload", "segment"] = "upload"
-    """Whose loudness the gain comes from: all kept segments of the upload together, or each segment's own."""
+    """Loudness that the gain follows from: that of all kept segments of the upload, or of each segment."""
     max_peak_db: Decibels = Field(-1.0, ge=-40.0, le=0.0)
-    """dBTP, -40 to 0: no true peak passes it. EBU R 128 allows -1."""
+    """Highest true peak, dBTP, -40 to 0. EBU R 128 allows -1."""
 
 
 def level_upload(waves: Waves, upload: str, indices: list[int], settings: Settings) -> list[Levelled]:
-    """The measures and the gain of each segment of one upload; `before` is the loudness that the gain comes from."""
+    """Measures and gain of each segment of one upload; `before` is the loudness that the gain follows from."""
     own: dict[int, tuple[Lufs, Decibels, bool]] = {}
     steps = []
     for index in indices:
@@ -59,7 +59,7 @@ def level_upload(waves: Waves, upload: str, indices: list[int], settings: Settin
 
 
 def level(upload: str, index: int, before: Lufs, peak: Decibels, measured: str, settings: Settings) -> Levelled:
-    """The gain of one segment whose measure is `before` and whose true peak is `peak`, both before the gain."""
+    """Gain of one segment whose loudness is `before` and whose true peak is `peak`, both before the gain."""
     if before == FLOOR:
         return Levelled(
             upload=upload,
@@ -73,9 +73,9 @@ def level(upload: str, index: int, before: Lufs, peak: Decibels, measured: str, 
             outcome=Outcome.FILTERED,
             reason=Reason.TOO_QUIET.value,
         )
-    wanted, allowed = settings.target_lufs - before, settings.max_peak_db - peak
-    gain = min(wanted, allowed)
-    bound = "peak" if allowed < wanted else ""
+    needed, allowed = settings.target_lufs - before, settings.max_peak_db - peak
+    gain = min(needed, allowed)
+    bound = "peak" if allowed < needed else ""
     return Levelled(
         upload=upload,
         index=index,
@@ -89,7 +89,7 @@ def level(upload: str, index: int, before: Lufs, peak: Decibels, measured: str, 
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Levelled | Failure]:
-    """Yield a row for each segment; an error on one fails its upload, whose measure would not be whole."""
+    """Yield a row for each segment; an error on one fails its upload, whose measure would be incomplete."""
     rows = inputs.rows("denoise", Denoised)
     if not rows:
         return

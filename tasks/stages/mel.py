@@ -1,4 +1,4 @@
-"""mel: the log-mel spectrogram of every kept segment, as training reads it.
+"""mel: log-mel spectrogram of every kept segment, as training reads it.
 
 What: `model.audio.mel` on the prepared waveform (denoised and levelled), float16 [frames, 128], 50 frames a second.
 Cost: about 2,000 x real time on one core. The definition has no settings: the s2 checkpoints expect exactly this one.
@@ -20,13 +20,13 @@ VERSION = 1
 
 
 class Settings(StageSettings):
-    """None: another mel would be another model."""
+    """No settings: another mel would need another model."""
 
 
 def feature_row(upload: str, index: int, frames: NDArray[np.floating]) -> Feature:
-    """A row of float [frames, dims].
+    """Row of a feature matrix, float [frames, dims].
 
-    Raises ValueError where float16 cannot hold a value (NaN, infinite, beyond 65504): the segment is a failure.
+    Raises ValueError where float16 cannot hold a value (NaN, infinite, beyond 65504).
     """
     data = frames.astype(np.float16)
     if not np.isfinite(data).all():

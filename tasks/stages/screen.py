@@ -1,19 +1,19 @@
-"""Score each segment, and filter what no voice should be trained on. Every score is stored, also of what passes.
+"""screen: score each segment, and filter what no voice should be trained on. All scores are stored.
 
-All scores are of the original, not of the prepared waveform: the gate of `denoise` takes away what the screen is there
-to find (noises against speech: AUC of entropy 0.93 on the original, 0.87 on the gated signal), and a gain hides
+All scores are of the original, not of the prepared waveform: the noise gate of `denoise` removes what the screen must
+find (noises against speech: AUC of entropy 0.93 on the original, 0.87 on the gated signal), and a gain hides
 clipping.
 
 - Spectral entropy: per frame, over 80 mel bands, in bits, averaged over the active frames (`model/audio/spectrum.py`).
   The default band was calibrated on real speech against noises, tones and music by `tests/bench/screen.py`: it keeps
   99.4 % of the speech, and lets through 13 % of the tones, 20 % of the hisses, 37 % of everyday noises and 62 % of
-  music. It takes out tones, beeps, hiss and engines; what has a spectrum as uneven as a voice (hens, dishes, a guitar)
-  passes.
+  music. It removes tones, beeps, hiss and engines; sounds with a spectrum as uneven as a voice (hens, dishes, a guitar)
+  pass.
 - Clipping: share of samples at full scale.
-- SNR: what `denoise` estimated.
+- SNR: the estimate of `denoise`.
 - Effective bandwidth: where the long-term spectrum falls 65 dB under its maximum; at most half the rate of the file.
 
-What `loudness` filtered is not scored. Of several rules the first in the order above that says no gives the reason.
+Segments that `loudness` filtered are not scored. The reason is the first failed rule in the order above.
 Cost: 3,000 times real time.
 """
 
@@ -38,19 +38,19 @@ FULL_SCALE = 0.99
 
 
 class Settings(StageSettings):
-    """Bounds. A segment on a bound passes."""
+    """Bounds of the scores. A segment exactly on a bound passes."""
 
     min_entropy: Bits = Field(2.6, ge=0.0, le=6.33)
-    """Bits, 0 to 6.32 = log2(80). Tones and beeps lie under it; 0.2 % of real speech does."""
+    """Bits, 0 to 6.32 = log2(80). Tones and beeps lie below it, and 0.2 % of real speech."""
     max_entropy: Bits = Field(4.5, ge=0.0, le=6.33)
-    """Bits. Hiss, engines and applause lie above it; 0.4 % of real speech does."""
+    """Bits. Hiss, engines and applause lie above it, and 0.4 % of real speech."""
     max_clipped: float = Field(0.001, ge=0.0, le=1.0)
-    """Share of samples at full scale, 0 to 1. One in a thousand is heard; 99.9 % of real recordings have fewer."""
+    """Share of samples at full scale, 0 to 1. One in a thousand is audible; 99.9 % of real recordings have fewer."""
     min_snr_db: Decibels = Field(5.0, ge=-20.0, le=100.0)
-    """dB, as `denoise` estimates it on the original. Under it a gate takes as much speech as noise: speech over music
-    or babble of nearly its own level. Near-field recordings have 20 to 60."""
+    """dB, as `denoise` estimates it on the original. Below it a noise gate removes as much speech as noise: speech over
+    music or babble of nearly its own level. Near-field recordings have 20 to 60."""
     min_bandwidth_hz: Hertz = Field(7000.0, ge=0.0, le=16000.0)
-    """Hz. Telephone speech has 3,400 to 4,000; a voice that learns from it sounds so. 0 lets everything pass."""
+    """Hz. Telephone speech has 3,400 to 4,000, and so has a voice that is trained on it. 0 lets everything pass."""
 
     @model_validator(mode="after")
     def _a_band(self) -> "Settings":
@@ -67,7 +67,7 @@ def clipped_share(wave: Wave) -> float:
 
 
 def screen_segment(wave: Wave, row: Denoised, rate: int, settings: Settings) -> Screened:
-    """The scores and the verdict of one segment, from its original samples; `rate` of the file in Hz, 0 = unknown."""
+    """Scores and outcome of one segment, from its original samples; `rate` of the file in Hz, 0 = unknown."""
     power = active(power_of(wave))
     bits, share, width = entropy(power), clipped_share(wave), bandwidth(power)
     width = min(width, rate / 2) if rate else width

@@ -1,8 +1,8 @@
-"""shards: joins what the stages said of a batch into Parquet files: utterances, ledger and features, for each speaker.
+"""shards: joins the outputs of all stages into Parquet files: utterances, ledger and features, for each speaker.
 
 The prepared waveform of every kept utterance is stored as FLAC (lossless compression of its 16-bit rounding, no
-dither, so that equal input gives equal bytes). Rows stand in the order of the uploads in the batch, then of time; the
-feature tables have the same rows in the same order. The files are not part of any table until `publish` says so.
+dither, so that equal input gives equal bytes). Rows are in the order of the uploads in the batch, then of time; the
+feature tables have the same rows in the same order. The files join the tables at `publish`.
 
 Cost: FLAC encoding, 2,600 times real time per core (measured on speech); the rest is copying.
 """
@@ -32,19 +32,19 @@ VERSION = 1
 
 
 class Settings(StageSettings):
-    """Which segments become utterances, beyond what the stages before decided."""
+    """Rules on the text of segments."""
 
     require_text: bool = False
-    """Drop segments without text (`no_text`). Our own default: voices are also learned from untranscribed speech."""
+    """Drop segments without text (`no_text`). Our own default: voices are also trained on untranscribed speech."""
     keep_unaligned: bool = False
-    """Keep segments whose text does not align (`unaligned` otherwise). Our own default: its text is in doubt."""
+    """Keep segments whose text does not align (else `unaligned`). Our own default: their text is in doubt."""
 
 
 def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[ShardFile]:
-    """Write the shards of a batch; yields them in the order of speaker, then table."""
+    """Write the shards of a batch; yield them in the order of speaker, then table."""
     store, key, features = context.store, context.key, context.feature_tables
     if store is None:
-        raise ValueError("shards writes into a store: RunContext.store is None")
+        raise ValueError("shards needs a store to write to, but RunContext.store is None")
     results, waves = Results(inputs, tuple(features)), Prepared(inputs)
     by_speaker: dict[str, list[Upload]] = defaultdict(list)
     for upload in inputs.batch.uploads:
@@ -65,7 +65,7 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
 
 
 def write_broken(store: Store, batch: Batch, key: str, failure: SegmentVerdict) -> list[ShardFile]:
-    """The shards of a batch that could not be prepared at all: a ledger that says so, over what the headers state."""
+    """Write the shards of a batch that could not be prepared: a ledger of failures, over the lengths in the headers."""
     by_speaker: dict[str, list[LedgerRow]] = defaultdict(list)
     for upload in batch.uploads:
         row = interval_of(upload.sha256, 0, to_samples(upload.seconds), failure)
@@ -76,7 +76,7 @@ def write_broken(store: Store, batch: Batch, key: str, failure: SegmentVerdict) 
 def intervals(
     results: Results, upload: Upload, settings: Settings, failure: Failure | None = None
 ) -> list[LedgerInterval]:
-    """The ledger of one upload: one row where this stage itself has failed on it before (`failure`)."""
+    """Ledger of one upload: a single row where this stage itself has failed on it before (`failure`)."""
     sha256 = upload.sha256
     if failure:
         decoded = results.decoded.get(sha256)
@@ -90,7 +90,7 @@ def intervals(
 
 
 def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
-    """An interval, and whose it is."""
+    """Row of the table `ledger` for an interval of an upload."""
     return LedgerRow(
         upload=upload.sha256,
         speaker=upload.speaker,
@@ -107,7 +107,7 @@ def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
 
 
 def utterance_row(results: Results, waves: Prepared, upload: Upload, name: Name, recipe: str) -> Utterance:
-    """The row of one kept segment, with its audio."""
+    """Row of the table `utterances` for one kept segment, with its audio."""
     sha256, index = name
     segment = results.segments[name]
     denoised, levelled, screened = results.denoised[name], results.levelled[name], results.screened[name]
@@ -148,7 +148,7 @@ def utterance_row(results: Results, waves: Prepared, upload: Upload, name: Name,
 
 
 def flac(wave: Wave) -> bytes:
-    """float32 [samples], 32 kHz, to FLAC: 16 bit by rounding, clipped to -1..1, no dither."""
+    """FLAC of float32 [samples], 32 kHz: 16 bit by rounding, clipped to -1..1, no dither."""
     import soundfile
 
     file = BytesIO()
@@ -158,7 +158,7 @@ def flac(wave: Wave) -> bytes:
 
 
 def _kept(cut: Iterable[Segment], ledger: Iterable[LedgerInterval]) -> list[Name]:
-    """The segments that the ledger keeps, in time."""
+    """Segments that the ledger keeps, in time."""
     kept = {row.start for row in ledger if row.outcome is Outcome.KEPT}
     rows = sorted(cut, key=lambda segment: segment.start)
     return [(row.upload, row.index) for row in rows if row.outcome is Outcome.KEPT and row.start in kept]

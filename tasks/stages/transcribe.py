@@ -1,10 +1,10 @@
-"""transcribe: the text of every kept segment, given with the upload or recognised.
+"""transcribe: text of every kept segment, given with the upload or recognised.
 
-What: engine `given` takes the transcript that came along; `whisperx` hears the kept segments with a faster-whisper
-model through whisperx's batched generation. No voice activity detector runs: each segment of `slice` gets one row.
+What: engine `given` takes the upload's own transcript; `whisperx` recognises the kept segments with a faster-whisper
+model through whisperx's batched generation. No voice activity detector runs: each segment of `slice` has one row.
 A transcript of a whole upload that has several segments is one row with index -1: `align` places it.
-Cost: `given` reads no audio; whisper always hears 30 s per segment, see model/speech/whisper.py.
-Source: whisperx (Bain et al., Interspeech 2023). ASR hears the original: after denoising error rates rise (wenet#2522).
+Cost: `given` reads no audio; whisper processes 30 s per segment, see model/speech/whisper.py.
+Source: whisperx (Bain et al., Interspeech 2023). ASR reads the original: denoising raises error rates (wenet#2522).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,28 +24,30 @@ VERSION = 1
 
 
 class Settings(StageSettings):
+    """Source of the text, and the recogniser."""
+
     engine: Literal["given", "whisperx"] = "given"
-    """Where text comes from. Default given: it needs no model."""
+    """Source of the text. Default given: it needs no model."""
     prefer: Literal["given", "whisperx"] = "given"
-    """With engine whisperx, which text wins where an upload has one of its own. Default given: people wrote it."""
+    """With engine whisperx: the text used for uploads that have their own. Default given: people wrote it."""
     model: str = "Systran/faster-whisper-large-v3"
-    """A faster-whisper model, hub id or local folder; read by engine whisperx only. Default: whisperx's best."""
+    """faster-whisper model of engine whisperx, hub id or local folder. Default: whisperx's best."""
     language: str = ""
     """ISO 639-1 code of uploads that state none; "" = detected by whisperx, unknown with engine given."""
     batch_size: int = Field(8, ge=1)
-    """Segments that whisper decodes at once, 1 or more. Default: whisperx's own for a CPU or a small GPU."""
+    """Segments that whisper decodes together, 1 or more. Default: whisperx's own for a CPU or a small GPU."""
     beam_size: int = Field(5, ge=1)
     """Hypotheses kept while decoding, 1 or more. Default: whisperx's own."""
     compute_type: str = "default"
     """CTranslate2 compute type: default (float16 on a GPU, float32 on a CPU), int8, int8_float16, ..."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where whisper runs; auto = the first GPU, else the CPU."""
+    """Device of whisper; auto = the first GPU, else the CPU."""
     listen_to: ListenTo = "original"
-    """original, or prepared (after denoise and loudness). Default original: see above."""
+    """original, or prepared (after denoise and loudness). Default original: denoising raises error rates."""
 
 
 def given_transcripts(upload: Upload, segments: list[Segment], language: str) -> list[Transcript]:
-    """The given transcript of an upload: at the index of its only kept segment, or -1 where it has several."""
+    """Own transcript of an upload: at the index of its only kept segment, or -1 where it has several."""
     text = " ".join(upload.text.split())
     if not text or not segments:
         return []
@@ -61,9 +63,9 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
     rows: dict[str, list[Transcript | Failure]] = {}
     unrecognised: list[Upload] = []
     for upload in inputs.batch.uploads:
-        mine = segments.get(upload.sha256, [])
-        given = given_transcripts(upload, mine, upload.language or settings.language)
-        if settings.engine == "whisperx" and mine and not (given and settings.prefer == "given"):
+        own = segments.get(upload.sha256, [])
+        given = given_transcripts(upload, own, upload.language or settings.language)
+        if settings.engine == "whisperx" and own and not (given and settings.prefer == "given"):
             unrecognised.append(upload)
         rows[upload.sha256] = list(given)
     if unrecognised:
@@ -72,7 +74,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
             recognised: dict[str, list[Transcript | Failure]] = dict(recognise(unrecognised))
         except MemoryError:
             raise
-        except Exception:  # some upload breaks the batch: hear them one by one, so that only that one fails
+        except Exception:  # some upload breaks the batch: one by one, so that only that one fails
             recognised = {u.sha256: list(guarded(u.sha256, lambda u=u: recognise([u])[u.sha256])) for u in unrecognised}  # type: ignore[misc]
         rows |= recognised
     for upload in inputs.batch.uploads:
@@ -80,7 +82,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
 
 
 class Recogniser:
-    """Hears the kept segments of uploads, those of one language together."""
+    """Recognises the kept segments of uploads, those of one language together."""
 
     def __init__(self, inputs: Inputs, settings: Settings, segments: Mapping[str, list[Segment]]) -> None:
         from voicemill.model.hub import digest_of, resolve
@@ -97,14 +99,14 @@ class Recogniser:
         rows: dict[str, list[Transcript | Failure]] = {}
         together: dict[str, list[tuple[Segment, Wave]]] = {}
         for upload in uploads:
-            mine = [(segment, self._read(segment)) for segment in self._segments[upload.sha256]]
+            pairs = [(segment, self._read(segment)) for segment in self._segments[upload.sha256]]
             stated = upload.language or self._settings.language
-            language = stated or self._whisper.language_of([wave for _, wave in mine])
-            together.setdefault(language, []).extend(mine)
+            language = stated or self._whisper.language_of([wave for _, wave in pairs])
+            together.setdefault(language, []).extend(pairs)
             rows[upload.sha256] = []
-        for language, mine in together.items():
-            texts = self._whisper.transcribe([wave for _, wave in mine], language, self._settings.batch_size)
-            for (segment, _), (text, score) in zip(mine, texts, strict=True):
+        for language, pairs in together.items():
+            texts = self._whisper.transcribe([wave for _, wave in pairs], language, self._settings.batch_size)
+            for (segment, _), (text, score) in zip(pairs, texts, strict=True):
                 row = Transcript(
                     upload=segment.upload,
                     index=segment.index,
@@ -118,7 +120,7 @@ class Recogniser:
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """The digest of the whisper model, where one is used."""
+    """Digest of the whisper model, where one is used."""
     if settings.engine != "whisperx":
         return {}
     from voicemill.model.hub import digest_of, resolve
@@ -136,7 +138,7 @@ def resources(settings: Settings) -> Resources:
 
 
 def metadata(batch: Batch) -> str:
-    """A transcript that changes changes the key, and so the rows."""
+    """Digest of the transcripts and languages: the rows follow from them."""
     return digest([[upload.sha256, upload.text, upload.language] for upload in batch.uploads])
 
 

@@ -1,4 +1,4 @@
-"""From transcripts to what must be aligned, and from an alignment to the words of each segment and a verdict."""
+"""Before and after an alignment: texts paired with their segments, then words placed in segments and scored."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from voicemill.storage.records import Aligned, Segment, Transcript, Word
 
 @dataclass(frozen=True)
 class Unit:
-    """One text and the segments that it is spoken in."""
+    """A text, and the segments that it is spoken in."""
 
     segments: tuple[Segment, ...]
     words: tuple[str, ...]
@@ -22,7 +22,7 @@ class Unit:
 def pair_texts(
     segments: Iterable[Segment], transcripts: Iterable[Transcript], engine_for: Callable[[str], object]
 ) -> tuple[list[Aligned], list[Unit]]:
-    """The segments of one upload that need no aligner as rows, and the units that do."""
+    """Rows of the segments of one upload that need no alignment, and units of those that do."""
     texts = {row.index: row for row in transcripts}
     whole = texts.get(-1)
     rows: list[Aligned] = []
@@ -61,7 +61,7 @@ def pair_texts(
     if whole is not None and unplaced and engine_for(whole.language):
         units.append(Unit(tuple(unplaced), tuple(split(whole.text, whole.language)), whole.language))
     elif whole is not None:
-        why = f"the upload's text covers {len(unplaced)} segments, and nothing aligns language {whole.language!r}"
+        why = f"the upload's text covers {len(unplaced)} segments, and no engine aligns language {whole.language!r}"
         rows += [
             Aligned(
                 upload=s.upload,
@@ -78,36 +78,36 @@ def pair_texts(
 
 
 def distribute(unit: Unit, spans: Sequence[Span | None], least: float) -> list[Aligned]:
-    """Words to the segment that holds most of them, in samples of the upload; then the verdict on each segment.
+    """Rows of a unit: each word in the segment that holds most of it, in samples of the upload; then scored.
 
-    `spans` count from the start of the first segment, over the segments end to end. A word that makes no sound (None)
-    stays with the word before it, at the start of the text with the one after it.
+    `spans` count from the start of the first segment, over the segments end to end. A silent word (None) stays with the
+    word before it; at the start of the text, with the word after it.
     """
     offsets = [0]
     for segment in unit.segments:
         offsets.append(offsets[-1] + segment.stop - segment.start)
     texts: list[list[str]] = [[] for _ in unit.segments]
     words: list[list[Word]] = [[] for _ in unit.segments]
-    at = next((_home(span, offsets) for span in spans if span), 0)
+    place = next((_home(span, offsets) for span in spans if span), 0)
     for text, span in zip(unit.words, spans, strict=True):
         if span:
-            at = _home(span, offsets)
-            segment, shift = unit.segments[at], unit.segments[at].start - offsets[at]
+            place = _home(span, offsets)
+            segment, shift = unit.segments[place], unit.segments[place].start - offsets[place]
             start, stop = max(span.start + shift, segment.start), min(span.stop + shift, segment.stop)
-            words[at].append(Word(text, start, stop, span.score))
-        texts[at].append(text)
+            words[place].append(Word(text, start, stop, span.score))
+        texts[place].append(text)
     rows = []
-    for segment, said, found in zip(unit.segments, texts, words, strict=True):
-        text = join(said, unit.language)
+    for segment, written, timed in zip(unit.segments, texts, words, strict=True):
+        text = join(written, unit.language)
         row = Aligned(
             upload=segment.upload,
             index=segment.index,
             text=text,
             language=unit.language,
-            words=tuple(found),
+            words=tuple(timed),
             status="aligned",
         )
-        rows.append(_judged(row, least) if found else replace(row, text="", status="no_text"))
+        rows.append(_scored(row, least) if timed else replace(row, text="", status="no_text"))
     return rows
 
 
@@ -117,12 +117,12 @@ def _home(span: Span, offsets: list[int]) -> int:
 
 
 def quality(scores: Sequence[float]) -> float:
-    """The lower quartile of the word scores: of a text that is not that of the audio, some words fit by chance."""
+    """Lower quartile of the word scores: some words of a wrong text fit the audio by chance."""
     return float(np.quantile(scores, 0.25))
 
 
-def _judged(row: Aligned, least: float) -> Aligned:
-    """`row` as it is, or failed: scores too low, or a word without length."""
+def _scored(row: Aligned, least: float) -> Aligned:
+    """`row` unchanged, or as failed: scores too low, or a word without length."""
     score = quality([word.score for word in row.words])
     if any(word.stop <= word.start for word in row.words):
         return replace(row, words=(), status="failed", detail="a word has no length")
@@ -133,7 +133,7 @@ def _judged(row: Aligned, least: float) -> Aligned:
 
 
 def failed_rows(unit: Unit, why: str) -> list[Aligned]:
-    """Rows of a unit whose text does not fit its audio; a text of several segments belongs to none of them."""
+    """Rows of a unit whose text does not fit its audio; a text of several segments is assigned to none of them."""
     text = join(list(unit.words), unit.language) if len(unit.segments) == 1 else ""
     return [
         Aligned(

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group, by its words."""
+    """Words of every command and group, with the command."""
     todo: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
     while todo:
         words, command = todo.pop()
@@ -59,7 +59,7 @@ def test_every_command_and_option_has_help() -> None:
 
 
 def test_help_takes_under_half_a_second_and_loads_nothing_heavy() -> None:
-    """CPU time of the process, the best of five: other processes make it longer, nothing makes it shorter."""
+    """Best of five CPU times, because other processes can only make them longer."""
     code = (
         "import sys, voicemill.flows.cli.main\n"
         "sys.argv = ['voicemill', '--help']\n"
@@ -136,7 +136,7 @@ JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
 
 
 def test_the_json_of_every_command_is_tested() -> None:
-    """The others are in tests of their own, such as test_refresh.py, test_speak.py and test_promote.py."""
+    """Commands not in JSON_CALLS are tested in files of their own, such as test_refresh.py and test_promote.py."""
     have = {words for words, command in commands() if any("--json" in p.opts for p in command.params)}
     elsewhere = {("refresh",), ("forget",), ("speak",), ("train",), ("up",), ("upload",), ("distill",), ("compress",)}
     elsewhere |= {("evaluate",), ("ab",), ("produce",)}
@@ -249,7 +249,7 @@ def test_watermark_check_of_what_is_no_sound(alone, tmp_path: Path, content: byt
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
 def test_every_shipped_config_loads_and_shows_itself(alone, name: str, tmp_path: Path) -> None:
-    """What `config show` prints is a config, and the same one."""
+    """The output of `config show` reads back as the same config."""
     out = alone("config", "show", "--config", name).out
     path = tmp_path / "shown.toml"
     path.write_text(out, encoding="utf-8")
@@ -346,7 +346,7 @@ def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:
 
 
 def check_message(ran: Any) -> None:
-    """One message for a person, nothing on stdout, no traceback."""
+    """Check that an error is one message on stderr, without a traceback."""
     assert ran.out == ""
     assert ran.err.startswith("voicemill: ")
     assert "Traceback" not in ran.err

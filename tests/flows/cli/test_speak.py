@@ -16,7 +16,7 @@ TEXT = "Dr. Smith paid $3.50. 他说没关系。"
 
 @dataclass(frozen=True)
 class Files:
-    """What the command is given."""
+    """Arguments of the command, and the folder of their files."""
 
     arguments: tuple[object, ...]
     root: Path

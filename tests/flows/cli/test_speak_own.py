@@ -34,7 +34,7 @@ def arguments(root: Path, out: Path, *more: object) -> tuple[object, ...]:
 
 
 def test_a_small_pair_speaks_with_mfcc_and_with_adapters(cli: Any, root: Path, tmp_path: Path) -> None:
-    """The content is that which the checkpoint names, and that which is asked for; an adapter changes what is heard."""
+    """The content encoder comes from the checkpoint or from the option; an adapter changes the samples."""
     adapters = ("--adapter", root / "anna-s1", "--adapter", root / "anna-s2")
     heard = {}
     for name, more in {"plain": (), "mfcc": ("--content", "mfcc"), "anna": adapters}.items():

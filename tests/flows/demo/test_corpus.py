@@ -1,4 +1,4 @@
-"""The demo corpus is what it says: eight speakers, a minute each, and the same bytes for the same seed."""
+"""The demo corpus: eight speakers, a minute each, and the same bytes for the same seed."""
 
 import csv
 import hashlib
@@ -67,7 +67,7 @@ def test_files_are_as_long_as_said_and_not_clipped(corpus: DemoCorpus) -> None:
 
 
 def test_sentences_stand_where_they_say_and_pauses_between(corpus: DemoCorpus) -> None:
-    """Speech is at least 15 dB over what lies between the sentences, and every gap lasts 0.6 to 1.5 s."""
+    """Speech is at least 15 dB louder than the pauses, and every pause lasts 0.6 to 1.5 s."""
     for upload in corpus.uploads:
         wave, rate = soundfile.read(corpus.folder / upload.path, dtype="float32", always_2d=True)
         edges = [

@@ -1,4 +1,4 @@
-"""`voicemill ab` as it is used: served, listened to in a browser, voted on, ended, counted."""
+"""`voicemill ab` from end to end: served, played in a browser, voted on, interrupted, counted."""
 
 import json
 import re
@@ -80,4 +80,4 @@ LISTEN = """
   return [at("end").hidden, at("error").textContent, early];
 })()
 """
-"""A listener who gives a name, plays both sounds of each pair and hears no difference."""
+"""Script of a listener who gives a name, plays both sounds of each pair and votes for no difference."""

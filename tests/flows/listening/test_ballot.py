@@ -1,4 +1,4 @@
-"""The blind listening page: a real server on loopback, asked as a browser asks, and as an intruder would."""
+"""The blind listening page on a real server: requests of a browser, of slow clients, and of intruders."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ from voicemill.storage.voices.votes import Vote
 
 ABOUT = ("anna", 3, 7, "e" * 64)
 LENGTHS = {"a": 1.0, "b": 1.5}
-"""Seconds of the sounds of each entry: by it a test knows what it hears."""
+"""Entry -> length of its sounds, seconds: by it a test tells the entries apart."""
 
 
 def ballot_of(store: Store, sentences: int = 4, seed: int = 1) -> Ballot:
@@ -55,7 +55,7 @@ def named(answer: http.client.HTTPResponse) -> dict[str, str]:
 
 @dataclass
 class Browser:
-    """Asks the server; `path` stands behind the secret."""
+    """Sends requests to the server; `path` follows the secret."""
 
     server: BallotServer
 
@@ -105,7 +105,7 @@ def served(ballot: Ballot) -> Iterator[Browser]:
 
 
 def test_votes_reach_the_store_under_the_entry_that_was_heard(browser: Browser, store: Store) -> None:
-    """The listener always takes the shorter sound, which is that of a: whatever side it stood on, a gets the votes."""
+    """A listener who always prefers the shorter sound votes for entry a, whichever side it is on."""
     shown = browser.begin("  Lis\nbeth ")
     for trial in shown["trials"]:
         lengths = {side: browser.seconds(trial[side]) for side in ("left", "right")}
@@ -225,7 +225,7 @@ def test_a_vote_that_cannot_be_stored_is_not_counted(store: Store) -> None:
 
 
 def test_a_browser_gets_the_parts_of_a_sound_that_it_asks_for(browser: Browser) -> None:
-    """As Safari asks, which plays nothing otherwise: two bytes first, then pieces. They join to the whole."""
+    """Parts join to the whole; Safari asks for two bytes first and plays nothing from a server without ranges."""
     path = f"sound/{browser.begin()['trials'][0]['left']}"
     status, whole, headers = browser("GET", path)
     size = len(whole)
@@ -311,7 +311,7 @@ def until(condition: Callable[[], bool], limit: float = 10.0) -> None:
 
 
 def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:
-    """And of what it does not get, too; the connection can be used for the next request."""
+    """HEAD answers as GET does, errors too, and the connection serves the next request."""
     sound = f"sound/{browser.begin()['trials'][0]['left']}"
     connection = http.client.HTTPConnection("127.0.0.1", browser.server.port, timeout=30)
     for path, headers, status in (
@@ -335,7 +335,7 @@ def test_a_browser_may_ask_for_the_headers_alone(browser: Browser) -> None:
 
 @given(st.integers(1, 50), st.none() | st.integers(0, 60), st.none() | st.integers(0, 60))
 def test_a_range_is_what_the_standard_says(size: int, first: int | None, last: int | None) -> None:
-    """Against the definition, byte by byte."""
+    """The range is compared with the definition, byte by byte."""
     said = f"bytes={'' if first is None else first}-{'' if last is None else last}"
     found = byte_range(said, size)
     if (first is None and last is None) or (first is not None and last is not None and last < first):

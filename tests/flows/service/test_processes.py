@@ -1,4 +1,4 @@
-"""The processes of a store: found by their mark wherever they went, ended, and nobody else's touched."""
+"""Processes of a store: found by their mark in any session and after any crash, ended, and no others touched."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def run(store: Store) -> Iterator["Runner"]:
 
 
 class Runner:
-    """Starts processes that are gone after the test."""
+    """Starts processes that end with the test."""
 
     def __init__(self, store: Store, stack: ExitStack) -> None:
         self.store, self.stack = store, stack
@@ -54,7 +54,7 @@ def pids(store: Store) -> set[int]:
 
 
 def wait(store: Store, number: int) -> set[int]:
-    """The environment of a new process is its own only after exec."""
+    """Wait until `number` processes are found: the environment of a new process is its own only after exec."""
     end = time.monotonic() + 20
     while len(found := pids(store)) != number and time.monotonic() < end:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The Prefect server behind a refresh: what stands in its history, what the dashboard shows, and that schedules run."""
+"""The Prefect server behind a refresh: its history, its dashboard, and its scheduler."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def served(refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RefreshedStore, str]]:
-    """The store after its first refresh, and the address of the server that was started on it again."""
+    """The store after its first refresh, and the address of a second server on it."""
     copied = refreshed.copy_to(tmp_path_factory.mktemp("served"))
     server = PrivateServer(Store.open(copied.store))
     try:
@@ -34,7 +34,7 @@ def served(refreshed: RefreshedStore, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def flow_runs(api: str) -> dict[str, dict[str, Any]]:
-    """Flow -> its one run."""
+    """Name of a flow -> its only run."""
     names = {flow["id"]: flow["name"] for flow in ask(api, "flows/filter")}
     runs = ask(api, "flow_runs/filter")
     assert Counter(names[run["flow_id"]] for run in runs) == {"refresh": 1, "prepare-lot": 1}
@@ -42,7 +42,7 @@ def flow_runs(api: str) -> dict[str, dict[str, Any]]:
 
 
 def test_every_task_run_is_in_the_history(served: tuple[RefreshedStore, str]) -> None:
-    """The server that the refresh started for itself is gone; what it recorded is whole."""
+    """The server that the refresh started has ended; its record of the run is complete."""
     copied, url = served
     runs = flow_runs(f"{url}/api")
     assert {run["state_type"] for run in runs.values()} == {"COMPLETED"}
@@ -97,7 +97,7 @@ def test_the_artifacts_of_the_run(served: tuple[RefreshedStore, str]) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_dashboard_shows_the_run(served: tuple[RefreshedStore, str], tmp_path: Path) -> None:
-    """The page of the run, with its artifacts, as a browser without a network renders it."""
+    """A browser without a network renders the page of the run with its artifacts."""
     _, url = served
     run = flow_runs(f"{url}/api")["refresh"]
     wanted = ("refresh · 3 speakers · v1", "version:1", "refresh-outcomes", "refresh-speakers")
@@ -119,7 +119,7 @@ deployments:
 
 
 def test_a_cron_schedules_runs(cli, tmp_path: Path) -> None:
-    """The pins hold: a scheduler that raises, or filters that answer 422, look healthy until a run is missed."""
+    """Guards the pins: with a wrong version the scheduler raises, or filters answer 422, and the server looks healthy."""
     api = cli.environment["PREFECT_API_URL"]
     ask(api, "work_pools/", name="schedules", type="process")
     file = tmp_path / "prefect.yaml"
@@ -138,7 +138,7 @@ def test_a_cron_schedules_runs(cli, tmp_path: Path) -> None:
 
 
 def scheduled(api: str) -> list[dict[str, Any]]:
-    """Runs of the deployment that the server has scheduled."""
+    """Scheduled runs of the deployment."""
     wanted = {"name": {"any_": ["monthly"]}}
     runs: list[dict[str, Any]] = ask(
         api, "flow_runs/filter", deployments=wanted, flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}}

@@ -74,7 +74,7 @@ DEPLOYMENTS = [
 
 @dataclass(frozen=True)
 class Standing:
-    """What `up` has started."""
+    """A store that is up, and the commands that a test gives it."""
 
     cli: Any
     folder: Path
@@ -89,12 +89,12 @@ class Standing:
 
     @property
     def options(self) -> list[str]:
-        """Of `up`."""
+        """Options of `up`."""
         words = ["--store", self.store.root, "--inbox", self.inbox, "--training-config", self.folder / "training.toml"]
         return [*map(str, words), "--speaker", "ann"]
 
     def start(self) -> up.State:
-        """Start it, or look at it."""
+        """Run `up`, which starts what does not run yet; returns the state."""
         self.cli("up", *self.options, "--json")
         state = up.read_state(self.store)
         assert state is not None
@@ -136,7 +136,7 @@ class Standing:
 
 
 def until(what: Callable[[], Any], limit: float = 900.0) -> Any:
-    """Wait for something to be true; what it was."""
+    """Wait until a condition is true; returns its value."""
     end = time.monotonic() + limit
     while not (found := what()) and time.monotonic() < end:
         time.sleep(0.25)
@@ -146,7 +146,7 @@ def until(what: Callable[[], Any], limit: float = 900.0) -> Any:
 
 @pytest.fixture(scope="module")
 def standing(alone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """An empty inbox with ann's consent in it, an empty store, and all that keeps it fresh."""
+    """An inbox with ann's consent and no recording, and an empty store that is up."""
     folder = tmp_path_factory.mktemp("up")
     (folder / "inbox").mkdir()
     (folder / "inbox" / "consents.csv").write_text("speaker,consent,note\nann,yes,signed\n")
@@ -196,7 +196,7 @@ def test_the_crons_have_scheduled_runs(standing: Standing) -> None:
 
 @pytest.fixture(scope="module")
 def chained(standing: Standing, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The first upload, and the retrain run that it led to, with its page as it was shown meanwhile."""
+    """The retrain run that follows the first upload, and its dashboard page during the run."""
     files = sorted((synthesised / "ann").glob("*.wav"))
     noise = tmp_path_factory.mktemp("no") / "noise.wav"
     noise.write_bytes(b"no sound at all")
@@ -239,7 +239,7 @@ def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
 
 
 def test_the_new_voice_is_judged_and_kept_out(standing: Standing, chained: dict[str, Any]) -> None:
-    """By the shipped gate: of three recordings too few sentences are held out."""
+    """The shipped gate refuses: three recordings give too few held-out sentences."""
     (run, *_) = until(lambda: standing.runs("promote/on-model", "COMPLETED", "FAILED", "CRASHED"))
     assert (run["name"], run["state_name"]) == ("promote · ann/0001 · not promoted", "Not promoted")
     assert "fewer than 10" in run["state"]["message"]
@@ -255,7 +255,7 @@ def test_the_page_of_the_run_shows_progress_and_loss(chained: dict[str, Any]) ->
 # nightly: half a minute of waiting. On a push tests/flows/service/test_watch.py counts what the watcher reports
 @pytest.mark.nightly
 def test_two_hundred_files_that_others_drop_make_one_refresh(standing: Standing, chained: dict[str, Any]) -> None:
-    """They are bob's, who has not consented: held, so that nothing else follows."""
+    """The files are of bob, who has not consented: they are held, and nothing else follows."""
     before = len(standing.runs("refresh/on-upload"))
     recording = next((standing.inbox / "ann").glob("*.wav")).read_bytes()
     (standing.inbox / "bob").mkdir()
@@ -306,7 +306,7 @@ def test_what_is_killed_comes_back(standing: Standing, chained: dict[str, Any]) 
 
 
 def long_training(standing: Standing) -> dict[str, Any]:
-    """A retrain run on the gpu pool that would take an hour, with its ranks running."""
+    """Start a retrain run on the gpu pool that would take an hour; returns it once its ranks run."""
     (standing.folder / "training.toml").write_text(TRAINING.format(steps=100_000))
     deployment = ask(standing.api, "deployments/filter", deployments={"name": {"any_": ["on-corpus"]}})[0]
     options = deployment["parameters"]["options"] | {"force": True}

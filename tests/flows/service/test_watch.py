@@ -22,7 +22,7 @@ def watcher(inbox: Path) -> Watcher:
 
 
 def run(watching: Watcher, start: float, seconds: float, step: float = 1.0) -> list[tuple[float, NewFiles]]:
-    """Look every `step` seconds; what was announced, and when."""
+    """Poll every `step` seconds; returns what was announced, and when."""
     found, now = [], start
     while now <= start + seconds:
         if arrived := watching.poll(now):
@@ -80,7 +80,7 @@ def test_each_file_is_announced_once_and_again_when_it_changes(inbox: Path) -> N
 
 
 def test_what_is_not_announced_stays_to_be(inbox: Path) -> None:
-    """The server was away: `confirm` was never called."""
+    """While the server is away, `confirm` is not called."""
     watching = watcher(inbox)
     (inbox / "ann" / "one.wav").write_bytes(b"one")
     assert [arrived for now in range(20) if (arrived := watching.poll(float(now)))] == [NewFiles(1, 3e-6)] * 15
@@ -134,7 +134,7 @@ def test_the_memory_names_nobody(inbox: Path, tmp_path: Path) -> None:
 def test_every_file_is_announced_exactly_once(
     tmp_path_factory: pytest.TempPathFactory, gaps: list[float], step: float
 ) -> None:
-    """Whatever the times at which they come."""
+    """Each file is announced once, whatever its time of arrival."""
     inbox = tmp_path_factory.mktemp("watched")
     watching, now, files = Watcher(str(inbox), inbox.with_suffix(".json")), 0.0, 0
     for number, gap in enumerate(gaps):

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from voicemill.flows.service.server import collector_paused
 from voicemill.storage.locks import FileLock
 
 
@@ -30,10 +31,11 @@ def main() -> None:
         serving.flush()
         threading.Thread(target=_exit_without_clients, args=(clients,), daemon=True).start()
 
-        import uvicorn
-        from prefect.server.api.server import create_app
+        with collector_paused():
+            import uvicorn
+            from prefect.server.api.server import create_app
 
-        app = create_app(final=True)
+            app = create_app(final=True)
         uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=3)
 
 

@@ -9,6 +9,7 @@ SQLite database in `<store>/prefect`. Locks tell who is there; the operating sys
 """
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -152,6 +153,21 @@ def running_server(store: Store) -> tuple[int, int] | None:
 
 
 @contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the garbage collector during imports, and leave what they made out of later collections.
+
+    Imports make hundreds of thousands of objects, nearly all of which stay: those of the Prefect server take 3.3 s of
+    CPU time this way, and 4.8 s with the collector at work.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
 def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Make this process a client of its server and yield the dashboard's address; enter it before Prefect is imported.
 
@@ -166,9 +182,10 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
     server = PrivateServer(store)
     try:
         os.environ.update(quiet | private_settings(store, server.port))
-        import prefect  # noqa: F401  (every client needs it, and it takes seconds)
+        with collector_paused():
+            import prefect  # noqa: F401  (every client needs it, and it takes seconds)
 
-        meanwhile()
+            meanwhile()
         server.wait()
         try:
             yield server.url

@@ -119,7 +119,7 @@ deployments:
 
 
 def test_a_cron_schedules_runs(cli, tmp_path: Path) -> None:
-    """Guards the pins: with a wrong version the scheduler raises, or filters answer 422, and the server looks healthy."""
+    """Guards the pins: with a wrong version the scheduler raises, or filters answer 422; the server looks healthy."""
     api = cli.environment["PREFECT_API_URL"]
     ask(api, "work_pools/", name="schedules", type="process")
     file = tmp_path / "prefect.yaml"

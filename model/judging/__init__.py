@@ -1,1 +1,1 @@
-"""Judging a voice: what it says against recordings that it never trained on."""
+"""Evaluation of a voice: its speech against recordings that no training read, and the promotion gate."""

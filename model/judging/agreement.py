@@ -1,13 +1,13 @@
-"""How far a student is from its teacher, apart from what either is worth: the next codes, and the waveform.
+"""Distance of a student to its teacher, apart from the quality of either: the next codes, and the waveform.
 
-token_agreement: the teacher says a sentence; at every place, EOS with them, the code that is likeliest to the student
-after what the teacher said so far is compared with the teacher's likeliest. So one early difference does not make all
-that follows differ, and nothing hangs on what was drawn.
-log_mel_distance: both render the codes that the teacher said, with the same noise, each in the voice that its own
-reference encoder hears in the recording: mean |difference| of the log-mels, natural logarithm.
+token_agreement: the teacher synthesises a sentence; at every position, EOS included, the most likely code of the
+student after the teacher's codes so far is compared with the most likely code of the teacher. So one early difference
+does not make all that follows differ, and the result does not depend on the draws.
+log_mel_distance: both render the codes of the teacher with the same noise, each in the voice that its own reference
+encoder makes of the recording: mean |difference| of the log-mels, natural logarithm.
 
-Both run the voices' own engines, so a compressed voice is compared as it speaks. Cost: the sentence said once, and read
-and rendered by both.
+Both use the engines of the voices, so a compressed voice is compared as it speaks. Cost: the sentence synthesised once,
+and read and rendered by both.
 """
 
 from collections.abc import Sequence
@@ -35,22 +35,22 @@ TOKENS, LOG_MEL = "token_agreement", "log_mel_distance"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one text."""
+    """Agreement of two voices over one text."""
 
     tokens: float
-    """Share of the places where both find the same code likeliest, 0..1."""
+    """Share of the positions at which the most likely codes are equal, 0..1."""
     places: int
-    """Codes, and an EOS for each piece of the text."""
+    """Positions compared: the codes, and an EOS for each piece of the text."""
     log_mel: float
-    """Nepers."""
+    """Log-mel distance, nepers."""
     frames: int
-    """Of the waveforms, 50 a second."""
+    """Frames of the waveforms, 50 a second."""
 
 
 def agreements(teacher: AnyVoice, student: AnyVoice, testset: TestSet, options: SpeakOptions) -> Figures:
-    """Both figures of every sentence of a test set that both can say."""
+    """Return both figures for every sentence of a test set that both voices can synthesise."""
     if not (isinstance(teacher, Voice) and isinstance(student, Voice)):
-        why = "only voices of s1 and s2 say codes that can be compared; the light system says none"
+        why = "only voices of s1 and s2 have codes to compare; the light system has none"
         return Figures({}, {TOKENS: why, LOG_MEL: why})
     tokens: dict[str, float] = {}
     distances: dict[str, float] = {}
@@ -61,7 +61,7 @@ def agreements(teacher: AnyVoice, student: AnyVoice, testset: TestSet, options: 
             found = agreement(
                 teacher, student, sentence.text, [clip.wave], clip.text, clip.language or "auto", options=told
             )
-        except VoicemillError as error:  # one sentence that cannot be said is no reason to compare none
+        except VoicemillError as error:  # one failed sentence does not end the comparison
             failed = str(error)
             continue
         tokens[sentence.id], distances[sentence.id] = found.tokens, found.log_mel
@@ -80,8 +80,8 @@ def agreement(
     *,
     options: SpeakOptions | None = None,
 ) -> Agreement:
-    """Both over one text, in the voice of the recordings; `reference_text`: what the first of them says, in `language`.
-    Speed and pauses of the options do not count.
+    """Return the agreement over one text in the voice of the recordings; `reference_text`: transcript of the first of
+    them, in `language`. Speed and pauses of the options have no effect.
 
     Raises ConfigError, AudioError as `Voice.reference` and `Voice.speak`.
     """

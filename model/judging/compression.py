@@ -1,9 +1,9 @@
-"""What exporting in fewer bits does to a voice: bytes, speed, and what it says. A table of it.
+"""Effect of exporting a voice in fewer bits: size, speed and speech.
 
-Said are sentences of a test set, by the voice in float32, by the voice as it speaks by itself, and by its graphs. What
-the latter two say is compared with the first: the codes that are found likeliest, and the log-mel of what is rendered
-of the same codes with the same noise (`model.judging.agreement`). The light system says no codes: its whole speech is
-compared, frames aligned in time.
+The sentences of a test set are synthesised by the voice in float32, by the voice in its usual precision, and by its
+graphs. The latter two are compared with the first: the most likely codes, and the log-mel rendered from the same codes
+with the same noise (`model.judging.agreement`). The light system has no codes: its whole speech is compared, frames
+aligned in time.
 """
 
 import time
@@ -22,16 +22,16 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError, VoicemillError
 
 FLOAT = 4
-"""Bytes of a weight before."""
+"""Bytes of a weight in float32."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One network, or all ("total")."""
+    """Size of one network, or of all ("total")."""
 
     network: str
     parameters: int
-    """Weights that speak."""
+    """Number of weights that are used to speak."""
     before: int
     """Bytes in float32."""
     after: int
@@ -39,25 +39,25 @@ class Part:
 
     @property
     def smaller(self) -> float:
-        """Times."""
+        """Ratio of the sizes, before / after."""
         return self.before / self.after
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """One way to speak."""
+    """Speed and accuracy of one way to compute a voice."""
 
     way: str
     real_time_factor: float
     """Seconds per second of speech."""
     log_mel_distance: float | None
-    """To the voice in float32, nepers; None for that one."""
+    """Distance to the voice in float32, nepers; None for that one."""
     token_agreement: float | None
-    """Share of the codes; None for that one, and where no codes are said."""
+    """Share of equal codes; None for the voice in float32, and for voices without codes."""
 
 
 def parts(folder: GraphFolder) -> list[Part]:
-    """Every network of a folder, and their sum."""
+    """Return the size of every network of a folder, and their sum."""
     found = [
         Part(network, count, FLOAT * count, folder.bytes_of(network))
         for network, count in folder.manifest.parameters.items()
@@ -67,9 +67,9 @@ def parts(folder: GraphFolder) -> list[Part]:
 
 
 def spoken(ways: dict[str, AnyVoice], testset: TestSet, options: SpeakOptions | None = None) -> list[Spoken]:
-    """Every way over a test set; the others are compared with the first.
+    """Return the figures of every way over a test set; the others are compared with the first.
 
-    Raises ConfigError where none of the sentences can be said.
+    Raises ConfigError where no sentence can be synthesised.
     """
     options = replace(options or SpeakOptions(), watermark=None, pause_s=0.0)
     (first, exact), *others = ways.items()
@@ -90,14 +90,14 @@ def spoken(ways: dict[str, AnyVoice], testset: TestSet, options: SpeakOptions | 
 
 
 def aligned_distance(one: Wave, other: Wave) -> float:
-    """Mean |difference| of the log-mels of two waves (float32 [samples], 32 kHz), aligned in time; nepers."""
+    """Return the mean |difference|, nepers, of the log-mels of two waves aligned in time, float32 [samples], 32 kHz."""
     mels = alignment.log_mel(one), alignment.log_mel(other)
     rows, columns = alignment.warp(alignment.cepstra(mels[0]), alignment.cepstra(mels[1])).T
     return float(np.abs(mels[0][rows] - mels[1][columns]).mean())
 
 
 def _said(voice: AnyVoice, testset: TestSet, options: SpeakOptions) -> tuple[dict[str, Wave], float]:
-    """What it says of each sentence, and seconds per second; once more than needed, so that none is the first."""
+    """Speech of each sentence, and the real-time factor; the first sentence is synthesised once more, as a warm-up."""
     waves: dict[str, Wave] = {}
     took = seconds = 0.0
     why = "the test set is empty"
@@ -107,12 +107,12 @@ def _said(voice: AnyVoice, testset: TestSet, options: SpeakOptions) -> tuple[dic
             like = voice.reference([clip.wave], clip.text, clip.language or "auto")
             began = time.perf_counter()
             speech = voice.speak(sentence.text, like, told)
-        except VoicemillError as error:  # one sentence that cannot be said is no reason to say none
+        except VoicemillError as error:  # one failed sentence does not end the comparison
             why = str(error)
             continue
         if number:
             took, seconds = took + time.perf_counter() - began, seconds + speech.seconds
             waves[sentence.id] = speech.wave
     if not waves:
-        raise ConfigError(f"no sentence of the test set could be said: {why}")
+        raise ConfigError(f"no sentence of the test set could be synthesised: {why}")
     return waves, took / seconds

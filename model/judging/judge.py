@@ -1,8 +1,8 @@
-"""Every figure of what a voice said of a test set.
+"""All figures of a voice over a test set.
 
 A sentence without a recording has no distortion, pitch or length to compare; its voice is compared with the reference.
-What cannot be judged of one sentence is left out of its figures, what cannot be judged at all is named with the reason.
-A sentence that could not be said has the figures of silence, where there are any.
+A figure that cannot be computed for one sentence is left out there; one that cannot be computed at all is named with
+the reason. A sentence that could not be synthesised gets the figures of silence, where these exist.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,40 +31,40 @@ Items = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Figures:
-    """What was found; missing: metric -> why."""
+    """Figures by metric and sentence; missing: metric -> reason."""
 
     items: Mapping[str, Mapping[str, float]]
     missing: Mapping[str, str]
 
     @property
     def totals(self) -> dict[str, float]:
-        """The mean of each metric; of the real-time factor the median."""
+        """Return the mean of each metric; the median of the real-time factor."""
         return {
             name: (median if name == "rtf" else mean)(found.values()) for name, found in self.items.items() if found
         }
 
 
 @dataclass(frozen=True, eq=False)
-class _Heard:
-    """What is compared of a wave."""
+class _Measured:
+    """Features of a wave that are compared."""
 
     cepstra: Cepstra
-    """Of the speech, silence at the ends cut off."""
+    """Cepstra of the speech, without the silence at its ends."""
     f0: NDArray[np.float32]
-    """At the same frames."""
+    """F0 at the same frames."""
     seconds: Seconds
 
 
 class Judge:
-    """Judges speech on one test set. What it finds of the recordings it keeps: it may judge several voices."""
+    """Judge of speech on one test set. The features of the recordings are cached: it may judge several voices."""
 
     def __init__(self, testset: TestSet, judges: Judges, gallery: Mapping[str, Sequence[Wave]]) -> None:
-        """`gallery`: speaker -> recordings of theirs, none of the test set."""
+        """`gallery`: speaker -> recordings, none of the test set."""
         self.testset, self.judges, self._recordings = testset, judges, gallery
-        self._real: dict[str, _Heard] = {}
+        self._real: dict[str, _Measured] = {}
 
     def speech(self, speech: Speech) -> Figures:
-        """Of a voice."""
+        """Return the figures of the speech of a voice."""
         waves = {s.id: wave for s in self.testset.sentences if (wave := speech.wave(s.id)) is not None}
         found = self._figures(waves)
         for sentence in (s for s in self.testset.sentences if s.recording is not None and s.id in waves):
@@ -74,11 +74,11 @@ class Judge:
             for name, value in self._silence(sentence).items():
                 found[name][sentence.id] = value
         found["rtf"] = {name: s.took / s.seconds for name, s in speech.spoken.items() if not s.error}
-        return self._told(found)
+        return self._with_reasons(found)
 
     @cached_property
     def real(self) -> Figures:
-        """Of the recordings themselves, as far as that means anything: how well the judges hear real speech."""
+        """Return the figures of the recordings themselves, where defined: the limit of what the judges can measure."""
         recorded = {s.id: s.recording for s in self.testset.sentences if s.recording is not None}
         found = self._figures(recorded)
         del found["similarity"]
@@ -94,7 +94,7 @@ class Judge:
                 if sentence.speaker in self._gallery and len(self._gallery) > 1:
                     found["identified"][sentence.id] = float(nearest(voice, self._gallery) == sentence.speaker)
         if self.judges.recogniser:
-            for sentence, heard in zip(sentences, self._recognised(sentences, waves), strict=True):
+            for sentence, heard in zip(sentences, self._transcripts(sentences, waves), strict=True):
                 text = plain(sentence.text, sentence.language)
                 if text:
                     said = plain(heard, sentence.language)
@@ -107,8 +107,8 @@ class Judge:
     def _against(self, sentence: Sentence, wave: Wave) -> dict[str, float]:
         if sentence.id not in self._real:
             assert sentence.recording is not None
-            self._real[sentence.id] = self._heard(sentence.recording)
-        spoken, real = self._heard(wave), self._real[sentence.id]
+            self._real[sentence.id] = self._measure(sentence.recording)
+        spoken, real = self._measure(wave), self._real[sentence.id]
         path = warp(spoken.cepstra, real.cepstra)
         found = {
             "mcd": mcd(spoken.cepstra, real.cepstra, path),
@@ -118,8 +118,8 @@ class Judge:
         return found if pitch is None else found | {"f0_error": pitch}
 
     def _silence(self, sentence: Sentence) -> dict[str, float]:
-        """The figures of a sentence that could not be said: nobody is recognised, no word is heard. To leave them out
-        would be an advantage."""
+        """Figures of a sentence that could not be synthesised: no speaker and no word is recognised. Without them a
+        failure would be an advantage."""
         found = {} if sentence.recording is None else {"duration_error": 1.0}
         if self.judges.recogniser and plain(sentence.text, sentence.language):
             found |= {"cer": 1.0, "wer": 1.0}
@@ -127,14 +127,14 @@ class Judge:
             found["identified"] = 0.0
         return found
 
-    def _heard(self, wave: Wave) -> _Heard:
+    def _measure(self, wave: Wave) -> _Measured:
         wave = np.pad(wave, (0, max(0, SHORTEST - len(wave))))
         mel = log_mel(wave)
         speech = speech_of(mel)
         f0 = self.judges.pitch.track([wave])[0][::2][: len(mel)]
-        return _Heard(cepstra(mel)[speech], f0[speech], seconds_of(speech))
+        return _Measured(cepstra(mel)[speech], f0[speech], seconds_of(speech))
 
-    def _recognised(self, sentences: Sequence[Sentence], waves: Mapping[str, Wave]) -> list[str]:
+    def _transcripts(self, sentences: Sequence[Sentence], waves: Mapping[str, Wave]) -> list[str]:
         from voicemill.model.text.frontend import language_of
 
         assert self.judges.recogniser is not None
@@ -148,7 +148,7 @@ class Judge:
 
     @cached_property
     def _voices(self) -> dict[str, Embeddings]:
-        """Sentence -> embedding of its recording, or of its reference."""
+        """Sentence -> embedding of its recording, or else of its reference."""
         assert self.judges.speaker is not None
         encoder = self.judges.speaker
         return {
@@ -161,7 +161,7 @@ class Judge:
         assert self.judges.speaker is not None
         return enrol(self.judges.speaker, self._recordings)
 
-    def _told(self, found: Items) -> Figures:
+    def _with_reasons(self, found: Items) -> Figures:
         missing = dict(self.judges.missing)
         items = {name: values for name, values in found.items() if values}
         for name in (n for n in ("similarity", "identified", "cer", "wer", "mos", "rtf") if n not in items | missing):
@@ -175,9 +175,9 @@ class Judge:
         return Figures(items, missing)
 
 
-_UNSPOKEN = "no sentence of the test set could be said and judged: see `unspoken` in the lineage"
+_UNSPOKEN = "no sentence of the test set could be synthesised and judged: see `unspoken` in the lineage"
 
 
 def _enough(wave: Wave) -> Wave:
-    """At least a second: networks that pool over time need some frames."""
+    """The wave padded to a second at least: networks that pool over time need some frames."""
     return np.pad(wave, (0, max(0, 32_000 - len(wave))))

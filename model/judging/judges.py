@@ -1,4 +1,4 @@
-"""The models that judge, and why one of them is not there."""
+"""The models that judge speech, and the reasons why some are missing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,48 +18,47 @@ from voicemill.storage.settings_file import FrozenSettings
 
 LIGHT = "light"
 OWN = "corpus"
-"""The recogniser that the corpus was transcribed with."""
+"""Name for the recogniser that the corpus was transcribed with."""
 FMIN, FMAX = 60.0, 800.0
 
 
 class JudgeSettings(FrozenSettings):
-    """Who judges. A model that is named must be there; one that is not named leaves its figures missing."""
+    """Models that judge. A model that is named must be installed; without a name its figures are missing."""
 
     speaker_encoder: str = "light"
-    """Knows voices: hub id or folder of an x-vector network (microsoft/wavlm-base-plus-sv), or the file of a light
-    voice; "light": that of the newest light voice of the store that stands, if there is one: one that is not judged
-    itself, where there is such."""
+    """Encoder of voices: hub id or folder of an x-vector network (microsoft/wavlm-base-plus-sv), or the file of a light
+    voice. "light": the newest light voice of the store that is not retired, if possible not one being judged."""
     recogniser: str = OWN
-    """faster-whisper model, hub id or folder; "corpus": the one that the corpus was transcribed with, if it was."""
+    """faster-whisper model, hub id or folder; "corpus": the one that transcribed the corpus, if any."""
     opinion: str = ""
-    """MOS predictor: a TorchScript file, or hub id or folder of transformers."""
+    """MOS predictor: a TorchScript file, or hub id or folder of transformers; empty = none."""
     f0_engine: EngineName = "swift"
-    """As in the stage `f0`."""
+    """Pitch tracker, an engine of the stage `f0`."""
     gallery: GallerySettings = GallerySettings()
     device: DeviceChoice = "auto"
     beam_size: int = Field(5, ge=1)
-    """Of the recogniser."""
+    """Beam size of the recogniser."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judges:
-    """Those that are there."""
+    """The loaded models."""
 
     pitch: Tracker
     speaker: SpeakerEncoder | None = None
     recogniser: Recogniser | None = None
     opinion: Opinion | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Metric -> why nobody judges it, and what would."""
+    """Metric -> why no model judges it, and how to add one."""
     models: Mapping[str, str] = field(default_factory=dict)
-    """Role -> the model's name and 12 hex of its digest."""
+    """Role -> name of the model and 12 hex digits of its digest."""
 
 
 def judges(settings: JudgeSettings, config: Mapping[str, Any]) -> Judges:
-    """Load them. `config`: of the corpus version.
+    """Return the loaded models. `config`: config of the corpus version.
 
     Raises:
-        ModelMissing, ConfigError: a model that is named is not here, or is none of its kind.
+        ModelMissing, ConfigError: a named model is not installed, or is of another kind.
     """
     missing: dict[str, str] = {}
     models: dict[str, str] = {"pitch": settings.f0_engine}
@@ -82,9 +81,7 @@ def _speaker(settings: JudgeSettings, missing: dict[str, str], models: dict[str,
     from voicemill.model.judging.metrics.speaker import LightSpeaker, XVector
 
     if (name := settings.speaker_encoder) in ("", LIGHT):
-        why = (
-            "nobody here knows voices: name an encoder, such as --speaker-encoder microsoft/wavlm-base-plus-sv, or let "
-        )
+        why = "no speaker encoder: name one, such as --speaker-encoder microsoft/wavlm-base-plus-sv, or let "
         why += "`voicemill distill --which light` make one"
         missing |= {"similarity": why, "identified": why}
         return None
@@ -108,7 +105,7 @@ def _recogniser(
         used: Mapping[str, Any] = config.get("transcribe", {})
         name = str(used.get("model", ""))
         if used.get("engine") != "whisperx":
-            why = "no recogniser made the corpus: name one, such as --recogniser Systran/faster-whisper-tiny"
+            why = "no recogniser transcribed the corpus: name one, such as --recogniser Systran/faster-whisper-tiny"
         else:
             try:
                 resolve(name, "recogniser")

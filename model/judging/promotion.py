@@ -1,6 +1,6 @@
-"""The gate: whether a challenger takes the champion's place. A pure function of two evaluations and the settings.
+"""The promotion gate: whether a challenger replaces the champion, a pure function of two evaluations and the settings.
 
-Bounds hold for every champion. Against the one that stands the challenger must be not inferior (Piaggio et al.,
+Bounds hold for every champion. Compared with the present one the challenger must be not inferior (Piaggio et al.,
 "Reporting of Noninferiority and Equivalence Randomized Trials", JAMA 2012): sentence by sentence on the same test set,
 the interval of the mean difference must end before the margin on the side of the worse. Every metric with a margin has
 to pass, so that no correction for many comparisons is due (Berger, "Multiparameter Hypothesis Testing and Acceptance
@@ -29,40 +29,40 @@ class Row:
     bound: float | None
     margin: float | None
     difference: float | None
-    """Mean of challenger - champion over the sentences of both."""
+    """Mean of challenger - champion over the sentences that both have."""
     low: float | None
-    """Its interval."""
+    """Ends of the confidence interval of the difference."""
     high: float | None
     samples: int
-    """Sentences compared; where nothing was, those that the challenger's figure rests on."""
+    """Sentences compared; without a comparison, those behind the challenger's figure."""
     outcome: Outcome
     detail: str
-    """Why it keeps the challenger out; "" where it does not."""
+    """Why it blocks the challenger; "" where it does not."""
 
 
 @dataclass(frozen=True)
 class GateDecision:
-    """What the gate says."""
+    """Decision of the gate on one challenger."""
 
     promote: bool
     challenger: str
     """Entry: "anna/0004"."""
     champion: str
-    """The one that it was compared with; "" = none."""
+    """Champion that it was compared with; "" = none."""
     testset: str
-    """sha256."""
+    """sha256 of the test set."""
     reason: str
-    """A sentence for a reader."""
+    """Explanation for a reader, one sentence."""
     rows: tuple[Row, ...]
-    """By metric, in the order of `METRICS`."""
+    """Comparisons by metric, in the order of `METRICS`."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values only."""
+        """Return the fields as plain values."""
         return asdict(self)
 
 
 def decide(challenger: Scores, champion: Scores | None, settings: GateSettings, lane: Kind = "trained") -> GateDecision:
-    """Whether the challenger becomes champion; `champion` None: nobody is, and the bounds alone decide."""
+    """Return the decision on a challenger; `champion` None: there is none, and the bounds alone decide."""
     name, other = challenger.voice, champion.voice if champion else ""
 
     def verdict(reason: str, rows: tuple[Row, ...] = (), *, promote: bool = False) -> GateDecision:
@@ -98,11 +98,11 @@ def decide(challenger: Scores, champion: Scores | None, settings: GateSettings, 
 
 @dataclass(frozen=True)
 class _Finding:
-    """What one of the two rules says of one metric."""
+    """Result of one of the two rules for one metric."""
 
     outcome: Outcome
     detail: str = ""
-    """Against the challenger."""
+    """Reason against the challenger."""
     spread: ConfidenceInterval | None = None
     samples: int = 0
 
@@ -134,7 +134,7 @@ def _both(*found: _Finding) -> str:
 
 
 def _absolute(metric: Metric, challenger: Scores, bound: float, fewest: int) -> _Finding:
-    """A metric with a bound."""
+    """Result for a metric with a bound."""
     name, value = metric.name, challenger.totals.get(metric.name)
     if value is None or not math.isfinite(value):
         why = challenger.missing.get(name, "the evaluation has no figure of it")
@@ -148,7 +148,8 @@ def _absolute(metric: Metric, challenger: Scores, bound: float, fewest: int) -> 
 
 
 def _relative(metric: Metric, challenger: Scores, champion: Scores, gate: GateSettings) -> _Finding | None:
-    """A metric with a margin, against the champion; None: it has none, or neither entry has figures by sentence."""
+    """Result for a metric with a margin, against the champion; None: no margin, or neither entry has figures by
+    sentence."""
     name, margin = metric.name, gate.margins.get(metric.name)
     mine, theirs = challenger.items.get(name, {}), champion.items.get(name, {})
     if margin is None or not (mine or theirs):

@@ -1,6 +1,6 @@
-"""What an evaluation found of one voice: figures by test sentence, and figures of the whole. JSON in and out.
+"""The figures of an evaluation of one voice, by test sentence and in total; to and from JSON.
 
-Two voices that were heard on the same test set (`Scores.testset`) can be compared sentence by sentence.
+Two voices that were evaluated on the same test set (`Scores.testset`) can be compared sentence by sentence.
 """
 
 from collections.abc import Mapping
@@ -10,32 +10,31 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Scores:
-    """The account of one evaluation."""
+    """Figures of one evaluation."""
 
     testset: str
     """sha256 of the test set: the same = the same sentences, recordings and references."""
     voice: str
-    """Entry that was heard: "anna/0003"."""
+    """Entry that was evaluated: "anna/0003"."""
     items: Mapping[str, Mapping[str, float]]
-    """Metric -> test sentence -> figure; what could not be judged of a sentence is left out."""
+    """Metric -> test sentence -> figure; sentences without that figure are left out."""
     totals: Mapping[str, float]
-    """Metric -> figure of the whole: means of `items`, of rtf the median; and what belongs to no sentence: parameters,
-    bytes."""
+    """Metric -> total: means of `items`, the median of rtf, and the metrics without sentences: parameters, bytes."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Metric -> why there is no figure of it, and what would give one."""
+    """Metric -> why it has no figure, and how to get one."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """What judged: models, settings, code version, threads."""
+    """Models, settings, code version and threads of the evaluation."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values only."""
+        """Return the fields as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Scores":
-        """The inverse of `as_json`."""
+        """Return the scores of `as_json`."""
         return cls(**raw)
 
 
 def shown(value: float | None) -> str:
-    """A figure for readers."""
+    """Return a figure as text for readers."""
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -3,7 +3,7 @@
 None is shipped. Two forms are read: a TorchScript file that takes float32 [1, samples] at 16 kHz and gives one number
 (UTMOS, Saeki et al., Interspeech 2022, exported by `torch.jit.trace`), and a folder of transformers with an
 audio-classification head of one label (a fine-tuned wav2vec 2.0, Cooper et al., ICASSP 2022, "Generalization ability of
-MOS prediction networks"). The range is not forced: a predictor that leaves it is the wrong file, which is said.
+MOS prediction networks"). Scores are not clipped to the range: a predictor that leaves it is the wrong file, an error.
 """
 
 from pathlib import Path
@@ -15,14 +15,14 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
 
 RANGE = (0.5, 5.5)
-"""What a predictor for 1 to 5 may give; regressions overshoot a little."""
+"""Range allowed for a score of 1 to 5; regressions overshoot a little."""
 
 
 class Opinion(Protocol):
-    """Hears how natural speech is."""
+    """A model of how natural speech sounds."""
 
     def score(self, wave: Wave) -> float:
-        """float32 [samples], 32 kHz -> 1 (bad) to 5 (excellent)."""
+        """Return the score, 1 (bad) to 5 (excellent), of float32 [samples], 32 kHz."""
 
 
 class Predictor:
@@ -54,10 +54,10 @@ class Predictor:
             ) from error
 
     def score(self, wave: Wave) -> float:
-        """float32 [samples], 32 kHz -> the score.
+        """Return the score of float32 [samples], 32 kHz.
 
         Raises:
-            ConfigError: the network gives something else than one number of 0.5 to 5.5.
+            ConfigError: the output of the network is not one number of 0.5 to 5.5.
         """
         import torch
 

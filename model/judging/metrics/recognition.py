@@ -1,9 +1,9 @@
-"""Character and word error rate: what a recogniser hears in the speech against what was to be said.
+"""Character and word error rate: the transcript of a recogniser against the text that was to be synthesised.
 
-Rate = Levenshtein distance (insertions, deletions and substitutions cost 1) / length of the text, so it may pass 1.
-Both texts are first brought to one form: numbers and abbreviations are spelt out by the text front end where it has the
-language, case and everything but letters, marks of letters and digits go. A word is what spaces separate; in Chinese,
-Japanese and Cantonese a character is one. Source: Levenshtein, Soviet Physics Doklady 10(8), 1966.
+Rate = Levenshtein distance (insertions, deletions and substitutions cost 1) / length of the text, so it may exceed 1.
+Both texts are first normalised: numbers and abbreviations are spelt out by the text front end where it has the
+language; case and everything but letters, their marks and digits are removed. Words are separated by spaces; in
+Chinese, Japanese and Cantonese each character is a word. Source: Levenshtein, Soviet Physics Doklady 10(8), 1966.
 """
 
 import unicodedata
@@ -19,14 +19,14 @@ UNSPACED = frozenset({"zh", "ja", "yue"})
 
 
 class Recogniser(Protocol):
-    """`voicemill.model.speech.whisper.Whisper` is one."""
+    """A speech recogniser, such as `voicemill.model.speech.whisper.Whisper`."""
 
     def transcribe(self, waves: Sequence[Wave], language: str, batch_size: int = 8) -> list[tuple[str, float]]:
-        """float32 [samples], 32 kHz each -> for each its text and how sure it is."""
+        """Return text and confidence of each wave, float32 [samples], 32 kHz."""
 
 
 def distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Levenshtein distance of two sequences."""
+    """Return the Levenshtein distance of two sequences."""
     before = list(range(len(other) + 1))
     for i, first in enumerate(one, 1):
         row = [i]
@@ -37,8 +37,8 @@ def distance(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def plain(text: str, language: str) -> str:
-    """The form in which texts are compared: words in lower case with single spaces between them; "" = none."""
-    with suppress(ConfigError, ModelMissing):  # no front end of this language here: compared as it is written
+    """Return a text in the form for comparison: words in lower case with single spaces between them; "" = none."""
+    with suppress(ConfigError, ModelMissing):  # without a front end for this language, as it is written
         text = phonemes(text, language).normalised
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = "".join(c if unicodedata.category(c)[0] in "LMN" else "" if c in "'’" else " " for c in folded)
@@ -46,17 +46,17 @@ def plain(text: str, language: str) -> str:
 
 
 def cer(text: str, heard: str) -> float:
-    """Character error rate of two texts in `plain` form; spaces do not count. ValueError where there is no text."""
+    """Return the character error rate of two texts in `plain` form, spaces ignored. ValueError for an empty text."""
     return _rate(list(text.replace(" ", "")), list(heard.replace(" ", "")))
 
 
 def wer(text: str, heard: str, language: str) -> float:
-    """Word error rate of two texts in `plain` form."""
+    """Return the word error rate of two texts in `plain` form. ValueError for an empty text."""
     return _rate(words(text, language), words(heard, language))
 
 
 def words(text: str, language: str) -> list[str]:
-    """The words of a text in `plain` form."""
+    """Return the words of a text in `plain` form."""
     return list(text.replace(" ", "")) if language in UNSPACED else text.split()
 
 

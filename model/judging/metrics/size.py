@@ -1,7 +1,7 @@
-"""How large what speaks is: bytes of its files, and weights in them.
+"""Size of a voice: bytes of its files, and weights in them.
 
-Counted is what a voice is loaded from; discriminators and adapters kept beside it are not, nor in parameters the
-posterior encoder of s2, which only training runs.
+The files that a voice is loaded from count; discriminators and adapters beside them do not, and the parameters exclude
+the posterior encoder of s2, which only training uses.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from pathlib import Path
 from voicemill.model.checkpoints.layout import POSTERIOR
 
 SPEAKING = ("s1", "s2", "light", "onnx")
-"""Stems of a card that are loaded to speak."""
+"""Stems of a card that a voice is loaded from."""
 TENSORS = frozenset({".safetensors", ".pth", ".ckpt", ".pt"})
 
 
 def size(weights: Mapping[str, Path]) -> int:
-    """Bytes of all files that speak; a stem may be a folder."""
+    """Return the bytes of all files that a voice is loaded from; a stem may be a folder."""
     return sum(file.stat().st_size for path in _speaking(weights) for file in _files(path))
 
 
 def parameters(weights: Mapping[str, Path]) -> int | None:
-    """Weights of all networks that speak; None where a stem is of a form in which they are not countable (graphs share
-    and fold them): ask the entry that it was made from."""
+    """Return the number of weights that a voice uses; None where they cannot be counted (graphs share and fold them):
+    its parent entry has the number."""
     paths = _speaking(weights)
     if not paths or any(path.suffix not in TENSORS for path in paths):
         return None

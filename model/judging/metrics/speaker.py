@@ -1,10 +1,10 @@
-"""Whose voice it is: embeddings of a speaker-verification network, compared by their cosine.
+"""Speaker similarity: embeddings of a speaker-verification network, compared by their cosine.
 
 Similarity: cosine of the embeddings of the speech and of the real recording. Identification: the nearest of the
 speakers of the corpus by the cosine to the mean embedding of some of their utterances (closed-set identification as in
 Dehak et al., "Front-end factor analysis for speaker verification", IEEE TASLP 19(4), 2011, section VI).
 Networks: an x-vector model of transformers (Snyder et al., ICASSP 2018; WavLM, wav2vec 2.0, UniSpeech-SAT), 16 kHz; or
-the ECAPA-TDNN of a light voice, which has heard the corpus's own speakers.
+the ECAPA-TDNN of a light voice, which was trained on the speakers of the corpus.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ Embeddings = NDArray[np.float32]
 
 
 class SpeakerEncoder(Protocol):
-    """Knows voices."""
+    """A model that maps speech to an embedding of its speaker."""
 
     def embed(self, waves: Sequence[Wave]) -> Embeddings:
-        """float32 [samples], 32 kHz each -> float32 [waves, dims], rows of length 1."""
+        """Return embeddings float32 [waves, dims], rows of length 1, of waves float32 [samples], 32 kHz."""
 
 
 class XVector:
@@ -52,7 +52,7 @@ class XVector:
         self._model: Any = model.to(self._device).eval()
 
     def embed(self, waves: Sequence[Wave]) -> Embeddings:
-        """One by one: in a padded batch the statistics of some of these networks change."""
+        """Embed one by one: in a padded batch the statistics of some of these networks change."""
         import torch
 
         rows = []
@@ -68,7 +68,7 @@ class LightSpeaker:
     """The speaker encoder of a light voice: ECAPA-TDNN over the log-mel (`voicemill.model.light.ecapa`)."""
 
     def __init__(self, file: Path, placement: Placement) -> None:
-        """Raises CheckpointError where the file is none of a light voice, or its encoder was never trained."""
+        """Raises CheckpointError where the file is not a light voice, or its encoder was never trained."""
         from voicemill.model.audio.mel import LogMel
         from voicemill.model.light.system import SPEAKER, load_light
 
@@ -77,7 +77,7 @@ class LightSpeaker:
         self._mel = LogMel().to(self._device)
 
     def embed(self, waves: Sequence[Wave]) -> Embeddings:
-        """One by one."""
+        """Embed one by one."""
         import torch
 
         with torch.inference_mode():
@@ -89,17 +89,17 @@ class LightSpeaker:
 
 
 def unit(rows: NDArray[np.float32]) -> Embeddings:
-    """Rows brought to length 1; a row of zeros stays."""
+    """Return the rows scaled to length 1; a row of zeros stays."""
     found: Embeddings = (rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
     return found
 
 
 def nearest(embedding: Embeddings, gallery: Mapping[str, Embeddings]) -> str:
-    """The speaker whose mean embedding (float32 [dims], of length 1) is nearest to float32 [dims]."""
+    """Return the speaker whose mean embedding (float32 [dims], of length 1) is nearest to float32 [dims]."""
     names = list(gallery)
     return names[int(np.argmax(np.stack([gallery[name] for name in names]) @ embedding))]
 
 
 def enrol(encoder: SpeakerEncoder, recordings: Mapping[str, Sequence[Wave]]) -> dict[str, Embeddings]:
-    """Speaker -> mean embedding, float32 [dims], of length 1."""
+    """Return the mean embedding of each speaker, float32 [dims], of length 1."""
     return {name: unit(encoder.embed(waves).mean(0)) for name, waves in recordings.items() if waves}

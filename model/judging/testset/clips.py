@@ -1,4 +1,4 @@
-"""Utterances of a corpus version with sound and words, for judging: read one by one out of their shards."""
+"""Utterances of a corpus version with audio and text, for judging: read one by one from their shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,21 +19,21 @@ class Clip:
     """A stretch of real speech."""
 
     id: str
-    """Of the utterance; of several the ids with + between them."""
+    """Id of the utterance; joined utterances have their ids with + between them."""
     wave: Wave = field(repr=False)
     """float32 [samples], -1..1, 32 kHz."""
     text: str
-    """What it says; "" = not known."""
+    """Transcript; "" = not known."""
     language: str
 
     def cut(self, longest: Seconds) -> "Clip":
-        """Itself, or its beginning; the words of a part are not known."""
+        """Return the clip, or its beginning where it is longer; the text of a part is not known."""
         most = to_samples(longest)
         return self if len(self.wave) <= most else replace(self, wave=self.wave[:most], text="")
 
     @staticmethod
     def joined(parts: Sequence["Clip"]) -> "Clip":
-        """One after the other."""
+        """Return several clips as one, in order."""
         text = " ".join(part.text for part in parts) if all(part.text for part in parts) else ""
         return Clip(
             "+".join(part.id for part in parts), np.concatenate([p.wave for p in parts]), text, parts[0].language
@@ -41,14 +41,14 @@ class Clip:
 
 
 class Clips:
-    """Reads by row of an index; a shard stays open until another one is asked for."""
+    """Reader of clips by row of an index; a shard stays open until another one is requested."""
 
     def __init__(self, corpus: CorpusVersion, found: Index) -> None:
         self._corpus, self._index = corpus, found
         self._open: tuple[int, Columns] | None = None
 
     def read(self, row: int) -> Clip:
-        """One utterance.
+        """Return one utterance.
 
         Raises:
             StoreError: a file is missing, or its audio cannot be read.

@@ -1,4 +1,4 @@
-"""What the trainings of some entries held out, and what any of them heard: told from the folders they left."""
+"""The utterances that the trainings of some entries held out and trained on, found from the training folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,27 +11,29 @@ from voicemill.storage.voices import registry
 from voicemill.storage.voices.cards import Entry
 from voicemill.storage.voices.lineage import ancestors
 
-GONE = "the folder of a training is gone, and what it heard cannot be told: the figures may flatter the voice"
-NO_RULE = "no training of the voice tells any more what it held out: held out is what the default settings hold back"
-UNTOLD = "what a training heard cannot be told any more"
+GONE = "the folder of a training is gone, so its utterances are not known: the figures may flatter the voice"
+NO_RULE = "no training of the voice is known any more: the default settings decide what is held out"
+UNTOLD = "the utterances of a training are not known any more"
 
 
 @dataclass(frozen=True)
 class _Past:
-    """What the trainings were asked for by which an entry came to be."""
+    """Specs of the trainings that led to an entry."""
 
     own: tuple[RunSpec, ...]
-    """Of its voice, the last one last."""
+    """Trainings of its voice, the last one last."""
     others: tuple[RunSpec, ...]
-    """Of the voices whose weights it began with."""
+    """Trainings of the voices whose weights it started from."""
     gone: tuple[str, ...]
-    """Entries that do not tell all of theirs."""
+    """Entries of which a training is not known any more."""
 
 
 def held_out(store: Store, entries: Sequence[Entry]) -> tuple[HeldOut, tuple[str, ...]]:
-    """The rule is that of the last training of the first entry, or of what it was made from in its voice; heard is what
-    any training of any of the entries drew on, and of any that they were made from, by the lineage that forgetting
-    follows. With notes for readers."""
+    """Return the held-out rule and the utterances trained on, with notes for readers.
+
+    The rule is that of the last training of the first entry, or of its ancestors in the same voice. Trained on is what
+    any training of any of the entries drew on, or of their ancestors, by the lineage that forgetting follows.
+    """
     pasts = [_past(store, entry) for entry in entries]
     heard = trained_on(store, [spec for past in pasts for spec in (*past.own, *past.others)])
     gone = dict.fromkeys(name for past in pasts for name in past.gone)

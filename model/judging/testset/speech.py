@@ -1,8 +1,8 @@
-"""A voice says the sentences of a test set, once: the sounds stay in a folder, by all that they depend on.
+"""Speech of a voice over a test set, synthesised once and stored in a folder named by all that it depends on.
 
-Each sentence is a 16-bit FLAC file with the notice of synthetic speech, and a JSON file written after it that says how
-long it took: what was killed goes on where it was. The sound is judged as it is stored. Time: the first sentence is
-said once before the clock runs; reading the reference is not part of it.
+Each sentence is a 16-bit FLAC file with the notice of synthetic speech, and a JSON file, written after it, with its
+duration and time: a killed run continues where it stopped. The audio is judged as it is stored. Time: the first
+sentence is synthesised once before the clock runs; reading the reference is not included.
 """
 
 import json
@@ -27,32 +27,32 @@ from voicemill.storage.voices.notice import write_speech
 
 @dataclass(frozen=True)
 class SpokenSentence:
-    """How one sentence was said."""
+    """Measurements of one synthesised sentence; stored as JSON."""
 
     seconds: Seconds
-    """Of speech; 0 = it could not be said."""
+    """Duration of the speech; 0 = it failed."""
     took: Seconds
-    """Of computing."""
+    """Time of the computation."""
     ended: tuple[str, ...] = ()
-    """Why each piece stopped, in words."""
+    """Why each piece ended, in words."""
     error: str = ""
-    """Why it could not be said."""
+    """Why it failed; "" = it did not."""
 
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """What a voice said of a test set."""
+    """Speech of a voice over a test set."""
 
     folder: Path
     spoken: Mapping[str, SpokenSentence] = field(repr=False)
-    """By sentence."""
+    """Measurements by sentence."""
 
     def path(self, sentence: str) -> Path:
-        """The FLAC file."""
+        """Return the path of the FLAC file of a sentence."""
         return self.folder / f"{sentence}.flac"
 
     def wave(self, sentence: str) -> Wave | None:
-        """float32 [samples], 32 kHz; None where it could not be said."""
+        """Return the audio float32 [samples], 32 kHz; None where the sentence failed."""
         import soundfile
 
         if self.spoken[sentence].error:
@@ -70,11 +70,11 @@ def synthesise(
     threads: int = 0,
     after: Callable[[str, SpokenSentence], None] = lambda sentence, spoken: None,
 ) -> Speech:
-    """Say what is not in `folder` yet. The voice is opened only if there is anything to say.
+    """Synthesise the sentences that are not in `folder` yet. The voice is opened only if there are any.
 
     Args:
-        threads: of torch while it speaks; 0 = as they are.
-        after: told of each sentence.
+        threads: threads of torch meanwhile; 0 = unchanged.
+        after: called after each sentence.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spoken = {s.id: stored for s in testset.sentences if (stored := _read(folder, s.id)) is not None}
@@ -90,7 +90,7 @@ def synthesise(
 
 @contextmanager
 def threads_of(threads: int) -> Iterator[int]:
-    """Let torch use so many for a while, 0 = as many as it does; gives the number."""
+    """Set the number of threads of torch for a while, 0 = unchanged; gives the number."""
     import torch
 
     before = torch.get_num_threads()
@@ -102,7 +102,7 @@ def threads_of(threads: int) -> Iterator[int]:
 
 
 class _Timed:
-    """A voice, the references that it has heard, and whether it is warm."""
+    """A voice with cached references, warmed up before its first timed sentence."""
 
     def __init__(self, voice: AnyVoice, options: SpeakOptions) -> None:
         self._voice, self._options = voice, options
@@ -120,7 +120,7 @@ class _Timed:
             took = time.perf_counter() - began
             write_speech(folder / f"{sentence.id}.flac", speech.wave, RATE)
             spoken = SpokenSentence(round(speech.seconds, 4), took, tuple(piece.ended for piece in speech.pieces))
-        except VoicemillError as error:  # one sentence that cannot be said is no reason to judge none
+        except VoicemillError as error:  # one failed sentence does not end the evaluation
             spoken = SpokenSentence(0.0, 0.0, error=str(error))
         write_json(folder / f"{sentence.id}.json", asdict(spoken))
         return spoken

@@ -1,10 +1,10 @@
-"""The test set of a voice: sentences of its speakers that training holds back, each with its real recording and a
-reference, another utterance of the same speaker that the voice is cloned from.
+"""The test set of a voice: held-out sentences of its speakers, each with its real recording and a reference, another
+utterance of the same speaker that the voice is cloned from.
 
-What is held out is decided by `model.data.split`, by the rule and the settings of the training, so it grows with the
-corpus and never takes back what was trained on. Of it a bounded number is taken, speakers in turn, by a hash of their
-ids: of two corpus versions mostly the same ones. Its sha256 is over all that a judge can hear or read.
-A corpus too small for that gives what it has, and `notes` says so; nothing is passed off as unheard that is not.
+`model.data.split` decides what is held out, by the rule and the settings of the training, so the set grows with the
+corpus and never includes what was trained on. A bounded number is taken, speakers in turn, by a hash of the ids: mostly
+the same ones in two corpus versions. Its sha256 covers everything that a judge reads.
+A corpus too small for that gives what it has, and `notes` says so; no sentence that was trained on counts as held out.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ VERSION = 1
 
 
 class TestSetSettings(FrozenSettings):
-    """Which sentences."""
+    """Sentences of the test set."""
 
     __test__ = False
 
     sentences: int = Field(20, ge=1, le=500)
-    """With a recording, at most."""
+    """Most sentences with a recording."""
     texts: tuple[str, ...] = ()
-    """Sentences without a recording besides, said in the voice of the first speaker."""
+    """Further sentences, without a recording, synthesised in the voice of the first speaker."""
     longest_s: float = Field(12.0, ge=1, le=60)
-    """Longer utterances are left out."""
+    """Longest utterance, s."""
 
 
 class GallerySettings(FrozenSettings):
@@ -61,12 +61,12 @@ class GallerySettings(FrozenSettings):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How the training held out."""
+    """The rule by which the training held utterances out, and what was trained on nevertheless."""
 
     data: DataSettings = field(default_factory=DataSettings)
     by: Literal["recordings", "speakers"] = "recordings"
     heard: frozenset[str] = field(default=frozenset(), repr=False)
-    """Ids of utterances that some training drew on although this rule holds them back: another phase, another mix."""
+    """Ids of utterances that some training drew on although this rule holds them out: another phase, another mix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,32 +74,32 @@ class Sentence:
     """One sentence of a test set."""
 
     id: str
-    """Of the utterance; "text-..." where there is none."""
+    """Id of the utterance; "text-..." without one."""
     text: str
     language: str
     speaker: str
     recording: Wave | None = field(repr=False)
-    """float32 [samples], 32 kHz: the real one."""
+    """The real recording, float32 [samples], 32 kHz; None without one."""
     reference: Clip
-    """3 to 10 s of the same speaker."""
+    """Recording of the same speaker, 3 to 10 s."""
     unheard: bool = True
-    """Training held it back."""
+    """Whether it was held out of every training."""
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """What a voice is judged on."""
+    """Sentences that a voice is judged on."""
 
     __test__ = False
 
     sentences: tuple[Sentence, ...]
     corpus_version: int
     notes: tuple[str, ...]
-    """What a small corpus could not give."""
+    """Shortcomings of the set, for readers: what a small corpus could not give."""
 
     @cached_property
     def sha256(self) -> str:
-        """The same = the same words, recordings and references."""
+        """Digest of all texts, recordings and references."""
         told = [
             [s.id, s.text, s.language, _digest(s.recording), s.reference.text, _digest(s.reference.wave)]
             for s in self.sentences
@@ -110,10 +110,10 @@ class TestSet:
 def make(
     corpus: CorpusVersion, speakers: Sequence[str], settings: TestSetSettings, held: HeldOut | None = None
 ) -> TestSet:
-    """The test set of these speakers, of all where none is named.
+    """Return the test set of the named speakers, or of all.
 
     Raises:
-        ConfigError: a speaker that the version does not have.
+        ConfigError: the version lacks a named speaker.
         NoData: no speaker has an utterance to judge and 3 s of speech to clone.
     """
     held = held or HeldOut()
@@ -128,7 +128,7 @@ def make(
         rows = np.flatnonzero(fits & unheard)
     elif (fits & aside).any():
         rows = np.flatnonzero(fits & aside)
-        notes.append("what one training held out another one heard: the figures may flatter the voice")
+        notes.append("another training read what this one held out: the figures may flatter the voice")
     else:
         rows = np.flatnonzero(fits)
         notes.append(
@@ -178,7 +178,7 @@ def gallery(
 
 
 def choose_rows(found: Index, rows: Iterable[int], most: int) -> list[int]:
-    """At most so many of these rows, speakers in turn, by a hash of their ids."""
+    """Return at most `most` of the rows, speakers in turn, by a hash of the ids."""
     ordered = sorted(rows, key=lambda row: _hash(found.ids.item(row)))
     by_speaker: dict[int, list[int]] = {}
     for row in ordered:
@@ -188,7 +188,7 @@ def choose_rows(found: Index, rows: Iterable[int], most: int) -> list[int]:
 
 
 class _References:
-    """Finds a reference for each sentence: another recording, in its language, trained on; as far as there is one."""
+    """Chooses a reference for each sentence: another recording, in its language, trained on; as far as there is one."""
 
     def __init__(self, clips: Clips, found: Index, aside: NDArray[np.bool_], sentences: frozenset[int]) -> None:
         self.clips, self.found, self.aside, self.sentences = clips, found, aside, sentences
@@ -212,8 +212,8 @@ class _References:
         )
 
     def reference(self, row: int, speaker: str) -> Clip | None:
-        """One utterance of 3 to 10 s; else several joined; else the beginning of a longer one; the sentence itself
-        last of all."""
+        """Return one utterance of 3 to 10 s; else several joined; else the beginning of a longer one; the sentence
+        itself as the last choice."""
         found = self.found
         others = [n for n in np.flatnonzero(found.speaker == found.speaker[row]).tolist() if n != row]
         others.sort(key=lambda n: self._rank(n, row))

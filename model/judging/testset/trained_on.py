@@ -1,4 +1,4 @@
-"""What a training heard: worked out anew from what it was asked for, by the split that it made itself."""
+"""The utterances that a training read: computed anew from its spec, by the same split."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ from voicemill.storage.store import Store
 
 @dataclass(frozen=True)
 class Heard:
-    """What some trainings drew on."""
+    """Utterances that some trainings read."""
 
     utterances: frozenset[str] = field(repr=False)
-    """Ids."""
+    """Utterance ids."""
     untold: tuple[str, ...]
-    """Why of some it cannot be told any more: their corpus version held somebody who was forgotten."""
+    """Reasons why those of some trainings are not known any more: a speaker of their corpus version was forgotten."""
 
 
 def trained_on(store: Store, specs: Iterable[RunSpec]) -> Heard:
-    """The utterances that at least one of these trainings on the store drew on, as far as that can be told."""
+    """Return the utterances that at least one of these trainings on the store read, as far as known."""
     found: dict[str, frozenset[str]] = {}
     untold: dict[str, None] = {}
     for spec in specs:
@@ -41,7 +41,8 @@ def trained_on(store: Store, specs: Iterable[RunSpec]) -> Heard:
 
 
 def _drawn_on(store: Store, spec: RunSpec, shares: dict[str, float]) -> frozenset[str]:
-    """Raises as `voicemill.model.data.index.index` and `voicemill.model.data.sources.masks`."""
+    """Ids of the utterances that one training read. Raises as `voicemill.model.data.index.index` and
+    `voicemill.model.data.sources.masks`."""
     phase, data = spec.settings.phases[spec.phase], spec.settings.data
     corpus = CorpusVersion.open(store, spec.version)
     known = index(corpus, data)

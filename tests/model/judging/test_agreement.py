@@ -102,4 +102,4 @@ def test_a_voice_without_codes_has_no_agreement(voices: tuple[Voice, Voice]) -> 
 
     found = agreements(voices[0], Light(), TestSet((), 1, ()), SHORT)  # type: ignore[arg-type]
     assert found.items == {}
-    assert "the light system says none" in found.missing["token_agreement"]
+    assert "the light system has none" in found.missing["token_agreement"]

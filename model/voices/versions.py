@@ -1,8 +1,8 @@
 """The versions of everything that decides how a voice sounds: the key of speech beside weights, text and options.
 
-A version is a number that changes with the output, not with the source, so a comment or a renaming makes no voice speak
-again. Each stands in the room it is about (`voicemill.model.s1.VERSION`) and is bumped by the commit that changes what
-is heard; the tests of the recorded outputs say when that is. Nothing here imports torch.
+A version changes with the output, not with the source, so a comment or a renaming makes no voice speak again. Each
+stands in the `__init__` of its room (`voicemill.model.s1.VERSION`) and is raised by the commit that changes the output;
+the golden tests show when that is. Nothing here imports torch.
 """
 
 from importlib.metadata import version as package_version
@@ -14,7 +14,7 @@ from voicemill.storage.keys import digest
 
 
 def speech_versions() -> dict[str, int]:
-    """Part of the speaking code -> its version."""
+    """Return the version of each part of the speaking code."""
     rooms = {
         "s1": s1.VERSION,
         "s2": s2.VERSION,
@@ -27,10 +27,10 @@ def speech_versions() -> dict[str, int]:
 
 
 def speech_key() -> str:
-    """sha256 (hex) of `speech_versions`: the same key means the same speech from the same weights, text and options."""
+    """Return sha256 (hex) of `speech_versions`: with it, the same weights, text and options give the same speech."""
     return digest(speech_versions())
 
 
 def code_version() -> str:
-    """Version of voicemill and the first 12 hex digits of `speech_key`: the `code` of cards and evaluations."""
+    """Return the version of voicemill and 12 hex digits of `speech_key`: the `code` of cards and evaluations."""
     return f"{package_version('voicemill')}+{speech_key()[:12]}"

@@ -25,7 +25,10 @@ from voicemill.flows import events
 from voicemill.storage.voices.cards import Card, Entry
 from voicemill.storage.store import Store
 store, name, kind, number = Store.open(sys.argv[1]), *sys.argv[2:]
-card = Card("anna b", 3, "", (), (), "", {}, "mfcc", "", "", kind=kind)
+card = Card(
+    voice="anna b", corpus_version=3, recipe="", speakers=(), trainings=(), config="", base={}, content="mfcc", code="",
+    created="", kind=kind,
+)
 getattr(events, name)(store, Entry(store.models / card.voice / f"{int(number):04d}", card))
 """
 

@@ -2,7 +2,7 @@
 
     loader = Loader.open(corpus, settings.data, phase, speakers=("ann",), seed=1234)
     objective = objective_of(spec, loader.dims, loader.examples)
-    loader = loader.needing(objective.needs)
+    loader = loader.with_needs(objective.needs)
     for batches in loader.training(start_step=0): ...   # each optimiser step: a list of `accumulate` minibatches
 
 The examples of step n are those of `voicemill.model.data.plan`, for any number of devices, rounds and loaders.

@@ -16,7 +16,7 @@ from voicemill.tasks.registry import STAGES
 
 
 class RunSettings(StageSettings):
-    """How work is spread over processes. None of it changes an output or enters a key."""
+    """Distribution of the work over processes. None of it changes an output or enters a key."""
 
     runner: Literal["processes", "threads", "dask", "ray"] = "processes"
     """Where stages run: worker processes of this machine (if one dies, one upload fails), threads, or a cluster."""

@@ -84,7 +84,7 @@ def artifact_path(store: Store, stage: str, key: str) -> Path:
 
 @dataclass(frozen=True)
 class _State:
-    """What exists for a `Work`, and what remains to do."""
+    """Existing outputs of a `Work`, and the uploads that remain to be done."""
 
     inputs: dict[str, Artifact]
     missing: set[str]

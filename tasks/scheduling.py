@@ -28,7 +28,7 @@ class Slot:
     """A place for one worker process."""
 
     number: int
-    """From 0. GPU stages go to the lowest numbers."""
+    """Number of the worker, from 0. GPU stages go to the lowest numbers."""
     stages: set[str] = field(default_factory=set)
     """Stages that its process has run: their models are likely to be loaded."""
 

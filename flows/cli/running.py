@@ -1,4 +1,4 @@
-"""What most commands do: open the store, run a flow in this process, print its result for a person or as JSON."""
+"""Steps that commands share: open the store, run a flow in this process, print its result for a person or as JSON."""
 
 import json
 import sys

@@ -189,7 +189,7 @@ def _removal(store: str, entry: "Entry") -> str:
 
 
 def _signature(reason: str) -> dict[str, str]:
-    """Who changes a status, when, and why."""
+    """Author, time and reason of a change of status."""
     from datetime import UTC, datetime
 
     from voicemill.flows.plans.options import user_name

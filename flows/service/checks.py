@@ -18,10 +18,10 @@ class Check:
 
     name: str
     found: str
-    """What is there."""
+    """State of the machine, in words."""
     fine: bool = True
     mend: str = ""
-    """What fixes it."""
+    """Remedy, in words; "" where nothing is wrong."""
 
 
 PINNED = {"prefect": ((3, 8), (3, 9)), "fastapi": ((0, 139), (0, 151)), "sqlalchemy": ((2, 0), (2, 1))}

@@ -38,14 +38,14 @@ _SILENT = 10.0 ** (-90.0 / 10.0)
 
 @dataclass(frozen=True)
 class Noise:
-    """What is known about the noise of one upload."""
+    """Noise profile of one upload."""
 
     threshold: NDArray[np.float32]
     """float32 [513], power of the windowed and scaled STFT above which a bin is signal."""
     power: float
     """Mean square of the noise, DC taken out."""
     frames: int
-    """How many frames it was learnt from, 256 samples apart."""
+    """Number of frames that it was learnt from, 256 samples apart."""
 
 
 def frames_of(wave: Wave) -> Any:

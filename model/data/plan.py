@@ -108,7 +108,7 @@ class Epoch:
         return [source.rows[full[n]] for n in random.permutation(len(full))] + [source.rows[part] for part in short]
 
     def shards(self, lane: int, window: int) -> Rows:
-        """Of the index: what the window is read from."""
+        """Shards of the index that the window is read from."""
         return self.source.shard[self.source.starts[self.windows[lane][window]]].astype(np.int64)
 
 

@@ -17,7 +17,7 @@ class Metric:
     name: str
     unit: str
     better: Literal["higher", "lower"]
-    """Which of two values is the better one."""
+    """Direction of better values."""
     meaning: str
     """Explanation for the reader of a report, one sentence."""
 

@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class DataSettings(FrozenSettings):
-    """Which utterances are read, and in which order."""
+    """Selection and order of the utterances."""
 
     batch: int = Field(8, ge=1)
     """Examples of one optimiser step, over all devices and rounds of accumulation."""

@@ -38,7 +38,7 @@ class Stretch:
 
     words: tuple[int, int]
     phones: tuple[int, int]
-    """From the first sound to the last: punctuation between them included, around them not."""
+    """Range from the first sound to the last: punctuation between them is included, around them it is not."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ RESERVE_SHARE, RESERVE_MOST = 0.1, 2048
 
 @dataclass(frozen=True)
 class Resources:
-    """What one run of a stage needs."""
+    """Resources that one run of a stage needs."""
 
     cpus: int = 1
     """Shares of the cores, where each worker process has one."""

@@ -40,7 +40,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every stage reads: the uploads to work on, and the outputs of the stages before it."""
+    """Inputs of a stage: the uploads to work on, and the outputs of the stages before it."""
 
     batch: Batch
     """Only the uploads to work on: all of a batch, or those that an earlier run failed on."""
@@ -82,13 +82,13 @@ class Inputs:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """As `close`; models of a run that raised are dropped."""
+        """Close like `close`; models of a run that raised are dropped."""
         self._stack.__exit__(*error)
 
 
 @dataclass(frozen=True)
 class KeyContext:
-    """What is known of a batch, besides its uploads, before any stage runs: a stage may make it part of its key."""
+    """Facts about a batch, besides its uploads, that are known before any stage runs; a stage may key by them."""
 
     recipe: str = ""
     """sha256 of the recipe."""
@@ -98,7 +98,7 @@ class KeyContext:
 
 @dataclass(frozen=True)
 class RunContext(KeyContext):
-    """What the engine knows of one run of a stage; only stages that declare `run_in` receive it."""
+    """Facts about one run of a stage that the engine knows; only stages that declare `run_in` receive them."""
 
     key: str = ""
     """Content key of the output being made."""
@@ -129,7 +129,7 @@ class Stage(Generic[S]):
     run_in: Callable[[Inputs, S, RunContext], Iterable[Any]] | None = None
     """The work of a stage that also reads the `RunContext`."""
     needs_for: Callable[[S], tuple[str, ...]] | None = None
-    """Where the needed stages depend on the settings: overrides `needs`."""
+    """Function of the settings that overrides `needs`, where the needed stages depend on them."""
     needs_all: bool = False
     """Reads every other stage; the registry fills in `needs`."""
     metadata: Callable[[Batch], Any] | None = None
@@ -144,7 +144,7 @@ class Stage(Generic[S]):
     named_models: Callable[[S], Mapping[str, str]] | None = None
     """Setting -> hub id or folder of each model that these settings name, for `voicemill models`."""
     resources: Callable[[S], Resources] = lambda settings: Resources()
-    """What one run needs of the machine under these settings."""
+    """Resources of the machine that one run needs under these settings."""
     feature_table: Callable[[S], str] | None = None
     """Name of the table that holds its rows, one per utterance; None = the stage makes no feature table."""
 

@@ -29,7 +29,7 @@ class Settings(StageSettings):
     engine: Literal["given", "whisperx"] = "given"
     """Source of the text. Default given: it needs no model."""
     prefer: Literal["given", "whisperx"] = "given"
-    """With engine whisperx: the text used for uploads that have their own. Default given: people wrote it."""
+    """Text used for uploads that have their own, with engine whisperx. Default given: people wrote it."""
     model: str = "Systran/faster-whisper-large-v3"
     """faster-whisper model of engine whisperx, hub id or local folder. Default: whisperx's best."""
     language: str = ""

@@ -147,7 +147,10 @@ def new_folder(path: Path, precision: Precision, manifest: Callable[[], Manifest
     """
     with whole_folder(path) as temporary:
         yield FolderWriter(temporary, precision)
-        files = {file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size} for file in temporary.iterdir()}
+        files = {
+            file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size}
+            for file in sorted(temporary.iterdir())
+        }
         text = json.dumps(asdict(manifest()) | {"files": files}, indent=1, ensure_ascii=False)
         (temporary / MANIFEST).write_text(text, encoding="utf-8")
     if not (path / MANIFEST).is_file():

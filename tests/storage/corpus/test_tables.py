@@ -7,13 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 from support import factories as f
 
 from voicemill.storage.corpus import deltalog, tables
+from voicemill.storage.corpus.rows import to_table
+from voicemill.storage.corpus.table_rows import LedgerRow
 from voicemill.storage.corpus.tables import File, ShardWriter, folder_of
 from voicemill.storage.errors import StoreError
+from voicemill.storage.outcomes import Outcome
 from voicemill.storage.store import Store
 
 
@@ -100,3 +104,37 @@ def test_the_log_holds_no_text(store: Store) -> None:
     logs = b"".join(path.read_bytes() for path in store.tables.glob("*/_delta_log/*"))
     assert b"utterances" in logs or b"numRecords" in logs
     assert b"antidisestablishment" not in logs
+
+
+def test_a_table_without_a_newer_column_gets_it_and_reads_null(store: Store) -> None:
+    old = [field for field in tables.schema("ledger") if field.name != "detail"]
+    root = tables.folder(store, "ledger")
+    DeltaTable.create(root, pa.schema(old), partition_by=["speaker"], configuration=tables.CONFIGURATION)
+    row = LedgerRow(
+        upload="a",
+        speaker="ann",
+        path="a.wav",
+        start=0,
+        stop=10,
+        outcome=Outcome.KEPT,
+        reason="",
+        stage="",
+        score=None,
+        threshold=None,
+        detail="new",
+    )
+    (root / folder_of("ann")).mkdir()
+    earlier = root / folder_of("ann") / "k-1.parquet"
+    pq.write_table(to_table([row], LedgerRow).drop_columns(["detail", "speaker"]), earlier)
+    first = File(f"{folder_of('ann')}/k-1.parquet", "ann", earlier.stat().st_size, 1)
+    with ShardWriter(store, "ledger", "ann", "n") as writer:
+        writer.write(to_table([row], LedgerRow))
+        second = writer.finish()
+    tables.commit(store, "ledger", [first, second])
+    rows = tables.read_all(store, "ledger", tables.active(store, "ledger").values())
+    assert rows.column_names == tables.schema("ledger").names
+    assert rows["detail"].to_pylist() == [None, "new"]
+    assert sorted(DeltaTable(root).to_pyarrow_table()["detail"].to_pylist(), key=str) == [None, "new"]
+    before = tables.head(store, "ledger")
+    tables.commit(store, "ledger", [first, second])
+    assert tables.head(store, "ledger") == before

@@ -12,6 +12,7 @@ from support import factories as f
 from support import kill_points
 
 from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.sweeping import sweep
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.errors import StoreError
@@ -186,7 +187,7 @@ def test_sweep_takes_what_nobody_refers_to(store: Store) -> None:
     (store.tables / "utterances" / "_delta_log" / "00000000000000000009.json#1").write_text("x")
     (store.tables / "ledger" / ".k.1.ab.tmp").write_text("x")
     assert (store.stages / "shards" / f"{stray_key}.arrow").exists()
-    deleted = tables.sweep(store, versions.pins(store))
+    deleted = sweep(store, versions.pins(store))
     assert len(deleted) == len(stray) + 2
     assert parquets(store) == kept
     assert not (store.stages / "shards" / f"{stray_key}.arrow").exists()  # it would claim files that are gone
@@ -219,7 +220,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert (publish(store, made, rows) is None) == (len(found) == 2)
         assert read(store, 2) == want
         assert len(versions.history(store)) == 2
-        tables.sweep(store, versions.pins(store))
+        sweep(store, versions.pins(store))
         assert parquets(store) == shards
         shutil.rmtree(store.root)
     assert 3 <= published <= 10  # died before the version, and after it

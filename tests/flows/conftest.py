@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.configs import plain
 from support.made_once import made_once
 from support.refreshed_store import RefreshedStore
 from support.tiny_voice import VOICE_TOML
@@ -19,6 +20,8 @@ from support.tiny_voice import VOICE_TOML
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
 """Real recordings; a user's clone does not have them."""
+REFRESHING = frozenset({"refresh", "up", "produce"})
+"""Commands that prepare recordings: here without models, unless a test names a config."""
 COMMAND = (sys.executable, "-m", "voicemill.flows.cli.main")
 
 
@@ -30,6 +33,8 @@ class Cli:
 
     def start(self, *arguments: object, command: Sequence[str] = COMMAND, **extra: str) -> subprocess.Popen[str]:
         """Start a command and return at once; `extra` goes to its environment."""
+        if arguments[0] in REFRESHING and "--config" not in arguments and not {"-h", "--help"} & set(arguments):
+            arguments = (*arguments, "--config", "plain")
         command = [*command, *map(str, arguments)]
         environment = self.environment | extra
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -190,7 +195,7 @@ def refreshed(alone: Cli, synthesised: Path, tmp_path_factory: pytest.TempPathFa
 
     def make(folder: Path) -> dict[str, Any]:
         inbox = Path(shutil.copytree(synthesised, folder / "inbox"))
-        (folder / "config.toml").write_text("[batches]\nminutes = 0.2\n")
+        (folder / "config.toml").write_text(plain("[batches]\nminutes = 0.2\n"))
         return alone.refresh(inbox, folder / "store", "--config", folder / "config.toml")
 
     folder, summary = made_once(tmp_path_factory, "refreshed", make)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.configs import plain
 from support.stage_faults import FAULTS, environment, fault, limited, until
 from support.store_contents import contents, differences, numbers, processes, strays
 from support.tiny_speech_models import tiny_encoder
@@ -129,7 +130,9 @@ def test_a_broken_model_opens_the_breaker(
     model, store = tiny_encoder(tmp_path / "hubert"), tmp_path / "store"
     weights = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(b"no weights" * 100)
-    config = configured(f'[content]\nengine = "encoder"\nmodel = "{model}"\nlayer = 2\n[publish]\nmin_minutes = 0\n')
+    config = configured(
+        plain(f'[content]\nengine = "encoder"\nmodel = "{model}"\nlayer = 2\n[publish]\nmin_minutes = 0\n')
+    )
     options = ("--inbox", inbox.root, "--store", store, "--config", config)
     ran = cli("refresh", *options, "--json", status=2)
     assert ran.out == ""
@@ -154,7 +157,7 @@ def test_a_full_disk_fails_the_affected_batches(
     cli: Any, inbox: Any, tmp_path: Path, configured: Callable[[str], Path], undisturbed: dict[str, Any]
 ) -> None:
     store = tmp_path / "store"
-    config = configured("[batches]\nminutes = 0.05\n")  # each upload is a batch of its own
+    config = configured(plain("[batches]\nminutes = 0.05\n"))  # each upload is a batch of its own
     nothing = cli("refresh", "--inbox", inbox.root, "--store", store, "--config", config, status=2, **limited(3_000))
     assert nothing.err.startswith("voicemill: ")
     assert "File too large" in nothing.err

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.configs import plain
 from support.store_contents import Rows, contents, differences, numbers, processes, strays
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -50,7 +51,7 @@ class Course:
 def course(cli: Any, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> Course:
     root = tmp_path_factory.mktemp("course")
     config, inbox, store = root / "config.toml", root / "inbox", root / "store"
-    config.write_text(CONFIG)
+    config.write_text(plain(CONFIG))
     shutil.copytree(synthesised, inbox)
     cli.refresh(inbox, store, "--config", config)
     before = contents(store)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from support.configs import plain
 from support.signals import speechlike
 from support.toy_stage import add_toy_stage
 
@@ -68,7 +69,7 @@ print(json.dumps({
 }))
 """
 
-LENIENT = """
+LENIENT = plain("""
 [slice]
 engine = "webrtc"
 whole_when_transcribed = false
@@ -82,7 +83,7 @@ min_bandwidth_hz = 0.0
 engine = "off"
 [toy]
 window_s = 0.02
-"""
+""")
 """Keeps what is not speech."""
 
 

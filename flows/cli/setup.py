@@ -11,11 +11,14 @@ import typer
 
 from voicemill.flows.cli.options import ConfigOption, JsonOption
 from voicemill.flows.cli.running import print_json
+from voicemill.model.embedded import PREFIX
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-models = typer.Typer(help="List and download the models that a config names.", no_args_is_help=True)
+    from voicemill.model.embedded import EmbeddedModel
+
+models = typer.Typer(help="List the embedded models and those that a config names; download.", no_args_is_help=True)
 config = typer.Typer(help="Show and check settings.", no_args_is_help=True)
 
 TrainingOption = Annotated[bool, typer.Option("--training", help="A training config instead of one of a refresh")]
@@ -39,7 +42,8 @@ def doctor(
 ) -> None:
     """Check that this machine can run voicemill.
 
-    Packages, cores, memory, disk, server and store. Exit status 1: a check failed; its line says what fixes it.
+    Packages, embedded models, cores, memory, disk, server and store. Exit status 1: a check failed; its line says what
+    fixes it.
     """
     from voicemill.flows.display.terminal import console
     from voicemill.flows.service import checks
@@ -59,26 +63,56 @@ def doctor(
 
 @models.command("list")
 def list_models(config: ConfigOption = "default", as_json: JsonOption = False) -> None:
-    """List the models that a config names, with their paths."""
+    """List the embedded models, and the models that a config names.
+
+    Embedded models come with the installation; each is shown with its task, licence, origin, wheel, size and digest.
+    """
     from voicemill.flows.display.terminal import say, table
     from voicemill.model import hub
+    from voicemill.model.embedded import EMBEDDED
     from voicemill.storage.errors import ModelMissing
 
-    rows = []
+    rows, settings = [], dict[str, list[str]]()
     for setting, name in _models_of(config):
+        if name.startswith(PREFIX):
+            settings.setdefault(name.removeprefix(PREFIX), []).append(setting)
+            continue
         try:
             rows.append((setting, name, str(hub.resolve(name, setting))))
         except ModelMissing:
             rows.append((setting, name, ""))
+    embedded = [_embedded_row(model, settings.get(model.name, [])) for model in EMBEDDED.values()]
     if as_json:
-        print_json([{"setting": s, "model": m, "path": p or None} for s, m, p in rows])
-    elif rows:
-        columns = ("setting", "model", "path")
-        table(f"models of config {config!r}", columns, [(s, m, p or "missing") for s, m, p in rows])
+        print_json({"embedded": embedded, "named": [{"setting": s, "model": m, "path": p or None} for s, m, p in rows]})
+        return
+    columns = ("model", "licence", "MB", "digest", "state")
+    shown = [(r["name"], r["licence"], r["size"] / 1e6, r["digest"][:12], r["state"]) for r in embedded]
+    table("embedded models: they come with the installation", columns, shown)
+    for row in embedded:
+        say(f": {row['task']}; wheel {row['wheel']}; by {row['origin']}", row["name"], "bold")
+    for row in (row for row in embedded if row["state"] != "installed"):
+        say(f": {row['install']}", f"install {row['name']}", "yellow")
+    say("")
+    if rows:
+        table(
+            f"models of config {config!r}", ("setting", "model", "path"), [(s, m, p or "missing") for s, m, p in rows]
+        )
         if not all(path for _, _, path in rows):
             say(f"download the missing ones: voicemill models fetch --config {config}")
     else:
-        say(f"config {config!r} names no model: all that it uses came with the installation")
+        say(f"config {config!r} names no other model: all that it uses came with the installation")
+
+
+def _embedded_row(model: "EmbeddedModel", settings: list[str]) -> dict[str, Any]:
+    """One embedded model; `settings`: the settings of the config that name it."""
+    described = asdict(model)
+    del described["package"], described["files"]
+    return described | {
+        "digest": model.digest,
+        "settings": settings,
+        "state": "installed" if model.is_installed else "missing",
+        "install": model.install_command,
+    }
 
 
 @models.command("fetch")
@@ -88,13 +122,22 @@ def fetch_models(
     ] = None,
     config: ConfigOption = "production",
 ) -> None:
-    """Download models; no other command uses the network."""
+    """Download models; no other command uses the network.
+
+    An interrupted download resumes. Files whose digest is not that of the hub are refused.
+    """
     from voicemill.flows.display.terminal import say
     from voicemill.model import hub
+    from voicemill.model.embedded import model_of
 
     requested = [("model", name) for name in names] if names else _models_of(config)
     for setting, name in requested:
-        say(f"{setting} = {name!r}: {hub.fetch(name)}")
+        if name.startswith(PREFIX):
+            model = model_of(name, setting)
+            state = "is installed" if model.is_installed else f"comes by: {model.install_command}"
+            say(f"{setting} = {name!r}: an embedded model, which {state}")
+        else:
+            say(f"{setting} = {name!r}: {hub.fetch(name)}")
 
 
 def _models_of(config: str) -> list[tuple[str, str]]:

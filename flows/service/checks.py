@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicemill.storage.errors import VoicemillError
+from voicemill.model.embedded import EMBEDDED
+from voicemill.storage.errors import ModelMissing, VoicemillError
 from voicemill.storage.store import Store
 
 
@@ -40,6 +41,7 @@ def run_checks(store: Path | None) -> Iterator[Check]:
         "voicemill runs on Python 3.11 to 3.13: `make clean && make demo PYTHON=python3.12`",
     )
     yield from _packages()
+    yield _embedded_models()
     cores = len(os.sched_getaffinity(0))
     yield Check("cores", str(cores))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
@@ -67,6 +69,19 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _embedded_models() -> Check:
+    """Whether every embedded model is installed, byte by byte; the digests of unchanged files are remembered."""
+    wrong, mend = [], ""
+    for model in EMBEDDED.values():
+        try:
+            for name in model.files:
+                model.path(name)
+        except ModelMissing as error:
+            wrong.append(model.name)
+            mend = mend or str(error)
+    return Check("embedded models", f"missing: {', '.join(wrong)}" if wrong else ", ".join(EMBEDDED), not wrong, mend)
 
 
 def _server() -> Check:

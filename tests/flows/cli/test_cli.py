@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import typer.main
 from support import factories as f
 
 from voicemill.flows.cli.main import PANELS, app
+from voicemill.flows.service import checks
 from voicemill.model.audio.watermark import embed
+from voicemill.model.embedded import EMBEDDED
 from voicemill.storage.store import Store
 from voicemill.storage.voices.notice import write_speech
 from voicemill.tasks.config import SHIPPED, Config, load
@@ -300,14 +303,38 @@ def test_a_config_that_is_not_there(alone) -> None:
     assert "production" in ran.err
 
 
-def test_models_of_the_default_config_came_along(alone) -> None:
-    assert alone("models", "list", "--json").json == []
-    assert "names no model" in alone("models", "list").out
+def test_embedded_models_are_listed_with_what_a_user_must_know_of_them(alone) -> None:
+    listed = alone("models", "list", "--json").json
+    assert listed["named"] == []  # the default config has no model to download
+    rows = {row["name"]: row for row in listed["embedded"]}
+    assert set(rows) == set(EMBEDDED)
+    for name, row in rows.items():
+        assert (row["digest"], row["wheel"], row["state"]) == (EMBEDDED[name].digest, EMBEDDED[name].wheel, "installed")
+        assert row["install"].endswith(row["wheel"])
+        assert all(row[field] for field in ("task", "licence", "origin", "size"))
+    out = alone("models", "list").out
+    for row in rows.values():
+        assert all(str(row[field]) in out for field in ("name", "task", "licence", "origin", "wheel"))
+        assert row["digest"][:12] in out
+    assert "names no other model" in out
+
+
+def test_an_embedded_model_that_is_missing_is_named_with_its_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = replace(EMBEDDED["ge2e"], package="no_such_package")
+    monkeypatch.setattr("voicemill.model.embedded.EMBEDDED", {"ge2e": absent})
+    monkeypatch.setattr("voicemill.flows.service.checks.EMBEDDED", {"ge2e": absent})
+    app(["models", "list"], standalone_mode=False)
+    assert f"install ge2e: {absent.install_command}" in capsys.readouterr().out
+    (check,) = (check for check in checks.run_checks(None) if check.name == "embedded models")
+    assert (check.fine, check.found) == (False, "missing: ge2e")
+    assert absent.install_command in check.mend
 
 
 def test_models_missing_are_listed_with_the_command_that_fetches_them(alone, tmp_path: Path) -> None:
     cache = {"HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path)}
-    listed = alone("models", "list", "--config", "production", "--json", **cache).json
+    listed = alone("models", "list", "--config", "production", "--json", **cache).json["named"]
     named = {row["setting"]: row["model"] for row in listed}
     assert named["content.model"] == "TencentGameMate/chinese-hubert-base"
     assert {"transcribe.model", "align.models.en", "align.models.zh"} <= named.keys()
@@ -333,6 +360,7 @@ def test_doctor_finds_this_machine_fit(alone, store: Path) -> None:
     assert all(check["fine"] for check in found.values())
     assert found["store"]["found"].endswith("corpus version 2")
     assert {"python", "prefect", "fastapi", "sqlalchemy", "cores", "memory", "disk", "prefect server"} <= found.keys()
+    assert found["embedded models"]["found"] == ", ".join(EMBEDDED)
 
 
 def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:

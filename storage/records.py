@@ -114,6 +114,30 @@ class Levelled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Measures of the original samples of one segment by `quality`; None = not measured."""
+
+    upload: str
+    index: int
+    engine: str
+    """What gave the opinions: "network", "dnsmos" or "none"."""
+    sig: float | None = None
+    """Opinion on the speech, 1 to 5 (DNSMOS P.835); `bak`: the background; `ovrl`: the whole."""
+    bak: float | None = None
+    ovrl: float | None = None
+    p808: float | None = None
+    """Opinion on the whole, 1 to 5 (DNSMOS P.808)."""
+    snr_db: Decibels | None = None
+    """Speech over everything else within the segment, dB."""
+    c50_db: Decibels | None = None
+    """Clarity: energy of the first 50 ms of the room's response over the rest, dB."""
+    music: float | None = None
+    """Probability of music, 0..1."""
+    speech: float | None = None
+    """Probability that there is speech, 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Screened:
     """Quality scores of one segment and the outcome."""
 

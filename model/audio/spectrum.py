@@ -50,11 +50,17 @@ def entropy(power: Power) -> Bits:
     0 = all power in one band, log2(80) = 6.32 = equal in each; pure tone 1.5, speech 2.6-4.4, white noise 5.8. Never
     NaN: frames without power count as 0.
     """
-    mel = power[:, : _bank().shape[0]] @ _bank()
+    mel = mel_power(power)
     total = mel.sum(axis=1, keepdims=True)
     share = mel / np.maximum(total, np.float32(1e-30))
     bits = np.log2(np.maximum(share, np.float32(1e-12)))
     return float(-np.mean(np.einsum("ij,ij->i", share, bits), dtype=np.float64))
+
+
+def mel_power(power: Power) -> Power:
+    """Power in 80 mel bands up to 8 kHz of float32 [frames, 513]: float32 [frames, 80]."""
+    mel: Power = power[:, : _bank().shape[0]] @ _bank()
+    return mel
 
 
 def bandwidth(power: Power, floor_db: Decibels = 65.0) -> Hertz:

@@ -71,6 +71,16 @@ class Utterance:
     voiced: float
     """Share of voiced frames."""
     recipe: str
+    sig: float | None = None
+    """Opinion on the speech, 1 to 5; this and the next seven as in `Quality`."""
+    bak: float | None = None
+    ovrl: float | None = None
+    p808: float | None = None
+    snr_segment_db: Decibels | None = None
+    """SNR measured on the segment itself; `snr_db` is over the noise of its whole upload."""
+    c50_db: Decibels | None = None
+    music: float | None = None
+    speech: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

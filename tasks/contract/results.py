@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from voicemill.storage.corpus.ledger import KEPT, SegmentVerdict
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Aligned, Decoded, Denoised, Levelled, Screened, Segment, Transcript
+from voicemill.storage.records import Aligned, Decoded, Denoised, Levelled, Quality, Screened, Segment, Transcript
 from voicemill.tasks.contract.stage import Inputs
 
 R = TypeVar("R")
@@ -58,6 +58,11 @@ class Results:
     def levelled(self) -> dict[Name, Levelled]:
         """Rows of `loudness`."""
         return self._by_name("loudness", Levelled)
+
+    @cached_property
+    def quality(self) -> dict[Name, Quality]:
+        """Rows of `quality`."""
+        return self._by_name("quality", Quality)
 
     @cached_property
     def screened(self) -> dict[Name, Screened]:
@@ -122,6 +127,7 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     rows_of: Mapping[str, Mapping[Name, Any]] = {
         "denoise": results.denoised,
         "loudness": results.levelled,
+        "quality": results.quality,
         "screen": results.screened,
         "align": results.aligned,
         **results.places,

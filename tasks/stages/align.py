@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from voicemill.model.speech.word_placement import Unit, distribute, failed_rows, pair_texts
 from voicemill.model.speech.words import Span, Unalignable
 from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
@@ -27,7 +28,6 @@ from voicemill.tasks.contract.models import Resources
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 from voicemill.tasks.stages.ctc_engine import CtcEngine, gpu_mb, locate
-from voicemill.tasks.stages.word_placement import Unit, distribute, failed_rows, pair_texts
 
 if TYPE_CHECKING:
     from voicemill.model.speech.ctc import Emission

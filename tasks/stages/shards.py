@@ -9,12 +9,11 @@ Cost: FLAC encoding, 2,600 times real time per core (measured on speech); the re
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 
 import numpy as np
 import pyarrow as pa
 
-from voicemill.storage.corpus.artifacts import Wave
+from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.ledger import SegmentVerdict, build_ledger, interval_of
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
@@ -23,7 +22,7 @@ from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
 from voicemill.storage.records import Batch, Segment, ShardFile, Upload
 from voicemill.storage.store import Store
-from voicemill.storage.units import RATE, to_samples, to_seconds
+from voicemill.storage.units import to_samples, to_seconds
 from voicemill.tasks.contract.prepared import Prepared
 from voicemill.tasks.contract.results import Name, Results, verdict
 from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSettings
@@ -111,7 +110,7 @@ def utterance_row(results: Results, waves: Prepared, upload: Upload, name: Name,
     sha256, index = name
     segment = results.segments[name]
     denoised, levelled, screened = results.denoised[name], results.levelled[name], results.screened[name]
-    aligned = results.aligned[name]
+    aligned, quality = results.aligned[name], results.quality[name]
     transcript = results.transcripts.get(name) or results.transcripts.get((sha256, -1))
     matrix = results.matrices["f0"].slice(results.places["f0"][name], 1).to_pylist()[0]
     f0 = decode(matrix["data"], matrix["frames"], matrix["dims"]).ravel()
@@ -144,17 +143,15 @@ def utterance_row(results: Results, waves: Prepared, upload: Upload, name: Name,
         f0_median=float(np.median(voiced)) if len(voiced) else 0.0,
         voiced=len(voiced) / len(f0) if len(f0) else 0.0,
         recipe=recipe,
+        sig=quality.sig,
+        bak=quality.bak,
+        ovrl=quality.ovrl,
+        p808=quality.p808,
+        snr_segment_db=quality.snr_db,
+        c50_db=quality.c50_db,
+        music=quality.music,
+        speech=quality.speech,
     )
-
-
-def flac(wave: Wave) -> bytes:
-    """FLAC of float32 [samples], 32 kHz: 16 bit by rounding, clipped to -1..1, no dither."""
-    import soundfile
-
-    file = BytesIO()
-    whole = np.rint(np.clip(wave, -1.0, 1.0) * np.float32(32767)).astype(np.int16)
-    soundfile.write(file, whole, RATE, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
 
 
 def _kept(cut: Iterable[Segment], ledger: Iterable[LedgerInterval]) -> list[Name]:

@@ -24,10 +24,10 @@ from voicemill.flows.demo.speakers import VOICES
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
+from voicemill.model.speech.word_placement import quality
 from voicemill.model.speech.words import Span, Unalignable, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Seconds
-from voicemill.tasks.stages.word_placement import quality
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "../shared/speech/recordings"
@@ -82,7 +82,7 @@ def synthetic() -> list[tuple[Recording, Wave]]:
 
 
 def judged(spans: list[Span | None]) -> float:
-    """Verdict on a segment, as `voicemill.tasks.stages.word_placement` gives it."""
+    """Verdict on a segment, as `voicemill.model.speech.word_placement` gives it."""
     return quality([span.score for span in spans if span])
 
 

@@ -43,6 +43,7 @@ from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E4
 from voicemill.model.light.system import LightSystem  # noqa: E402
 from voicemill.model.settings.light import LightAcousticSettings  # noqa: E402
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner  # noqa: E402
+from voicemill.model.speech.word_placement import quality  # noqa: E402
 from voicemill.model.speech.words import Unalignable, split  # noqa: E402
 from voicemill.model.text.frontend import phonemes  # noqa: E402
 from voicemill.model.text.symbols import SYMBOLS  # noqa: E402
@@ -50,7 +51,6 @@ from voicemill.model.text.written import Stretch, stretches  # noqa: E402
 from voicemill.model.training.light.acoustic import LightAcousticObjective  # noqa: E402
 from voicemill.storage.records import Word  # noqa: E402
 from voicemill.storage.units import RATE  # noqa: E402
-from voicemill.tasks.stages.word_placement import quality  # noqa: E402
 
 OUT = Path("bench/light_durations.json")
 SPEECH = ROOT.parent / "shared" / "speech" / "recordings"

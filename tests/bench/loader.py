@@ -31,6 +31,7 @@ from voicemill.model.data.reader import READ, Example, Reader
 from voicemill.model.data.stream import batch_of
 from voicemill.model.settings.training import DataSettings, Phase
 from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import FeatureRow, Utterance
 from voicemill.storage.corpus.tables import File, ShardWriter
@@ -38,7 +39,6 @@ from voicemill.storage.corpus.tensors import encode
 from voicemill.storage.corpus.versions import CorpusVersion, Counts, Version
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
-from voicemill.tasks.stages.shards import flac
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH, DIMS, SHARD = 8, 768, 100

@@ -31,6 +31,7 @@ from voicemill.storage.records import (
     Denoised,
     Feature,
     Levelled,
+    Quality,
     Screened,
     Segment,
     ShardFile,
@@ -151,6 +152,7 @@ def make_rows(batch: Batch, pieces: int = 2) -> Made:
                     measured="upload",
                 )
             )
+            rows["quality"].append(Quality(upload=u.sha256, index=s.index, engine="none"))
             rows["screen"].append(
                 Screened(
                     upload=u.sha256,

@@ -15,6 +15,7 @@ FUNCTIONS = {
     "slice": "tile_segments",
     "denoise": "denoise_segment",
     "loudness": "level_upload",
+    "quality": "measure_segment",
     "screen": "screen_segment",
     "transcribe": "given_transcripts",
     "align": "pair_texts",

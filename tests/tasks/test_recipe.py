@@ -35,6 +35,7 @@ SHARED = {
     "slice": "21e6104e5eb63e47b2fee46a8557573c63162da893fc06db6c1a06f1d16c58e3",
     "denoise": "64b61a6ad57ff2eaa876684c3392f3902f6a6ab501e15dc2320dd13b526af613",
     "loudness": "3403e2bd89c75f351adfddb2ab878a4ce3389156abbd1272ba43b67224a363b5",
+    "quality": "a3e86cc141b78d842d71649f0daaaf95d31965c517294f3ff4b5881e12a203ce",
     "screen": "194ccc75bc3b0fdde6c11e37151b9206e4f04effbdbef9f98bc9ca8c72e3a883",
     "f0": "caecb48d51620e1e1787a30e06b416c2e0cfbe1479ed36e301d60b8957b99ae7",
     "mel": "99be272243c360fc686de1e74d8cc74db9ec576e393374d3a3eb74fc11271199",
@@ -45,27 +46,33 @@ KEYS = {
         "transcribe": "0ebc13741826bf492c5d115ca81aed1f7e64c6458af5da6a11a78958ce2352f6",
         "align": "6b0c410c4f8d540278d4cd46fe378cb7a1f13faeb9d64eba7b96abe75142167c",
         "content": "7595ca895705a36246e7744604fc972d1e76eca193f63676bf3b7015952bca7f",
-        "shards": "6197fd6ec99cc1cd48ed2d29c2b95e27104e5248c476a2da1ede2f18a4df0e98",
+        "shards": "1a98ecb6693beb72b84f179ba33aa11df99808e0f39dd6a012164d04a2169157",
     },
     "production": SHARED
     | {
         "transcribe": "b46ecdf283ea7a4956a3817e1d28424b87e247b78d489b2edcd111972201878e",
         "align": "eadbb07d7db1ef0121c4fc45e4eb1a53cd8d9e632771a959eaf0aa495f5f15f7",
         "content": "9b8c503f847bb3ecfe70c328956d78ff76d5991c4c882389671e1b9529e42b03",
-        "shards": "c5aa2f433144385c4b1fb843f314ac59e0c7f5be8c595e705b92167f9961f4c6",
+        "shards": "b5420141781101dfda34226251e12d2f68a29ff8a8e13a477a618fb3fb52d924",
     },
 }
 IDS = {
-    "default": "a7b31feaa7e0fcbce6c8411b39703e9c7367bec0df3fe27130aa83627e5b940f",
-    "production": "a9e9ea9fe47957770e3f8cbb13e74a21da8082580d7472ad5eaed0b5733785d8",
+    "default": "a66cd8f0a8913c78c0af5b8631aa890ef96397ac764b413d3d5e481e892a1ad2",
+    "production": "6d49fe8fffa789a67beb9ef1cd3fe5702f6946f10b2dd2899da6dc1833acff1c",
 }
 DUMPS = {
-    "default": "fb08f911eb31aceebe305252fed01a8faab749a2c8dfc41acfafb124a82cb935",
-    "production": "9c7660539bf88c67ce68d70dffec03f717ae1344497dd28009182641a0a4b2f2",
+    "default": "7a473f86d13218d716937da07dc056243ae49c62d5007b86d390da6b4ba155fd",
+    "production": "d48203baceff1a769f23ac0aaeefe46a20b7aba4911e37cb06fceead2abf7b77",
 }
 """sha256 of the JSON of a shipped config."""
-ORDER = ["decode", "slice", "denoise", "transcribe", "loudness", "align", "screen", "content", "f0", "mel", "shards"]
-LIST = ["decode", "slice", "denoise", "loudness", "screen", "transcribe", "align", "content", "f0", "mel", "shards"]
+ORDER = [
+    "decode", "slice", "denoise", "quality", "transcribe", "loudness", "align", "screen", "content", "f0", "mel",
+    "shards",
+]  # fmt: skip
+LIST = [
+    "decode", "slice", "denoise", "loudness", "quality", "screen", "transcribe", "align", "content", "f0", "mel",
+    "shards",
+]  # fmt: skip
 SECTIONS = ["scan", "batches", *LIST, "publish", "run"]
 
 

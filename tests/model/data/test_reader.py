@@ -18,10 +18,10 @@ from voicemill.model.data.minibatch import Totals
 from voicemill.model.data.reader import READ, Raw, Reader, decode_example, seed_of
 from voicemill.model.data.stream import batch_of
 from voicemill.model.settings.training import DataSettings
+from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreError
-from voicemill.tasks.stages.shards import flac
 
 
 @pytest.fixture(scope="module")

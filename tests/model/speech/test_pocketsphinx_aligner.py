@@ -12,11 +12,11 @@ import soxr
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
+from voicemill.model.speech.word_placement import quality
 from voicemill.model.speech.words import Span, Unalignable, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
 from voicemill.tasks.stages.align import Settings
-from voicemill.tasks.stages.word_placement import quality
 
 SPEECH = Path(__file__).parents[3] / "../shared/speech/recordings"
 SENTENCES = (

@@ -15,6 +15,7 @@ from support import factories as f
 from support import kill_points
 
 from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreBusy, StoreError
 from voicemill.storage.files import write_bytes
@@ -27,7 +28,6 @@ from voicemill.storage.store import Store
 from voicemill.storage.voices import votes
 from voicemill.storage.voices.status import read_status
 from voicemill.storage.voices.votes import Vote
-from voicemill.tasks.stages import shards as stage
 
 WHO = "Zoë Forgotten"
 TEXT = "xylophone quartz zephyr"
@@ -106,7 +106,7 @@ def secrets_of_speaker() -> Iterator[tuple[str, bytes]]:
             wave = f.noise(upload.sha256, segment.index, segment.stop - segment.start)
             yield "denoised float32", wave[1000:1016].tobytes()
             gained = wave * np.float32(10 ** (7 / 20))
-            yield "FLAC", stage.flac(gained)[2000:2032]
+            yield "FLAC", flac(gained)[2000:2032]
             for name in f.DIMS:
                 yield name, f.matrix(name, upload.sha256, segment.index, len(wave)).data[200:232]
         yield "decoded float32", f.noise(upload.sha256, -1, 192_000)[1000:1016].tobytes()

@@ -15,6 +15,7 @@ from support.tiny_speech_models import tiny_ctc
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
+from voicemill.model.speech.word_placement import Unit, distribute, pair_texts
 from voicemill.model.speech.words import Span, split
 from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
@@ -25,7 +26,6 @@ from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import transcribe
 from voicemill.tasks.stages.align import STAGE, Settings, models, run
-from voicemill.tasks.stages.word_placement import Unit, distribute, pair_texts
 
 SPEECH = Path(__file__).parents[3] / "../shared/speech/recordings"
 TEXTS = ("The old lighthouse stood above the harbour.", "Nobody had answered the letter for three weeks.")

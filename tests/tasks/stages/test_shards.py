@@ -11,6 +11,7 @@ from support import factories as f
 
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.ledger import SegmentVerdict, check_tiling
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
@@ -159,7 +160,7 @@ def test_same_bytes_again(store: Store) -> None:
 
 def test_flac_clips_and_rounds() -> None:
     wave = np.array([0.0, 1.0, -1.0, 2.0, -2.0, 0.5 / 32767, 0.6 / 32767], np.float32)
-    stored, _ = soundfile.read(BytesIO(stage.flac(wave)), dtype="int16")
+    stored, _ = soundfile.read(BytesIO(flac(wave)), dtype="int16")
     assert stored.tolist() == [0, 32767, -32767, 32767, -32767, 0, 1]
 
 

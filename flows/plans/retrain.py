@@ -217,6 +217,8 @@ def digest_of(spec: RunSpec) -> str:
     unused_sections = {"distill": not teach, "light": spec.network not in LIGHT}
     excluded: dict[str, Any] = {"retrain": True, "gate": True, "loop": _LOGISTICS, "phases": True}
     excluded |= {name: True for name, unused in unused_sections.items() if unused}
+    if len(set(spec.settings.data.tiers)) == 3:
+        excluded["data"] = {"tiers"}  # selects nothing
     settings = spec.settings.model_dump(mode="json", exclude=excluded)
     names = ("start_s1", "start_s2", "start_discriminator", "start_light")
     starts = {name: settings.pop(name) for name in names}

@@ -57,6 +57,7 @@ class LeftOut(StrEnum):
     TOO_LONG = "too_long", "longer than data.longest_s", "raise data.longest_s, or lower slice.max_segment_s"
     FEW_PHONES = "few_phones", "fewer phones per second than data.fewest_phones", "correct the transcript"
     MANY_PHONES = "many_phones", "more phones per second than data.most_phones", "correct the transcript"
+    TIER = "tier", "its tier of quality is not among data.tiers", "name its tier in data.tiers, or record it again"
     NOT_FINITE = "not_finite", "a measure of its audio is not finite", "remove the upload: its samples are damaged"
     UNFIT = (
         "unfit",
@@ -163,7 +164,7 @@ class _Part:
     @classmethod
     def read(cls, corpus: CorpusVersion, file: File, content: File, f0: File) -> "_Part":
         store, names = corpus.store, corpus.version.features
-        names_read = ["id", "upload", "language", "text", "start", "stop", *MEASURES]
+        names_read = ["id", "upload", "language", "text", "start", "stop", "tier", *MEASURES]
         ((_, rows),) = tables.read(store, "utterances", [file], names_read)
         ((_, features),) = tables.read(store, names["content"], [content], ["id", "frames", "dims"])
         ((_, pitch),) = tables.read(store, names["f0"], [f0], ["id", "frames"])
@@ -188,6 +189,7 @@ class _Part:
             "frames": frames,
             "phones": readings["count"].to_numpy(),
             "placed": readings["placed"].to_numpy(),
+            "tier": np.array(rows["tier"].to_pylist(), dtype=object),
         }
         folders = (tables.folder(store, table) for table in ("utterances", names["content"], names["f0"]))
         paths = [str(root / part.path) for root, part in zip(folders, (file, content, f0), strict=True)]
@@ -202,7 +204,7 @@ def _join(corpus: CorpusVersion, parts: Sequence[_Part], settings: DataSettings)
     )
     reasons = np.concatenate([part.reasons for part in parts]) if parts else np.array([], dtype=object)
     if parts:
-        _apply_settings(reasons, columns["frames"], columns["phones"], settings)
+        _apply_settings(reasons, columns, settings)
     left_out = Counter(reason for reason in reasons.tolist() if reason is not None)
     if left_out.total() == len(reasons):
         raise NoData(_no_data_message(corpus, left_out))
@@ -236,16 +238,16 @@ def _join(corpus: CorpusVersion, parts: Sequence[_Part], settings: DataSettings)
     )
 
 
-def _apply_settings(
-    reasons: NDArray[np.object_], frames: NDArray[np.int64], count: NDArray[np.int64], settings: DataSettings
-) -> None:
+def _apply_settings(reasons: NDArray[np.object_], columns: Mapping[str, NDArray[Any]], settings: DataSettings) -> None:
     """Fill in the reasons that depend on the settings; existing reasons stay."""
-    rate = count / np.maximum(frames, 1) * CONTENT_RATE
+    frames, every_tier = columns["frames"], len(set(settings.tiers)) == 3
+    rate = columns["phones"] / np.maximum(frames, 1) * CONTENT_RATE
     for reason, matches in (
         (LeftOut.TOO_SHORT, frames < settings.shortest_s * CONTENT_RATE),
         (LeftOut.TOO_LONG, frames > settings.longest_s * CONTENT_RATE),
         (LeftOut.FEW_PHONES, rate < settings.fewest_phones),
         (LeftOut.MANY_PHONES, rate > settings.most_phones),
+        (LeftOut.TIER, ~np.isin(columns["tier"].astype(str), settings.tiers) & (not every_tier)),
     ):
         reasons[matches & (reasons == None)] = reason  # noqa: E711
 

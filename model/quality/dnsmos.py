@@ -93,7 +93,8 @@ def log_mel(wave: Wave) -> NDArray[np.float32]:
     spectrum = rfft(frames * _window(), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2) @ _bank()
     decibels = 10.0 * np.log10(np.maximum(power, 1e-10) / max(float(power.max()), 1e-10))
-    return ((np.maximum(decibels, -_TOP_DB) + 40.0) / 40.0).astype(np.float32)
+    mel: NDArray[np.float32] = ((np.maximum(decibels, -_TOP_DB) + 40.0) / 40.0).astype(np.float32)
+    return mel
 
 
 @cache

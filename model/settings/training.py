@@ -35,6 +35,8 @@ class DataSettings(FrozenSettings):
     """Fewest phones per second; below it the text is not that of the recording."""
     most_phones: float = 30.0
     """Most phones per second. GPT-SoVITS takes 3 to 25, which fits Chinese and drops fast English."""
+    tiers: tuple[Literal["A", "B", "C"], ...] = ("A", "B", "C")
+    """Tiers of quality to train on; an utterance that was not measured counts only where all three are named."""
     bucket_s: Seconds = 2.0
     """Largest difference of length between the examples of a minibatch, s, where the window holds enough of them."""
     window: int = Field(16, ge=1)

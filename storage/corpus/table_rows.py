@@ -81,6 +81,8 @@ class Utterance:
     c50_db: Decibels | None = None
     music: float | None = None
     speech: float | None = None
+    tier: str | None = None
+    """Tier of quality: "A", "B" or "C"; None = not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

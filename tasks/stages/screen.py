@@ -10,7 +10,9 @@ clipping.
   music. It removes tones, beeps, hiss and engines; sounds with a spectrum as uneven as a voice (hens, dishes, a guitar)
   pass.
 - Clipping: share of samples at full scale.
-- SNR: the estimate of `denoise`.
+- SNR: that of `quality`, measured on the segment itself; without it the estimate of `denoise`, over the noise of the
+  whole upload, which a noise that comes and goes makes wrong by 12 to 29 dB.
+- Speech, music, reverberation: as `quality` estimates them; without its measures these rules say nothing.
 - Effective bandwidth: where the long-term spectrum falls 65 dB under its maximum; at most half the rate of the file.
 
 Segments that `loudness` filtered are not scored. The reason is the first failed rule in the order above.
@@ -27,11 +29,11 @@ from pydantic import Field, model_validator
 from voicemill.model.audio.spectrum import active, bandwidth, entropy, power_of
 from voicemill.storage.corpus.artifacts import Wave, Waves
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Decoded, Denoised, Levelled, Screened
+from voicemill.storage.records import Decoded, Denoised, Levelled, Quality, Screened
 from voicemill.storage.units import Bits, Decibels, Hertz
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 1
+VERSION = 2
 
 FULL_SCALE = 0.99
 """Amplitude from which a sample is at full scale: resampling to 32 kHz rings by a hundredth around a clipped top."""
@@ -49,6 +51,12 @@ class Settings(StageSettings):
     min_snr_db: Decibels = Field(5.0, ge=-20.0, le=100.0)
     """dB, as `denoise` estimates it on the original. Below it a noise gate removes as much speech as noise: speech over
     music or babble of nearly its own level. Near-field recordings have 20 to 60."""
+    min_speech: float = Field(0.05, ge=0.0, le=1.0)
+    """Least probability of speech. Below it there is music or noise without a voice."""
+    max_music: float = Field(0.9, ge=0.0, le=1.0)
+    """Highest probability of music. Above it there is a music bed under the voice, or music alone."""
+    min_c50_db: Decibels = Field(-5.0, ge=-100.0, le=100.0)
+    """dB of clarity. Below it the voice stands at the other end of a hall."""
     min_bandwidth_hz: Hertz = Field(7000.0, ge=0.0, le=16000.0)
     """Hz. Telephone speech has 3,400 to 4,000, and so has a voice that is trained on it. 0 lets everything pass."""
 
@@ -66,23 +74,30 @@ def clipped_share(wave: Wave) -> float:
     return float(np.count_nonzero(np.abs(wave) >= FULL_SCALE)) / max(len(wave), 1)
 
 
-def screen_segment(wave: Wave, row: Denoised, rate: int, settings: Settings) -> Screened:
+def screen_segment(
+    wave: Wave, row: Denoised, rate: int, settings: Settings, quality: Quality | None = None
+) -> Screened:
     """Scores and outcome of one segment, from its original samples; `rate` of the file in Hz, 0 = unknown."""
     power = active(power_of(wave))
     bits, share, width = entropy(power), clipped_share(wave), bandwidth(power)
     width = min(width, rate / 2) if rate else width
+    measures = quality or Quality(upload=row.upload, index=row.index, engine="none")
+    snr = row.snr_db if measures.snr_db is None else measures.snr_db
     rules = (
         (bits < settings.min_entropy, Reason.ENTROPY_LOW, bits, settings.min_entropy),
         (bits > settings.max_entropy, Reason.ENTROPY_HIGH, bits, settings.max_entropy),
         (share > settings.max_clipped, Reason.CLIPPED, share, settings.max_clipped),
-        (row.snr_db < settings.min_snr_db, Reason.NOISY, row.snr_db, settings.min_snr_db),
+        (_under(measures.speech, settings.min_speech), Reason.NOT_SPEECH, measures.speech, settings.min_speech),
+        (_under(settings.max_music, measures.music), Reason.MUSIC, measures.music, settings.max_music),
+        (snr < settings.min_snr_db, Reason.NOISY, snr, settings.min_snr_db),
+        (_under(measures.c50_db, settings.min_c50_db), Reason.REVERBERANT, measures.c50_db, settings.min_c50_db),
         (width < settings.min_bandwidth_hz, Reason.NARROWBAND, width, settings.min_bandwidth_hz),
     )
     screened = Screened(
         upload=row.upload,
         index=row.index,
         entropy=bits,
-        snr_db=row.snr_db,
+        snr_db=snr,
         clipped=share,
         bandwidth_hz=width,
         outcome=Outcome.KEPT,
@@ -93,6 +108,10 @@ def screen_segment(wave: Wave, row: Denoised, rate: int, settings: Settings) -> 
     return screened
 
 
+def _under(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low < high
+
+
 def run(inputs: Inputs, settings: Settings) -> Iterator[Screened | Failure]:
     """Yield a row for each segment that `loudness` kept."""
     rates = {row.upload: row.rate for row in inputs.rows("decode", Decoded)}
@@ -101,21 +120,25 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Screened | Failure]:
     rows = [row for row in inputs.rows("denoise", Denoised) if (row.upload, row.index) in loud]
     if not rows:
         return
-    waves = inputs.waves("decode")
+    waves, measured = inputs.waves("decode"), {(row.upload, row.index): row for row in inputs.rows("quality", Quality)}
     for row in rows:
-        span, rate = places[row.upload, row.index], rates[row.upload]
-        yield from guarded(row.upload, partial(_one, waves, row, span, rate, settings), row.index)
+        name = row.upload, row.index
+        if name in measured:  # else `quality` has failed on it, and the verdict says so
+            work = partial(_one, waves, row, places[name], rates[row.upload], settings, measured[name])
+            yield from guarded(row.upload, work, row.index)
 
 
-def _one(waves: Waves, row: Denoised, span: tuple[int, int], rate: int, settings: Settings) -> list[Screened]:
-    return [screen_segment(waves.read(row.upload, -1, *span), row, rate, settings)]
+def _one(
+    waves: Waves, row: Denoised, span: tuple[int, int], rate: int, settings: Settings, quality: Quality
+) -> list[Screened]:
+    return [screen_segment(waves.read(row.upload, -1, *span), row, rate, settings, quality)]
 
 
 STAGE = Stage(
     name="screen",
     version=VERSION,
     settings=Settings,
-    needs=("decode", "slice", "denoise", "loudness"),
+    needs=("decode", "slice", "denoise", "loudness", "quality"),
     row=Screened,
     run=run,
 )

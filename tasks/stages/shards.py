@@ -9,34 +9,36 @@ Cost: FLAC encoding, 2,600 times real time per core (measured on speech); the re
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 
-import numpy as np
 import pyarrow as pa
 
-from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.ledger import SegmentVerdict, build_ledger, interval_of
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
-from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
 from voicemill.storage.records import Batch, Segment, ShardFile, Upload
 from voicemill.storage.store import Store
-from voicemill.storage.units import to_samples, to_seconds
+from voicemill.storage.units import to_samples
 from voicemill.tasks.contract.prepared import Prepared
 from voicemill.tasks.contract.results import Name, Results, verdict
 from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSettings
+from voicemill.tasks.contract.tiers import TierSettings, reference_of, tier_of
+from voicemill.tasks.contract.utterances import utterance_row
 
 VERSION = 1
 
 
 class Settings(StageSettings):
-    """Rules on the text of segments."""
+    """Rules on the text of segments, and the bounds of the tiers."""
 
     require_text: bool = False
     """Drop segments without text (`no_text`). Our own default: voices are also trained on untranscribed speech."""
     keep_unaligned: bool = False
     """Keep segments whose text does not align (else `unaligned`). Our own default: their text is in doubt."""
+    tiers: TierSettings = TierSettings()
+    """Bounds of the tiers of quality, from which trainings select."""
 
 
 def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[ShardFile]:
@@ -55,7 +57,11 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
         yield _write(store, "ledger", speaker, key, [to_table(rows, LedgerRow)])
         if names:
             known = {upload.sha256: upload for upload in uploads}
-            texts = (utterance_row(results, waves, known[name[0]], name, context.recipe) for name in names)
+            own = [row for (sha256, _), row in results.quality.items() if sha256 in known]
+            tier = partial(tier_of, reference=reference_of(own, settings.tiers.fewest), settings=settings.tiers)
+            texts = (
+                utterance_row(results, waves, known[n[0]], n, context.recipe, tier(results.quality[n])) for n in names
+            )
             tables = (to_table([row], Utterance) for row in texts)
             yield _write(store, "utterances", speaker, key, tables)
             for stage, table in sorted(features.items()):
@@ -82,7 +88,7 @@ def intervals(
         samples = decoded.samples if decoded else to_samples(upload.seconds)
         failed = SegmentVerdict(Outcome.FAILED, failure.reason.value, STAGE.name, detail=failure.error)
         return [interval_of(sha256, 0, samples, failed)]
-    cut, rules = results.cut.get(sha256, []), settings.model_dump()
+    cut, rules = results.cut.get(sha256, []), settings.model_dump(exclude={"tiers"})
     verdicts = {s.index: verdict(results, s, **rules) for s in cut if s.outcome is Outcome.KEPT}
     failures = results.failures.get((sha256, -1), {})
     return build_ledger(upload, results.decoded.get(sha256), cut, verdicts, failures)
@@ -102,55 +108,6 @@ def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
         score=row.score,
         threshold=row.threshold,
         detail=row.detail,
-    )
-
-
-def utterance_row(results: Results, waves: Prepared, upload: Upload, name: Name, recipe: str) -> Utterance:
-    """Row of the table `utterances` for one kept segment, with its audio."""
-    sha256, index = name
-    segment = results.segments[name]
-    denoised, levelled, screened = results.denoised[name], results.levelled[name], results.screened[name]
-    aligned, quality = results.aligned[name], results.quality[name]
-    transcript = results.transcripts.get(name) or results.transcripts.get((sha256, -1))
-    matrix = results.matrices["f0"].slice(results.places["f0"][name], 1).to_pylist()[0]
-    f0 = decode(matrix["data"], matrix["frames"], matrix["dims"]).ravel()
-    voiced = f0[f0 > 0]
-    return Utterance(
-        id=f"{sha256[:16]}-{index:04}",
-        upload=sha256,
-        speaker=upload.speaker,
-        path=upload.path,
-        index=index,
-        start=segment.start,
-        stop=segment.stop,
-        seconds=to_seconds(segment.stop - segment.start),
-        language=aligned.language,
-        text=aligned.text,
-        words=aligned.words,
-        alignment=aligned.status,
-        engine=transcript.engine if transcript and aligned.text else "",
-        audio=flac(waves.read(sha256, index)),
-        snr_db=denoised.snr_db,
-        denoised=denoised.denoised,
-        loudness_before=levelled.before,
-        loudness_after=levelled.after,
-        gain_db=levelled.gain_db,
-        peak_db=levelled.peak_db,
-        bound=levelled.bound,
-        entropy=screened.entropy,
-        clipped=screened.clipped,
-        bandwidth_hz=screened.bandwidth_hz,
-        f0_median=float(np.median(voiced)) if len(voiced) else 0.0,
-        voiced=len(voiced) / len(f0) if len(f0) else 0.0,
-        recipe=recipe,
-        sig=quality.sig,
-        bak=quality.bak,
-        ovrl=quality.ovrl,
-        p808=quality.p808,
-        snr_segment_db=quality.snr_db,
-        c50_db=quality.c50_db,
-        music=quality.music,
-        speech=quality.speech,
     )
 
 

@@ -36,33 +36,33 @@ SHARED = {
     "denoise": "64b61a6ad57ff2eaa876684c3392f3902f6a6ab501e15dc2320dd13b526af613",
     "loudness": "3403e2bd89c75f351adfddb2ab878a4ce3389156abbd1272ba43b67224a363b5",
     "quality": "a3e86cc141b78d842d71649f0daaaf95d31965c517294f3ff4b5881e12a203ce",
-    "screen": "194ccc75bc3b0fdde6c11e37151b9206e4f04effbdbef9f98bc9ca8c72e3a883",
-    "f0": "caecb48d51620e1e1787a30e06b416c2e0cfbe1479ed36e301d60b8957b99ae7",
-    "mel": "99be272243c360fc686de1e74d8cc74db9ec576e393374d3a3eb74fc11271199",
+    "screen": "92db7128e6f28ca90d0b083d91b8cdaf6f1a7a409327b3e4f59512c4052d7d4e",
+    "f0": "e192b40d00635ec36776346a7e8155c781e7c1a5ec6ce94e977a50813a8c4038",
+    "mel": "6a0cf3b707f4e8fb4969997f3d7f5ed2daef688689ffc7f57aab6e870e1814e3",
 }
 KEYS = {
     "default": SHARED
     | {
         "transcribe": "0ebc13741826bf492c5d115ca81aed1f7e64c6458af5da6a11a78958ce2352f6",
         "align": "6b0c410c4f8d540278d4cd46fe378cb7a1f13faeb9d64eba7b96abe75142167c",
-        "content": "7595ca895705a36246e7744604fc972d1e76eca193f63676bf3b7015952bca7f",
-        "shards": "1a98ecb6693beb72b84f179ba33aa11df99808e0f39dd6a012164d04a2169157",
+        "content": "5b53d8702f44844ad9376a49acad2d914d499ed94a129bc02a90e7a0cdc5b8b8",
+        "shards": "0305c7e8b74f9685405c45df31c2185356c2c2d1b9078d9f18c4cf916ead30a7",
     },
     "production": SHARED
     | {
         "transcribe": "b46ecdf283ea7a4956a3817e1d28424b87e247b78d489b2edcd111972201878e",
         "align": "eadbb07d7db1ef0121c4fc45e4eb1a53cd8d9e632771a959eaf0aa495f5f15f7",
-        "content": "9b8c503f847bb3ecfe70c328956d78ff76d5991c4c882389671e1b9529e42b03",
-        "shards": "b5420141781101dfda34226251e12d2f68a29ff8a8e13a477a618fb3fb52d924",
+        "content": "056b30b9f75ca77beaeecaf97729fc498d76ad74760f25a75e0c76a2715c130b",
+        "shards": "74b88a4e0de34d812253b7c7e21366b67d4e3b744e0b18f7a2c8a5055b7b353d",
     },
 }
 IDS = {
-    "default": "a66cd8f0a8913c78c0af5b8631aa890ef96397ac764b413d3d5e481e892a1ad2",
-    "production": "6d49fe8fffa789a67beb9ef1cd3fe5702f6946f10b2dd2899da6dc1833acff1c",
+    "default": "ad27133acbbfbfb22bc2113e0da349df6d964908deb8d19691d49013d278068a",
+    "production": "66700687b336ed584a32aa342706483c67c21cf8565ed97e90067f661f972ad5",
 }
 DUMPS = {
-    "default": "7a473f86d13218d716937da07dc056243ae49c62d5007b86d390da6b4ba155fd",
-    "production": "d48203baceff1a769f23ac0aaeefe46a20b7aba4911e37cb06fceead2abf7b77",
+    "default": "302449d58377df5f542b9f760661c5e60bac2bf837046e8a99fce598b2d1f435",
+    "production": "493d66c1f062a9e617d93eda93302a392ae5f90a0c64744a6e1260782326af25",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

@@ -67,8 +67,25 @@ def test_reasons_of_length(corpus: CorpusVersion) -> None:
         LeftOut.TOO_LONG: int((whole.frames > 125).sum()),
     }
     assert len(found) + sum(found.left_out.values()) == len(whole)
-    assert {*CHANGES, *found.left_out} == set(LeftOut)
+    assert {*CHANGES, *found.left_out, LeftOut.TIER} == set(LeftOut)
     assert all(reason.meaning and reason.remedy for reason in LeftOut)
+
+
+def test_tiers_select(store: Store) -> None:
+    def judge(made: f.Made) -> None:
+        for name, place, ovrl in ((GOOD, 0, 4.0), (GOOD, 1, 2.5), (BAD, 0, 1.0)):
+            made.change("quality", name.sha256, place, engine="network", ovrl=ovrl)
+
+    f.corpus(store, [f.make_batch(1, GOOD, BAD)], judge)
+    corpus = CorpusVersion.open(store)
+    ids = [f"{name.sha256[:16]}-{place:04}" for name, place in ((GOOD, 0), (GOOD, 1), (BAD, 0), (BAD, 1))]
+    tiers = {row["id"]: row["tier"] for row in corpus.utterances(["id", "tier"]).to_pylist()}
+    assert [tiers[name] for name in ids] == ["A", "B", "C", None]
+    assert index(corpus, DataSettings()).left_out == {}
+    for chosen, kept in ((("A",), ids[:1]), (("B", "A"), ids[:2]), (("C",), ids[2:3])):
+        found = index(corpus, DataSettings(tiers=chosen))
+        assert sorted(name.decode() for name in found.ids.tolist()) == sorted(kept)
+        assert found.left_out == {LeftOut.TIER: 4 - len(kept)}
 
 
 def test_content_may_be_a_frame_short(store: Store) -> None:

@@ -1,5 +1,6 @@
 """Each rule, on a signal that breaks it alone; the scores of what passes; who is scored at all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Batch, Decoded, Denoised, Levelled, Screened, Segment, Upload
+from voicemill.storage.records import Batch, Decoded, Denoised, Levelled, Quality, Screened, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages.screen import Settings, clipped_share, run, screen_segment
@@ -27,8 +28,18 @@ def voice(seconds: float = 2.0) -> Wave:
     return (0.3 * envelope * (buzz + 0.01 * rng.normal(size=len(t)))).astype(np.float32)
 
 
-def score(wave: Wave, snr_db: float = 40.0, rate: int = 48_000, **settings: float) -> Screened:
-    return screen_segment(wave.astype(np.float32), Denoised("u", 0, snr_db, False), rate, Settings(**settings))
+MEASURES = Quality(upload="u", index=0, engine="network", snr_db=35.0, c50_db=20.0, music=0.01, speech=0.99)
+
+
+def score(
+    wave: Wave, snr_db: float = 40.0, rate: int = 48_000, quality: Quality | None = None, **settings: float
+) -> Screened:
+    row = Denoised("u", 0, snr_db, False)
+    return screen_segment(wave.astype(np.float32), row, rate, Settings(**settings), quality)
+
+
+def measured(**changes: float) -> Screened:
+    return score(voice(), snr_db=-20.0, quality=replace(MEASURES, **changes))
 
 
 def test_a_clean_voice_passes_and_its_scores_are_kept() -> None:
@@ -49,6 +60,9 @@ def broken() -> dict[Reason, Screened]:
         Reason.ENTROPY_HIGH: score(0.1 * np.random.default_rng(0).normal(size=len(t))),
         Reason.CLIPPED: score(clip),
         Reason.NOISY: score(voice(), snr_db=4.9),
+        Reason.NOT_SPEECH: measured(speech=0.04),
+        Reason.MUSIC: measured(music=0.99),
+        Reason.REVERBERANT: measured(c50_db=-6.0),
         Reason.NARROWBAND: score(narrow),
     }
 
@@ -58,13 +72,20 @@ def test_each_reason_can_happen_and_says_its_score_and_threshold() -> None:
     thresholds = {
         Reason.ENTROPY_LOW: settings.min_entropy, Reason.ENTROPY_HIGH: settings.max_entropy,
         Reason.CLIPPED: settings.max_clipped, Reason.NOISY: settings.min_snr_db,
-        Reason.NARROWBAND: settings.min_bandwidth_hz,
+        Reason.NOT_SPEECH: settings.min_speech, Reason.MUSIC: settings.max_music,
+        Reason.REVERBERANT: settings.min_c50_db, Reason.NARROWBAND: settings.min_bandwidth_hz,
     }  # fmt: skip
     for reason, row in broken().items():
         assert (row.outcome, row.reason, row.threshold) == (Outcome.FILTERED, reason, thresholds[reason])
-        below = reason not in (Reason.ENTROPY_HIGH, Reason.CLIPPED)
+        below = reason not in (Reason.ENTROPY_HIGH, Reason.CLIPPED, Reason.MUSIC)
         assert row.score is not None
         assert (row.score < row.threshold) == below
+
+
+def test_the_snr_of_the_segment_itself_counts_where_it_is_measured() -> None:
+    assert (measured().outcome, measured().snr_db) == (Outcome.KEPT, 35.0)
+    assert measured(snr_db=4.0).reason == Reason.NOISY
+    assert score(voice(), snr_db=-20.0, quality=Quality(upload="u", index=0, engine="none")).reason == Reason.NOISY
 
 
 def test_a_file_has_no_more_band_than_half_its_rate() -> None:
@@ -127,6 +148,7 @@ def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
         for name, samples in (("u", wave), ("v", bad))
     ]
     silence = Segment(upload="u", index=-1, start=0, stop=RATE, outcome=Outcome.SILENCE)
+    measures = [replace(MEASURES, upload=u, index=i) for u, i, _, _ in spans]
     artifacts = {
         "decode": write(
             tmp_path, "decode",
@@ -135,6 +157,7 @@ def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
         "slice": write(tmp_path, "slice", [silence, *kept], Segment, {}),
         "denoise": write(tmp_path, "denoise", [Denoised(u, i, 33.0, False) for u, i, _, _ in spans], Denoised, {}),
         "loudness": write(tmp_path, "loudness", levels, Levelled, {}),
+        "quality": write(tmp_path, "quality", measures, Quality, {}),
     }  # fmt: skip
     inputs = Inputs(Batch("b", 1, (Upload("u", "s", "p", 1), Upload("v", "s", "q", 1))), artifacts)
     out = list(run(inputs, Settings()))
@@ -145,7 +168,7 @@ def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
         upload="u",
         index=0,
         entropy=score(voice()).entropy,
-        snr_db=33.0,
+        snr_db=35.0,
         clipped=0.0,
         bandwidth_hz=score(voice()).bandwidth_hz,
         outcome=Outcome.KEPT,

@@ -12,6 +12,7 @@ from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
 from voicemill.model.settings import training
 from voicemill.model.settings.training import LIGHT, Network, RetrainSettings, TrainingSettings
+from voicemill.model.speech.content_names import content_name
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -84,8 +85,7 @@ class RetrainPlan:
     @property
     def content(self) -> str:
         """Content encoder of the corpus, as `voicemill speak --content` takes it."""
-        content = dict(self.corpus.version.config.get("content", {}))
-        return str(content.get("model", "mfcc")) if content.get("engine") == "encoder" else "mfcc"
+        return content_name(self.corpus.version.config.get("content", {}))
 
     def trainings(self) -> Iterator[tuple[str, Network]]:
         """Phase and network of each training, in order."""

@@ -12,7 +12,6 @@ from voicemill.model.adapters.lora import merge
 from voicemill.model.checkpoints.checkpoint import read
 from voicemill.model.checkpoints.loading import load_s1, load_s2
 from voicemill.model.device import DeviceChoice, place
-from voicemill.model.hub import resolve
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.engines import Precision, engine
 from voicemill.model.s1.prefix import Engine
@@ -22,14 +21,15 @@ from voicemill.model.settings.training import Network
 from voicemill.model.speaking.bank import VoiceBank
 from voicemill.model.speaking.reference import Content
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.content import Encoder, Mfcc
+from voicemill.model.speech.content_names import MFCC
+from voicemill.model.speech.encoders import load_encoder
+from voicemill.model.speech.mfcc import Mfcc
 from voicemill.model.text.bert import BertFeatures
 from voicemill.storage.errors import ConfigError
 
 SETTING = "--content"
 HUBERT = "TencentGameMate/chinese-hubert-base"
 """Content encoder of the official checkpoints of GPT-SoVITS."""
-MFCC = "mfcc"
 VOICE = "voice"
 
 
@@ -45,8 +45,8 @@ def load_voice(
 ) -> Voice:
     """Load a voice from two checkpoints, official or ours, and models by hub id or folder. Nothing is downloaded.
 
-    `content`: encoder that s2 was trained with, by hub id or folder, or "mfcc"; empty = the one that the checkpoint of
-    s2 names, else the HuBERT of GPT-SoVITS.
+    `content`: encoder that s2 was trained with, by hub id or folder, or a name of
+    `voicemill.model.speech.encoders`; empty = the one that the checkpoint of s2 names, else the HuBERT of GPT-SoVITS.
     `precision`: auto (on a CPU that supports them, s1 in int8 and s2 in bfloat16), float32, bfloat16, float16 (GPU), or
     int8 (CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference, computed once
     for a voice, are always float32.
@@ -100,7 +100,7 @@ def _load(s1: Path | str, s2: Path | str, content: str, bert: str, precision: st
     rendering = place(device, "float32" if precision in ("float32", "reference") else "auto")
     synthesizer, trained_with = s2_with_content(s2)
     name = content or trained_with
-    encoder: Content = Mfcc() if name == MFCC else Encoder.load(resolve(name, SETTING), -1, where)
+    encoder = load_encoder(name, SETTING, where)
     text2semantic = load_s1(s1)
     if text2semantic.config.codes != synthesizer.config.codebook:
         raise ConfigError(

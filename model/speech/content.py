@@ -1,7 +1,7 @@
-"""Content features at 50 Hz: HuBERT, wav2vec 2.0 and WavLM through transformers, and MFCC where no model is at hand.
+"""Content features at 50 Hz by HuBERT, wav2vec 2.0 and WavLM, read through transformers.
 
 Every engine takes 16 kHz. Frame i covers samples 320 i to 320 i + 400 at 16 kHz (n // 320 frames, less one at some
-lengths), in every engine.
+lengths), in every engine (`voicemill.model.speech.encoders`).
 
 Batches. HuBERT-base normalises its first convolution over the time axis (a group norm), padding included, and is used
 without an attention mask: in a padded batch its values change. Here the statistics are taken over each row's own
@@ -12,10 +12,8 @@ cache, with weights packed once and GELU fused; the group norm is folded into th
 statistics follow from the covariance of its ten-sample windows. `tests/bench/hubert.py` measures it.
 """
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -251,47 +249,3 @@ def batches(lengths: Sequence[int], longest: int, waste: float = 0.05) -> list[l
         else:
             groups.append([i])
     return groups
-
-
-class Mfcc:
-    """39 values a frame at 50 Hz: 13 cepstral coefficients of 40 mel bands and their first and second differences.
-
-    Davis and Mermelstein, IEEE Trans. ASSP 28(4), 1980; 25 ms Hamming windows every 20 ms, pre-emphasis 0.97,
-    regression over two frames on each side (HTK Book 5.9). The frames are those of HuBERT.
-    """
-
-    dims = 39
-
-    @cached_property
-    def _tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        from librosa.filters import mel
-
-        bank = torch.from_numpy(mel(sr=16_000, n_fft=512, n_mels=40, fmin=20, fmax=7600, htk=True, norm=None))
-        n, k = torch.arange(40) + 0.5, torch.arange(13)[:, None]
-        cosine = torch.cos(math.pi / 40 * k * n) * math.sqrt(2 / 40)
-        cosine[0] /= math.sqrt(2)
-        return torch.hamming_window(FIELD, periodic=False), bank, cosine
-
-    def encode(self, waves: Sequence[Wave]) -> list[Features]:
-        """Features of each wave (float32 [samples], 16 kHz, at least 400): float32 [frames, 39]."""
-        return [self._one(wave) for wave in waves]
-
-    def _one(self, wave: Wave) -> Features:
-        if len(wave) < FIELD:
-            raise ValueError(f"content features need at least {FIELD} samples (25 ms) at 16 kHz, got {len(wave)}")
-        window, bank, cosine = self._tables
-        with torch.inference_mode():
-            x = torch.from_numpy(np.append(wave[:1], wave[1:] - np.float32(0.97) * wave[:-1]))
-            spectrum = torch.view_as_real(torch.fft.rfft(x.unfold(0, FIELD, HOP) * window, 512))
-            power = (spectrum * spectrum).sum(-1)
-            cepstra = (power @ bank.T).clamp(min=1e-10).log() @ cosine.T
-            first = differences(cepstra)
-            result: Features = torch.cat([cepstra, first, differences(first)], 1).numpy()
-        return result
-
-
-def differences(x: Tensor) -> Tensor:
-    """Slope over two frames on each side, edges repeated: [frames, dims] -> the same shape."""
-    padded = torch.cat([x[:1], x[:1], x, x[-1:], x[-1:]])
-    n = len(x)
-    return (padded[3 : n + 3] - padded[1 : n + 1] + 2 * (padded[4 : n + 4] - padded[:n])) / 10

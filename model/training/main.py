@@ -19,6 +19,7 @@ import torch
 from torch import distributed
 
 from voicemill.model.data.loader import Loader
+from voicemill.model.speech.content_names import content_name
 from voicemill.model.training.engine.loop import Terminated, Training
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.ranks import Ranks
@@ -97,8 +98,7 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
     objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers)
     if ranks.first and "bounds" in objective.needs:
         print(loader.describe_alignment(), flush=True)
-    heard = dict(version.version.config.get("content", {}))
-    content = str(heard["model"]) if heard.get("engine") == "encoder" else "mfcc"
+    content = content_name(version.version.config.get("content", {}))
     return Material(objective, loader.with_needs(objective.needs), content)
 
 

@@ -19,10 +19,10 @@ from voicemill.model.export.light_voice import OnnxLightVoice
 from voicemill.model.export.rendering import OnnxSynthesizer
 from voicemill.model.export.running import OnnxContent, OnnxEngine, Session
 from voicemill.model.light.voice import LightVoice
-from voicemill.model.speaking.loading import MFCC
 from voicemill.model.speaking.reference import Content
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.content import Mfcc
+from voicemill.model.speech.content_names import CEPSTRA
+from voicemill.model.speech.encoders import cepstra
 from voicemill.model.text.bert import BertFeatures
 from voicemill.storage.errors import ConfigError
 
@@ -48,7 +48,7 @@ def load_onnx_voice(folder: GraphFolder | Path | str, content: str = "", bert: s
             "leave --content out"
         )
     s2 = OnnxSynthesizer(opened, threads)
-    encoder: Content = Mfcc() if made_with == MFCC else OnnxContent(opened, s2.config.ssl_dim, threads)
+    encoder: Content = cepstra(made_with) if made_with in CEPSTRA else OnnxContent(opened, s2.config.ssl_dim, threads)
     features = OnnxBert(opened, threads) if opened.has("bert_features.onnx") else BertFeatures(bert) if bert else None
     return Voice(OnnxEngine(opened, threads), s2, encoder, features)
 

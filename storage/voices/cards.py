@@ -76,7 +76,7 @@ class Card:
     base: Mapping[str, WeightsFile]
     """"s1", "s2", "s2_discriminator" -> the checkpoint that the first phase started from; missing = from scratch."""
     content: str
-    """Content encoder of the voice: hub id, folder, or "mfcc"."""
+    """Content encoder of the voice: hub id, folder, or a name such as "mfcc-cmvn"."""
     code: str
     """Version of voicemill, and 12 hex of the sha256 of its model code."""
     created: str

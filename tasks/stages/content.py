@@ -2,7 +2,8 @@
 
 What: float16 [frames, dims]; frame i covers samples 640 i to 640 i + 800 at 32 kHz.
 Method: engine `encoder` is any HuBERT, wav2vec 2.0 or WavLM by hub id or local folder (HuBERT: Hsu et al., IEEE/ACM
-TASLP 29, 2021), one layer of it; engine `mfcc` replaces it where there is no model, and names its own table.
+TASLP 29, 2021), one layer of it; engines `mfcc-cmvn` and `mfcc` need no model, and
+name tables of their own.
 Cost, times real time on one core: HuBERT-base 11 with bfloat16 (`tests/bench/hubert.py`), MFCC 6,000.
 On a CPU segments go one by one, so the bytes of one never depend on its neighbours; GPU batches are sorted by length,
 and padding changes only the last bits.
@@ -33,8 +34,9 @@ WINDOW = 128
 class Settings(StageSettings):
     """Encoder, layer, device and precision."""
 
-    engine: Literal["mfcc", "encoder"] = "mfcc"
-    """mfcc needs no model; encoder loads `model`. Default: needs no download."""
+    engine: Literal["mfcc-cmvn", "mfcc", "encoder"] = "mfcc-cmvn"
+    """mfcc-cmvn: cepstra of mean 0 and variance 1 over the segment, which do not name the speaker; mfcc: plain
+    cepstra, as in stores made before; both need no model. encoder loads `model`. Default: needs no download."""
     model: str = "TencentGameMate/chinese-hubert-base"
     """Hub id (org/name, org/name@revision) or local folder. Default: the model of GPT-SoVITS checkpoints."""
     layer: int = -1
@@ -63,7 +65,7 @@ class Settings(StageSettings):
 
 def table_name(settings: Settings) -> str:
     """Name of the feature table, so that MFCC are never mistaken for the features of a model."""
-    return "mfcc" if settings.engine == "mfcc" else "content"
+    return "content" if settings.engine == "encoder" else settings.engine
 
 
 class _Engine:
@@ -72,13 +74,16 @@ class _Engine:
     def __init__(self, settings: Settings) -> None:
         from voicemill.model.device import place
         from voicemill.model.hub import resolve
-        from voicemill.model.speech.content import Encoder, Mfcc
+        from voicemill.model.speech.content import Encoder
+        from voicemill.model.speech.encoders import ContentEncoder, cepstra
 
         self._again: Encoder | None = None
         self._folder: Path | None = None
         self._layer, self.longest = settings.layer, 0
-        self._main: Encoder | Mfcc = Mfcc()
-        if settings.engine == "encoder":
+        self._main: ContentEncoder
+        if settings.engine != "encoder":
+            self._main = cepstra(settings.engine)
+        else:
             self._folder = resolve(settings.model, "content.model")
             self._norm = wants_normalised(self._folder) if settings.normalise == "auto" else settings.normalise == "on"
             self._place = place(settings.device, settings.precision)
@@ -155,7 +160,7 @@ def _window(rows: Sequence[Screened], engine: _Engine, read: Any) -> Iterator[Fe
 
 def models(settings: Settings) -> Mapping[str, str]:
     """Digest of the encoder's folder."""
-    if settings.engine == "mfcc":
+    if settings.engine != "encoder":
         return {}
     from voicemill.model.hub import digest_of, resolve
 
@@ -164,7 +169,7 @@ def models(settings: Settings) -> Mapping[str, str]:
 
 def resources(settings: Settings) -> Resources:
     """GPU memory of the encoder: its weights, and 1 GB for `batch_s` = 60."""
-    if settings.engine == "mfcc" or settings.device == "cpu":
+    if settings.engine != "encoder" or settings.device == "cpu":
         return Resources()
     from voicemill.model.hub import resolve
 

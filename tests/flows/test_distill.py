@@ -86,7 +86,7 @@ def test_an_entry_teaches_students_that_speak(cli: Any, taught: tuple[RefreshedS
     teacher, student, small = registry.entries(store, "ann")
     for entry, kind, stems in ((student, "student", {"s1", "s2"}), (small, "light", {"light"})):
         assert (entry.card.kind, entry.card.parent, set(entry.card.weights)) == (kind, "ann/0001", stems)
-        assert entry.card.content == teacher.card.content == "mfcc"
+        assert entry.card.content == teacher.card.content == "mfcc-cmvn"
         registry.check_files(entry)
     assert set(student.card.base) == {"s1", "s2"}
 

@@ -83,7 +83,7 @@ def test_a_corpus_becomes_a_voice_that_speaks(cli: Any, copied: RefreshedStore, 
     entry = registry.latest(Store.open(copied.store), "ann")
     assert entry is not None
     assert str(entry.folder) == done["entry"]
-    assert (entry.number, entry.card.corpus_version, entry.card.content) == (1, 1, "mfcc")
+    assert (entry.number, entry.card.corpus_version, entry.card.content) == (1, 1, "mfcc-cmvn")
 
     run = flow_run(cli, done["run"])
     assert (run["name"], run["state_name"]) == ("retrain · ann · finetune · v1", "Completed")

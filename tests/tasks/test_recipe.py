@@ -45,8 +45,8 @@ KEYS = {
     | {
         "transcribe": "0ebc13741826bf492c5d115ca81aed1f7e64c6458af5da6a11a78958ce2352f6",
         "align": "6b0c410c4f8d540278d4cd46fe378cb7a1f13faeb9d64eba7b96abe75142167c",
-        "content": "5b53d8702f44844ad9376a49acad2d914d499ed94a129bc02a90e7a0cdc5b8b8",
-        "shards": "0305c7e8b74f9685405c45df31c2185356c2c2d1b9078d9f18c4cf916ead30a7",
+        "content": "a7b7ec7635b4939c1c31ab28012e158d78f7350b19e35c2e647f3ccfb3270c81",
+        "shards": "a5a5f2053abc13140d42608c7d4eaaac80d91e74057bd3fe87a7acd1a2d6cd68",
     },
     "production": SHARED
     | {
@@ -57,11 +57,11 @@ KEYS = {
     },
 }
 IDS = {
-    "default": "ad27133acbbfbfb22bc2113e0da349df6d964908deb8d19691d49013d278068a",
+    "default": "0a57d946d11b7c4e4c3bc9b9b9b480428d419d0ecd097357e9464d697a39630a",
     "production": "66700687b336ed584a32aa342706483c67c21cf8565ed97e90067f661f972ad5",
 }
 DUMPS = {
-    "default": "302449d58377df5f542b9f760661c5e60bac2bf837046e8a99fce598b2d1f435",
+    "default": "5c719475e0810b9fb2b1e219b71c5119668c58b104bfed232adb9ec2b67229b3",
     "production": "493d66c1f062a9e617d93eda93302a392ae5f90a0c64744a6e1260782326af25",
 }
 """sha256 of the JSON of a shipped config."""
@@ -89,7 +89,7 @@ def test_the_recipes_of_existing_stores(name: str, monkeypatch: pytest.MonkeyPat
     recipe = pinned(name, monkeypatch)
     assert recipe.id == IDS[name]
     assert recipe.keys(BATCH, DUPLICATES) == KEYS[name]
-    content = {"default": "features/mfcc-5bdeedb8", "production": "features/content-83a09ef3"}[name]
+    content = {"default": "features/mfcc-cmvn-57c12a3c", "production": "features/content-83a09ef3"}[name]
     tables = {"content": content, "f0": "features/f0-83ce99ed", "mel": "features/mel-e1ef34a0"}
     assert list(recipe.feature_tables.items()) == list(tables.items())
 

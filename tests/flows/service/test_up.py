@@ -232,7 +232,7 @@ def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
     weights = json.loads(card.read_text())["weights"]
     out, reference = tmp_path / "said.wav", synthesised / "ann" / "0.wav"
     standing.cli(
-        *("speak", "--s1", card.parent / weights["s1"], "--s2", card.parent / weights["s2"], "--content", "mfcc"),
+        *("speak", "--s1", card.parent / weights["s1"], "--s2", card.parent / weights["s2"], "--content", "mfcc-cmvn"),
         *("--reference", reference, "--language", "en", "--text", "Good morning.", "--out", out),
     )
     assert out.stat().st_size > 10_000

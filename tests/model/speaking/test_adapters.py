@@ -20,7 +20,7 @@ from voicemill.model.speaking.bank import VoiceBank
 from voicemill.model.speaking.loading import load_bank, load_voice
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.content import Mfcc
+from voicemill.model.speech.mfcc import Mfcc
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import CheckpointError, ConfigError, ModelMissing
 

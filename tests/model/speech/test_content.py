@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from voicemill.model.device import place
-from voicemill.model.speech.content import FIELD, HOP, Encoder, Mfcc, batches, differences, frames_of
+from voicemill.model.speech.content import FIELD, HOP, Encoder, batches, frames_of
+from voicemill.model.speech.content_names import CEPSTRA, content_name
+from voicemill.model.speech.encoders import cepstra, load_encoder
+from voicemill.model.speech.mfcc import LIMIT, Mfcc, differences
 from voicemill.storage.errors import ConfigError, ModelMissing
 from voicemill.tasks.stages import content
 
@@ -158,6 +161,51 @@ def test_mfcc_of_a_wave() -> None:
     np.testing.assert_allclose(actual[:, :13], dct(bands, norm="ortho")[:, :13], atol=2e-3)
 
 
+def test_normalised_cepstra_have_mean_0_and_variance_1_over_what_sounds() -> None:
+    x = wave(40_000)
+    (actual,) = cepstra("mfcc-cmvn").encode([x])
+    assert actual.shape == (frames_of(len(x)), 39)
+    assert np.abs(actual).max() < LIMIT
+    np.testing.assert_allclose(actual.mean(0), np.zeros(39), atol=1e-4)
+    np.testing.assert_allclose(actual.std(0), np.ones(39), atol=1e-4)
+    plain = cepstra("mfcc").encode([x])[0]
+    agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(actual[:, :13].T, plain[:, :13].T, strict=True)]
+    assert min(agreement) > 0.95
+    filtered = np.convolve(x, [0.1, -0.06])[: len(x)].astype(np.float32)  # another microphone
+    shift = {
+        name: np.abs(cepstra(name).encode([filtered])[0][:, :13] - before[:, :13]).mean() / before[:, :13].std()
+        for name, before in (("mfcc", plain), ("mfcc-cmvn", actual))
+    }
+    assert shift["mfcc-cmvn"] < 0.1 < 0.3 < shift["mfcc"]
+
+
+def test_silence_behind_a_reference_leaves_its_normalised_cepstra() -> None:
+    x, tail = wave(40_000), np.zeros(9600, np.float32)
+    x[-800:] *= np.linspace(1, 0, 800, dtype=np.float32)
+    (alone,) = cepstra("mfcc-cmvn").encode([x])
+    (padded,) = cepstra("mfcc-cmvn").encode([np.concatenate([x, tail])])
+    assert len(padded) == frames_of(len(x) + len(tail))
+    change = np.abs(padded[: len(alone) - 5] - alone[:-5])
+    assert change.mean() < 0.1
+    assert change.max() < 1
+    assert np.abs(padded).max() <= LIMIT
+    assert np.isfinite(cepstra("mfcc-cmvn").encode([tail])[0]).all()
+
+
+def test_encoders_by_the_name_that_a_version_records(tmp_path: Path) -> None:
+    for settings, name in (
+        (content.Settings(), "mfcc-cmvn"),
+        (content.Settings(engine="mfcc"), "mfcc"),
+        (content.Settings(engine="encoder", model="a/b"), "a/b"),
+    ):
+        assert content_name(settings.model_dump(mode="json")) == name
+    assert content_name({}) == "mfcc"  # a version made before the setting was recorded
+    on_cpu = place("cpu", "float32")
+    assert [load_encoder(name, "--content", on_cpu).normalise for name in CEPSTRA] == [False, True]  # type: ignore[attr-defined]
+    model("hubert-base").save_pretrained(tmp_path)
+    assert load_encoder(str(tmp_path), "--content", on_cpu).dims == 32
+
+
 def test_differences_are_those_of_torchaudio() -> None:
     from torchaudio.functional import compute_deltas
 
@@ -176,7 +224,8 @@ def test_too_short_a_wave_is_refused(engine: str) -> None:
 
 
 def test_settings_and_names() -> None:
-    assert content.table_name(content.Settings()) == "mfcc"
+    assert content.table_name(content.Settings()) == "mfcc-cmvn"
+    assert content.table_name(content.Settings(engine="mfcc")) == "mfcc"
     assert content.table_name(content.Settings(engine="encoder")) == "content"
     for wrong in ({"layer": -2}, {"batch_s": -1}, {"engine": "encoder", "model": " "}):
         with pytest.raises(ValueError, match=f"content.{list(wrong)[-1]}"):

@@ -23,6 +23,7 @@ STAGES = {
     "f0": (f0.STAGE, f0.Settings()),
     "f0-autocorrelation": (f0.STAGE, f0.Settings(engine="autocorrelation")),
     "content": (content.STAGE, content.Settings()),
+    "content-mfcc": (content.STAGE, content.Settings(engine="mfcc")),
 }
 GAIN_DB = -6.0
 

@@ -46,6 +46,7 @@ class ProduceOptions(StoreOptions):
     inbox: str = Field(description=help_texts.INBOX)
     config: str = Field("default", description=f"Config of the refresh. {help_texts.CONFIG}")
     assume_consent: str = Field("", description=help_texts.CONSENT)
+    language: str = Field("", description=help_texts.LANGUAGE)
     training: str = Field("default", description=f"Config of the later steps. {help_texts.TRAINING_CONFIG}")
     phases: list[str] = Field(
         [],
@@ -92,7 +93,11 @@ def produce(options: ProduceOptions) -> Produced:
     began = time.perf_counter()
     refreshed = refresh(
         RefreshOptions(
-            inbox=options.inbox, store=options.store, config=options.config, assume_consent=options.assume_consent
+            inbox=options.inbox,
+            store=options.store,
+            config=options.config,
+            assume_consent=options.assume_consent,
+            language=options.language,
         )
     )
     trained = train(options)

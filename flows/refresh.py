@@ -51,6 +51,7 @@ class RefreshOptions(StoreOptions):
     inbox: str = Field(description=help_texts.INBOX)
     config: str = Field("default", description=help_texts.CONFIG)
     assume_consent: str = Field("", description=help_texts.CONSENT)
+    language: str = Field("", description=help_texts.LANGUAGE)
     wait: bool = Field(False, description=help_texts.WAIT)
     force_publish: bool = Field(False, description=help_texts.FORCE_PUBLISH)
 
@@ -96,7 +97,14 @@ def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow]]:
 @task(name="scan", task_run_name="scan", **_LOCAL)
 def scan_inbox(options: RefreshOptions, store: Store, recipe: Recipe, before: list[UploadRow]) -> ScanResult:
     """List the inbox, hash new and modified files, read transcripts and consents."""
-    return scan(options.inbox, store, recipe.config.scan, known=before, assume_consent=options.assume_consent or None)
+    return scan(
+        options.inbox,
+        store,
+        recipe.config.scan,
+        known=before,
+        assume_consent=options.assume_consent or None,
+        language=options.language,
+    )
 
 
 def announce(plan: RefreshPlan, listing: ScanResult, last: Version | None) -> None:

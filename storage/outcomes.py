@@ -21,7 +21,8 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Reason why an interval was not kept. `meaning` is the line that the README and the report show."""
+    """Reason why an interval was not kept, or is kept without a text. `meaning` is the line that the README and the
+    report show."""
 
     meaning: str
 
@@ -49,6 +50,17 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
     OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"
+    # kept, but without a text
+    NO_TRANSCRIPT = "no_transcript", "kept without text: no transcript came with it, and transcribe.engine is given"
+    NO_RECOGNISER = "no_recogniser", "kept without text: no transcript, and no recogniser for its language here"
+    UNKNOWN_LANGUAGE = "unknown_language", "kept without text: none stated, and not the language of the recogniser"
+    NO_WORDS = "no_words", "kept without text: no word was recognised in it"
+    DOUBTFUL_SPEECH = "doubtful_speech", "kept without text: probability of no speech over transcribe.max_no_speech"
+    DOUBTFUL_TEXT = "doubtful_text", "kept without text: mean log probability under transcribe.min_score"
+    REPEATED_TEXT = "repeated_text", "kept without text: the recogniser repeats itself"
+    TEXT_TOO_LONG = "text_too_long", "kept without text: more characters per second than transcribe.max_chars_per_s"
+    UNFIT_TEXT = "unfit_text", "kept without text: the aligner does not find the recognised text in the audio"
+    UNPLACED_TEXT = "unplaced_text", "kept without text: the upload's text could not be split over its segments"
     # failed: our code, a model or the machine; retried at the next refresh
     STAGE_ERROR = "stage_error", "a stage raised an error"
     WORKER_DIED = "worker_died", "the worker process died while it worked on this upload"
@@ -87,9 +99,9 @@ class LedgerInterval:
     stop: Samples
     outcome: Outcome
     reason: str = ""
-    """A `Reason`; "" when kept."""
+    """A `Reason`; "" when kept with its text."""
     stage: str = ""
-    """Stage that decided the outcome."""
+    """Stage that decided the outcome, or that found no text for it."""
     score: float | None = None
     threshold: float | None = None
     detail: str = ""

@@ -163,8 +163,14 @@ class Transcript:
     text: str
     language: str
     engine: str
+    """Source of the text, or of its refusal: given, the package of the recogniser, "" = none was asked."""
     score: float | None = None
     """Mean log probability of the recogniser; None for given text."""
+    reason: str = ""
+    """`Reason` why there is no text; "" where there is one."""
+    measure: float | None = None
+    """Value that the guard named by `reason` compared with `limit`."""
+    limit: float | None = None
 
 
 @dataclass(frozen=True)

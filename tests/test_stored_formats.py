@@ -31,7 +31,7 @@ COLUMNS = {
         "id", "upload", "path", "index", "start", "stop", "seconds", "language", "text", "words", "alignment", "engine",
         "audio", "snr_db", "denoised", "loudness_before", "loudness_after", "gain_db", "peak_db", "bound", "entropy",
         "clipped", "bandwidth_hz", "f0_median", "voiced", "recipe", "sig", "bak",
-        "ovrl", "p808", "snr_segment_db", "c50_db", "music", "speech", "tier",
+        "ovrl", "p808", "snr_segment_db", "c50_db", "music", "speech", "tier", "text_score", "text_reason",
         "speaker",
     ],
     "ledger": [

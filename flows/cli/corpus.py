@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voicemill.flows.cli.options import ConfigOption, ConsentOption, InboxOption, JsonOption, OpenOption, StoreOption
+from voicemill.flows.cli.options import (
+    ConfigOption,
+    ConsentOption,
+    InboxOption,
+    JsonOption,
+    LanguageOption,
+    OpenOption,
+    StoreOption,
+)
 from voicemill.flows.cli.running import interactive, open_store, preload_tables, print_json, run_here
 from voicemill.flows.plans import help_texts
 
@@ -22,6 +30,7 @@ def refresh(
     store: StoreOption,
     config: ConfigOption = "default",
     assume_consent: ConsentOption = "",
+    language: LanguageOption = "",
     wait: Annotated[bool, typer.Option(help=help_texts.WAIT)] = False,
     force_publish: Annotated[bool, typer.Option(help=help_texts.FORCE_PUBLISH)] = False,
     as_json: JsonOption = False,
@@ -42,6 +51,7 @@ def refresh(
         "store": store,
         "config": config,
         "assume_consent": assume_consent,
+        "language": language,
         "wait": wait,
         "force_publish": force_publish,
     }

@@ -14,6 +14,7 @@ OpenOption = Annotated[bool, typer.Option("--open", help="Open it in the browser
 StoreOption = Annotated[str, typer.Option(help=help_texts.STORE)]
 InboxOption = Annotated[str, typer.Option(help=help_texts.INBOX)]
 ConfigOption = Annotated[str, typer.Option(help=help_texts.CONFIG)]
+LanguageOption = Annotated[str, typer.Option(help=help_texts.LANGUAGE)]
 ConsentOption = Annotated[str, typer.Option(help=help_texts.CONSENT)]
 OwnerOption = Annotated[str, typer.Option(help="Speaker that the command is about: the person recorded")]
 ServedStoreOption = Annotated[str | None, typer.Option(help="Folder of the store whose `voicemill up` is notified")]

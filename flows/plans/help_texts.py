@@ -6,6 +6,7 @@ Imports nothing: `voicemill --help` must not import pydantic, and the options of
 STORE = "Folder of the store"
 INBOX = "Folder or fsspec URL of the recordings"
 CONFIG = "TOML file, or a shipped config: default, plain, production"
+LANGUAGE = "Language of uploads that state none, by code or name; takes the place of scan.default_language"
 CONSENT = "Reason that stands in for the consent of every speaker without a record; it is recorded"
 WAIT = "Wait for another refresh of the store to end instead of failing"
 FORCE_PUBLISH = "Publish even if the circuit breaker refuses"

@@ -1,31 +1,46 @@
-"""Speech recognition by Whisper through whisperx, in batches.
+"""Speech recognition by Whisper (CTranslate2): segments to texts, scores and encoder states.
 
-What: log-mel of each segment padded to Whisper's 30 s window, then `generate_segment_batched` of whisperx (CTranslate2,
-beam search, no timestamps). None of whisperx's voice activity detectors is loaded or run.
-Cost: a window costs the same whatever it holds; segments over 30 s are recognised in equal parts.
-Results do not depend on the batch in float32 and float16, up to ties in the beam.
+What: log-mel of each segment, the encoder, beam search without timestamps. No voice activity detector runs: the
+segments are speech. A text that a guard doubts is decoded again with other settings (`RETRIES`), and the best of the
+attempts is taken.
+Windows: Whisper was trained on windows of 30 s, whose cost grows faster than their length (attention; one core,
+tiny.en, int8: 10 s .08, 20 s .24, 30 s .65 s). On a CPU a window is the segment and `TAIL` of silence: as many words
+right as with 30 s; with 2 s of silence the decoder repeats itself. Several segments in one window would cost more, not
+less. On a GPU every window has 30 s. Segments over 30 s are recognised in equal parts.
+Why no sampling at higher temperatures, as in Whisper: CTranslate2 seeds its generators once per thread, so that a text
+would depend on the texts before it. Results depend on the audio alone; in float32 and float16, up to ties in the beam.
+Package `faster-whisper` loads in a second and 64 MB; `whisperx`, whose batched generation is the same call to
+CTranslate2 (`tests/bench/asr.py` compares them), takes 12 s and 1.1 GB, most of it for parts that are not used.
 Source: Radford et al. 2022 (Whisper); Bain et al. 2023 (whisperx).
 """
 
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from voicemill.model.speech.guards import Limits, Refusal, refusal
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.units import RATE
+from voicemill.storage.units import RATE, Samples, Seconds
 
 WHISPER_RATE = 16_000
 WINDOW = 30 * WHISPER_RATE
 """Samples in the window of Whisper, 30 s."""
+TAIL = 5 * WHISPER_RATE
+"""Samples of silence behind the speech in a shorter window."""
+STRIDE = 320
+"""Samples of one encoder state, 20 ms."""
+Package = Literal["faster-whisper", "whisperx"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of whisperx's generation, with whisperx's own defaults."""
+    """Options of the generation, with whisperx's own defaults."""
 
     beam_size: int
     patience: float = 1.0
@@ -40,65 +55,229 @@ class Options:
     without_timestamps: bool = True
 
 
+RETRIES: tuple[dict[str, Any], ...] = ({}, {"repetition_penalty": 1.15, "no_repeat_ngram_size": 4})
+"""Options of the further attempts at a doubtful text, all in a window of 30 s."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A segment ready to be decoded: the log-mel of its windows and, on a CPU, their encoder states."""
+
+    seconds: Seconds
+    parts: tuple[Wave, ...]
+    """Waves of the windows, float32 [samples], 16 kHz."""
+    states: tuple[Any, ...]
+    """Encoder output of each window (CTranslate2, [1, time, dims]); () on a GPU, where windows are encoded together."""
+
+    def mean(self) -> NDArray[np.float32]:
+        """Mean encoder state over the speech, float32 [dims]; the silence behind it is left out."""
+        speech = [
+            np.array(state)[0, : max(1, len(part) // STRIDE)]
+            for part, state in zip(self.parts, self.states, strict=True)
+        ]
+        mean: NDArray[np.float32] = np.concatenate(speech).mean(0)
+        return mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """Text of one segment."""
+
+    text: str
+    score: float
+    """Mean log probability of its tokens."""
+    no_speech: float = 0.0
+    """Probability of no speech, 0..1; 0 where the package does not give it."""
+    refusal: Refusal | None = None
+    """The guard that refuses the text."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One decoding of one window."""
+
+    text: str
+    score: float
+    no_speech: float
+
+
 class Whisper:
-    """A faster-whisper model from a local folder, loaded once."""
+    """A Whisper model of CTranslate2 from a local folder, loaded once."""
 
     def __init__(
-        self, folder: Path, device: Literal["auto", "cpu", "cuda"], compute_type: str = "default", beam_size: int = 5
+        self,
+        folder: Path,
+        device: Literal["auto", "cpu", "cuda"],
+        compute_type: str = "default",
+        beam_size: int = 5,
+        package: Package = "faster-whisper",
     ) -> None:
-        import torch
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whisperx imports pyannote, which warns of FFmpeg; neither is used
-            from whisperx.asr import WhisperModel
-
-        from voicemill.model.device import place
-
-        where = place(device, "float32").device.type
+        where = _device(device)
         if compute_type == "default":
-            compute_type = "float16" if where == "cuda" else "float32"
-        self._options = Options(beam_size)
-        self._model: Any = WhisperModel(
-            str(folder), device=where, compute_type=compute_type, cpu_threads=torch.get_num_threads()
-        )
+            compute_type = "float16" if where == "cuda" else "int8"
+        self._options, self._on_gpu, self._batched = Options(beam_size), where == "cuda", package == "whisperx"
+        threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
+        self._model: Any = _class(package)(str(folder), device=where, compute_type=compute_type, cpu_threads=threads)
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether it recognises more than English."""
+        return bool(self._model.model.is_multilingual)
+
+    @property
+    def encodes_alone(self) -> bool:
+        """Whether `encode` computes the encoder states: on a CPU, but not through whisperx, which encodes batches."""
+        return not (self._on_gpu or self._batched)
+
+    def knows(self, language: str) -> bool:
+        """Whether it recognises a language, ISO 639-1."""
+        if not self.is_multilingual:
+            return language == "en"
+        return self._model.hf_tokenizer.token_to_id(f"<|{language}|>") is not None
+
+    def encode(self, wave: Wave) -> Encoded:
+        """A segment, float32 [samples], 32 kHz, with its encoder states where they are computed one by one."""
+        low = _low(wave)
+        parts = tuple(_windows(low))
+        states = tuple(self._model.encode(self._features(part)) for part in parts) if self.encodes_alone else ()
+        return Encoded(len(low) / WHISPER_RATE, parts, states)
+
+    def decode(
+        self, segments: Sequence[Encoded], language: str, batch_size: int = 8, limits: Limits | None = None
+    ) -> list[Recognised]:
+        """Text of each segment; with limits, the guards judge it, and doubtful windows are decoded again."""
+        windows = [(number, at) for number, segment in enumerate(segments) for at in range(len(segment.parts))]
+        attempts: list[list[_Attempt]] = [[] for _ in segments]
+        for window, attempt in zip(windows, self._attempts(segments, windows, language, batch_size), strict=True):
+            part = segments[window[0]].parts[window[1]]
+            attempts[window[0]].append(self._best(part, attempt, language, limits) if limits else attempt)
+        return [_joined(parts, segment.seconds, limits) for parts, segment in zip(attempts, segments, strict=True)]
 
     def transcribe(self, waves: Sequence[Wave], language: str, batch_size: int = 8) -> list[tuple[str, float]]:
         """Text of each wave, float32 [samples], 32 kHz, and the mean log probability of its tokens."""
-        from faster_whisper.tokenizer import Tokenizer
+        return [
+            (one.text, one.score)
+            for at in range(0, len(waves), batch_size)
+            for one in self.decode([self.encode(wave) for wave in waves[at : at + batch_size]], language, batch_size)
+        ]
 
-        multilingual = self._model.model.is_multilingual
-        tokenizer = Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
-        parts = [(number, part) for number, wave in enumerate(waves) for part in _windows(_low(wave))]
-        texts: list[list[tuple[str, float]]] = [[] for _ in waves]
-        for at in range(0, len(parts), batch_size):
-            numbers, batch = zip(*parts[at : at + batch_size], strict=True)
-            features = np.stack([self._features(part) for part in batch])
-            out = self._model.generate_segment_batched(features, tokenizer, self._options)
-            for number, text, score in zip(numbers, out["text"], out["avg_logprob"], strict=True):
-                texts[number].append((text.strip(), float(score)))
-        return [(" ".join(t for t, _ in all_), float(np.mean([s for _, s in all_]))) for all_ in texts]
-
-    def language_of(self, waves: Sequence[Wave]) -> str:
+    def language_of(self, segments: Iterable[Encoded]) -> str:
         """ISO 639-1 code of the likeliest language in the first 30 s of the segments together; "en" for an English-only
         model."""
-        if not self._model.model.is_multilingual:
+        if not self.is_multilingual:
             return "en"
-        joined, need = [], WINDOW
-        for wave in waves:
-            joined.append(_low(wave)[:need])
-            need -= len(joined[-1])
-            if not need:
-                break
-        encoded = self._model.encode(self._features(np.concatenate(joined)))
-        token = self._model.model.detect_language(encoded)[0][0][0]
+        speech = np.concatenate([part for segment in segments for part in segment.parts])[:WINDOW]
+        token = self._model.model.detect_language(self._model.encode(self._features(speech, WINDOW)))[0][0][0]
         return str(token).strip("<|>")
 
-    def _features(self, low: Wave) -> Wave:
-        from whisperx.audio import log_mel_spectrogram
+    def _attempts(
+        self, segments: Sequence[Encoded], windows: Sequence[tuple[int, int]], language: str, batch_size: int
+    ) -> Iterator[_Attempt]:
+        """First attempt at each window: one by one where they are encoded, else in batches."""
+        for at in range(0, len(windows), batch_size):
+            group = windows[at : at + batch_size]
+            if segments[group[0][0]].states:
+                for number, part in group:
+                    yield from self._generate(segments[number].states[part], 1, language, self._options)
+                continue
+            features = np.stack([self._features(segments[number].parts[part], WINDOW) for number, part in group])
+            if self._batched:
+                out = self._model.generate_segment_batched(features, self._tokenizer(language), self._options)
+                for text, score in zip(out["text"], out["avg_logprob"], strict=True):
+                    yield _Attempt(text.strip(), float(score), 0.0)
+            else:
+                yield from self._generate(self._model.encode(features), len(group), language, self._options)
 
-        mels = self._model.feat_kwargs.get("feature_size") or 80
-        features: Wave = log_mel_spectrogram(low, n_mels=mels, padding=WINDOW - len(low)).numpy()
+    def _generate(self, states: Any, count: int, language: str, options: Options) -> list[_Attempt]:
+        """Texts of windows that are encoded together; the same call as whisperx's `generate_segment_batched`."""
+        tokenizer = self._tokenizer(language)
+        prompt = self._model.get_prompt(tokenizer, [], without_timestamps=True)
+        made = self._model.model.generate(
+            states,
+            [prompt] * count,
+            beam_size=options.beam_size,
+            patience=options.patience,
+            length_penalty=options.length_penalty,
+            repetition_penalty=options.repetition_penalty,
+            no_repeat_ngram_size=options.no_repeat_ngram_size,
+            max_length=self._model.max_length,
+            suppress_blank=options.suppress_blank,
+            suppress_tokens=options.suppress_tokens,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        return [_attempt(result, tokenizer) for result in made]
+
+    def _best(self, part: Wave, first: _Attempt, language: str, limits: Limits) -> _Attempt:
+        """The first attempt that no guard refuses, else the likeliest."""
+        seconds, attempts, states = len(part) / WHISPER_RATE, [first], None
+        for changes in RETRIES:
+            if _refused(attempts[-1], seconds, limits) is None:
+                return attempts[-1]
+            states = self._model.encode(self._features(part, WINDOW)) if states is None else states
+            options = Options(self._options.beam_size, **changes)
+            attempts += self._generate(states, 1, language, options)
+        if _refused(attempts[-1], seconds, limits) is None:
+            return attempts[-1]
+        return max(attempts, key=lambda attempt: attempt.score)
+
+    def _tokenizer(self, language: str) -> Any:
+        from faster_whisper.tokenizer import Tokenizer
+
+        return Tokenizer(self._model.hf_tokenizer, self.is_multilingual, task="transcribe", language=language)
+
+    def _features(self, low: Wave, samples: Samples | None = None) -> Wave:
+        """Log-mel of a window, float32 [mels, frames]: `samples` long, default the speech and `TAIL`."""
+        length = samples or window_length(len(low))
+        padded = np.pad(low, (0, max(0, length - len(low))))
+        features: Wave = self._model.feature_extractor(padded, padding=0)[:, : length // 160].astype(np.float32)
         return features
+
+
+def window_length(samples: Samples) -> Samples:
+    """Length of the window for so much speech at 16 kHz: whole seconds, 30 s at most. It follows from the one segment:
+    another length of silence may change a text."""
+    seconds = -(-(samples + TAIL) // WHISPER_RATE)
+    return min(seconds * WHISPER_RATE, WINDOW)
+
+
+def _attempt(result: Any, tokenizer: Any) -> _Attempt:
+    tokens = result.sequences_ids[0]
+    text = tokenizer.decode([token for token in tokens if token < tokenizer.eot]).strip()
+    return _Attempt(text, float(result.scores[0] * len(tokens) / (len(tokens) + 1)), float(result.no_speech_prob))
+
+
+def _refused(attempt: _Attempt, seconds: Seconds, limits: Limits) -> Refusal | None:
+    return refusal(attempt.text, seconds, attempt.score, attempt.no_speech, limits)
+
+
+def _joined(attempts: Sequence[_Attempt], seconds: Seconds, limits: Limits | None) -> Recognised:
+    """Text of a segment from its windows."""
+    text = " ".join(attempt.text for attempt in attempts)
+    score = float(np.mean([attempt.score for attempt in attempts]))
+    no_speech = float(np.mean([attempt.no_speech for attempt in attempts]))
+    refused = refusal(text, seconds, score, no_speech, limits) if limits else None
+    return Recognised(text=text, score=score, no_speech=no_speech, refusal=refused)
+
+
+def _device(device: Literal["auto", "cpu", "cuda"]) -> str:
+    """cpu or cuda. torch is asked only where a GPU may be used: it takes 2 s to load. Raises ConfigError."""
+    if device == "cpu":
+        return device
+    from voicemill.model.device import place
+
+    return place(device, "float32").device.type
+
+
+def _class(package: Package) -> Any:
+    """The class of models of a package; whisperx's is a subclass of faster-whisper's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whisperx imports pyannote, which warns of FFmpeg; neither is used
+        if package == "whisperx":
+            from whisperx.asr import WhisperModel
+        else:
+            from faster_whisper import WhisperModel
+    return WhisperModel
 
 
 def _low(wave: Wave) -> Wave:

@@ -151,7 +151,8 @@ By = Literal["upload", "path", "speaker", "reason", "stage", "outcome"]
 def summarise(table: pa.Table, by: By = "outcome") -> list[SummaryLine]:
     """Add up ledger rows (columns `upload`, `start`, `stop`, `outcome` and the one of `by`) by one column.
 
-    Lines are sorted by their seconds, longest first, then by name. Kept audio has the reason and the stage "".
+    Lines are sorted by their seconds, longest first, then by name. Kept audio has the reason and the stage "", but
+    where it has no text.
     """
     length = pc.subtract(table["stop"], table["start"])
     keys = [by] if by == "outcome" else [by, "outcome"]

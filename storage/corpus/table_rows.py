@@ -53,7 +53,7 @@ class Utterance:
     alignment: str
     """`Aligned.status`."""
     engine: str
-    """Origin of the text: given, whisperx, or ""."""
+    """Origin of the text: given, faster-whisper, whisperx, or ""."""
     audio: bytes = field(repr=False)
     """FLAC, 16 bit, mono, 32 kHz: denoised and levelled."""
     snr_db: Decibels
@@ -83,6 +83,10 @@ class Utterance:
     speech: float | None = None
     tier: str | None = None
     """Tier of quality: "A", "B" or "C"; None = not measured."""
+    text_score: float | None = None
+    """Mean log probability of a recognised text; null for given text."""
+    text_reason: str | None = None
+    """`Reason` why there is no text; "" where there is one; null in rows of older versions."""
 
 
 @dataclass(frozen=True, kw_only=True)

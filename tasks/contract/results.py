@@ -10,12 +10,32 @@ import pyarrow as pa
 
 from voicemill.storage.corpus.ledger import KEPT, SegmentVerdict
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Aligned, Decoded, Denoised, Levelled, Quality, Screened, Segment, Transcript
+from voicemill.storage.records import Aligned, Decoded, Denoised, Levelled, Quality, Screened, Segment, Transcript, Word
 from voicemill.tasks.contract.stage import Inputs
 
 R = TypeVar("R")
 Name = tuple[str, int]
 """Name of a segment: its upload and its index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentText:
+    """Text of a segment as it enters the corpus, or the reason why it has none."""
+
+    text: str
+    words: tuple[Word, ...]
+    status: str
+    """`Aligned.status`."""
+    engine: str = ""
+    score: float | None = None
+    """Mean log probability of a recognised text."""
+    reason: str = ""
+    """`Reason` why there is no text; "" where there is one."""
+    stage: str = ""
+    """Stage that refused or lacks it."""
+    measure: float | None = None
+    limit: float | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,37 @@ class Results:
         """Rows of `align`."""
         return self._by_name("align", Aligned)
 
+    def text(self, name: Name) -> SegmentText:
+        """Text of a segment with rows of `transcribe` and `align`. A recognised text that does not align is dropped."""
+        aligned, own = self.aligned[name], self.transcripts.get(name)
+        source = own or self.transcripts.get((name[0], -1))
+        engine, score = (source.engine, source.score) if source else ("", None)
+        unfit = aligned.status == "failed" and engine not in ("", "given")
+        if aligned.text and not unfit:
+            return SegmentText(
+                text=aligned.text, words=aligned.words, status=aligned.status, engine=engine, score=score
+            )
+        if unfit:
+            reason, stage = Reason.UNFIT_TEXT.value, "align"
+        elif own is not None:
+            lacking = Reason.NO_WORDS if own.text else Reason.NO_TRANSCRIPT
+            reason, stage = own.reason or lacking.value, "transcribe"
+        elif source is not None:
+            reason, stage = (Reason.UNPLACED_TEXT if aligned.status == "unplaced" else Reason.NO_WORDS).value, "align"
+        else:
+            reason, stage = Reason.NO_TRANSCRIPT.value, "transcribe"
+        return SegmentText(
+            text="",
+            words=(),
+            status="no_text" if unfit else aligned.status,
+            score=score,
+            reason=reason,
+            stage=stage,
+            measure=own.measure if own and not unfit else None,
+            limit=own.limit if own and not unfit else None,
+            detail=aligned.detail,
+        )
+
     @cached_property
     def failures(self) -> dict[Name, dict[str, Failure]]:
         """(upload, index; -1 = the whole upload) -> stage -> failure."""
@@ -137,12 +188,21 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
             return SegmentVerdict(
                 Outcome.FAILED, Reason.STAGE_ERROR.value, stage, detail=f"{stage} gave no row and no error"
             )
-    aligned = results.aligned[name]
-    if aligned.status == "failed" and not keep_unaligned:
-        return SegmentVerdict(Outcome.FILTERED, Reason.UNALIGNED.value, "align", detail=aligned.detail)
-    if require_text and not aligned.text:
-        return SegmentVerdict(Outcome.FILTERED, Reason.NO_TEXT.value, "shards")
-    return KEPT
+    text = results.text(name)
+    if text.status == "failed" and not keep_unaligned:
+        return SegmentVerdict(Outcome.FILTERED, Reason.UNALIGNED.value, "align", detail=results.aligned[name].detail)
+    if text.text or text.status == "failed":
+        return KEPT
+    if require_text:
+        return SegmentVerdict(Outcome.FILTERED, Reason.NO_TEXT.value, "shards", detail=text.reason)
+    return SegmentVerdict(
+        outcome=Outcome.KEPT,
+        reason=text.reason,
+        stage=text.stage,
+        score=text.measure,
+        threshold=text.limit,
+        detail=text.detail,
+    )
 
 
 def _lists(table: pa.Table, *columns: str) -> list[list[Any]]:

@@ -19,8 +19,7 @@ def utterance_row(
     sha256, index = name
     segment = results.segments[name]
     denoised, levelled, screened = results.denoised[name], results.levelled[name], results.screened[name]
-    aligned, quality = results.aligned[name], results.quality[name]
-    transcript = results.transcripts.get(name) or results.transcripts.get((sha256, -1))
+    text, quality = results.text(name), results.quality[name]
     matrix = results.matrices["f0"].slice(results.places["f0"][name], 1).to_pylist()[0]
     f0 = decode(matrix["data"], matrix["frames"], matrix["dims"]).ravel()
     voiced = f0[f0 > 0]
@@ -33,11 +32,11 @@ def utterance_row(
         start=segment.start,
         stop=segment.stop,
         seconds=to_seconds(segment.stop - segment.start),
-        language=aligned.language,
-        text=aligned.text,
-        words=aligned.words,
-        alignment=aligned.status,
-        engine=transcript.engine if transcript and aligned.text else "",
+        language=results.aligned[name].language,
+        text=text.text,
+        words=text.words,
+        alignment=text.status,
+        engine=text.engine,
         audio=flac(waves.read(sha256, index)),
         snr_db=denoised.snr_db,
         denoised=denoised.denoised,
@@ -61,4 +60,6 @@ def utterance_row(
         music=quality.music,
         speech=quality.speech,
         tier=tier,
+        text_score=text.score,
+        text_reason=text.reason,
     )

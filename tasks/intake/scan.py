@@ -15,9 +15,11 @@ from pathlib import Path
 from pydantic import field_validator
 
 from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.errors import ConfigError
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import CONSENTS
+from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.metadata import SIDECARS, Description, Metadata, decode_text, folder_speaker, read_metadata
@@ -33,7 +35,7 @@ class Settings(StageSettings):
     """Defaults for uploads whose metadata omits a value."""
 
     default_language: str = ""
-    """ISO 639-1 code of uploads that state no language; "" = it must be detected."""
+    """ISO 639-1 code of uploads that state no language, nor their folder in languages.csv; "" = it must be detected."""
 
     @field_validator("default_language")
     @classmethod
@@ -85,26 +87,32 @@ def scan(
     *,
     known: Iterable[UploadRow] = (),
     assume_consent: str | None = None,
+    language: str = "",
 ) -> ScanResult:
     """List the inbox and decide on every file.
 
     Args:
         known: uploads of the last version; among files with the same bytes the one that is in the corpus stays.
         assume_consent: a reason that stands for the consent of every speaker without a record.
+        language: code or name that stands in for `settings.default_language`; "" = none.
 
     Raises:
+        ConfigError: the language is no code or name of one.
         InboxError: the inbox cannot be listed.
     """
     box = Inbox(inbox)
     listing = box.listing()
     about = read_metadata(listing, box.read_bytes)
     problems = list(about.problems)
-    consents = consent.read_consents(store, _consent_table(box, listing, about, problems))
+    consents = consent.read_consents(store, _table(box, listing, CONSENTS, "it grants nothing", problems))
     problems += consents.problems
     memory = ListingCache.load(store, box.id)
     unsafe = about.refused | listing.refused
     reader = FileReader(box, store, memory, problems)
-    uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, settings.default_language)
+    folders = read_folder_languages(_table(box, listing, LANGUAGES, "it states no language", problems) or _NO_FOLDERS)
+    problems += folders.problems
+    default = _language(language) or settings.default_language
+    uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default))
     corpus = {row.sha256: row.path for row in known if row.batch}
     selected, aside = select_uploads(
         uploads, corpus, ConsentPolicy(consents, assume_consent), tombstones.read(store), problems
@@ -116,7 +124,9 @@ def scan(
         excluded_row(Upload("", folder_speaker(path), path, 0), UploadState.REFUSED, why)
         for path, why in unsafe.items()
     ]
-    about_audio = len(about.files) + len(set(sidecars.values())) + (CONSENTS in listing.others)
+    about_audio = (
+        len(about.files) + len(set(sidecars.values())) + sum(t in listing.others for t in (CONSENTS, LANGUAGES))
+    )
     return ScanResult(
         uploads=tuple(sorted(selected, key=lambda upload: upload.path)),
         others=tuple(sorted([*failed, *aside, *refused], key=lambda row: row.path)),
@@ -127,7 +137,11 @@ def scan(
 
 
 def _read_all(
-    listing: Listing, about: Metadata, refused: Mapping[str, str], reader: FileReader, language: str
+    listing: Listing,
+    about: Metadata,
+    refused: Mapping[str, str],
+    reader: FileReader,
+    languages: tuple[FolderLanguages, str],
 ) -> tuple[list[Upload], list[UploadRow], dict[str, str]]:
     """Every audio file as an upload, rows of those that cannot be read, and upload path -> path of its sidecar."""
     candidates = {path.lower(): path for path in listing.others if path.lower().endswith(SIDECARS)}
@@ -148,7 +162,7 @@ def _read_all(
             speaker=speaker,
             path=entry.path,
             size=entry.size,
-            language=described.language or language,
+            language=described.language or languages[0].of(entry.path) or languages[1],
             text=text,
         )
         try:
@@ -170,14 +184,25 @@ def _read_all(
     return uploads, failed, sidecars
 
 
-def _consent_table(box: Inbox, listing: Listing, about: Metadata, problems: list[Problem]) -> str | None:
-    if CONSENTS not in listing.others:
+_NO_FOLDERS = "folder,language"
+
+
+def _table(box: Inbox, listing: Listing, name: str, without: str, problems: list[Problem]) -> str | None:
+    """Text of a table at the inbox root; None without it, or with the problem and its consequence noted."""
+    if name not in listing.others:
         return None
     try:
-        return decode_text(box.read_bytes(CONSENTS))
+        return decode_text(box.read_bytes(name))
     except (OSError, ValueError) as error:
-        problems.append(Problem(CONSENTS, 0, f"{error}: it grants nothing"))
+        problems.append(Problem(name, 0, f"{error}: {without}"))
         return None
+
+
+def _language(language: str) -> str:
+    try:
+        return normalise_language(language)
+    except ValueError as error:
+        raise ConfigError(f"--language: {error}") from error
 
 
 def _drop_downloads(box: Inbox, store: Store, aside: Iterable[UploadRow]) -> None:

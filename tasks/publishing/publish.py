@@ -130,7 +130,8 @@ def count(store: Store, required: Mapping[str, Iterable[File]], uploads: Iterabl
     states: dict[str, int] = {state.value: 0 for state in UploadState}
     for (outcome, _, reason), samples in causes.items():
         seconds[outcome] += samples
-        reasons[reason] += samples
+        if outcome != Outcome.KEPT:
+            reasons[reason] += samples
     for row in uploads:
         states[row.state.value] += 1
     reasons.pop("", None)

@@ -27,7 +27,7 @@ from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSetti
 from voicemill.tasks.contract.tiers import TierSettings, reference_of, tier_of
 from voicemill.tasks.contract.utterances import utterance_row
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(StageSettings):

@@ -1,9 +1,10 @@
-"""transcribe: text of every kept segment, given with the upload or recognised.
+"""transcribe: text of every kept segment, given with the upload or recognised, or the reason why it has none.
 
-What: engine `given` takes the upload's own transcript; `whisperx` recognises the kept segments with a faster-whisper
-model through whisperx's batched generation. No voice activity detector runs: each segment of `slice` has one row.
-A transcript of a whole upload that has several segments is one row with index -1: `align` places it.
-Cost: `given` reads no audio; whisper processes 30 s per segment, see model/speech/whisper.py.
+What: engine `auto` takes the upload's own transcript, else recognises the kept segments where a model for their
+language is on this machine; `given` only takes transcripts; `whisperx` needs its model, and generates through whisperx.
+A transcript of an upload with several segments is one row with index -1: `align` places it. A text that a guard refuses
+(model/speech/guards.py) costs the text, not the segment.
+Cost: `given` reads no audio; for whisper see model/speech/whisper.py.
 Source: whisperx (Bain et al., Interspeech 2023). ASR reads the original: denoising raises error rates (wenet#2522).
 """
 
@@ -12,34 +13,43 @@ from typing import Literal
 
 from pydantic import Field
 
-from voicemill.storage.corpus.artifacts import Wave
+from voicemill.model.embedded import WHISPER
+from voicemill.model.speech.guards import Limits, Refusal
+from voicemill.model.speech.recogniser import Recogniser, RecogniserModel, SpokenText, find_model, load, refused
+from voicemill.model.text.detect import text_language
+from voicemill.storage.errors import ModelMissing
 from voicemill.storage.keys import digest
-from voicemill.storage.outcomes import Failure
+from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Batch, Segment, Transcript, Upload
+from voicemill.storage.units import RATE, Seconds
 from voicemill.tasks.contract.models import Resources, weights_mb
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 1
+VERSION = 2
+GROUP: Seconds = 120.0
+"""Audio that is recognised together: its encoder states take 20 MB with the embedded model."""
 
 
-class Settings(StageSettings):
-    """Source of the text, and the recogniser."""
+class Settings(Limits, StageSettings):
+    """Source of the text, the recogniser, and the guards of its texts."""
 
-    engine: Literal["given", "whisperx"] = "given"
-    """Source of the text. Default given: it needs no model."""
+    engine: Literal["auto", "given", "whisperx"] = "given"
+    """Source of the text: auto, given or whisperx. Default given: it needs no model."""
     prefer: Literal["given", "whisperx"] = "given"
-    """Text used for uploads that have their own, with engine whisperx. Default given: people wrote it."""
-    model: str = "Systran/faster-whisper-large-v3"
-    """faster-whisper model of engine whisperx, hub id or local folder. Default: whisperx's best."""
+    """Text used for uploads that have their own: given, or whisperx for the recognised one. Default given: people wrote
+    it."""
+    model: str = "embedded:whisper-tiny.en"
+    """Whisper model for CTranslate2: `embedded:whisper-tiny.en`, hub id or local folder. Default: the embedded one, for
+    English; whisperx's best is Systran/faster-whisper-large-v3."""
     language: str = ""
-    """ISO 639-1 code of uploads that state none; "" = detected by whisperx, unknown with engine given."""
+    """ISO 639-1 code of uploads that state none; "" = detected in the text or the sound."""
     batch_size: int = Field(8, ge=1)
-    """Segments that whisper decodes together, 1 or more. Default: whisperx's own for a CPU or a small GPU."""
+    """Windows that a GPU decodes together, 1 or more; a CPU takes one. Default: whisperx's own for a small GPU."""
     beam_size: int = Field(5, ge=1)
     """Hypotheses kept while decoding, 1 or more. Default: whisperx's own."""
     compute_type: str = "default"
-    """CTranslate2 compute type: default (float16 on a GPU, float32 on a CPU), int8, int8_float16, ..."""
+    """CTranslate2 compute type: default (float16 on a GPU, int8 on a CPU), float32, int8_float16, ..."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of whisper; auto = the first GPU, else the CPU."""
     listen_to: ListenTo = "original"
@@ -52,89 +62,121 @@ def given_transcripts(upload: Upload, segments: list[Segment], language: str) ->
     if not text or not segments:
         return []
     index = segments[0].index if len(segments) == 1 else -1
+    language = language or text_language(text)
     return [Transcript(upload=upload.sha256, index=index, text=text, language=language, engine="given")]
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
-    """Rows in the order of the uploads; an upload without text and without a recogniser has none."""
+    """Rows in the order of the uploads: the upload's own text, or one row for each of its segments."""
     segments: dict[str, list[Segment]] = {}
     for segment in inputs.segments():
         segments.setdefault(segment.upload, []).append(segment)
+    model = recogniser_model(settings)
     rows: dict[str, list[Transcript | Failure]] = {}
-    unrecognised: list[Upload] = []
+    unrecognised: dict[str, Upload] = {}
     for upload in inputs.batch.uploads:
-        own = segments.get(upload.sha256, [])
-        given = given_transcripts(upload, own, upload.language or settings.language)
-        if settings.engine == "whisperx" and own and not (given and settings.prefer == "given"):
-            unrecognised.append(upload)
-        rows[upload.sha256] = list(given)
-    if unrecognised:
-        recognise = Recogniser(inputs, settings, segments)
+        own, language = segments.get(upload.sha256, []), upload.language or settings.language
+        given = given_transcripts(upload, own, language)
+        if given and (model is None or settings.prefer == "given"):
+            rows[upload.sha256] = list(given)
+        elif model is None or (language and model.languages is not None and language not in model.languages):
+            reason = Reason.NO_TRANSCRIPT if settings.engine == "given" else Reason.NO_RECOGNISER
+            rows[upload.sha256] = _rows(own, refused(language, Refusal(reason), len(own)), "")
+        elif own:
+            unrecognised[upload.sha256] = upload
+    if model is not None and unrecognised:
+        rows |= _recognised(inputs, settings, model, segments, unrecognised)
+    for upload in inputs.batch.uploads:
+        yield from rows.get(upload.sha256, [])
+
+
+def _recognised(
+    inputs: Inputs,
+    settings: Settings,
+    model: RecogniserModel,
+    segments: Mapping[str, list[Segment]],
+    uploads: Mapping[str, Upload],
+) -> dict[str, list[Transcript | Failure]]:
+    """Upload -> rows of its segments; one that cannot be recognised fails alone."""
+    read, package = segment_reader(inputs, settings.listen_to), _package(settings)
+    options = (settings.device, settings.compute_type, settings.beam_size, package)
+    key = ("transcribe", model.digest, *options)
+    whisper = inputs.model(key, lambda: load(model, *options), resources(settings).gpu_mb)
+    recogniser = Recogniser(model, whisper, settings, settings.batch_size)
+
+    def recognise(group: Iterable[str]) -> dict[str, list[Transcript | Failure]]:
+        waves = {name: [read(segment) for segment in segments[name]] for name in group}
+        stated = {name: uploads[name].language or settings.language for name in waves}
+        made = recogniser.texts(waves, stated)
+        return {name: _rows(segments[name], made[name], package) for name in waves}
+
+    rows: dict[str, list[Transcript | Failure]] = {}
+    for group in _groups(uploads, segments):
         try:
-            recognised: dict[str, list[Transcript | Failure]] = dict(recognise(unrecognised))
+            rows |= recognise(group)
         except MemoryError:
             raise
-        except Exception:  # some upload breaks the batch: one by one, so that only that one fails
-            recognised = {u.sha256: list(guarded(u.sha256, lambda u=u: recognise([u])[u.sha256])) for u in unrecognised}  # type: ignore[misc]
-        rows |= recognised
-    for upload in inputs.batch.uploads:
-        yield from rows[upload.sha256]
+        except Exception:  # some upload breaks the group: one by one, so that only that one fails
+            rows |= {name: list(guarded(name, lambda name=name: recognise([name])[name])) for name in group}  # type: ignore[misc]
+    return rows
 
 
-class Recogniser:
-    """Recognises the kept segments of uploads, those of one language together."""
+def _groups(uploads: Iterable[str], segments: Mapping[str, list[Segment]]) -> Iterator[list[str]]:
+    """Uploads in groups of about `GROUP`."""
+    group, samples = list[str](), 0
+    for name in uploads:
+        group.append(name)
+        samples += sum(segment.stop - segment.start for segment in segments[name])
+        if samples >= GROUP * RATE:
+            yield group
+            group, samples = [], 0
+    if group:
+        yield group
 
-    def __init__(self, inputs: Inputs, settings: Settings, segments: Mapping[str, list[Segment]]) -> None:
-        from voicemill.model.hub import digest_of, resolve
-        from voicemill.model.speech.whisper import Whisper
 
-        self._read, self._settings, self._segments = segment_reader(inputs, settings.listen_to), settings, segments
-        folder = resolve(settings.model, "transcribe.model")
-        options = (settings.device, settings.compute_type, settings.beam_size)
-        key = ("transcribe", digest_of(folder), *options)
-        self._whisper = inputs.model(key, lambda: Whisper(folder, *options), resources(settings).gpu_mb)
+def _rows(segments: Iterable[Segment], texts: Iterable[SpokenText], engine: str) -> list[Transcript | Failure]:
+    return [
+        Transcript(
+            upload=segment.upload,
+            index=segment.index,
+            text=one.text,
+            language=one.language,
+            engine=engine,
+            score=one.score,
+            reason=one.refusal.reason.value if one.refusal else "",
+            measure=one.refusal.value if one.refusal else None,
+            limit=one.refusal.limit if one.refusal else None,
+        )
+        for segment, one in zip(segments, texts, strict=True)
+    ]
 
-    def __call__(self, uploads: Iterable[Upload]) -> dict[str, list[Transcript | Failure]]:
-        """Upload -> one row for each of its segments, in order."""
-        rows: dict[str, list[Transcript | Failure]] = {}
-        together: dict[str, list[tuple[Segment, Wave]]] = {}
-        for upload in uploads:
-            pairs = [(segment, self._read(segment)) for segment in self._segments[upload.sha256]]
-            stated = upload.language or self._settings.language
-            language = stated or self._whisper.language_of([wave for _, wave in pairs])
-            together.setdefault(language, []).extend(pairs)
-            rows[upload.sha256] = []
-        for language, pairs in together.items():
-            texts = self._whisper.transcribe([wave for _, wave in pairs], language, self._settings.batch_size)
-            for (segment, _), (text, score) in zip(pairs, texts, strict=True):
-                row = Transcript(
-                    upload=segment.upload,
-                    index=segment.index,
-                    text=text,
-                    language=language,
-                    engine="whisperx",
-                    score=score,
-                )
-                rows[segment.upload].append(row)
-        return rows
+
+def _package(settings: Settings) -> Literal["faster-whisper", "whisperx"]:
+    return "whisperx" if settings.engine == "whisperx" else "faster-whisper"
+
+
+def recogniser_model(settings: Settings) -> RecogniserModel | None:
+    """The model that these settings recognise with; None with engine given, or auto without it on this machine."""
+    try:
+        return find_model(settings.model, "transcribe.model") if settings.engine != "given" else None
+    except ModelMissing:
+        if settings.engine != "auto":
+            raise
+        return None
 
 
 def models(settings: Settings) -> Mapping[str, str]:
     """Digest of the whisper model, where one is used."""
-    if settings.engine != "whisperx":
-        return {}
-    from voicemill.model.hub import digest_of, resolve
-
-    return {"model": digest_of(resolve(settings.model, "transcribe.model"))}
+    model = recogniser_model(settings)
+    return {"model": model.digest} if model else {}
 
 
 def resources(settings: Settings) -> Resources:
     """GPU memory of whisper: weights, and what faster-whisper's README measures for beams of 5 (large-v2, float16)."""
-    if settings.engine != "whisperx" or settings.device == "cpu":
+    model = recogniser_model(settings)
+    if model is None or settings.device == "cpu" or model.digest == WHISPER.digest:
         return Resources()
-    from voicemill.model.hub import resolve
-
-    return Resources(gpu_mb=weights_mb(resolve(settings.model, "transcribe.model")) + 1400 + 200 * settings.batch_size)
+    return Resources(gpu_mb=weights_mb(model.folder) + 1400 + 200 * settings.batch_size)
 
 
 def metadata(batch: Batch) -> str:
@@ -149,9 +191,9 @@ STAGE = Stage(
     needs=("decode", "slice"),
     row=Transcript,
     run=run,
-    needs_for=lambda settings: inputs_for(settings.listen_to) if settings.engine == "whisperx" else ("slice",),
+    needs_for=lambda settings: ("slice",) if settings.engine == "given" else inputs_for(settings.listen_to),
     metadata=metadata,
     models=models,
     resources=resources,
-    named_models=lambda settings: {"transcribe.model": settings.model} if settings.engine == "whisperx" else {},
+    named_models=lambda settings: {} if settings.engine == "given" else {"transcribe.model": settings.model},
 )

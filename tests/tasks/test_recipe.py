@@ -43,26 +43,26 @@ SHARED = {
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "0ebc13741826bf492c5d115ca81aed1f7e64c6458af5da6a11a78958ce2352f6",
-        "align": "6b0c410c4f8d540278d4cd46fe378cb7a1f13faeb9d64eba7b96abe75142167c",
+        "transcribe": "d1698d1dc54fddd67e288b103f8dc6a996d4bfeb2c0419b1eaa4c10772ab5185",
+        "align": "8208dde00a5fb191147083e5ca248e050dbfe73fc09363552b3ffb00af064196",
         "content": "a7b7ec7635b4939c1c31ab28012e158d78f7350b19e35c2e647f3ccfb3270c81",
-        "shards": "a5a5f2053abc13140d42608c7d4eaaac80d91e74057bd3fe87a7acd1a2d6cd68",
+        "shards": "07a119022fac2a10384796e04aafe581b3d93f11b9592803acb9a66230cac66d",
     },
     "production": SHARED
     | {
-        "transcribe": "b46ecdf283ea7a4956a3817e1d28424b87e247b78d489b2edcd111972201878e",
-        "align": "eadbb07d7db1ef0121c4fc45e4eb1a53cd8d9e632771a959eaf0aa495f5f15f7",
+        "transcribe": "3278bb667590f27dcae91c2216cbd4b53e66d71c9ef137ad4ac4965b6bf6f99c",
+        "align": "73a9f4ed7740fb550f9dac7da6b17412480ee1f890a590b335844361d1e75359",
         "content": "056b30b9f75ca77beaeecaf97729fc498d76ad74760f25a75e0c76a2715c130b",
-        "shards": "74b88a4e0de34d812253b7c7e21366b67d4e3b744e0b18f7a2c8a5055b7b353d",
+        "shards": "9824b6d6c4ac76c1a37ddeb8d89e8c2cdda689f8e15ff2660759049d72db6cb9",
     },
 }
 IDS = {
-    "default": "0a57d946d11b7c4e4c3bc9b9b9b480428d419d0ecd097357e9464d697a39630a",
-    "production": "66700687b336ed584a32aa342706483c67c21cf8565ed97e90067f661f972ad5",
+    "default": "507113350c3a521577796bf34513388c42cd134f66fa4ec749ab4a64e2b69d0a",
+    "production": "717382ed89ee75c6015cfd592fe5d50dcafa4646f7505093da30e33e82091b91",
 }
 DUMPS = {
-    "default": "5c719475e0810b9fb2b1e219b71c5119668c58b104bfed232adb9ec2b67229b3",
-    "production": "493d66c1f062a9e617d93eda93302a392ae5f90a0c64744a6e1260782326af25",
+    "default": "d53a9f9d53ca0f36268a4fb68d73b76aec1020c45db77afa5bdc6b622afce3b4",
+    "production": "624ba6ba5492fa1f31fcf272ea255ea030d9fad0be0a13e3c414ad244583060a",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

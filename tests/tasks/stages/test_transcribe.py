@@ -1,4 +1,4 @@
-"""transcribe: given text goes to the segments, whisper hears each segment once, and nothing else runs."""
+"""transcribe: given text goes to the segments, whisper recognises the others once, and a missing text has a reason."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from support.tiny_speech_models import tiny_whisper
 
+from voicemill.model.embedded import WHISPER
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.outcomes import Failure, Outcome
@@ -57,12 +58,19 @@ def made(folder: Path, uploads: list[Upload], pieces: Mapping[str, list[float]],
 def test_given_text(tmp_path: Path) -> None:
     uploads = [upload("a", "  one  two ", "en"), upload("b", "all of it", "de"), upload("c"), upload("d", "unheard")]
     inputs = made(tmp_path, uploads, {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": []})
-    assert list(run(inputs, Settings(language="fr"))) == [
+    assert list(run(inputs, Settings(engine="given", language="fr"))) == [
         Transcript(upload="a", index=0, text="one two", language="en", engine="given"),
         Transcript(upload="b", index=-1, text="all of it", language="de", engine="given"),
+        Transcript(upload="c", index=0, text="", language="fr", engine="", reason="no_transcript"),
     ]
-    assert STAGE.inputs_of(Settings()) == ("slice",)
-    assert models(Settings()) == {}
+    assert STAGE.inputs_of(Settings(engine="given")) == ("slice",)
+    assert models(Settings(engine="given")) == {}
+
+
+def test_a_given_text_without_a_language_has_the_one_it_is_written_in(tmp_path: Path) -> None:
+    uploads = [upload("a", "This is what they said of it."), upload("b", "Das ist nicht das, was ich will.")]
+    rows = list(run(made(tmp_path, uploads, {"a": [1.0], "b": [1.0]}), Settings(engine="given")))
+    assert [row.language for row in rows if isinstance(row, Transcript)] == ["en", "de"]
 
 
 def test_what_changes_the_key() -> None:
@@ -87,7 +95,31 @@ def test_settings() -> None:
 def test_a_missing_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICEMILL_MODELS", str(tmp_path))
     with pytest.raises(ModelMissing, match=r"transcribe\.model.*voicemill models fetch"):
-        models(Settings(engine="whisperx"))
+        models(Settings(engine="whisperx", model="Systran/faster-whisper-large-v3"))
+
+
+def test_without_its_model_auto_says_so_for_each_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEMILL_MODELS", str(tmp_path / "models"))
+    settings = Settings(engine="auto", model="Systran/faster-whisper-large-v3")
+    uploads = [upload("a", "given", "en"), upload("b", language="en")]
+    rows = list(run(made(tmp_path, uploads, {"a": [1.0], "b": [1.0, 2.0]}), settings))
+    assert models(settings) == {}
+    assert rows == [
+        Transcript(upload="a", index=0, text="given", language="en", engine="given"),
+        Transcript(upload="b", index=0, text="", language="en", engine="", reason="no_recogniser"),
+        Transcript(upload="b", index=1, text="", language="en", engine="", reason="no_recogniser"),
+    ]
+
+
+def test_an_english_recogniser_is_not_loaded_for_other_languages(tmp_path: Path) -> None:
+    settings = Settings(engine="auto")
+    inputs = made(tmp_path, [upload("a", language="de")], {"a": [1.0]})
+    loads = inputs.models.loads
+    assert list(run(inputs, settings)) == [
+        Transcript(upload="a", index=0, text="", language="de", engine="", reason="no_recogniser")
+    ]
+    assert inputs.models.loads == loads
+    assert models(settings) == {"model": WHISPER.digest}
 
 
 @pytest.fixture(scope="module")
@@ -95,26 +127,33 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_whisper(tmp_path_factory.mktemp("whisper"))
 
 
+UNGUARDED = {
+    "min_score": -100.0,
+    "max_no_speech": 1.0,
+    "max_compression": 1000.0,
+    "max_repeated": 1.0,
+    "max_chars_per_s": 1e6,
+}
+"""Limits that pass the texts of a model with random weights."""
 PIECES = {"a": [1.0, 2.5], "b": [1.5], "c": [1.0, 1.2, 31.0], "d": []}
 
 
 @pytest.mark.slow
 def test_whisper_hears_every_segment_once(tmp_path: Path, whisper: Path) -> None:
-    settings = Settings(engine="whisperx", model=str(whisper), beam_size=1)
-    uploads = [upload("a", "given", "en"), upload("b", language="de"), upload("c"), upload("d")]
+    settings = Settings(engine="auto", model=str(whisper), beam_size=1, compute_type="float32", **UNGUARDED)
+    uploads = [upload("a", "given", "en"), upload("b", language="de"), upload("c", language="en"), upload("d")]
     heard = list(run(made(tmp_path / "all", uploads, PIECES), settings))
     assert [(r.upload, r.index, r.engine) for r in heard if isinstance(r, Transcript)] == [
         ("a", -1, "given"),
-        ("b", 0, "whisperx"),
-        ("c", 0, "whisperx"),
-        ("c", 1, "whisperx"),
-        ("c", 2, "whisperx"),
+        ("b", 0, "faster-whisper"),
+        ("c", 0, "faster-whisper"),
+        ("c", 1, "faster-whisper"),
+        ("c", 2, "faster-whisper"),
     ]
-    rows = [row for row in heard if isinstance(row, Transcript) and row.engine == "whisperx"]
-    assert all(row.text and row.score is not None and row.score < 0 for row in rows)
-    assert len({row.text for row in rows}) > 1
-    assert rows[0].language == "de"
-    assert len(rows[1].language) == 2  # detected
+    rows = [row for row in heard if isinstance(row, Transcript) and row.engine == "faster-whisper"]
+    assert (rows[0].language, rows[0].text, rows[0].reason) == ("de", "", "no_recogniser")  # it only knows English
+    assert all(row.text and row.score is not None and row.score < 0 for row in rows[1:])
+    assert len({row.text for row in rows[1:]}) > 1
 
     alone = [row for u in uploads for row in run(made(tmp_path / u.sha256, [u], PIECES), settings)]
     small = list(run(made(tmp_path / "small", uploads, PIECES), settings.model_copy(update={"batch_size": 2})))
@@ -129,7 +168,7 @@ def test_whisper_hears_every_segment_once(tmp_path: Path, whisper: Path) -> None
 
 @pytest.mark.slow
 def test_what_wins_and_what_breaks(tmp_path: Path, whisper: Path) -> None:
-    settings = Settings(engine="whisperx", prefer="whisperx", model=str(whisper), beam_size=1, language="en")
+    settings = Settings(engine="auto", prefer="whisperx", model=str(whisper), beam_size=1, language="en", **UNGUARDED)
     uploads = [upload("a", "given"), upload("b", "given"), upload("c")]
     rows = list(run(made(tmp_path, uploads, PIECES, absent="b"), settings))
     assert [(type(row), row.upload, row.index) for row in rows] == [
@@ -140,4 +179,4 @@ def test_what_wins_and_what_breaks(tmp_path: Path, whisper: Path) -> None:
         (Transcript, "c", 1),
         (Transcript, "c", 2),
     ]
-    assert all(row.engine == "whisperx" and row.language == "en" for row in rows if isinstance(row, Transcript))
+    assert all(row.engine == "faster-whisper" and row.language == "en" for row in rows if isinstance(row, Transcript))

@@ -266,7 +266,7 @@ def _device(device: Literal["auto", "cpu", "cuda"]) -> str:
         return device
     from voicemill.model.device import place
 
-    return place(device, "float32").device.type
+    return str(place(device, "float32").device.type)
 
 
 def _class(package: Package) -> Any:

@@ -66,6 +66,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert not any(left.values())
     (inbox / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     words = ["refresh", "--inbox", inbox, "--assume-consent", "test", "--store", folder / "store", "--json"]
+    words += ["--config", "plain"]
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(
         [sys.executable, "-m", "voicemill.flows.cli.main", *map(str, words)],

@@ -23,7 +23,7 @@ ROOMS = (
     "model/judging", "model/judging/metrics", "model/judging/testset", "model/voices", "model/export",
     "model/training", "model/training/light", "model/training/distil", "model/training/objectives",
     "model/training/engine", "model/light", "model/speaking", "model/data", "model/adapters", "model/checkpoints",
-    "model/s1", "model/s2", "model/settings", "model/speech", "model/text", "model/text/chinese",
+    "model/s1", "model/s2", "model/settings", "model/speech", "model/content", "model/text", "model/text/chinese",
     "model/text/english", "model/pitch", "model/quality", "model/audio", "model",
     "storage/inbox", "storage/forgetting", "storage/voices", "storage/corpus", "storage/audio", "storage",
 )  # fmt: skip

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
+from voicemill.model.content.names import content_name
 from voicemill.model.settings import training
 from voicemill.model.settings.training import LIGHT, Network, RetrainSettings, TrainingSettings
-from voicemill.model.speech.content_names import content_name
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -85,7 +85,8 @@ class RetrainPlan:
     @property
     def content(self) -> str:
         """Content encoder of the corpus, as `voicemill speak --content` takes it."""
-        return content_name(self.corpus.version.config.get("content", {}))
+        version = self.corpus.version
+        return content_name(version.config.get("content", {}), version.features.get("content", ""))
 
     def trainings(self) -> Iterator[tuple[str, Network]]:
         """Phase and network of each training, in order."""

@@ -1,6 +1,7 @@
-"""Pretrained encoders as graphs: HuBERT and wav2vec 2.0 (content of a reference), BERT (Chinese text).
+"""Pretrained encoders as graphs: HuBERT, wav2vec 2.0 and Whisper (content of a reference), BERT (Chinese text).
 
 content  wave float32 [rows, samples], 16 kHz, 400 or more, rows equally long -> features float32 [rows, frames, dims]
+whisper  log-mel float32 [frames at 100 Hz, 80] -> features float32 [frames at 50 Hz, dims], at most 1,500
 bert     tokens int64 [rows, tokens] -> features float32 [rows, tokens, dims] of its last layer
 
 Group norm with one channel in a group is the instance norm of ONNX.
@@ -8,8 +9,10 @@ Group norm with one channel in a group is the instance norm of ONNX.
 
 from typing import Any
 
+from voicemill.model.content.pretrained import Encoder
+from voicemill.model.content.whisper import BANDS
+from voicemill.model.content.whisper import Network as WhisperNetwork
 from voicemill.model.export.draft import Array, Draft, array
-from voicemill.model.speech.content import Encoder
 from voicemill.model.text.bert import BertFeatures
 from voicemill.storage.errors import ConfigError
 
@@ -93,6 +96,28 @@ def _attention(draft: Draft, x: str, projections: tuple[Any, Any, Any], out: Any
     q, k, v = (draft.split_heads(draft.module_linear(x, projection), heads) for projection in projections)
     size = projections[0].out_features // heads
     return draft.module_linear(draft.join_heads(draft.attend(q, k, v, size**-0.5)), out)
+
+
+def whisper(draft: Draft, network: WhisperNetwork) -> None:
+    """Draft the encoder of Whisper up to the layer of `network`; its log-mel is computed outside."""
+    x = draft.transpose(draft.unsqueeze(draft.input("mel", "float32", ["mel_frames", BANDS]), 0), 0, 2, 1)
+    for stride, dense in ((1, network.conv1), (2, network.conv2)):
+        flat = array(dense.weight)
+        weight = flat.reshape(len(flat), 3, -1).transpose(0, 2, 1)
+        x = draft.gelu(draft.conv(x, weight, array(dense.bias), pads=(1, 1), stride=stride))
+    x = draft.transpose(x, 0, 2, 1)
+    places = draft.slice(draft.weight(array(network.positions)), 0, 0, draft.size(x, 1))
+    x = draft.do("Add", x, places)
+    for layer in network.layers:
+        qkv = draft.module_linear(draft.module_norm(x, layer["norm"]), layer["qkv"])
+        q, k, v = (draft.split_heads(part, network.heads) for part in draft.many(3, "Split", qkv, axis=-1))
+        mixed = draft.join_heads(draft.attend(q, k, v, (network.width // network.heads) ** -0.5))
+        x = draft.do("Add", x, draft.module_linear(mixed, layer["out"]))
+        inner = draft.gelu(draft.module_linear(draft.module_norm(x, layer["final_norm"]), layer["inner"]))
+        x = draft.do("Add", x, draft.module_linear(inner, layer["outer"]))
+    if network.norm is not None:
+        x = draft.module_norm(x, network.norm)
+    draft.output(draft.do("Squeeze", x, draft.ints(0)), "features", "float32", ["frames", network.width])
 
 
 def bert(draft: Draft, features: BertFeatures) -> None:

@@ -14,6 +14,9 @@ import torch
 
 from voicemill.model.checkpoints.loading import load_s1
 from voicemill.model.checkpoints.sizes import KEY, header
+from voicemill.model.content.names import CEPSTRA, is_builtin, whisper_layer
+from voicemill.model.content.pretrained import Encoder
+from voicemill.model.content.whisper import WhisperEncoder
 from voicemill.model.device import place
 from voicemill.model.export import VERSION, encoders, light, s1, s2, s2_prior
 from voicemill.model.export.draft import Precision
@@ -24,8 +27,6 @@ from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.s2.weight_norm import fold
 from voicemill.model.speaking.loading import SETTING, s2_with_content
-from voicemill.model.speech.content import Encoder
-from voicemill.model.speech.content_names import CEPSTRA
 from voicemill.model.text.bert import BertFeatures
 from voicemill.storage.errors import CheckpointError, ConfigError
 from voicemill.storage.files import abandoned
@@ -81,7 +82,11 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
 
     with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
         parameters |= {"s1": write_s1(writer, first), "s2": write_s2(writer, second)}
-        if name not in CEPSTRA:
+        if layer := whisper_layer(name):
+            whisper = WhisperEncoder.load(*layer, place("cpu", "float32")).network
+            writer.network("content", [("features", lambda draft: encoders.whisper(draft, whisper))])
+            parameters["content"] = whisper.parameter_count
+        elif name not in CEPSTRA:
             encoder = Encoder.load(resolve(name, SETTING), -1, place("cpu", "float32"))
             writer.network("content", [("features", lambda draft: encoders.content(draft, encoder))])
             parameters["content"] = _count(encoder.model) + _count(encoder.front)
@@ -153,8 +158,9 @@ def cached_export(
     files = {stem: Path(weights[stem]) for stem in stems if stem in weights}
     digests = {stem: file_digest(path) for stem, path in files.items() if path.is_file()}
     content, bert = (content or s2_with_content(weights["s2"])[1], bert) if full else ("", "")
-    plain = ("", *CEPSTRA)
-    models = [name if name in plain else folder_digest(resolve(name, SETTING)) for name in (content, bert)]
+    models = [
+        folder_digest(resolve(name, SETTING)) if name and not is_builtin(name) else name for name in (content, bert)
+    ]
     key = digest([VERSION, FORMAT, precision, digests, models])[:24]
     for path in abandoned(root, ABANDONED):
         shutil.rmtree(path, ignore_errors=True)

@@ -43,7 +43,7 @@ class Manifest:
     precision: Precision
     """Precision of the weights: see `voicemill.model.export.draft`."""
     content: str = ""
-    """Content encoder that s2 was trained with, as in `voicemill.model.speech.content_names`; "" for a light voice."""
+    """Content encoder that s2 was trained with, as in `voicemill.model.content.names`; "" for a light voice."""
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Network -> its sizes, as in the header of its checkpoint."""
     parameters: Mapping[str, int] = field(default_factory=dict)

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voicemill.model.content.pretrained import FIELD, Features
 from voicemill.model.export.folder import GraphFolder
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.graph_engine import bind_inputs, bind_outputs, too_old
 from voicemill.model.s1.prefix import Prefix
-from voicemill.model.speech.content import FIELD, Features
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import CheckpointError, ConfigError
 

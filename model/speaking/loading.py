@@ -11,6 +11,9 @@ from voicemill.model.adapters.files import load, read_voice
 from voicemill.model.adapters.lora import merge
 from voicemill.model.checkpoints.checkpoint import read
 from voicemill.model.checkpoints.loading import load_s1, load_s2
+from voicemill.model.content.encoders import load_encoder
+from voicemill.model.content.mfcc import Mfcc
+from voicemill.model.content.names import MFCC
 from voicemill.model.device import DeviceChoice, place
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.engines import Precision, engine
@@ -21,9 +24,6 @@ from voicemill.model.settings.training import Network
 from voicemill.model.speaking.bank import VoiceBank
 from voicemill.model.speaking.reference import Content
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.content_names import MFCC
-from voicemill.model.speech.encoders import load_encoder
-from voicemill.model.speech.mfcc import Mfcc
 from voicemill.model.text.bert import BertFeatures
 from voicemill.storage.errors import ConfigError
 
@@ -46,7 +46,7 @@ def load_voice(
     """Load a voice from two checkpoints, official or ours, and models by hub id or folder. Nothing is downloaded.
 
     `content`: encoder that s2 was trained with, by hub id or folder, or a name of
-    `voicemill.model.speech.encoders`; empty = the one that the checkpoint of s2 names, else the HuBERT of GPT-SoVITS.
+    `voicemill.model.content.encoders`; empty = the one that the checkpoint of s2 names, else the HuBERT of GPT-SoVITS.
     `precision`: auto (on a CPU that supports them, s1 in int8 and s2 in bfloat16), float32, bfloat16, float16 (GPU), or
     int8 (CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference, computed once
     for a voice, are always float32.

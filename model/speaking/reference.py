@@ -30,7 +30,7 @@ TAIL = 9600
 
 
 class Content(Protocol):
-    """Content encoder with the dimensions that s2 was trained with (model/speech/content.py)."""
+    """Content encoder with the dimensions that s2 was trained with (model/content/pretrained.py)."""
 
     dims: int
 

@@ -1,1 +1,1 @@
-"""Speech models: recognition (Whisper), forced alignment (CTC, pocketsphinx), content features (HuBERT)."""
+"""Speech models: recognition (Whisper) and forced alignment (CTC, pocketsphinx)."""

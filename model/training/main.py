@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from voicemill.model.content.names import content_name
 from voicemill.model.data.loader import Loader
-from voicemill.model.speech.content_names import content_name
 from voicemill.model.training.engine.loop import Terminated, Training
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.ranks import Ranks
@@ -95,10 +95,10 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
     if failure := ranks.broadcast(failure):
         raise failure
     loader = loader or opened()
-    objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers)
+    content = content_name(version.version.config.get("content", {}), version.version.features["content"])
+    objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers, content=content)
     if ranks.first and "bounds" in objective.needs:
         print(loader.describe_alignment(), flush=True)
-    content = content_name(version.version.config.get("content", {}))
     return Material(objective, loader.with_needs(objective.needs), content)
 
 

@@ -15,6 +15,7 @@ from voicemill.model.adapters.adapting import adapt
 from voicemill.model.checkpoints.checkpoint import Checkpoint, read
 from voicemill.model.checkpoints.loading import load_discriminators, load_s1, load_s2
 from voicemill.model.checkpoints.sizes import KEY, from_header
+from voicemill.model.content.names import is_builtin
 from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
@@ -43,6 +44,7 @@ def objective_of(
     examples: Examples,
     speaker_encoder: SpeakerEncoder | None = None,
     speakers: Sequence[str] = (),
+    content: str = "",
 ) -> Objective:
     """Return the objective of a run, on the CPU; the same in every process, whatever torch's generator was seeded with.
 
@@ -52,6 +54,7 @@ def objective_of(
         speaker_encoder: judges voices where `s2.speaker_weight` is above 0; None = the reference encoder that s2 starts
             with.
         speakers: names of all speakers of the corpus, which light_speaker tells apart.
+        content: content encoder of the corpus, which that of the starting checkpoints must be; "" = it is not compared.
 
     Raises:
         ConfigError: a setting contradicts another, or the corpus.
@@ -64,6 +67,7 @@ def objective_of(
             f"phase {spec.phase!r} has teach = {teach!r}, and the run has {len(spec.teachers)} teachers: a phase with "
             "teach is run by `voicemill distill`, one without by `voicemill train`"
         )
+    _check_content(spec, content)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.settings.loop.seed)
         if spec.teachers:
@@ -155,6 +159,22 @@ def _check_dims(network: Synthesizer, dims: int, path: str) -> None:
             "with the content encoder of that checkpoint (content.engine, content.model), or train from scratch "
             "(start_s2 = '')"
         )
+
+
+def _check_content(spec: RunSpec, content: str) -> None:
+    """Refuse an s2 of another content encoder, also one of as many dimensions.
+
+    Hub ids and folders are not compared: the same model may have two names.
+    """
+    start = (spec.start or spec.settings.start_s2) if spec.network == "s2" else spec.quantizer
+    for path in (start, spec.teachers.get("s2", "")) if content else ():
+        trained_on = str(read(path).lineage.get("content", "")) if path else ""
+        if trained_on not in ("", content) and (is_builtin(trained_on) or is_builtin(content)):
+            raise ConfigError(
+                f"{path} was trained on the content features {trained_on}, the corpus has {content}: refresh it with "
+                "the content encoder of that checkpoint (content.engine, content.model), or train from scratch "
+                "(start_s2 = '')"
+            )
 
 
 def _sized(base: Config, sizes: Mapping[str, Any], fixed: Mapping[str, int], name: str) -> Config:

@@ -11,6 +11,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from voicemill.model.content.encoders import cepstra
+from voicemill.model.content.names import CEPSTRA, whisper_layer
+from voicemill.model.content.whisper import WhisperFeatures
 from voicemill.model.device import DeviceChoice
 from voicemill.model.export.draft import Precision
 from voicemill.model.export.exporting import VOCABULARY, cached_export
@@ -21,8 +24,6 @@ from voicemill.model.export.running import OnnxContent, OnnxEngine, Session
 from voicemill.model.light.voice import LightVoice
 from voicemill.model.speaking.reference import Content
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.content_names import CEPSTRA
-from voicemill.model.speech.encoders import cepstra
 from voicemill.model.text.bert import BertFeatures
 from voicemill.storage.errors import ConfigError
 
@@ -48,9 +49,20 @@ def load_onnx_voice(folder: GraphFolder | Path | str, content: str = "", bert: s
             "leave --content out"
         )
     s2 = OnnxSynthesizer(opened, threads)
-    encoder: Content = cepstra(made_with) if made_with in CEPSTRA else OnnxContent(opened, s2.config.ssl_dim, threads)
+    encoder = _content(opened, s2.config.ssl_dim, threads)
     features = OnnxBert(opened, threads) if opened.has("bert_features.onnx") else BertFeatures(bert) if bert else None
     return Voice(OnnxEngine(opened, threads), s2, encoder, features)
+
+
+def _content(folder: GraphFolder, dims: int, threads: int) -> Content:
+    """Content encoder of a folder; spectra and normalisation are computed outside of its graph."""
+    name = folder.manifest.content
+    if name in CEPSTRA:
+        return cepstra(name)
+    if layer := whisper_layer(name):
+        session = Session(folder, "content_features", threads)
+        return WhisperFeatures(lambda mel: torch.from_numpy(session(mel=mel)[0]), normalise=layer[1])
+    return OnnxContent(folder, dims, threads)
 
 
 def open_as_graphs(

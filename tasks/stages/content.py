@@ -1,21 +1,31 @@
 """content: phonetic content of every kept segment at 50 Hz, the features behind the semantic codes of s1 and s2.
 
 What: float16 [frames, dims]; frame i covers samples 640 i to 640 i + 800 at 32 kHz.
-Method: engine `encoder` is any HuBERT, wav2vec 2.0 or WavLM by hub id or local folder (HuBERT: Hsu et al., IEEE/ACM
-TASLP 29, 2021), one layer of it; engines `mfcc-cmvn` and `mfcc` need no model, and
-name tables of their own.
-Cost, times real time on one core: HuBERT-base 11 with bfloat16 (`tests/bench/hubert.py`), MFCC 6,000.
+Method: engine `whisper` is a layer of the embedded encoder of Whisper tiny.en; `encoder` one of any HuBERT, wav2vec 2.0
+or WavLM by hub id or local folder (HuBERT: Hsu et al., IEEE/ACM TASLP 29, 2021); `mfcc-cmvn` and `mfcc` need no model.
+Each names a feature table of its own. `tests/bench/content.py` compares them by phones, speakers and codes.
+Cost, times real time on one core: HuBERT-base 11 with bfloat16 (`tests/bench/hubert.py`), Whisper 120 (300 with
+bfloat16), MFCC 6,000.
 On a CPU segments go one by one, so the bytes of one never depend on its neighbours; GPU batches are sorted by length,
 and padding changes only the last bits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import model_validator
 
+from voicemill.model.content.names import (
+    CEPSTRA,
+    MFCC_CMVN,
+    MODEL_TABLE,
+    WHISPER_LAYER,
+    WHISPER_LAYERS,
+    WHISPER_WEIGHTS,
+    whisper_layer,
+    whisper_name,
+)
+from voicemill.model.embedded import WHISPER
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
@@ -34,18 +44,20 @@ WINDOW = 128
 class Settings(StageSettings):
     """Encoder, layer, device and precision."""
 
-    engine: Literal["mfcc-cmvn", "mfcc", "encoder"] = "mfcc-cmvn"
-    """mfcc-cmvn: cepstra of mean 0 and variance 1 over the segment, which do not name the speaker; mfcc: plain
-    cepstra, as in stores made before; both need no model. encoder loads `model`. Default: needs no download."""
+    engine: Literal["auto", "whisper", "mfcc-cmvn", "mfcc", "encoder"] = "mfcc-cmvn"
+    """auto: whisper where the extra `models` is installed, else mfcc-cmvn. mfcc-cmvn: cepstra of mean 0 and variance 1
+    over the segment; mfcc: plain cepstra, which name the speaker, as in older stores. encoder loads `model`."""
     model: str = "TencentGameMate/chinese-hubert-base"
     """Hub id (org/name, org/name@revision) or local folder. Default: the model of GPT-SoVITS checkpoints."""
     layer: int = -1
-    """0 = input of the transformer, n = output of its n-th layer, -1 = the last. Default: that of GPT-SoVITS."""
+    """0 = input of the transformer, n = output of its n-th layer. -1: the last one, as in GPT-SoVITS; of whisper the
+    one that measures best."""
     normalise: Literal["auto", "on", "off"] = "auto"
-    """Zero mean and unit variance for each segment. auto: as the model's preprocessor_config.json says, except for
-    models with a group norm (HuBERT-base), which are blind to the level; GPT-SoVITS feeds them raw."""
+    """encoder: zero mean and unit variance of each segment's wave; auto: as the model's preprocessor_config.json says,
+    except for models with a group norm (HuBERT-base), which are blind to the level; GPT-SoVITS feeds them raw.
+    whisper: of each feature over the segment; auto: on."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
+    """auto: a GPU where there is one, for whisper the CPU, on which it is fast enough."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: bfloat16 where the hardware multiplies it. A result that is not finite is computed again in float32."""
     batch_s: Seconds | None = None
@@ -55,7 +67,9 @@ class Settings(StageSettings):
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         if self.layer < -1:
-            raise ValueError(f"content.layer = {self.layer}: give -1 (the last), 0 (the input) or a layer's number")
+            raise ValueError(f"content.layer = {self.layer}: give -1 (the default), 0 (the input) or a layer's number")
+        if self.engine in ("auto", "whisper") and self.layer > WHISPER_LAYERS:
+            raise ValueError(f"content.layer = {self.layer}: the encoder of Whisper has layers 0 to {WHISPER_LAYERS}")
         if self.batch_s is not None and not 0 <= self.batch_s <= 3600:
             raise ValueError(f"content.batch_s = {self.batch_s}: give 0 to 3600 seconds")
         if self.engine == "encoder" and not self.model.strip():
@@ -64,55 +78,39 @@ class Settings(StageSettings):
 
 
 def table_name(settings: Settings) -> str:
-    """Name of the feature table, so that MFCC are never mistaken for the features of a model."""
-    return "content" if settings.engine == "encoder" else settings.engine
+    """Name of the feature table, so that the features of one encoder are never mistaken for those of another."""
+    if settings.engine == "encoder":
+        return MODEL_TABLE
+    if settings.engine in CEPSTRA:
+        return settings.engine
+    if settings.engine == "auto" and not WHISPER.is_installed:
+        return MFCC_CMVN
+    return whisper_name(WHISPER_LAYER if settings.layer == -1 else settings.layer, settings.normalise != "off")
 
 
 class _Engine:
-    """Engine of the settings; a second encoder in float32 is loaded when a result is not finite."""
+    """Encoder of the settings, and how much it takes at once."""
 
     def __init__(self, settings: Settings) -> None:
+        from voicemill.model.content.encoders import ContentEncoder, FiniteEncoder, load_encoder, wants_normalised
         from voicemill.model.device import place
         from voicemill.model.hub import resolve
-        from voicemill.model.speech.content import Encoder
-        from voicemill.model.speech.encoders import ContentEncoder, cepstra
 
-        self._again: Encoder | None = None
-        self._folder: Path | None = None
-        self._layer, self.longest = settings.layer, 0
-        self._main: ContentEncoder
-        if settings.engine != "encoder":
-            self._main = cepstra(settings.engine)
-        else:
-            self._folder = resolve(settings.model, "content.model")
-            self._norm = wants_normalised(self._folder) if settings.normalise == "auto" else settings.normalise == "on"
-            self._place = place(settings.device, settings.precision)
-            self._main = Encoder.load(self._folder, self._layer, self._place, self._norm)
-            seconds = settings.batch_s if settings.batch_s is not None else 60 * (self._place.device.type != "cpu")
+        self.longest = 0
+        self._encoder: ContentEncoder
+        if settings.engine == "encoder":
+            folder, at = resolve(settings.model, "content.model"), place(settings.device, settings.precision)
+            normalise = wants_normalised(folder) if settings.normalise == "auto" else settings.normalise == "on"
+            self._encoder = FiniteEncoder(folder, settings.layer, at, normalise)
+            seconds = settings.batch_s if settings.batch_s is not None else 60 * (at.device.type != "cpu")
             self.longest = round(seconds * RATE / 2)
+        else:
+            at = place("cuda" if settings.device == "cuda" else "cpu", settings.precision)
+            self._encoder = load_encoder(table_name(settings), "content.engine", at)
 
     def encode(self, waves: Sequence[Wave]) -> list[Any]:
-        """Features of one batch; those that are not finite are computed again in float32."""
-        found = self._main.encode(waves)
-        if self._folder is None or all(np.isfinite(x).all() for x in found):
-            return found
-        if self._again is None:
-            from voicemill.model.device import place
-            from voicemill.model.speech.content import Encoder
-
-            plain = place("cpu" if self._place.device.type == "cpu" else "cuda", "float32")
-            self._again = Encoder.load(self._folder, self._layer, plain, self._norm)
-        return [
-            x if np.isfinite(x).all() else self._again.encode([wave])[0] for x, wave in zip(found, waves, strict=True)
-        ]
-
-
-def wants_normalised(folder: Path) -> bool:
-    """Whether a model's files ask for input of zero mean and unit variance, and the model is not blind to it."""
-    from voicemill.storage.files import read_json
-
-    config, preprocessor = (read_json(folder / f"{name}.json", {}) for name in ("config", "preprocessor_config"))
-    return config.get("feat_extract_norm") == "layer" and bool(preprocessor.get("do_normalize", False))
+        """Features of one batch."""
+        return self._encoder.encode(waves)
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
@@ -129,7 +127,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
 
 def _window(rows: Sequence[Screened], engine: _Engine, read: Any) -> Iterator[Feature | Failure]:
     from voicemill.model.audio.resampling import to_16_khz
-    from voicemill.model.speech.content import batches
+    from voicemill.model.content.pretrained import batches
 
     done: dict[int, Feature | Failure] = {}
     waves: dict[int, Wave] = {}
@@ -159,9 +157,12 @@ def _window(rows: Sequence[Screened], engine: _Engine, read: Any) -> Iterator[Fe
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """Digest of the encoder's folder."""
+    """Digest of the encoder that these settings load."""
     if settings.engine != "encoder":
-        return {}
+        if not whisper_layer(table_name(settings)):
+            return {}
+        WHISPER.path(WHISPER_WEIGHTS)
+        return {"content.engine": WHISPER.digest}
     from voicemill.model.hub import digest_of, resolve
 
     return {"content.model": digest_of(resolve(settings.model, "content.model"))}
@@ -169,7 +170,10 @@ def models(settings: Settings) -> Mapping[str, str]:
 
 def resources(settings: Settings) -> Resources:
     """GPU memory of the encoder: its weights, and 1 GB for `batch_s` = 60."""
-    if settings.engine != "encoder" or settings.device == "cpu":
+    if settings.engine != "encoder":
+        on_gpu = settings.device == "cuda" and whisper_layer(table_name(settings))
+        return Resources(gpu_mb=600) if on_gpu else Resources()
+    if settings.device == "cpu":
         return Resources()
     from voicemill.model.hub import resolve
 

@@ -1,4 +1,4 @@
-"""HuBERT-base at its real size (random weights): speed and fidelity of `model.speech.content`. `python
+"""HuBERT-base at its real size (random weights): speed and fidelity of `model.content.pretrained`. `python
 tests/bench/hubert.py`
 
 Against transformers in float32 and under bfloat16 autocast, on the same waves with the same threads, interleaved, so
@@ -18,8 +18,8 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from voicemill.model.content.pretrained import Encoder, frames_of
 from voicemill.model.device import place
-from voicemill.model.speech.content import Encoder, frames_of
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -68,9 +68,9 @@ def main() -> None:
     cases: dict[str, Callable[[], object]] = {
         "transformers, float32, 4 together": lambda: transformers(None),
         "transformers, bf16 autocast, 4 together": lambda: transformers(torch.bfloat16),
-        "voicemill.model.speech.content, one by one": lambda: [ours.encode([wave]) for wave in heard],
-        "voicemill.model.speech.content, 4 together": lambda: ours.encode(heard),
-        "voicemill.model.speech.content, front end alone": lambda: [front(wave) for wave in heard],
+        "voicemill.model.content.pretrained, one by one": lambda: [ours.encode([wave]) for wave in heard],
+        "voicemill.model.content.pretrained, 4 together": lambda: ours.encode(heard),
+        "voicemill.model.content.pretrained, front end alone": lambda: [front(wave) for wave in heard],
     }
     wall: dict[str, list[float]] = {name: [] for name in cases}
     cpu: dict[str, list[float]] = {name: [] for name in cases}

@@ -40,7 +40,7 @@ def test_the_student_becomes_an_entry_of_its_own(store: Store, compressed: dict[
     entry = registry.find(store, "ann", "compressed")
     assert (entry.number, compressed["number"], compressed["parent"]) == (3, 3, "ann/0002")
     assert (entry.card.parent, entry.card.weights) == ("ann/0002", {"onnx": "onnx"})
-    assert entry.card.content == "mfcc-cmvn"
+    assert entry.card.content == "mfcc"
     folder = read_folder(entry.path("onnx"))
     assert folder.manifest.precision == "int8"
     assert {part["network"]: part["after"] for part in compressed["parts"]} == {

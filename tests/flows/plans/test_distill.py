@@ -140,7 +140,7 @@ def test_cards(root: Path) -> None:
         {"s1": "s1.safetensors", "s2": "s2.safetensors"},
     )
     assert set(card.base) == {"s1", "s2"}
-    assert card.content == "mfcc-cmvn"
+    assert card.content == "mfcc"
     light = plan.card("light", [], {"light": str(root / "s2.safetensors")})
     assert (light.kind, light.parent, light.weights, light.base) == (
         "light",

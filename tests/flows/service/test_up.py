@@ -229,10 +229,11 @@ def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
     assert "first training of this voice" in "\n".join(line["message"] for line in logs)
     assert chained["run"]["work_pool_name"] == "gpu"
     (card,) = (standing.store.models / "ann").glob("*/card.json")
-    weights = json.loads(card.read_text())["weights"]
+    entry = json.loads(card.read_text())
+    weights, content = entry["weights"], entry["content"]
     out, reference = tmp_path / "said.wav", synthesised / "ann" / "0.wav"
     standing.cli(
-        *("speak", "--s1", card.parent / weights["s1"], "--s2", card.parent / weights["s2"], "--content", "mfcc-cmvn"),
+        *("speak", "--s1", card.parent / weights["s1"], "--s2", card.parent / weights["s2"], "--content", content),
         *("--reference", reference, "--language", "en", "--text", "Good morning.", "--out", out),
     )
     assert out.stat().st_size > 10_000

@@ -10,11 +10,11 @@ from support.tiny_graphs import LOOSE, session
 from support.tiny_speech_models import tiny_encoder
 from support.tiny_voice import write_s1, write_s2
 
+from voicemill.model.content.pretrained import Encoder
 from voicemill.model.device import place
 from voicemill.model.export import encoders
 from voicemill.model.export.draft import Precision
 from voicemill.model.export.exporting import export_voice
-from voicemill.model.speech.content import Encoder
 from voicemill.model.text.bert import CHANNELS, BertFeatures
 from voicemill.model.voices.graphs import load_onnx_voice
 from voicemill.model.voices.opening import open_voice

@@ -1,5 +1,6 @@
 """A voice as graphs gives the speech of the same voice under torch; a damaged folder is refused by name."""
 
+import importlib.util
 import json
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, write_s1, write_s2
 
 from voicemill.model.audio.mel import LogMel
+from voicemill.model.embedded import WHISPER
 from voicemill.model.export.exporting import cache_root, cached_export, export_voice
 from voicemill.model.export.folder import MANIFEST, read_folder
 from voicemill.model.onnx_graph import OPERATORS
@@ -214,6 +216,26 @@ def test_sizes_that_are_not_those_of_the_graphs_are_refused(folder: Path, tmp_pa
     voice = load_onnx_voice(told(hidden=64))
     with pytest.raises(CheckpointError, match=r"s2_flow.onnx: ONNX Runtime cannot compute this graph"):
         voice.s2.waveform(torch.zeros(1, 64, 8), voice.reference([recording]).ge)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("content", "dims"), [("whisper-3-cmvn", 384), ("mfcc-cmvn", 39)])
+def test_a_voice_reads_references_with_the_content_it_was_trained_on(
+    content: str, dims: int, tmp_path: Path, recording: Wave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also as graphs, and these where the embedded model is not installed."""
+    weights = {"s1": write_s1(tmp_path / "s1.safetensors")}
+    weights["s2"] = write_s2(tmp_path / "s2.safetensors", replace(SPEAKING_S2, ssl_dim=dims), {"content": content})
+    plain = open_voice(weights, precision="float32")
+    folder = export_voice(weights, tmp_path / "onnx")
+    assert (folder.has("content_features.onnx"), folder.manifest.content) == (dims == 384, content)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: find_spec(name) if name != WHISPER.package else None)
+    assert not WHISPER.is_installed
+    graphs = load_onnx_voice(folder)
+    codes = [voice.reference([recording], "It rains.", "en").codes for voice in (plain, graphs)]
+    assert len(codes[0]) == round((4 + 0.6) * 25) - 1
+    assert (codes[0] == codes[1]).float().mean() > 0.98
 
 
 def test_weights_not_used_for_speech_change_no_graphs(weights: dict[str, Path], tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 from support.tiny_speech_models import ENCODER_DIMS, tiny_encoder
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, tiny_s1, tiny_s2
 
+from voicemill.model.content.pretrained import Encoder
 from voicemill.model.device import place
 from voicemill.model.s1.engines import engine
 from voicemill.model.s2.inference import prepare
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.content import Encoder
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE
 

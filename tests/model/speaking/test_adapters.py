@@ -15,12 +15,12 @@ from voicemill.model.adapters.lora import merged_state
 from voicemill.model.checkpoints.checkpoint import read
 from voicemill.model.checkpoints.loading import load_s1, load_s2
 from voicemill.model.checkpoints.writing import write
+from voicemill.model.content.mfcc import Mfcc
 from voicemill.model.settings.training import Adaptation
 from voicemill.model.speaking.bank import VoiceBank
 from voicemill.model.speaking.loading import load_bank, load_voice
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.voice import Voice
-from voicemill.model.speech.mfcc import Mfcc
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import CheckpointError, ConfigError, ModelMissing
 

@@ -89,6 +89,18 @@ def test_from_scratch_is_the_same_every_time() -> None:
     assert not torch.equal(other.modules["s2"].dec.conv_pre.weight, first.modules["s2"].dec.conv_pre.weight)
 
 
+@pytest.mark.parametrize("network", ["s2", "s1"])
+def test_a_checkpoint_of_other_content_features_is_refused(network: Any, tmp_path: Path) -> None:
+    """Also where the dimensions agree: plain and normalised cepstra are both 39."""
+    path = tmp_path / "s2.safetensors"
+    weights, lineage = Synthesizer(TRAINED_S2).state_dict(), {"content": "mfcc"}
+    write(path, Checkpoint("s2", "v2", weights, header(TRAINED_S2), lineage=lineage))
+    given = replace(spec(), network=network, **{"s2": {"start": str(path)}, "s1": {"quantizer": str(path)}}[network])
+    with pytest.raises(ConfigError, match="trained on the content features mfcc, the corpus has mfcc-cmvn"):
+        objective_of(given, 6, never, content="mfcc-cmvn")
+    assert objective_of(given, 6, never, content="mfcc").modules.keys() == objective_of(given, 6, never).modules.keys()
+
+
 def test_from_our_own_checkpoint(s2_file: Path) -> None:
     objective = objective_of(spec(start=str(s2_file)), 6, never)
     expected = fill(objective.modules["s2"].state_dict())

@@ -22,8 +22,9 @@ STAGES = {
     "mel": (mel.STAGE, mel.Settings()),
     "f0": (f0.STAGE, f0.Settings()),
     "f0-autocorrelation": (f0.STAGE, f0.Settings(engine="autocorrelation")),
-    "content": (content.STAGE, content.Settings()),
-    "content-mfcc": (content.STAGE, content.Settings(engine="mfcc")),
+    "content": (content.STAGE, content.Settings(engine="whisper")),
+    "cepstra": (content.STAGE, content.Settings(engine="mfcc-cmvn")),
+    "cepstra-plain": (content.STAGE, content.Settings(engine="mfcc")),
 }
 GAIN_DB = -6.0
 
@@ -96,7 +97,8 @@ def test_one_row_for_each_kept_segment_in_their_order(name: str, inputs: Any) ->
         frames, dims = {
             "mel": (samples // 640, 128),
             "f0": (samples // 320, 1),
-            "content": ((samples // 2 - 400) // 320 + 1, 39),
+            "content": ((samples // 2 - 400) // 320 + 1, 384),
+            "cepstra": ((samples // 2 - 400) // 320 + 1, 39),
         }[name.split("-")[0]]
         assert (row.frames, row.dims) == (frames, dims)
         assert np.isfinite(decode(row.data, row.frames, row.dims)).all()

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from voicemill.model.content.encoders import cepstra, load_encoder, wants_normalised
+from voicemill.model.content.mfcc import LIMIT, Mfcc, differences
+from voicemill.model.content.names import CEPSTRA, content_name
+from voicemill.model.content.pretrained import FIELD, HOP, Encoder, batches, frames_of
 from voicemill.model.device import place
-from voicemill.model.speech.content import FIELD, HOP, Encoder, batches, frames_of
-from voicemill.model.speech.content_names import CEPSTRA, content_name
-from voicemill.model.speech.encoders import cepstra, load_encoder
-from voicemill.model.speech.mfcc import LIMIT, Mfcc, differences
 from voicemill.storage.errors import ConfigError, ModelMissing
 from voicemill.tasks.stages import content
 
@@ -128,9 +128,9 @@ def test_the_level_is_normalised_where_the_model_expects_it(tmp_path: Path) -> N
     for kind, expected in (("hubert-base", False), ("hubert-large", True)):
         folder = tmp_path / kind
         model(kind).save_pretrained(folder)
-        assert not content.wants_normalised(folder)
+        assert not wants_normalised(folder)
         (folder / "preprocessor_config.json").write_text('{"do_normalize": true}')
-        assert content.wants_normalised(folder) is expected
+        assert wants_normalised(folder) is expected
     loud = Encoder(model("hubert-large"), -1, place("cpu", "float32"), normalise=True)
     x = wave(8000)
     np.testing.assert_allclose(loud.encode([x])[0], loud.encode([x * np.float32(0.1)])[0], atol=1e-3)
@@ -194,14 +194,16 @@ def test_silence_behind_a_reference_leaves_its_normalised_cepstra() -> None:
 
 def test_encoders_by_the_name_that_a_version_records(tmp_path: Path) -> None:
     for settings, name in (
-        (content.Settings(), "mfcc-cmvn"),
+        (content.Settings(engine="mfcc-cmvn"), "mfcc-cmvn"),
         (content.Settings(engine="mfcc"), "mfcc"),
         (content.Settings(engine="encoder", model="a/b"), "a/b"),
     ):
-        assert content_name(settings.model_dump(mode="json")) == name
-    assert content_name({}) == "mfcc"  # a version made before the setting was recorded
+        table = f"features/{content.table_name(settings)}-0123abcd"
+        assert content_name(settings.model_dump(mode="json"), table) == name
+    assert content_name({}, "features/mfcc-5bdeedb8") == "mfcc"
     on_cpu = place("cpu", "float32")
-    assert [load_encoder(name, "--content", on_cpu).normalise for name in CEPSTRA] == [False, True]  # type: ignore[attr-defined]
+    normalised = [load_encoder(name, "--content", on_cpu).normalise for name in CEPSTRA]  # type: ignore[attr-defined]
+    assert normalised == [False, True]
     model("hubert-base").save_pretrained(tmp_path)
     assert load_encoder(str(tmp_path), "--content", on_cpu).dims == 32
 
@@ -224,7 +226,6 @@ def test_too_short_a_wave_is_refused(engine: str) -> None:
 
 
 def test_settings_and_names() -> None:
-    assert content.table_name(content.Settings()) == "mfcc-cmvn"
     assert content.table_name(content.Settings(engine="mfcc")) == "mfcc"
     assert content.table_name(content.Settings(engine="encoder")) == "content"
     for wrong in ({"layer": -2}, {"batch_s": -1}, {"engine": "encoder", "model": " "}):

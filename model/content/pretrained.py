@@ -1,7 +1,7 @@
 """Content features at 50 Hz by HuBERT, wav2vec 2.0 and WavLM, read through transformers.
 
 Every engine takes 16 kHz. Frame i covers samples 320 i to 320 i + 400 at 16 kHz (n // 320 frames, less one at some
-lengths), in every engine (`voicemill.model.speech.encoders`).
+lengths), in every engine (`voicemill.model.content.encoders`).
 
 Batches. HuBERT-base normalises its first convolution over the time axis (a group norm), padding included, and is used
 without an attention mask: in a padded batch its values change. Here the statistics are taken over each row's own

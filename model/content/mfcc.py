@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voicemill.model.speech.content import FIELD, HOP, Features
+from voicemill.model.content.pretrained import FIELD, HOP, Features
 from voicemill.storage.corpus.artifacts import Wave
 
 LIMIT = 8.0

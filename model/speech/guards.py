@@ -7,7 +7,7 @@ Source: Radford et al. 2022, section 4.5 (compression ratio 2.4, mean log probab
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -79,16 +79,29 @@ LONGEST_PHRASE = 8
 
 
 def repeated(words: Sequence[str]) -> float:
-    """Largest share of the words that is one phrase three or more times in a row; 0 without such a run.
+    """Largest share of the words that is one phrase three times in a row or more, in six words or more; 0 without one.
 
     zlib sees a repetition only in long texts; a segment of some seconds has few words.
     """
-    plain = ["".join(filter(str.isalnum, word)).casefold() for word in words]
-    most = 0
-    for size in range(1, min(LONGEST_PHRASE, len(plain) // 3) + 1):
-        run = size
-        for at in range(size, len(plain)):
-            run = run + 1 if plain[at] == plain[at - size] else size
-            if run >= 3 * size:
-                most = max(most, run)
-    return most / len(plain) if plain else 0.0
+    plain = _plain(words)
+    longest = [run for size in range(1, LONGEST_PHRASE + 1) for run in _runs(plain, size) if run >= max(3 * size, 6)]
+    return max(longest, default=0) / max(len(plain), 1)
+
+
+def repeats_itself(words: Sequence[str]) -> bool:
+    """Whether a phrase of two words or more stands twice in a row. People do so now and then; a decoder that misses the
+    end of the speech says its last phrase, or all of it, again."""
+    plain = _plain(words)
+    return any(max(_runs(plain, size), default=0) >= 2 * size for size in range(2, len(plain) // 2 + 1))
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    return ["".join(filter(str.isalnum, word)).casefold() for word in words]
+
+
+def _runs(words: Sequence[str], size: int) -> Iterator[int]:
+    """At each word, the length of the stretch up to it that has a period of `size` words."""
+    run = size
+    for at in range(size, len(words)):
+        run = run + 1 if words[at] == words[at - size] else size
+        yield run

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.speech.guards import Limits, Refusal, refusal
+from voicemill.model.speech.guards import Limits, Refusal, refusal, repeats_itself
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Samples, Seconds
 
@@ -209,17 +209,16 @@ class Whisper:
         return [_attempt(result, tokenizer) for result in made]
 
     def _best(self, part: Wave, first: _Attempt, language: str, limits: Limits) -> _Attempt:
-        """The first attempt that no guard refuses, else the likeliest."""
-        seconds, attempts, states = len(part) / WHISPER_RATE, [first], None
+        """The first attempt where it is beyond doubt, else that of a window of 30 s, else the likeliest."""
+        seconds = len(part) / WHISPER_RATE
+        if not _is_refused(first, seconds, limits) and not repeats_itself(first.text.split()):
+            return first
+        attempts, states = [first], self._model.encode(self._features(part, WINDOW))
         for changes in RETRIES:
-            if _refused(attempts[-1], seconds, limits) is None:
+            attempts += self._generate(states, 1, language, Options(self._options.beam_size, **changes))
+            if not _is_refused(attempts[-1], seconds, limits):
                 return attempts[-1]
-            states = self._model.encode(self._features(part, WINDOW)) if states is None else states
-            options = Options(self._options.beam_size, **changes)
-            attempts += self._generate(states, 1, language, options)
-        if _refused(attempts[-1], seconds, limits) is None:
-            return attempts[-1]
-        return max(attempts, key=lambda attempt: attempt.score)
+        return max(attempts, key=lambda attempt: (not _is_refused(attempt, seconds, limits), attempt.score))
 
     def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer
@@ -247,8 +246,8 @@ def _attempt(result: Any, tokenizer: Any) -> _Attempt:
     return _Attempt(text, float(result.scores[0] * len(tokens) / (len(tokens) + 1)), float(result.no_speech_prob))
 
 
-def _refused(attempt: _Attempt, seconds: Seconds, limits: Limits) -> Refusal | None:
-    return refusal(attempt.text, seconds, attempt.score, attempt.no_speech, limits)
+def _is_refused(attempt: _Attempt, seconds: Seconds, limits: Limits) -> bool:
+    return refusal(attempt.text, seconds, attempt.score, attempt.no_speech, limits) is not None
 
 
 def _joined(attempts: Sequence[_Attempt], seconds: Seconds, limits: Limits | None) -> Recognised:

@@ -15,7 +15,7 @@ import soundfile
 from pydantic import ValidationError
 
 from voicemill.storage.corpus.table_rows import UploadRow
-from voicemill.storage.errors import InboxError
+from voicemill.storage.errors import ConfigError, InboxError
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.keys import file_digest
@@ -335,3 +335,23 @@ def test_a_wrong_default_language_is_refused_by_name() -> None:
     assert Settings(default_language="zh-CN").default_language == "zh"
     with pytest.raises(ValidationError, match=r"scan\.default_language"):
         Settings(default_language="klingonish")
+
+
+def test_metadata_then_the_folder_then_the_option_then_the_setting_state_the_language(
+    inbox: Path, store: Store
+) -> None:
+    for seed, path in enumerate(("anna/0.wav", "anna/1.wav", "ben/0.wav")):
+        put(inbox / path, seed)
+    (inbox / "metadata.csv").write_text("file,language\nanna/0.wav,fr\n")
+    (inbox / "languages.csv").write_text("folder,language\nanna,de\n")
+    settings = Settings(default_language="ja")
+
+    def languages(**more: Any) -> dict[str, str]:
+        result = scan(inbox, store, settings, assume_consent="test", **more)
+        assert (result.problems, result.ignored) == ((), 0)
+        return {upload.path: upload.language for upload in result.uploads}
+
+    assert languages() == {"anna/0.wav": "fr", "anna/1.wav": "de", "ben/0.wav": "ja"}
+    assert languages(language="Mandarin") == {"anna/0.wav": "fr", "anna/1.wav": "de", "ben/0.wav": "zh"}
+    with pytest.raises(ConfigError, match="--language: 'klingonish!'"):
+        languages(language="klingonish!")

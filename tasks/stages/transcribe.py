@@ -34,8 +34,8 @@ GROUP: Seconds = 120.0
 class Settings(Limits, StageSettings):
     """Source of the text, the recogniser, and the guards of its texts."""
 
-    engine: Literal["auto", "given", "whisperx"] = "given"
-    """Source of the text: auto, given or whisperx. Default given: it needs no model."""
+    engine: Literal["auto", "given", "whisperx"] = "auto"
+    """Source of the text: auto, given or whisperx. Default auto: recordings need no transcripts."""
     prefer: Literal["given", "whisperx"] = "given"
     """Text used for uploads that have their own: given, or whisperx for the recognised one. Default given: people wrote
     it."""

@@ -43,10 +43,10 @@ SHARED = {
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "d1698d1dc54fddd67e288b103f8dc6a996d4bfeb2c0419b1eaa4c10772ab5185",
-        "align": "8208dde00a5fb191147083e5ca248e050dbfe73fc09363552b3ffb00af064196",
+        "transcribe": "67d80f0cdf12b87545f33a92b87d6585ddd8603c78103143b180e52d75b68114",
+        "align": "a3e7ae67789dbee51116e980f8617dff7f466f605a1667c6d31395a3fe73a873",
         "content": "a7b7ec7635b4939c1c31ab28012e158d78f7350b19e35c2e647f3ccfb3270c81",
-        "shards": "07a119022fac2a10384796e04aafe581b3d93f11b9592803acb9a66230cac66d",
+        "shards": "d1d1dfde3d70f9df0373f2b2b4390f5acb2eb6bfaf0f87643b894dfef1611c5c",
     },
     "production": SHARED
     | {
@@ -57,11 +57,11 @@ KEYS = {
     },
 }
 IDS = {
-    "default": "507113350c3a521577796bf34513388c42cd134f66fa4ec749ab4a64e2b69d0a",
+    "default": "ef154d77835a5efe969fe1912c44c3b914ea747040e483e20961de248d080471",
     "production": "717382ed89ee75c6015cfd592fe5d50dcafa4646f7505093da30e33e82091b91",
 }
 DUMPS = {
-    "default": "d53a9f9d53ca0f36268a4fb68d73b76aec1020c45db77afa5bdc6b622afce3b4",
+    "default": "ec937d83305fd77b6180fa346bce7925b6da801b0f205480e26870a39378bece",
     "production": "624ba6ba5492fa1f31fcf272ea255ea030d9fad0be0a13e3c414ad244583060a",
 }
 """sha256 of the JSON of a shipped config."""

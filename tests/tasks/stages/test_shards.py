@@ -119,10 +119,45 @@ def test_text_rules_are_settings(store: Store) -> None:
     assert loose.outcome is Outcome.KEPT
 
 
+def no_text(made: f.Made, **transcript: object) -> None:
+    made.change("transcribe", ME, 0, text="", engine="", **transcript)
+    made.change("align", ME, 0, text="", words=(), status="no_text")
+
+
+UNTRANSCRIBED: dict[str, tuple[Callable[[f.Made], None], str, str]] = {
+    "nothing came": (no_text, "no_transcript", "transcribe"),
+    "no recogniser": (lambda made: no_text(made, reason="no_recogniser"), "no_recogniser", "transcribe"),
+    "a guard": (
+        lambda made: no_text(made, reason="doubtful_text", measure=-1.5, limit=-1.0),
+        "doubtful_text",
+        "transcribe",
+    ),
+    "recognised, but not what is spoken": (
+        lambda made: (put("transcribe", engine="faster-whisper")(made), put("align", status="failed")(made)),  # type: ignore[dict-item,return-value]
+        "unfit_text",
+        "align",
+    ),
+    "no word of it": (put("align", text="", words=(), status="no_text"), "no_words", "transcribe"),
+}
+
+
+@pytest.mark.parametrize("name", UNTRANSCRIBED)
+def test_a_missing_text_has_a_reason_and_costs_no_audio(store: Store, name: str) -> None:
+    change, reason, by = UNTRANSCRIBED[name]
+    row = ledger_of(store, change)[1]
+    assert (row.outcome, row.reason, row.stage) == ("kept", reason, by)
+    assert (row.score, row.threshold) == ((-1.5, -1.0) if name == "a guard" else (None, None))
+    _, files = f.shards(store, BATCH, change)
+    utterance: Utterance = rows_of(store, files, "utterances", Utterance)[0]
+    assert (utterance.text, utterance.words, utterance.engine) == ("", (), "")
+    assert (utterance.alignment, utterance.text_reason) == ("no_text", reason)
+
+
 def test_an_utterance_holds_what_the_stages_said(store: Store) -> None:
     _, files = f.shards(store, BATCH)
     row: Utterance = rows_of(store, files, "utterances", Utterance)[0]
     assert (row.id, row.text, row.engine, row.alignment) == (f"{ME[:16]}-0000", "one two", "given", "aligned")
+    assert (row.text_reason, row.text_score) == ("", None)
     assert [word.start for word in row.words] == [16_000, 16_000 + 42_400]
     wave, rate = soundfile.read(BytesIO(row.audio), dtype="float32")
     want = f.noise(ME, 0, 84_800) * np.float32(10 ** (7 / 20))

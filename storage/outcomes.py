@@ -53,7 +53,11 @@ class Reason(StrEnum):
     # kept, but without a text
     NO_TRANSCRIPT = "no_transcript", "kept without text: no transcript came with it, and transcribe.engine is given"
     NO_RECOGNISER = "no_recogniser", "kept without text: no transcript, and no recogniser for its language here"
-    UNKNOWN_LANGUAGE = "unknown_language", "kept without text: none stated, and not the language of the recogniser"
+    UNKNOWN_LANGUAGE = (
+        "unknown_language",
+        "kept without text: none stated, and it does not sound like the recogniser's",
+    )
+    OTHER_LANGUAGE = "other_language", "kept without text: stated as English, but it sounds like another language"
     NO_WORDS = "no_words", "kept without text: no word was recognised in it"
     DOUBTFUL_SPEECH = "doubtful_speech", "kept without text: probability of no speech over transcribe.max_no_speech"
     DOUBTFUL_TEXT = "doubtful_text", "kept without text: mean log probability under transcribe.min_score"

@@ -3,7 +3,7 @@
 An English-only model writes fluent English for every language, and neither its score nor an aligner sees that. So a
 stated language that the model lacks is never transcribed; without a stated one, the sound decides: a multilingual model
 detects the language, and for the embedded English-only model a classifier of its encoder states tells English from
-other languages (`english_sound`).
+other languages (`english_sound`). The classifier also refuses texts of what is stated as English but clearly is not.
 """
 
 import itertools
@@ -75,12 +75,12 @@ class Recogniser:
         encoded = {name: [self._whisper.encode(wave) for wave in waves] for name, waves in uploads.items()}
         texts: dict[str, list[SpokenText]] = {}
         together: dict[str, list[str]] = {}
-        odds: dict[str, float] = {}
+        sounds: dict[str, _Sound] = {}
         for name, segments in encoded.items():
-            language = stated[name]
-            if not language and self._tells_english:
-                odds[name] = english_sound.log_odds(segments)
-                language = ENGLISH if odds[name] >= english_sound.MOST_FOREIGN else ""
+            language, sound = stated[name], None
+            if self._tells_english and language in ("", ENGLISH):
+                sound = sounds[name] = _Sound(english_sound.log_odds(segments), bool(language))
+                language = "" if sound.is_foreign else ENGLISH
             elif not language and self._whisper.is_multilingual:
                 language = self._whisper.language_of(segments)
             if self._whisper.knows(language):
@@ -88,26 +88,41 @@ class Recogniser:
             elif language:
                 texts[name] = refused(language, Refusal(Reason.NO_RECOGNISER), len(segments))
             else:
-                refusal = Refusal(Reason.UNKNOWN_LANGUAGE, odds.get(name), english_sound.MOST_FOREIGN)
-                texts[name] = refused("", refusal, len(segments))
+                refusal = sound.refusal(english_sound.BEST_SCORE) if sound else Refusal(Reason.UNKNOWN_LANGUAGE)
+                texts[name] = refused(stated[name], refusal, len(segments))
         for language, names in together.items():
             joined = [segment for name in names for segment in encoded[name]]
             made = iter(self._whisper.decode(joined, language, self._batch_size, self._limits))
             for name in names:
                 own = list(itertools.islice(made, len(encoded[name])))
-                texts[name] = _foreign(own, encoded[name], odds.get(name)) or [_text(one, language) for one in own]
+                refusal = sounds[name].refusal(_score(own, encoded[name])) if name in sounds else None
+                texts[name] = refused(stated[name], refusal, len(own)) if refusal else [_text(o, language) for o in own]
         return texts
 
 
-def _foreign(texts: Sequence[Recognised], segments: Sequence[Encoded], odds: float | None) -> list[SpokenText] | None:
-    """Refusals of the texts of an upload that is not English by sound and score; None where it is, or was stated."""
-    if odds is None:
-        return None
-    score = np.average([one.score for one in texts], weights=[segment.seconds for segment in segments])
-    evidence = english_sound.evidence(odds, float(score))
-    if evidence >= english_sound.THRESHOLD:
-        return None
-    return refused("", Refusal(Reason.UNKNOWN_LANGUAGE, evidence, english_sound.THRESHOLD), len(texts))
+@dataclass(frozen=True)
+class _Sound:
+    """Evidence by the sound of an upload that may be English."""
+
+    odds: float
+    is_stated: bool
+    """Whether English is stated: then only strong evidence speaks against it."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether no score of a text could make it English: it need not be decoded."""
+        return self.refusal(english_sound.BEST_SCORE) is not None
+
+    def refusal(self, score: float) -> Refusal | None:
+        """The refusal of texts with this mean log probability, None where they are English."""
+        evidence = english_sound.evidence(self.odds, score)
+        least = english_sound.LEAST_STATED if self.is_stated else english_sound.LEAST
+        reason = Reason.OTHER_LANGUAGE if self.is_stated else Reason.UNKNOWN_LANGUAGE
+        return Refusal(reason, evidence, least) if evidence < least else None
+
+
+def _score(texts: Sequence[Recognised], segments: Sequence[Encoded]) -> float:
+    return float(np.average([one.score for one in texts], weights=[segment.seconds for segment in segments]))
 
 
 def _text(one: Recognised, language: str) -> SpokenText:

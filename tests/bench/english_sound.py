@@ -75,7 +75,7 @@ def main() -> None:
             weights, bias = train(means[~test], english[~test])
             odds = means[test] @ weights + bias
             found[test] = [english_sound.evidence(o, s) for o, s in zip(odds, np.array(scores)[test], strict=True)]
-        kept = found >= english_sound.THRESHOLD
+        kept = found >= english_sound.LEAST
         table[name] = {
             "english": int(english.sum()),
             "english lost": int((english & ~kept).sum()),

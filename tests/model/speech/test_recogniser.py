@@ -61,6 +61,8 @@ def test_english_is_written_down_and_other_languages_are_not(recogniser: Recogni
         assert text.refusal.reason is Reason.UNKNOWN_LANGUAGE
     alone = {name: recogniser.texts({name: waves[name]}, {name: ""})[name] for name in reversed(waves)}
     assert alone == together  # whatever is recognised with it or before it
+    lied = only(recogniser.texts({"u": waves[OTHERS[1]]}, {"u": "en"}))
+    assert (lied.text, lied.refusal and lied.refusal.reason) == ("", Reason.OTHER_LANGUAGE)
     stated = only(recogniser.texts({"u": waves[OTHERS[1]]}, {"u": "de"}))
     assert (stated.text, stated.language, stated.score) == ("", "de", None)
     assert stated.refusal is not None

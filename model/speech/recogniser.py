@@ -77,26 +77,25 @@ class Recogniser:
         together: dict[str, list[str]] = {}
         sounds: dict[str, _Sound] = {}
         for name, segments in encoded.items():
-            language, sound = stated[name], None
+            language, refusal = stated[name], Refusal(Reason.UNKNOWN_LANGUAGE)
             if self._tells_english and language in ("", ENGLISH):
-                sound = sounds[name] = _Sound(english_sound.log_odds(segments), bool(language))
-                language = "" if sound.is_foreign else ENGLISH
+                sounds[name] = _Sound(english_sound.log_odds(segments), bool(language))
+                foreign = sounds[name].refusal(english_sound.BEST_SCORE)  # no score could make it English
+                language, refusal = ("", foreign) if foreign else (ENGLISH, refusal)
             elif not language and self._whisper.is_multilingual:
                 language = self._whisper.language_of(segments)
             if self._whisper.knows(language):
                 together.setdefault(language, []).append(name)
-            elif language:
-                texts[name] = refused(language, Refusal(Reason.NO_RECOGNISER), len(segments))
             else:
-                refusal = sound.refusal(english_sound.BEST_SCORE) if sound else Refusal(Reason.UNKNOWN_LANGUAGE)
-                texts[name] = refused(stated[name], refusal, len(segments))
+                refusal = Refusal(Reason.NO_RECOGNISER) if language else refusal
+                texts[name] = refused(stated[name] or language, refusal, len(segments))
         for language, names in together.items():
             joined = [segment for name in names for segment in encoded[name]]
             made = iter(self._whisper.decode(joined, language, self._batch_size, self._limits))
             for name in names:
                 own = list(itertools.islice(made, len(encoded[name])))
-                refusal = sounds[name].refusal(_score(own, encoded[name])) if name in sounds else None
-                texts[name] = refused(stated[name], refusal, len(own)) if refusal else [_text(o, language) for o in own]
+                other = sounds[name].refusal(_score(own, encoded[name])) if name in sounds else None
+                texts[name] = refused(stated[name], other, len(own)) if other else [_text(o, language) for o in own]
         return texts
 
 
@@ -107,11 +106,6 @@ class _Sound:
     odds: float
     is_stated: bool
     """Whether English is stated: then only strong evidence speaks against it."""
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether no score of a text could make it English: it need not be decoded."""
-        return self.refusal(english_sound.BEST_SCORE) is not None
 
     def refusal(self, score: float) -> Refusal | None:
         """The refusal of texts with this mean log probability, None where they are English."""

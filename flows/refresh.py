@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from voicemill.flows import events
 from voicemill.flows.display import dashboard
 from voicemill.flows.display import refresh as refresh_page
 from voicemill.flows.display.progress import active
-from voicemill.flows.display.summary import Summary, stage_counts
+from voicemill.flows.display.summary import HELD, Summary, stage_counts
 from voicemill.flows.lot import LotResult, prepare_lot, task_runner
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
@@ -27,6 +27,7 @@ from voicemill.storage.corpus import ledger, versions
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.errors import BreakerOpen
 from voicemill.storage.forgetting import tombstones
@@ -69,6 +70,8 @@ def refresh(options: RefreshOptions) -> Summary:
         repeat = True
         while repeat:
             listing = scan_inbox(options, store, recipe, before)
+            if last is None and listing.held and not listing.uploads:
+                return without_consent(options, store, listing, began)
             batches = form_batches(store, listing.uploads, before, recipe.config.batches)
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
             announce(plan, listing, last)
@@ -85,6 +88,32 @@ def refresh(options: RefreshOptions) -> Summary:
         drop_plans(store)  # not earlier: until now only they link the audio of the stage cache to its speakers
     dashboard.complete(summary, began)
     show(summary, store)
+    return summary
+
+
+def without_consent(options: RefreshOptions, store: Store, listing: ScanResult, began: float) -> Summary:
+    """End a first refresh whose uploads are all held: there is nothing to prepare or to publish."""
+    states = Counter(row.state.value for row in listing.others)
+    summary = Summary(
+        store=str(store.root),
+        version=0,
+        published=False,
+        uploads=dict(sorted(states.items())),
+        seconds={},
+        reasons={},
+        stages={},
+        speakers=0,
+        utterances=0,
+        batches_run=0,
+        batches_unchanged=0,
+        held=listing.held,
+        problems=[str(problem) for problem in listing.problems],
+        inbox=options.inbox,
+    )
+    dashboard.name_run(f"refresh · no consent of {len(listing.held)} speakers", ["version:0"])
+    dashboard.log(HELD)
+    dashboard.complete(summary, began)
+    refresh_page.show_summary(summary, (), [])
     return summary
 
 
@@ -187,6 +216,7 @@ def summarise(
     """Counts of the current corpus version, and of the work of this refresh."""
     version = versions.latest(store)
     counts = version.counts if version else None
+    gaps = text_gaps(text_shares(CorpusVersion(store, version))) if version else []
     failed = {row.path: f"{row.reason}: {row.detail}" for row in rows if row.state is UploadState.FAILED}
     return Summary(
         store=str(store.root),
@@ -204,7 +234,9 @@ def summarise(
         problems=[str(problem) for problem in listing.problems],
         broken={id_: error for lot in lots for id_, error in lot.broken.items()},
         failures=failed,
+        without_text=[asdict(gap) | {"line": gap.line} for gap in gaps],
         report=report.latest(store),
+        inbox=plan.inbox,
     )
 
 
@@ -218,7 +250,8 @@ def show(summary: Summary, store: Store) -> None:
     """Add the artifacts to the run's page."""
     last = versions.latest(store)
     lines = ledger.summarise(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
-    refresh_page.show_summary(summary, last.counts.causes if last else (), [speaker_row(line) for line in lines])
+    texts = text_shares(CorpusVersion(store, last)) if last else ()
+    refresh_page.show_summary(summary, last.counts.causes if last else (), [speaker_row(line) for line in lines], texts)
     state = "published" if summary.published else "is current: nothing new"
     dashboard.log(f"corpus version {summary.version} {state}")
 

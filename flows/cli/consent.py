@@ -5,28 +5,59 @@ import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from voicemill.flows.cli.options import JsonOption, OwnerOption, StoreOption
 from voicemill.flows.cli.running import open_store, print_json
 
+if TYPE_CHECKING:
+    from voicemill.storage.store import Store
+
 consent = typer.Typer(help="Record and list the consent of speakers.", no_args_is_help=True)
 
 
 @consent.command("grant")
 def grant(
-    speaker: OwnerOption,
     store: StoreOption,
+    speaker: Annotated[
+        list[str] | None, typer.Option(help="Speaker who allows the use: the person recorded; repeatable")
+    ] = None,
+    all_in: Annotated[
+        str, typer.Option("--all-in", help="Inbox: every speaker in it who neither consented nor refused")
+    ] = "",
     note: Annotated[str, typer.Option(help="Where the consent is documented")] = "",
 ) -> None:
-    """Record that a speaker allows the use of their voice.
+    """Record that speakers allow the use of their voice.
 
-    The next refresh prepares the speaker's uploads.
+    The next refresh prepares their uploads. A recorded refusal or withdrawal stays: only its own `--speaker` ends it.
     """
-    _record(store, speaker, "grant", note)
-    print(f"consent of {speaker!r} recorded; the next refresh prepares the uploads")
+    from voicemill.storage.errors import ConfigError
+
+    if not speaker and not all_in:
+        raise ConfigError("whose consent? Name a speaker with --speaker, or give --all-in INBOX for all speakers in it")
+    opened = open_store(store, create=True)
+    undecided, refused = _undecided(opened, all_in) if all_in else ([], [])
+    names = list(dict.fromkeys([*(speaker or []), *undecided]))
+    for name in names:
+        _record(store, name, "grant", note)
+    for name in names:
+        print(f"consent of {name!r} recorded; the next refresh prepares the uploads")
+    for name in (name for name in refused if name not in names):
+        print(f"{name!r} has a recorded refusal, which stays; to end it, name the speaker with --speaker")
+    if not names:
+        print(f"no speaker in {all_in} lacks a record of consent: nothing recorded")
+
+
+def _undecided(store: "Store", inbox: str) -> tuple[list[str], list[str]]:
+    """Speakers of an inbox without any record, and those with a refusal."""
+    from voicemill.storage.inbox.consent import NO_RECORD
+    from voicemill.tasks.intake.scan import speakers_in
+
+    consents = speakers_in(inbox, store)
+    undecided = [name for name, consent in consents.items() if consent == NO_RECORD]
+    return undecided, [name for name, consent in consents.items() if consent.withdrawn]
 
 
 @consent.command("withdraw")

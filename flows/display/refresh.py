@@ -10,8 +10,9 @@ from prefect.runtime import flow_run
 
 from voicemill.flows.display.dashboard import show_markdown
 from voicemill.flows.display.progress import Progress
-from voicemill.flows.display.summary import Summary
+from voicemill.flows.display.summary import HELD, Summary
 from voicemill.flows.report import markdown
+from voicemill.storage.corpus.text_coverage import TextShare, remedy
 from voicemill.storage.corpus.versions import Cause
 from voicemill.storage.outcomes import Reason
 
@@ -38,8 +39,11 @@ class ProgressArtifact:
         update_progress_artifact(self._id, progress=round(share, 1))
 
 
-def show_summary(summary: Summary, causes: Iterable[Cause], by_speaker: list[dict[str, object]]) -> None:
-    """Create three artifacts: the seconds by outcome and reason, the seconds by speaker, and a summary."""
+def show_summary(
+    summary: Summary, causes: Iterable[Cause], by_speaker: list[dict[str, object]], texts: Iterable[TextShare] = ()
+) -> None:
+    """Create the artifacts: seconds by outcome and reason, seconds and text by speaker, and a summary."""
+    texts = list(texts)
     total = sum(summary.seconds.values()) or 1.0
     outcomes = [
         {
@@ -57,8 +61,25 @@ def show_summary(summary: Summary, causes: Iterable[Cause], by_speaker: list[dic
     kept = f"{_hours(summary.seconds.get('kept', 0.0))} kept, {summary.speakers} speakers"
     create_table_artifact(table=outcomes, key="refresh-outcomes", description=f"seconds by outcome and reason; {of}")
     create_table_artifact(table=by_speaker, key="refresh-speakers", description=f"seconds by speaker; {kept}")
+    if texts:
+        rows = [text_row(share) for share in texts]
+        create_table_artifact(table=rows, key="refresh-text", description=f"text and word times; {of}")
     text = _markdown(summary, total)
     show_markdown("refresh-summary", text, f"summary of {of}, {kept}")
+
+
+def text_row(share: TextShare) -> dict[str, object]:
+    """Row of the table of texts: one speaker in one language."""
+    reason = max(share.gaps, key=lambda name: share.gaps[name], default="")
+    return {
+        "speaker": share.speaker,
+        "language": share.language or "unknown",
+        "utterances": share.utterances,
+        "seconds": round(share.seconds, 1),
+        "with text": f"{share.with_text / share.utterances:.0%}",
+        "with word times": f"{share.with_times / share.utterances:.0%}",
+        "without text because": remedy(reason, share.language) if share.with_text < share.utterances else "",
+    }
 
 
 def _hours(seconds: float) -> str:
@@ -77,7 +98,9 @@ def _markdown(summary: Summary, total: float) -> str:
         "lrrrrr",
     )
     store = shlex.quote(summary.store)
-    notes = [f"held, no consent: **{speaker}** ({n} uploads)" for speaker, n in summary.held.items()]
+    notes = [HELD] if summary.all_held else []
+    notes += [f"{'**cannot be trained**, ' * bool(gap['untrainable'])}{gap['line']}" for gap in summary.without_text]
+    notes += [f"held, no consent: **{speaker}** ({n} uploads)" for speaker, n in summary.held.items()]
     notes += [f"failed, the next refresh retries it: `{path}`: {error}" for path, error in summary.failures.items()]
     notes += [f"batch `{id_}` broke, the next refresh retries it: {why}" for id_, why in summary.broken.items()]
     notes += [f"inbox: {problem}" for problem in summary.problems]

@@ -7,6 +7,9 @@ from voicemill.flows.display.progress import Progress, StageCount
 from voicemill.flows.display.result import FlowResult
 from voicemill.storage.units import Seconds
 
+HELD = "no upload has consent: nothing was prepared, and nothing is published"
+"""State of a first refresh whose uploads are all held."""
+
 
 @dataclass
 class Summary(FlowResult):
@@ -31,6 +34,9 @@ class Summary(FlowResult):
     batches_unchanged: int
     held: dict[str, int] = field(default_factory=dict)
     """Speaker without consent -> number of uploads."""
+    without_text: list[dict[str, object]] = field(default_factory=list)
+    """Utterances without a text, as `storage.corpus.text_coverage.TextGap`, with the line that says what gives them
+    one."""
     problems: list[str] = field(default_factory=list)
     """Problems of the inbox."""
     broken: dict[str, str] = field(default_factory=dict)
@@ -39,8 +45,14 @@ class Summary(FlowResult):
     """Path of a failed upload -> its first error."""
     report: str = ""
     """Path of the newest report; "" = none."""
+    inbox: str = ""
     run: str = ""
     wall_s: Seconds = 0.0
+
+    @property
+    def all_held(self) -> bool:
+        """Whether there is no corpus version because no upload has consent."""
+        return not self.version and bool(self.held)
 
 
 def stage_counts(progress: Progress, names: Iterable[str], unchanged: int) -> dict[str, StageCount]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from voicemill.flows.display.progress import Progress
-from voicemill.flows.display.summary import Summary
+from voicemill.flows.display.summary import HELD, Summary
 from voicemill.storage.outcomes import Outcome, UploadState
 from voicemill.storage.units import Seconds
 
@@ -78,7 +78,7 @@ def show_summary(summary: Summary, *, store: str) -> None:
     elif summary.version:
         say(f": corpus version {summary.version} is current: {counts}", "nothing new", "bold")
     else:
-        say(f": {counts}", "no corpus version yet", "bold")
+        say(f": {HELD if summary.all_held else counts}", "no corpus version yet", "bold")
     console.print()
     rows = [(n, c.run, c.skipped, c.failed, c.seconds, c.wall_s) for n, c in summary.stages.items()]
     table("stages, by batches", ("stage", "run", "skipped", "failed", "audio s", "work s"), rows)
@@ -97,6 +97,11 @@ def show_summary(summary: Summary, *, store: str) -> None:
 
 def show_problems(summary: Summary, store: str) -> None:
     """Print what may need attention, with the command that resolves it where there is one."""
+    if summary.all_held:
+        words = ["voicemill", "consent", "grant", "--all-in", summary.inbox or "INBOX", "--store", store]
+        say(f": grant consent of all speakers with: {shlex.join(words)}", "held", "yellow")
+    for gap in summary.without_text[:SHOWN]:
+        say(f": {gap['line']}", "cannot be trained" if gap["untrainable"] else "without text", "yellow")
     for speaker, count in list(summary.held.items())[:SHOWN]:
         command = shlex.join(["voicemill", "consent", "grant", "--speaker", speaker, "--store", store])
         say(f": {speaker}, {count} uploads; grant consent with: {command}", "held", "yellow")
@@ -106,7 +111,7 @@ def show_problems(summary: Summary, store: str) -> None:
         say(f" (the next refresh retries it): batch {batch[:8]}: {error}", "broke", "red")
     for problem in summary.problems[:SHOWN]:
         say(f": {problem}", "inbox", "yellow")
-    lists = (summary.held, summary.failures, summary.broken, summary.problems)
+    lists = (summary.held, summary.failures, summary.broken, summary.problems, summary.without_text)
     if rest := sum(max(len(items) - SHOWN, 0) for items in lists):
         say(f"and {rest} more: voicemill refresh --json lists all")
     if any(lists):

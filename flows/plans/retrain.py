@@ -15,6 +15,7 @@ from voicemill.model.settings import training
 from voicemill.model.settings.training import LIGHT, Network, RetrainSettings, TrainingSettings
 from voicemill.model.training.engine.run import RunSpec
 from voicemill.storage.corpus import versions
+from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NothingYet
 from voicemill.storage.forgetting.forget import forgotten_versions
@@ -135,6 +136,7 @@ def plan_retrain(options: RetrainOptions) -> RetrainPlan:
     _check_speakers(corpus, speakers)
     phases = tuple(options.phases) or ("finetune" if speakers else "pretrain",)
     _check_phases(settings, phases, speakers, options.config)
+    _check_text(corpus, speakers, phases, settings)
     voice = check_voice_name(options.voice or voice_name_of(speakers))
     plan = RetrainPlan(store=store, corpus=corpus, settings=settings, voice=voice, speakers=speakers, phases=phases)
     for stem, path in plan.base.items():
@@ -181,6 +183,23 @@ def _check_speakers(corpus: CorpusVersion, speakers: tuple[str, ...]) -> None:
             f"corpus version {corpus.version.number} of {corpus.store.root} has no utterance of speaker "
             f"{missing[0]!r}; it has {have}",
         )
+
+
+def _check_text(
+    corpus: CorpusVersion, speakers: tuple[str, ...], phases: tuple[str, ...], settings: TrainingSettings
+) -> None:
+    """Raise NothingYet where a phase draws on speakers none of whom has a text: why, and what gives them one."""
+    sources = {name for phase in phases for name, share in settings.phases[phase].mix.items() if share}
+    wanted = set(speakers) if sources == {"target"} or (speakers and "target" in sources) else set()
+    shares = [share for share in text_shares(corpus) if not wanted or share.speaker in wanted]
+    if not shares or any(share.with_text for share in shares):
+        return
+    who = ", ".join(speakers) if wanted else "any speaker"
+    raise NothingYet(
+        f"No text of {speakers[0]} yet" if wanted else "No text yet",
+        f"corpus version {corpus.version.number} of {corpus.store.root} has no text of {who}, and a voice learns from "
+        f"speech with its text. {'; '.join(gap.line for gap in text_gaps(shares))}. Then run `voicemill refresh`",
+    )
 
 
 def _check_phases(settings: TrainingSettings, phases: tuple[str, ...], speakers: tuple[str, ...], config: str) -> None:

@@ -30,6 +30,7 @@ from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.ledger import summarise
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.corpus.text_coverage import TextShare, text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import RATE, Hertz, Seconds, to_seconds
@@ -63,6 +64,7 @@ def collect_content(corpus: CorpusVersion) -> ReportContent:
     parts = _parts(ledger)
     outcomes = {o: to_seconds(sum(part.samples for part in parts if part.outcome is o)) for o in Outcome}
     store = str(corpus.store.root)
+    texts = text_shares(corpus)
     parent = history[-2] if len(history) > 1 else None
     return ReportContent(
         store=store,
@@ -72,11 +74,12 @@ def collect_content(corpus: CorpusVersion) -> ReportContent:
         outcomes=outcomes,
         parts=parts,
         states=_states(uploads),
-        speakers=_speakers(ledger, utterances, uploads),
+        speakers=_speakers(ledger, utterances, uploads, texts),
         held=_held(by_state[UploadState.HELD], store),
         uploads=by_state,
-        languages=_languages(utterances),
-        measures=_measures(ledger, utterances),
+        languages=_languages(utterances, texts),
+        gaps=text_gaps(texts),
+        measures=_measures(ledger, utterances, texts),
         bounds=_bounds(corpus.version.config),
         settings=_settings(corpus.version.config, parent.config if parent else corpus.version.config),
     )
@@ -110,7 +113,9 @@ def _states(uploads: Sequence[UploadRow]) -> list[UploadGroup]:
     return [UploadGroup(state, reason, counts[state, reason], seconds[state, reason]) for state, reason in keys]
 
 
-def _speakers(ledger: pa.Table, utterances: pa.Table, uploads: Sequence[UploadRow]) -> list[Speaker]:
+def _speakers(
+    ledger: pa.Table, utterances: pa.Table, uploads: Sequence[UploadRow], texts: Sequence[TextShare]
+) -> list[Speaker]:
     lines = {line.name: line for line in summarise(ledger, "speaker")}
     uploads_of = Counter(row.speaker for row in uploads)
     spoken: dict[str, Counter[str]] = defaultdict(Counter)
@@ -137,6 +142,8 @@ def _speakers(ledger: pa.Table, utterances: pa.Table, uploads: Sequence[UploadRo
                 utterances=utterances_of[name],
                 languages=languages,
                 f0_median=f0,
+                with_text=sum(share.with_text for share in texts if share.speaker == name),
+                aligned=sum(share.with_times for share in texts if share.speaker == name),
             )
         )
     return sorted(speakers, key=lambda speaker: (-speaker.kept, speaker.name))
@@ -157,12 +164,10 @@ def _held(rows: Sequence[UploadRow], store: str) -> list[HeldSpeaker]:
     ]
 
 
-def _languages(utterances: pa.Table) -> list[Language]:
-    samples = pc.subtract(utterances["stop"], utterances["start"])
-    aligned = pc.equal(utterances["alignment"], "aligned").cast(pa.int64())
-    table = utterances.append_column("samples", samples).append_column("aligned", aligned)
+def _languages(utterances: pa.Table, texts: Sequence[TextShare]) -> list[Language]:
+    table = utterances.append_column("samples", pc.subtract(utterances["stop"], utterances["start"]))
     sums = table.group_by("language", use_threads=False).aggregate(
-        [("samples", "sum"), ("id", "count"), ("speaker", "count_distinct"), ("aligned", "sum")]
+        [("samples", "sum"), ("id", "count"), ("speaker", "count_distinct")]
     )
     rows = [
         Language(
@@ -170,14 +175,15 @@ def _languages(utterances: pa.Table) -> list[Language]:
             seconds=to_seconds(r["samples_sum"]),
             utterances=r["id_count"],
             speakers=r["speaker_count_distinct"],
-            aligned=r["aligned_sum"],
+            with_text=sum(share.with_text for share in texts if share.language == r["language"]),
+            aligned=sum(share.with_times for share in texts if share.language == r["language"]),
         )
         for r in sums.to_pylist()
     ]
     return sorted(rows, key=lambda row: (-row.seconds, row.code))
 
 
-def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
+def _measures(ledger: pa.Table, utterances: pa.Table, texts: Sequence[TextShare]) -> Measures:
     def values(name: str) -> Values:
         column: Values = utterances[name].to_numpy().astype(np.float64)
         return column
@@ -207,8 +213,8 @@ def _measures(ledger: pa.Table, utterances: pa.Table) -> Measures:
         noisy=scores(Reason.NOISY),
         peak_bound=count(pc.equal(utterances["bound"], "peak")),
         denoised=count(utterances["denoised"]),
-        with_text=count(pc.not_equal(utterances["engine"], "")),
-        aligned=count(pc.equal(utterances["alignment"], "aligned")),
+        with_text=sum(share.with_text for share in texts),
+        aligned=sum(share.with_times for share in texts),
     )
 
 

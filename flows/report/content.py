@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.corpus.text_coverage import TextGap
 from voicemill.storage.corpus.versions import Version
 from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import Bits, Decibels, Hertz, Lufs, Samples, Seconds, to_seconds
@@ -80,6 +81,10 @@ class Speaker:
     """Languages of the utterances, the one with most audio first."""
     f0_median: Hertz
     """Median F0 over the utterances; 0 = none is voiced."""
+    with_text: int
+    """Utterances with a text."""
+    aligned: int
+    """Utterances with word times."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Language:
     seconds: Seconds
     utterances: int
     speakers: int
+    with_text: int
+    """Utterances with a text."""
     aligned: int
     """Utterances with word times."""
 
@@ -182,6 +189,8 @@ class ReportContent:
     uploads: Mapping[UploadState, Sequence[UploadRow]]
     languages: Sequence[Language]
     """Most audio first."""
+    gaps: Sequence[TextGap]
+    """Utterances without a text; first those of speakers who have none."""
     measures: Measures
     bounds: Bounds
     settings: Sequence[Setting]

@@ -19,6 +19,7 @@ from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.tables import File
+from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError
 from voicemill.storage.forgetting.forget import forgotten_versions
@@ -260,6 +261,7 @@ def _no_data_message(corpus: CorpusVersion, left_out: Mapping[LeftOut, int]) -> 
         f"  {count} {reason}: {reason.meaning}; {reason.remedy}"
         for reason, count in sorted(left_out.items(), key=lambda item: -item[1])
     ]
+    lines += [f"  {gap.line}" for gap in text_gaps(text_shares(corpus))]
     return "\n".join(
         [f"{where} has no utterance that can be trained on. Its {sum(left_out.values())} utterances:", *lines]
     )

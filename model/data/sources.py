@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.model.data.index import Index
+from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NoData
 
@@ -35,6 +36,17 @@ def masks(
             counts = ", ".join(f"{count} {reason}" for reason, count in sorted(index.left_out.items())) or "none"
             raise NoData(
                 f"{where} has no utterance{who} for the source {name!r} of the mix. Left out of the whole version: "
-                f"{counts}. Add recordings and run `voicemill refresh`, or choose a phase whose mix does not need it"
+                f"{counts}. {_advice(corpus, name, speakers)}, or choose a phase whose mix does not need it"
             )
     return {name: available[name] for name in names}
+
+
+def _advice(corpus: CorpusVersion, name: str, speakers: Sequence[str]) -> str:
+    """What gives a source an utterance to train on: a text for those that it has, else recordings."""
+    shares = [s for s in text_shares(corpus) if name == "all" or (s.speaker in speakers) == (name == "target")]
+    gaps = "; ".join(gap.line for gap in text_gaps(shares))
+    if gaps:
+        return f"{gaps}. Then run `voicemill refresh`"
+    if shares:
+        return "`voicemill config show --training` explains the limits of [data] that leave them out: change those"
+    return "Add recordings and run `voicemill refresh`"

@@ -18,7 +18,7 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.inbox import consent
-from voicemill.storage.inbox.consent import CONSENTS
+from voicemill.storage.inbox.consent import CONSENTS, Consent
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
@@ -134,6 +134,21 @@ def scan(
         ignored=len(listing.others) - about_audio,
         hashed=memory.hashed,
     )
+
+
+def speakers_in(inbox: str | Path, store: Store) -> dict[str, Consent]:
+    """Speaker of any audio file of the inbox -> consent, sorted by name; the bytes of the audio are not read.
+
+    Raises:
+        InboxError: the inbox cannot be listed.
+    """
+    box = Inbox(inbox)
+    listing = box.listing()
+    about = read_metadata(listing, box.read_bytes)
+    consents = consent.read_consents(store, _table(box, listing, CONSENTS, "it grants nothing", []))
+    paths = [entry.path for entry in listing.audio if entry.path not in about.refused | listing.refused]
+    names = {about.descriptions.get(path, Description()).speaker or folder_speaker(path) for path in paths}
+    return {name: consents.of(name) for name in sorted(names)}
 
 
 def _read_all(

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from support.refreshed_store import STAGE_NAMES, RefreshedStore, file_bytes, stages_run
 
+from voicemill.storage.inbox.consent import recorded_consents
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
 
@@ -53,6 +54,18 @@ def test_the_json_has_the_counts_of_the_refresh(refreshed: RefreshedStore) -> No
     assert summary["utterances"] == len(corpus.utterances(["id"])) == 6
     assert 0 < summary["wall_s"] < 600
     assert Path(summary["report"]).stat().st_size > 100_000
+
+
+def test_a_first_refresh_without_consent_publishes_nothing(cli, refreshed: RefreshedStore, tmp_path: Path) -> None:
+    """It ends before any stage runs; the next one, after `consent grant --all-in`, has its first version to make."""
+    store = tmp_path / "store"
+    ran = cli("refresh", "--inbox", refreshed.inbox, "--store", store, "--json").json
+    assert (ran["version"], ran["published"], ran["stages"]) == (0, False, {})
+    assert ran["held"] == {"ann": 3, "bob": 2, "cem": 1}
+    assert Store.open(store).root.joinpath("tables").exists() is False
+    assert not list(store.rglob("*.arrow"))
+    cli("consent", "grant", "--all-in", refreshed.inbox, "--store", store)
+    assert {record.speaker for record in recorded_consents(Store.open(store))} == {"ann", "bob", "cem"}
 
 
 def test_every_utterance_has_its_text_words_audio_and_features(refreshed: RefreshedStore) -> None:

@@ -143,7 +143,7 @@ def make(
         who = ", ".join(speakers) or "anybody"
         raise NoData(
             f"corpus version {found.version} of {corpus.store.root} has no {SHORTEST:g} s of speech of {who} to clone: "
-            "add recordings and run `voicemill refresh`"
+            f"add recordings of {SHORTEST:g} s or more with their text and run `voicemill refresh`"
         )
     first = kept[0]
     kept += [

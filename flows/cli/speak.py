@@ -47,7 +47,7 @@ def speak(
     language: Annotated[str, typer.Option(help="zh, en, ja, ko, yue (each with English words) or auto")] = "auto",
     content: Annotated[
         str,
-        typer.Option(help="Content encoder of s2: hub id or folder of a HuBERT, or mfcc-cmvn. Default: what s2 names"),
+        typer.Option(help="Content encoder of s2: hub id, folder or whisper-3-cmvn, mfcc-cmvn. Default: what s2 names"),
     ] = "",
     adapter: Annotated[
         list[Path] | None, typer.Option(help="Folder of an adapter of s1 or s2; repeatable, once for each")

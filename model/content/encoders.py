@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from voicemill.model.content.mfcc import Mfcc
-from voicemill.model.content.names import CEPSTRA, MFCC_CMVN, whisper_layer
+from voicemill.model.content.names import CEPSTRA, MFCC_CMVN, split_layer, whisper_layer
 from voicemill.model.content.pretrained import Encoder, Features
 from voicemill.model.content.whisper import WhisperEncoder
 from voicemill.model.device import Placement, place
@@ -42,7 +42,9 @@ def load_encoder(name: str, setting: str, placement: Placement) -> ContentEncode
         return cepstra(name)
     if layer := whisper_layer(name):
         return WhisperEncoder.load(*layer, placement)
-    return Encoder.load(resolve(name, setting), -1, placement)
+    model, number = split_layer(name)
+    folder = resolve(model, setting)
+    return Encoder.load(folder, number, placement, wants_normalised(folder))
 
 
 class FiniteEncoder:

@@ -14,7 +14,8 @@ import torch
 
 from voicemill.model.checkpoints.loading import load_s1
 from voicemill.model.checkpoints.sizes import KEY, header
-from voicemill.model.content.names import CEPSTRA, is_builtin, whisper_layer
+from voicemill.model.content.encoders import load_encoder
+from voicemill.model.content.names import is_builtin, split_layer
 from voicemill.model.content.pretrained import Encoder
 from voicemill.model.content.whisper import WhisperEncoder
 from voicemill.model.device import place
@@ -82,13 +83,12 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
 
     with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
         parameters |= {"s1": write_s1(writer, first), "s2": write_s2(writer, second)}
-        if layer := whisper_layer(name):
-            whisper = WhisperEncoder.load(*layer, place("cpu", "float32")).network
-            writer.network("content", [("features", lambda draft: encoders.whisper(draft, whisper))])
-            parameters["content"] = whisper.parameter_count
-        elif name not in CEPSTRA:
-            encoder = Encoder.load(resolve(name, SETTING), -1, place("cpu", "float32"))
-            writer.network("content", [("features", lambda draft: encoders.content(draft, encoder))])
+        encoder = load_encoder(name, SETTING, place("cpu", "float32"))
+        if isinstance(encoder, WhisperEncoder):
+            writer.network("content", [("features", partial(encoders.whisper, network=encoder.network))])
+            parameters["content"] = encoder.network.parameter_count
+        elif isinstance(encoder, Encoder):
+            writer.network("content", [("features", partial(encoders.content, encoder=encoder))])
             parameters["content"] = _count(encoder.model) + _count(encoder.front)
         if bert:
             features = BertFeatures(bert)
@@ -158,9 +158,7 @@ def cached_export(
     files = {stem: Path(weights[stem]) for stem in stems if stem in weights}
     digests = {stem: file_digest(path) for stem, path in files.items() if path.is_file()}
     content, bert = (content or s2_with_content(weights["s2"])[1], bert) if full else ("", "")
-    models = [
-        folder_digest(resolve(name, SETTING)) if name and not is_builtin(name) else name for name in (content, bert)
-    ]
+    models = [_model_digest(name) if name and not is_builtin(name) else name for name in (content, bert)]
     key = digest([VERSION, FORMAT, precision, digests, models])[:24]
     for path in abandoned(root, ABANDONED):
         shutil.rmtree(path, ignore_errors=True)
@@ -170,6 +168,12 @@ def cached_export(
         except CheckpointError:  # a damaged cache is written again
             shutil.rmtree(root / key)
     return export_voice(weights, root / key, precision, content, bert), True
+
+
+def _model_digest(name: str) -> str:
+    model, layer = split_layer(name)
+    folder = folder_digest(resolve(model, SETTING))
+    return folder if layer == -1 else f"{folder}#{layer}"
 
 
 def cache_root(weights: Weights) -> Path:

@@ -197,6 +197,7 @@ def test_encoders_by_the_name_that_a_version_records(tmp_path: Path) -> None:
         (content.Settings(engine="mfcc-cmvn"), "mfcc-cmvn"),
         (content.Settings(engine="mfcc"), "mfcc"),
         (content.Settings(engine="encoder", model="a/b"), "a/b"),
+        (content.Settings(engine="encoder", model="a/b", layer=2), "a/b#2"),
     ):
         table = f"features/{content.table_name(settings)}-0123abcd"
         assert content_name(settings.model_dump(mode="json"), table) == name
@@ -205,7 +206,20 @@ def test_encoders_by_the_name_that_a_version_records(tmp_path: Path) -> None:
     normalised = [load_encoder(name, "--content", on_cpu).normalise for name in CEPSTRA]  # type: ignore[attr-defined]
     assert normalised == [False, True]
     model("hubert-base").save_pretrained(tmp_path)
-    assert load_encoder(str(tmp_path), "--content", on_cpu).dims == 32
+    x = wave(8000)
+    for layer, name in ((-1, str(tmp_path)), (2, f"{tmp_path}#2")):
+        (expected,) = Encoder.load(tmp_path, layer, on_cpu).encode([x])
+        np.testing.assert_array_equal(load_encoder(name, "--content", on_cpu).encode([x])[0], expected)
+
+
+def test_a_voice_normalises_the_level_as_its_corpus_did(tmp_path: Path) -> None:
+    model("hubert-large").save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"do_normalize": true}')
+    x, on_cpu = wave(8000), place("cpu", "float32")
+    settings = content.Settings(engine="encoder", model=str(tmp_path), device="cpu", precision="float32", layer=2)
+    name = content_name(settings.model_dump(mode="json"), f"features/{content.table_name(settings)}-0123abcd")
+    (expected,) = content._Engine(settings).encode([x])
+    np.testing.assert_array_equal(load_encoder(name, "--content", on_cpu).encode([x])[0], expected)
 
 
 def test_differences_are_those_of_torchaudio() -> None:

@@ -21,6 +21,7 @@ from voicemill.flows.plans import help_texts
 
 if TYPE_CHECKING:
     from voicemill.flows.display.summary import Summary
+    from voicemill.flows.plans.aligner import Aligner
 
 VersionOption = Annotated[int | None, typer.Option("--version", help="Corpus version. Default: the latest")]
 
@@ -135,3 +136,60 @@ def report(store: StoreOption, version: VersionOption = None, show: OpenOption =
     print(path)
     if show:
         webbrowser.open(path.as_uri())
+
+
+aligner = typer.Typer(help="Train an aligner of your own, for word times in any language.", no_args_is_help=True)
+
+
+@aligner.command("train")
+def train_aligner(
+    store: StoreOption,
+    language: Annotated[str, typer.Option(help="ISO 639-1 code of the language")],
+    version: VersionOption = None,
+    out: Annotated[str, typer.Option(help="Folder to write. Default: models/aligner-LANGUAGE in the store")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a small aligner on the speech with text of a version.
+
+    It takes minutes on a CPU. The aligner is measured on speech that it was not trained on; [align.models] takes it.
+    """
+    from voicemill.flows.demo.timed_speech import is_installed, timed_speech
+    from voicemill.flows.display.terminal import errors, say
+    from voicemill.flows.plans.aligner import make_aligner
+
+    show = errors.print if interactive(as_json=as_json) else None
+    speak = timed_speech if is_installed() else None
+    made = make_aligner(open_store(store), language, version=version, out=out, speak=speak, progress=show)
+    if as_json:
+        print_json(made.as_json())
+        return
+    _show_aligner(made)
+    say(f'[align.models]\n{language} = "{made.folder}"', "in the config:\n")
+
+
+def _show_aligner(made: "Aligner") -> None:
+    """Tables of the figures: boundaries, and the texts told apart."""
+    from voicemill.flows.display.terminal import table
+
+    figures = made.figures
+    groups = [name for name in ("new_speakers", "known_speakers") if "joints" in figures[name]]
+    bounds = [(name.replace("_", " "), figures[name]["joints"]) for name in groups]
+    if figures["synthetic"]:
+        bounds.append(("synthetic speech", figures["synthetic"]))
+    columns = ("boundaries of", "count", "median, ms", "90 %, ms", "within 50 ms, %")
+    trained = figures["train"]
+    table(
+        f"aligner of {figures['language']}, trained on {trained['seconds']:.0f} s of {trained['speakers']} speakers",
+        columns,
+        [(n, b["count"], b["median_ms"], b["p90_ms"], 100 * b["within_50_ms"]) for n, b in bounds],
+    )
+    shares = ("auc", "auc_half", "right_kept", "wrong_found")
+    texts = [(name.replace("_", " "), figures[name]["texts"]) for name in groups]
+    table(
+        "wrong texts",
+        ("speech of", "right", "wrong", "AUC, %", "AUC half wrong, %", "right kept, %", "wrong found, %"),
+        [
+            (n, t["right"], t["wrong"], *("-" if t[part] is None else 100 * t[part] for part in shares))
+            for n, t in texts
+        ],
+    )

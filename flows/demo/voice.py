@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,10 @@ RATE = 22_050
 """Sample rate of espeak-ng, Hz."""
 
 _SYNCHRONOUS = 2
+_PHONEME_EVENTS = 1
 _DONT_EXIT = 0x8000
+_WORD, _END, _PHONEME = 1, 5, 7
+"""Types of the events that are read: begin of a word, end of a clause, begin of a phone or pause."""
 _UTF8 = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _PATH_LIMIT = 120
@@ -49,6 +53,17 @@ class Line:
     """Pitch range, 0 (monotone) to 100."""
 
 
+@dataclass(frozen=True)
+class TimedWord:
+    """Place of a word in the text and in the sound, as the synthesiser made it."""
+
+    at: int
+    """Index of its first character in the text."""
+    start: int
+    stop: int
+    """Samples at `RATE`; it ends where the next word or a pause begins."""
+
+
 def speak(lines: Sequence[Line]) -> list[NDArray[np.float32]]:
     """Synthesise `lines`, in one fresh process.
 
@@ -57,6 +72,14 @@ def speak(lines: Sequence[Line]) -> list[NDArray[np.float32]]:
 
     Raises:
         VoicemillError: the extra `demo` is not installed, or espeak-ng has no voice of that name.
+    """
+    return [_trim(wave) for wave, _ in speak_timed(lines)]
+
+
+def speak_timed(lines: Sequence[Line]) -> list[tuple[NDArray[np.float32], tuple[TimedWord, ...]]]:
+    """Synthesise `lines` as `speak` does, with the silence around them and the times of their words.
+
+    espeak-ng names no word for some characters (Chinese words of several): they belong to the word before them.
     """
     request = json.dumps([asdict(line) for line in lines]).encode()
     child = subprocess.run(
@@ -69,7 +92,10 @@ def speak(lines: Sequence[Line]) -> list[NDArray[np.float32]]:
     for _ in lines:
         size = int.from_bytes(child.stdout[at : at + 4], "little")
         pcm = np.frombuffer(child.stdout, "<i2", size // 2, at + 4)
-        waves.append(_trim(pcm.astype(np.float32) / np.float32(32768)))
+        at += 4 + size
+        size = int.from_bytes(child.stdout[at : at + 4], "little")
+        words = tuple(TimedWord(*word) for word in json.loads(child.stdout[at + 4 : at + 4 + size]))
+        waves.append((pcm.astype(np.float32) / np.float32(32768), words))
         at += 4 + size
     return waves
 
@@ -81,27 +107,57 @@ def _trim(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     return wave[max(loud[0] - margin, 0) : loud[-1] + margin] if len(loud) else wave
 
 
+class _Event(ctypes.Structure):
+    """espeak_EVENT."""
+
+    _fields_ = (
+        ("type", ctypes.c_int), ("number", ctypes.c_uint), ("position", ctypes.c_int), ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int), ("sample", ctypes.c_int), ("user", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )  # fmt: skip
+
+
+def _words(events: Sequence[tuple[int, int, int, bytes]]) -> list[tuple[int, int, int]]:
+    """Index of the first character, start and stop of each word, from (type, position, sample, name) in order."""
+    words: list[tuple[int, int, int]] = []
+    begun: tuple[int, int] | None = None
+    for kind, position, sample, name in events:
+        if begun and (kind in (_WORD, _END) or (kind == _PHONEME and name.startswith(b"_:"))):
+            words.append((*begun, sample))
+            begun = None
+        if kind == _WORD and position:
+            begun = position - 1, sample
+    return [word for word in words if word[2] > word[1]]
+
+
 def _serve() -> None:
-    """Run the process that `speak` starts: lines as JSON on standard input; sizes (4 bytes) and int16 samples out."""
+    """Run the process that `speak` starts: lines as JSON on standard input; for each its int16 samples and the JSON of
+    its words, both behind their size in 4 bytes, on standard output."""
     try:
         import espeakng_loader
     except ImportError:
         sys.exit("the demo speaks with espeak-ng, which is not installed: pip install 'voicemill[demo]'")
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     chunks: list[bytes] = []
+    events: list[tuple[int, int, int, bytes]] = []
 
-    def listen(wave: int | None, samples: int, _events: int) -> int:
+    def listen(wave: int | None, samples: int, happened: Any) -> int:
         if wave and samples > 0:
             chunks.append(ctypes.string_at(wave, 2 * samples))
+        number = 0
+        while happened[number].type:
+            event = happened[number]
+            number += 1
+            events.append((event.type, event.position, event.sample, event.name))
         return 0
 
-    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(listen)
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))(listen)
     with tempfile.TemporaryDirectory() as short:
         data = espeakng_loader.get_data_path()
         if len(data.encode()) > _PATH_LIMIT:
             (Path(short) / "espeak-ng-data").symlink_to(data)
             data = short
-        rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
+        rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT | _PHONEME_EVENTS)
         if rate != RATE:
             sys.exit(f"espeak-ng answered {rate} when asked to start with the data in {data}; {RATE} Hz was expected")
         library.espeak_SetSynthCallback(callback)
@@ -112,10 +168,12 @@ def _serve() -> None:
                 library.espeak_SetParameter(parameter, value, 0)
             text = line.text.encode() + b"\0"
             chunks.clear()
+            events.clear()
             if library.espeak_Synth(text, len(text), 0, 0, 0, _UTF8, None, None):
                 sys.exit(f"espeak-ng could not synthesise {line.text!r}")
             wave = b"".join(chunks)
-            sys.stdout.buffer.write(len(wave).to_bytes(4, "little") + wave)
+            words = json.dumps(_words(events)).encode()
+            sys.stdout.buffer.write(b"".join(len(part).to_bytes(4, "little") + part for part in (wave, words)))
 
 
 if __name__ == "__main__":

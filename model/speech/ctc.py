@@ -114,6 +114,10 @@ class CtcModel:
             at += size
         return [emissions[number] for number in range(len(waves))]
 
+    def place(self, emissions: Sequence[Emission], words: Sequence[str], language: str) -> list[Span | None]:
+        """Spans of words on the concatenation of clips, see `place_words`."""
+        return place_words(emissions, words, language, self.dictionary, self.blank)
+
     def _batch(self, waves: Sequence[Wave]) -> list[torch.Tensor]:
         place = self._place
         reduced = place.dtype != torch.float32

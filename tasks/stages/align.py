@@ -1,7 +1,8 @@
 """align: start, end and score of every word, and the split of an upload's text over its segments.
 
 What: forced alignment of the text that `transcribe` gives with the kept segments. Engine `ctc`: a wav2vec 2.0 model for
-each language (model/speech/ctc.py). Engine `pocketsphinx`: English with the model in its wheel
+each language (model/speech/ctc.py), or a small aligner trained on the corpus itself (model/aligner/, made by `voicemill
+aligner train`), which needs no download. Engine `pocketsphinx`: English with the model in its wheel
 (model/speech/pocketsphinx_aligner.py). Both align English as the front end of training and speaking reads it, so that
 `$12.50` spans its five spoken words. A text of a whole upload is aligned with its kept segments end to end; a word
 belongs to the segment that holds most of it. A text that does not fit its audio has status `failed` and the reason: no
@@ -27,7 +28,7 @@ from voicemill.storage.units import RATE, Seconds
 from voicemill.tasks.contract.models import Resources
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
-from voicemill.tasks.stages.ctc_engine import CtcEngine, gpu_mb, locate
+from voicemill.tasks.stages.ctc_engine import CtcEngine, gpu_mb, locate, model_digest
 
 if TYPE_CHECKING:
     from voicemill.model.speech.ctc import Emission
@@ -46,13 +47,14 @@ class Settings(StageSettings):
     """auto = ctc for the languages in `models`, pocketsphinx for English without one; languages without an engine keep
     their text and have no word times."""
     models: dict[str, str] = Field(default_factory=dict)
-    """Language -> model of engine ctc: a torchaudio bundle, a hub id or a local folder. Default none: what is embedded
-    needs no download."""
+    """Language -> model of engine ctc: a torchaudio bundle, a hub id, a local folder, or the folder that `voicemill
+    aligner train` writes. Default none: what is embedded needs no download."""
     min_score: float = Field(0.33, ge=0.0, le=1.0)
     """Lower quartile of a segment's word scores below which an alignment by pocketsphinx has failed. Default calibrated
     on people and synthetic voices (tests/bench/align_calibration.py); for people alone 0.5 lets less through."""
     min_score_ctc: float = Field(0.2, ge=0.0, le=1.0)
-    """The same quartile for ctc. Default: our own, not calibrated; correct texts have 0.5 and more."""
+    """The same quartile for ctc. Default: our own, not calibrated; correct texts have 0.5 and more. The scores of a
+    small aligner are scaled when it is trained, so that this default parts right from wrong texts."""
     batch_s: Seconds = Field(60.0, gt=0.0)
     """Seconds of audio in a GPU batch of a ctc model, padding included; a CPU takes single segments. Default: ours."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -169,9 +171,7 @@ def _files(settings: Settings) -> dict[str, Path]:
 
 def models(settings: Settings) -> Mapping[str, str]:
     """Digest of every ctc model that these settings can load."""
-    from voicemill.model.hub import digest_of
-
-    return {f"models.{language}": digest_of(path) for language, path in _files(settings).items()}
+    return {f"models.{language}": model_digest(path, language) for language, path in _files(settings).items()}
 
 
 def resources(settings: Settings) -> Resources:

@@ -157,12 +157,13 @@ class Whisper:
         return [_joined(parts, segment.seconds, limits) for parts, segment in zip(attempts, segments, strict=True)]
 
     def transcribe(self, waves: Sequence[Wave], language: str, batch_size: int = 8) -> list[tuple[str, float]]:
-        """Text of each wave, float32 [samples], 32 kHz, and the mean log probability of its tokens."""
-        return [
-            (one.text, one.score)
-            for at in range(0, len(waves), batch_size)
-            for one in self.decode([self.encode(wave) for wave in waves[at : at + batch_size]], language, batch_size)
-        ]
+        """Text of each wave, float32 [samples], 32 kHz, and the mean log probability of its tokens. Doubtful texts are
+        decoded again; none is refused."""
+        texts: list[Recognised] = []
+        for at in range(0, len(waves), batch_size):
+            group = [self.encode(wave) for wave in waves[at : at + batch_size]]
+            texts += self.decode(group, language, batch_size, Limits())
+        return [(one.text, one.score) for one in texts]
 
     def language_of(self, segments: Iterable[Encoded]) -> str:
         """ISO 639-1 code of the likeliest language in the first 30 s of the segments together; "en" for an English-only

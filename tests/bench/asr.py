@@ -68,7 +68,7 @@ def ways() -> dict[str, Texts]:
         return " ".join(one.text for one in recogniser.texts({"u": waves}, {"u": "en"})["u"])
 
     def bare(waves: Sequence[Wave]) -> str:
-        return " ".join(text for text, _ in whisper.transcribe(waves, "en"))
+        return " ".join(one.text for one in whisper.decode([whisper.encode(wave) for wave in waves], "en"))
 
     def faster_whisper(waves: Sequence[Wave]) -> str:
         low = [np.asarray(soxr.resample(wave, RATE, WHISPER_RATE), np.float32) for wave in waves]

@@ -61,9 +61,8 @@ def test_an_encoded_segment(whisper: Whisper) -> None:
 @real
 def test_a_text_that_repeats_itself_is_decoded_again(whisper: Whisper) -> None:
     encoded = [whisper.encode(read("ljspeech/LJ001-0011.flac"))]
-    ((first, _),) = whisper.transcribe([read("ljspeech/LJ001-0011.flac")], "en")
-    (again,) = whisper.decode(encoded, "en", limits=Limits())
-    assert repeats_itself(first.split())
+    (first,), (again,) = whisper.decode(encoded, "en"), whisper.decode(encoded, "en", limits=Limits())
+    assert repeats_itself(first.text.split())
     assert again.text == "It is of the first importance that the letter used should be fine and form."
 
 

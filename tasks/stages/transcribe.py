@@ -77,9 +77,10 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
     for upload in inputs.batch.uploads:
         own, language = segments.get(upload.sha256, []), upload.language or settings.language
         given = given_transcripts(upload, own, language)
-        if given and (model is None or settings.prefer == "given"):
+        foreign = model is None or (language and model.languages is not None and language not in model.languages)
+        if given and (foreign or settings.prefer == "given"):
             rows[upload.sha256] = list(given)
-        elif model is None or (language and model.languages is not None and language not in model.languages):
+        elif foreign:
             reason = Reason.NO_TRANSCRIPT if settings.engine == "given" else Reason.NO_RECOGNISER
             rows[upload.sha256] = _rows(own, refused(language, Refusal(reason), len(own)), "")
         elif own:

@@ -37,8 +37,7 @@ class Settings(Limits, StageSettings):
     engine: Literal["auto", "given", "whisperx"] = "auto"
     """Source of the text: auto, given or whisperx. Default auto: recordings need no transcripts."""
     prefer: Literal["given", "whisperx"] = "given"
-    """Text used for uploads that have their own: given, or whisperx for the recognised one. Default given: people wrote
-    it."""
+    """Text of uploads that have their own: given, or whisperx for the recognised one. Default: people wrote it."""
     model: str = "embedded:whisper-tiny.en"
     """Whisper model for CTranslate2: `embedded:whisper-tiny.en`, hub id or local folder. Default: the embedded one, for
     English; whisperx's best is Systran/faster-whisper-large-v3."""
@@ -85,7 +84,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
             rows[upload.sha256] = _rows(own, refused(language, Refusal(reason), len(own)), "")
         elif own:
             unrecognised[upload.sha256] = upload
-    if model is not None and unrecognised:
+    if model and unrecognised:
         rows |= _recognised(inputs, settings, model, segments, unrecognised)
     for upload in inputs.batch.uploads:
         yield from rows.get(upload.sha256, [])

@@ -1,4 +1,4 @@
-"""Raw recordings without transcript, option or network: the corpus has text and word times, and a voice trains on it."""
+"""Raw recordings without transcript, option or network: their corpus has text and word times, a voice trains on it."""
 
 import csv
 import shutil

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from voicemill.model.embedded import WHISPER
+from voicemill.model.embedded import PREFIX, WHISPER
 from voicemill.model.speech.guards import Limits, Refusal
 from voicemill.model.speech.recogniser import Recogniser, RecogniserModel, SpokenText, find_model, load, refused
 from voicemill.model.text.detect import text_language
@@ -160,7 +160,7 @@ def recogniser_model(settings: Settings) -> RecogniserModel | None:
     try:
         return find_model(settings.model, "transcribe.model") if settings.engine != "given" else None
     except ModelMissing:
-        if settings.engine != "auto":
+        if settings.engine != "auto" or (settings.model.startswith(PREFIX) and WHISPER.is_installed):  # it differs
             raise
         return None
 

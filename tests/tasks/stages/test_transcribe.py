@@ -111,6 +111,16 @@ def test_without_its_model_auto_says_so_for_each_segment(tmp_path: Path, monkeyp
     ]
 
 
+def test_a_wheel_that_is_missing_is_an_outcome_and_one_that_differs_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert models(Settings()) == {"model": WHISPER.digest}
+    with monkeypatch.context() as patch:
+        patch.setattr("voicemill.model.embedded.importlib.util.find_spec", lambda name: None)
+        assert models(Settings()) == {}
+    monkeypatch.setattr("voicemill.model.embedded.cached_file_digest", lambda file: "0" * 64)
+    with pytest.raises(ModelMissing, match="is not the file that voicemill was measured with"):
+        models(Settings())
+
+
 def test_an_english_recogniser_is_not_loaded_for_other_languages(tmp_path: Path) -> None:
     settings = Settings(engine="auto")
     inputs = made(tmp_path, [upload("a", language="de")], {"a": [1.0]})

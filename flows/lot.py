@@ -1,5 +1,6 @@
 """The subflow `prepare-lot`: up to `run.lot_batches` batches through all stages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,9 +17,10 @@ from voicemill.storage.store import Store
 from voicemill.tasks import workers
 from voicemill.tasks.config import Config
 from voicemill.tasks.engine import as_task
+from voicemill.tasks.enrolment import speakers_of
 from voicemill.tasks.execute import StageResult, Work, artifact_path
 from voicemill.tasks.recipe import Recipe
-from voicemill.tasks.registry import BY_NAME, SINK, SOURCE
+from voicemill.tasks.registry import BY_NAME, SINK, SOURCE, VOICES
 
 
 @dataclass
@@ -49,12 +51,16 @@ def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
 def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     batches, recipe = plan.lots[number - 1], Recipe(plan.settings)
     result = LotResult(samples_of=dict(plan.samples_of))
-    decoding = {batch.id: _submit(plan, recipe, batch, SOURCE.name, (), {}) for batch in batches}
+    sources = _enrolling_elsewhere(plan, recipe, batches)
+    decoding = {batch.id: _submit(plan, recipe, batch, SOURCE.name, (), {}) for batch in (*sources, *batches)}
+    for source in sources:
+        decoding[source.id].wait()
+        if decoding[source.id].state.is_completed():
+            result.samples_of |= _samples(plan, decoding[source.id].result())
     for batch in batches:
         if done := _collect(decoding[batch.id], SOURCE.name, batch, result):
             result.decoded[batch.id] = done.key
-            rows = Artifact(artifact_path(Store.open(plan.store), SOURCE.name, done.key)).rows(Decoded)
-            result.samples_of |= {row.upload: row.pcm for row in rows}
+            result.samples_of |= _samples(plan, done)
     graves = tombstones.read(Store.open(plan.store)).pcm
     result.forgotten = {upload for upload, pcm in result.samples_of.items() if pcm in graves}
     result.duplicates = find_duplicates(result.samples_of, plan.order) | result.forgotten
@@ -62,6 +68,11 @@ def _prepare(plan: RefreshPlan, number: int) -> LotResult:
         (SOURCE.name, id_): future for id_, future in decoding.items()
     }
     later = [stage for stage in recipe.stages if stage is not SOURCE]
+    for stage in later if sources else ():
+        if stage.name in recipe.before(VOICES):
+            for batch in sources:
+                future = _submit(plan, recipe, batch, stage.name, result.duplicates, futures)
+                futures[stage.name, batch.id] = future
     for stage in later:
         for batch in batches:
             futures[stage.name, batch.id] = _submit(plan, recipe, batch, stage.name, result.duplicates, futures)
@@ -72,6 +83,34 @@ def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     return result
 
 
+def _samples(plan: RefreshPlan, done: StageResult) -> dict[str, str]:
+    """Upload -> sha256 of its decoded samples, of one output of `decode`."""
+    rows = Artifact(artifact_path(Store.open(plan.store), SOURCE.name, done.key)).rows(Decoded)
+    return {row.upload: row.pcm for row in rows}
+
+
+def _enrolling_elsewhere(plan: RefreshPlan, recipe: Recipe, batches: Sequence[Batch]) -> list[Batch]:
+    """Batches outside a lot that enrol its speakers, and whose voices are not in the stage cache.
+
+    They run as far as their voices. A batch that breaks here leaves a gap in the key of the shards that compare with
+    it, so the next refresh tries again; here it breaks nothing.
+    """
+    store, own = Store.open(plan.store), {batch.id for batch in batches}
+    duplicates = find_duplicates(plan.samples_of, plan.order)
+    sources = {
+        source.id: source
+        for batch in batches
+        for speaker in speakers_of(batch)
+        for source in plan.enrolling_batches.get(speaker, ())
+        if source.id not in own
+    }
+    return [
+        source
+        for source in sources.values()
+        if not artifact_path(store, VOICES.name, recipe.keys(source, duplicates)[VOICES.name]).exists()
+    ]
+
+
 def _submit(
     plan: RefreshPlan,
     recipe: Recipe,
@@ -80,9 +119,10 @@ def _submit(
     duplicates: Any,
     futures: dict[tuple[str, str], PrefectFuture[StageResult]],
 ) -> PrefectFuture[StageResult]:
-    keys = recipe.keys(batch, duplicates)
+    keys = recipe.keys(batch, duplicates, plan.enrolling_batches if stage == SINK.name else {})
     inputs = BY_NAME[stage].inputs_of(recipe.config.of(stage))
     uploads = {upload.sha256 for upload in batch.uploads}
+    enrolments = recipe.enrolments(batch, duplicates, plan.enrolling_batches) if stage == SINK.name else ()
     work = Work(
         stage=stage,
         key=keys[stage],
@@ -94,8 +134,12 @@ def _submit(
         duplicates=tuple(sorted(uploads & set(duplicates))),
         recipe=recipe.id,
         feature_tables=recipe.feature_tables,
+        enrolments=enrolments,
     )
     waits = [futures[name, batch.id] for name in inputs]
+    if enrolments:
+        names = ((VOICES.name, source.id) for who in speakers_of(batch) for source in plan.enrolling_batches[who])
+        waits += [futures[name] for name in dict.fromkeys(names) if name in futures]
     return as_task(stage).submit(work, return_state=False, wait_for=waits)
 
 

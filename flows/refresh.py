@@ -17,6 +17,7 @@ from voicemill.flows.display import dashboard
 from voicemill.flows.display import refresh as refresh_page
 from voicemill.flows.display.progress import active
 from voicemill.flows.display.summary import HELD, Summary, stage_counts
+from voicemill.flows.held_voices import hold_voices
 from voicemill.flows.lot import LotResult, prepare_lot, task_runner
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
@@ -76,7 +77,7 @@ def refresh(options: RefreshOptions) -> Summary:
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
             announce(plan, listing, last)
             lots = run_lots(plan, recipe, store)
-            repeat = bury_forgotten(store, lots)
+            repeat = bury_forgotten(store, lots) or hold_voices(store, recipe, plan, lots, last, listing)
         shards = shards_of(store, plan, lots)
         rows = upload_rows(store, plan, batches, lots, shards, before, listing.others)
         published = publish_version(options, recipe, store, shards, rows)
@@ -230,7 +231,7 @@ def summarise(
         utterances=counts.utterances if counts else 0,
         batches_run=len(plan.batches),
         batches_unchanged=len(plan.unchanged),
-        held=dict(Counter(row.speaker for row in rows if row.state is UploadState.HELD)),
+        held=dict(Counter(row.speaker for row in rows if row.state is UploadState.HELD and not row.reason)),
         problems=[str(problem) for problem in listing.problems],
         broken={id_: error for lot in lots for id_, error in lot.broken.items()},
         failures=failed,

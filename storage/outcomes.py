@@ -47,6 +47,8 @@ class Reason(StrEnum):
     NARROWBAND = "narrowband", "effective bandwidth under screen.min_bandwidth_hz"
     NO_TEXT = "no_text", "no transcript, and shards.require_text is on"
     UNALIGNED = "unaligned", "its text could not be aligned with the audio: they do not match"
+    TWO_SPEAKERS = "two_speakers", "the voice changes within the segment"
+    OTHER_SPEAKER = "other_speaker", "its voice is not that of the speaker's other recordings"
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
     OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"

@@ -212,6 +212,28 @@ class Feature:
     """float16 little-endian, C order, [frames, dims]."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """Voice of one segment: its vector as a matrix of one frame, and how it will be compared with its speaker."""
+
+    upload: str
+    index: int
+    frames: Frames
+    dims: int
+    data: bytes = field(repr=False)
+    """float16 little-endian, [1, dims]."""
+    seconds: Seconds
+    """Length of the segment."""
+    margin: float
+    """Distance under the speaker's median similarity from which it counts as another voice."""
+    change: float
+    """Score of the most likely change of voice within it."""
+    outcome: Outcome = Outcome.KEPT
+    reason: str = ""
+    score: float | None = None
+    threshold: float | None = None
+
+
 @dataclass(frozen=True)
 class ShardFile:
     """One Parquet file that `shards` wrote: one table, one speaker, one batch. Not part of a table until publish."""

@@ -23,7 +23,7 @@ class RunSettings(StageSettings):
     workers: int = Field(0, ge=0, le=256)
     """Stages that run at the same time on this machine; 0 = one per core."""
     lot_batches: int = Field(15, ge=1, le=16)
-    """Batches in one subflow. Default: 12 stages each, and Prefect copes with 200 task runs in a flow run."""
+    """Batches in one subflow. Default: 13 stages each, and Prefect copes with 200 task runs in a flow run."""
 
     @property
     def count(self) -> int:

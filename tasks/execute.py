@@ -10,7 +10,6 @@ A stage guards its work on each upload. What gets past that (an error outside ev
 is traced to uploads by halving the batch: those that break the stage alone are recorded as failed, the rest is run.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,10 +24,12 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.config import Config
 from voicemill.tasks.contract.models import MODELS
-from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage
+from voicemill.tasks.contract.stage import Audio, Enrolment, Inputs, RunContext, Stage
 from voicemill.tasks.culprits import find_culprits
+from voicemill.tasks.enrolment import gaps_of
 from voicemill.tasks.intake.scan import fetch
-from voicemill.tasks.registry import BY_NAME
+from voicemill.tasks.peak_memory import peak_mb, reset_peak
+from voicemill.tasks.registry import BY_NAME, VOICES
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Work:
     """sha256 of the recipe."""
     feature_tables: dict[str, str] = field(default_factory=dict)
     """Feature stage -> table."""
+    enrolments: tuple[Enrolment, ...] = ()
+    """References of the batch's speakers."""
     killers: tuple[str, ...] = ()
     """Uploads that killed a worker process: recorded as failed instead of run."""
 
@@ -101,11 +104,18 @@ def _inspect(work: Work) -> _State:
     stage, store = BY_NAME[work.stage], Store(Path(work.store))
     inputs = {name: Artifact(artifact_path(store, name, key)) for name, key in work.inputs.items()}
     missing = {upload for artifact in inputs.values() for upload in artifact.meta.pending}
-    key = digest([work.key, sorted(missing)]) if stage.sealed and missing else work.key
+    gaps = gaps_of(work.enrolments, _voices(work))
+    key = digest([work.key, sorted(missing), *gaps]) if stage.sealed and (missing or gaps) else work.key
     path = artifact_path(store, work.stage, key)
     artifact = Artifact(path) if path.exists() else None
     remaining = _remaining(work, inputs, artifact, sealed=stage.sealed)
     return _State(inputs=inputs, missing=missing, key=key, path=path, artifact=artifact, remaining=remaining)
+
+
+def _voices(work: Work) -> dict[str, Artifact]:
+    """Content key -> output of the stage `speaker`, for the enrolments that exist."""
+    paths = {e.key: artifact_path(Store(Path(work.store)), VOICES.name, e.key) for e in work.enrolments}
+    return {key: Artifact(path) for key, path in paths.items() if path.exists()}
 
 
 def _remaining(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:
@@ -152,7 +162,7 @@ def execute(work: Work) -> StageResult:
     if result := existing_output(work):
         return result
     stage, state = BY_NAME[work.stage], _inspect(work)
-    _reset_peak()
+    reset_peak()
     killers = [upload.sha256 for upload in state.remaining if upload.sha256 in work.killers]
     failures = {u: Failure(u, f"a worker died in {work.stage}", reason=Reason.WORKER_DIED) for u in killers}
     work = replace(work, key=state.key)
@@ -176,7 +186,7 @@ def execute(work: Work) -> StageResult:
         pending=artifact.meta.pending,
         wall_s=round(time.perf_counter() - began, 3),
         cpu_s=round(time.process_time() - cpu, 3),
-        peak_mb=_peak_mb(),
+        peak_mb=peak_mb(),
     )
 
 
@@ -237,6 +247,8 @@ def produce(
         store=store,
         feature_tables=work.feature_tables,
         failed=failed,
+        enrolments=work.enrolments,
+        voices=_voices(work),
         fetch=lambda upload: fetch(work.inbox, upload, store),
     )
     MODELS.trim()
@@ -274,21 +286,3 @@ def _copy_audio(old: Artifact, writer: ArtifactWriter, repaired: set[str]) -> No
             if upload not in repaired:
                 for wave in waves.stream(upload, index):
                     writer.audio(upload, index, wave)
-
-
-def _reset_peak() -> None:
-    """Reset the peak memory that Linux keeps in VmHWM."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _peak_mb() -> float:
-    """Peak resident memory since the last reset, MB."""
-    try:
-        status = Path(f"/proc/{os.getpid()}/status").read_text()
-    except OSError:
-        return 0.0
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024

@@ -7,13 +7,15 @@ must work on by comparing keys.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch
 from voicemill.tasks.config import Config
-from voicemill.tasks.contract.stage import KeyContext, Stage
-from voicemill.tasks.registry import STAGES, execution_order
+from voicemill.tasks.contract.stage import Enrolment, KeyContext, Stage
+from voicemill.tasks.enrolment import Enrolling, speakers_of
+from voicemill.tasks.registry import BY_NAME, STAGES, VOICES, execution_order
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,64 @@ class Recipe:
         """Every stage, in the order of execution under this config."""
         return execution_order(self.config.of)
 
+    def before(self, stage: Stage[Any]) -> set[str]:
+        """Names of a stage and of all that it reads, directly or through others."""
+        inputs = (BY_NAME[name] for name in stage.inputs_of(self.config.of(stage.name)))
+        return {stage.name}.union(*(self.before(other) for other in inputs))
+
     @cached_property
     def feature_tables(self) -> dict[str, str]:
         """Feature stage -> table: a new model or setting gives a new table, never a mixture."""
         tables = {
             stage.name: stage.feature_table(self.config.of(stage.name)) for stage in STAGES if stage.feature_table
         }
-        return {stage: f"features/{table}-{digest(self._parts[stage])[:8]}" for stage, table in tables.items()}
+        return {stage: f"features/{table}-{digest(self._parts[stage])[:8]}" for stage, table in tables.items() if table}
 
-    def keys(self, batch: Batch, duplicates: Iterable[str] = ()) -> dict[str, str]:
+    @cached_property
+    def compares_voices(self) -> bool:
+        """Whether segments are compared with their speakers."""
+        return VOICES.name in self.feature_tables
+
+    def enrolments(
+        self, batch: Batch, duplicates: Iterable[str] = (), enrolling: Enrolling = MappingProxyType({})
+    ) -> tuple[Enrolment, ...]:
+        """References of the speakers of a batch, in the outputs of the enrolling batches."""
+        if not self.compares_voices:
+            return ()
+        return tuple(
+            Enrolment(
+                speaker,
+                self._voices_key(source, frozenset(duplicates)),
+                tuple(upload.sha256 for upload in source.uploads if upload.speaker == speaker),
+            )
+            for speaker in speakers_of(batch)
+            for source in enrolling.get(speaker, ())
+        )
+
+    def _voices_key(self, batch: Batch, duplicates: frozenset[str]) -> str:
+        name = (batch, duplicates & {upload.sha256 for upload in batch.uploads})
+        if name not in self._voices_keys:
+            self._voices_keys[name] = self.keys(batch, duplicates)[VOICES.name]
+        return self._voices_keys[name]
+
+    @cached_property
+    def _voices_keys(self) -> dict[tuple[Batch, frozenset[str]], str]:
+        """Keys computed so far: a batch enrols many speakers."""
+        return {}
+
+    def keys(
+        self, batch: Batch, duplicates: Iterable[str] = (), enrolling: Enrolling = MappingProxyType({})
+    ) -> dict[str, str]:
         """Stage -> content key of its output for this batch, every stage.
 
-        `duplicates`: uploads, of this batch or others, whose decoded samples an earlier upload already has.
+        Args:
+            duplicates: uploads, of this batch or others, whose decoded samples an earlier upload already has.
+            enrolling: the batches that enrol its speakers; only the key of the shards depends on them.
         """
         keys: dict[str, str] = {}
         uploads = [upload.sha256 for upload in batch.uploads]
-        context = KeyContext(self.id, frozenset(uploads) & frozenset(duplicates))
+        own = frozenset(uploads) & frozenset(duplicates)
+        context = KeyContext(self.id, own, self.enrolments(batch, duplicates, enrolling))
         for stage in self.stages:
             inputs: list[Any] = [keys[name] for name in stage.inputs_of(self.config.of(stage.name))] or [uploads]
             if stage.key_part:

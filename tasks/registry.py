@@ -21,6 +21,7 @@ from voicemill.tasks.stages import (
     quality,
     screen,
     shards,
+    speaker,
     transcribe,
 )
 from voicemill.tasks.stages import slice as slice_
@@ -32,6 +33,7 @@ _LIST: tuple[Stage[Any], ...] = (
     loudness.STAGE,
     quality.STAGE,
     screen.STAGE,
+    speaker.STAGE,
     transcribe.STAGE,
     align.STAGE,
     content.STAGE,
@@ -54,6 +56,9 @@ BY_NAME: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
 
 (SOURCE,) = (stage for stage in STAGES if not stage.needs)
 """The one stage that reads the uploads themselves; its rows carry the digest of the decoded samples."""
+
+VOICES = speaker.STAGE
+"""The stage whose outputs of other batches are the references of a batch's speakers."""
 
 (SINK,) = (stage for stage in STAGES if stage.needs_all)
 """The one stage that reads all others; its rows are the files of the batch."""

@@ -24,7 +24,8 @@ ROOMS = (
     "model/training", "model/training/light", "model/training/distil", "model/training/objectives",
     "model/training/engine", "model/light", "model/speaking", "model/data", "model/adapters", "model/checkpoints",
     "model/s1", "model/s2", "model/settings", "model/aligner", "model/speech", "model/content", "model/text",
-    "model/text/chinese", "model/text/english", "model/pitch", "model/quality", "model/audio", "model",
+    "model/text/chinese", "model/text/english", "model/pitch", "model/quality", "model/speaker",
+    "model/audio", "model",
     "storage/inbox", "storage/forgetting", "storage/voices", "storage/corpus", "storage/audio", "storage",
 )  # fmt: skip
 """Every folder of the four floors from the top: each may import itself and those after it. The files that lie in

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -13,6 +14,7 @@ from voicemill.storage.files import write_bytes
 from voicemill.storage.records import Batch
 from voicemill.storage.store import Store
 from voicemill.tasks.config import Config
+from voicemill.tasks.enrolment import enrolling_batches, speakers_of
 from voicemill.tasks.recipe import Recipe
 from voicemill.tasks.registry import SINK
 
@@ -32,11 +34,21 @@ class RefreshPlan:
     """Upload -> sha256 of its decoded samples, as recorded by the last version."""
     order: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Upload -> (batch number, place in the batch); of uploads with equal samples the lowest is kept."""
+    enrolling: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Speaker of a batch to run -> ids of the batches that are the speaker's reference."""
+    enrolled: tuple[Batch, ...] = ()
+    """Those of these batches that are unchanged."""
 
     @property
     def settings(self) -> Config:
         """The config, parsed."""
         return Config.model_validate_json(self.config)
+
+    @cached_property
+    def enrolling_batches(self) -> dict[str, tuple[Batch, ...]]:
+        """Speaker -> the batches that are the speaker's reference."""
+        by_id = {batch.id: batch for batch in (*self.batches, *self.enrolled)}
+        return {speaker: tuple(by_id[id_] for id_ in ids) for speaker, ids in self.enrolling.items()}
 
     @property
     def batches(self) -> tuple[Batch, ...]:
@@ -57,13 +69,16 @@ def plan_refresh(
     order = {upload.sha256: (batch.number, place) for batch in batches for place, upload in enumerate(batch.uploads)}
     samples_of = {row.sha256: row.pcm for row in rows if row.pcm and row.sha256 in order}
     duplicates = find_duplicates(samples_of, order)
+    enrolling = enrolling_batches(batches) if recipe.compares_voices else {}
     pinned = last.shards if last else {}
     unchanged = {
         batch.id: pinned[batch.id]
         for batch in batches
-        if batch.id in pinned and recipe.keys(batch, duplicates)[SINK.name] == pinned[batch.id]
+        if batch.id in pinned and recipe.keys(batch, duplicates, enrolling)[SINK.name] == pinned[batch.id]
     }
     changed = [batch for batch in batches if batch.id not in unchanged]
+    enrolling = {who: enrolling[who] for batch in changed for who in speakers_of(batch) if who in enrolling}
+    sources = {batch.id: batch for group in enrolling.values() for batch in group}
     size = recipe.config.run.lot_batches
     lots = tuple(tuple(changed[at : at + size]) for at in range(0, len(changed), size))
     return RefreshPlan(
@@ -74,6 +89,8 @@ def plan_refresh(
         unchanged=unchanged,
         samples_of=samples_of,
         order=order,
+        enrolling={who: tuple(batch.id for batch in group) for who, group in enrolling.items()},
+        enrolled=tuple(batch for id_, batch in sources.items() if id_ in unchanged),
     )
 
 

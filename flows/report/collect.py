@@ -152,7 +152,8 @@ def _speakers(
 def _held(rows: Sequence[UploadRow], store: str) -> list[HeldSpeaker]:
     by_speaker: dict[str, list[UploadRow]] = defaultdict(list)
     for row in rows:
-        by_speaker[row.speaker].append(row)
+        if not row.reason:  # held by its voice: its folder has consent
+            by_speaker[row.speaker].append(row)
     return [
         HeldSpeaker(
             speaker,

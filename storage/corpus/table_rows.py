@@ -87,6 +87,10 @@ class Utterance:
     """Mean log probability of a recognised text; null for given text."""
     text_reason: str | None = None
     """`Reason` why there is no text; "" where there is one; null in rows of older versions."""
+    similarity: float | None = None
+    """Cosine of its voice to the speaker's reference, of which it is no part; None = not compared."""
+    voice_change: float | None = None
+    """Score of the most likely change of voice within it; None = not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

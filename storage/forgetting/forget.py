@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from voicemill.storage.corpus import deltalog, tables, versions
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import erase_folder, read_json, read_loose, write_json
-from voicemill.storage.forgetting import tombstones
+from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.forgetting.erase import (
     Traces,
     erase_cache,
@@ -154,6 +154,7 @@ def forget_speaker(store: Store, speaker: str, *, created: str, inbox: Path | No
         _note(mark, traces, receipt)
         retire_models(store, receipt.models, when=created)
         tombstones.add(store, traces.content, traces.pcm)
+        held_voices.anonymise(store, speaker)
         for table in tables.names(store):
             _erase_table(store, table, speaker)
         erase_cache(store, traces)

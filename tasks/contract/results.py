@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -10,8 +10,20 @@ import pyarrow as pa
 
 from voicemill.storage.corpus.ledger import KEPT, SegmentVerdict
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Aligned, Decoded, Denoised, Levelled, Quality, Screened, Segment, Transcript, Word
+from voicemill.storage.records import (
+    Aligned,
+    Decoded,
+    Denoised,
+    Levelled,
+    Quality,
+    Screened,
+    Segment,
+    Transcript,
+    Voice,
+    Word,
+)
 from voicemill.tasks.contract.stage import Inputs
+from voicemill.tasks.contract.voices import Similarity
 
 R = TypeVar("R")
 Name = tuple[str, int]
@@ -46,6 +58,8 @@ class Results:
     """Outputs of every stage, in the order in which the verdict looks for failures."""
     features: tuple[str, ...]
     """Feature stages: their rows are matrices, one per utterance."""
+    similarities: Mapping[Name, Similarity] = field(default_factory=dict)
+    """Segments that were compared with their speaker."""
 
     def _by_name(self, stage: str, record: type[R]) -> dict[Name, R]:
         rows: list[Any] = self.inputs.rows(stage, record)
@@ -88,6 +102,11 @@ class Results:
     def screened(self) -> dict[Name, Screened]:
         """Rows of `screen`."""
         return self._by_name("screen", Screened)
+
+    @cached_property
+    def voices(self) -> dict[Name, Voice]:
+        """Rows of `speaker`."""
+        return self._by_name("speaker", Voice)
 
     @cached_property
     def transcripts(self) -> dict[Name, Transcript]:
@@ -156,8 +175,8 @@ class Results:
 def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unaligned: bool) -> SegmentVerdict:
     """Outcome of one segment that `slice` kept.
 
-    A rule that dropped it comes first (`loudness`, `screen`), then the first stage that failed on it, then the rules on
-    its text. A stage that gave neither a row nor an error counts as failed.
+    A rule that dropped it comes first (`loudness`, `screen`, `speaker`), then the first stage that failed on it, then
+    the rules on its text. A stage that gave neither a row nor an error counts as failed.
     """
     name = (segment.upload, segment.index)
     levelled, screened = results.levelled.get(name), results.screened.get(name)
@@ -171,6 +190,8 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
             score=screened.score,
             threshold=screened.threshold,
         )
+    if voiced := _voice_verdict(results, name):
+        return voiced
     whole, own = results.failures.get((segment.upload, -1), {}), results.failures.get(name, {})
     for stage in results.inputs.artifacts:
         if failure := own.get(stage) or whole.get(stage):
@@ -203,6 +224,28 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
         threshold=text.limit,
         detail=text.detail,
     )
+
+
+def _voice_verdict(results: Results, name: Name) -> SegmentVerdict | None:
+    """Outcome of a segment with two voices or that of another speaker; None for all others."""
+    voice, similarity = results.voices.get(name), results.similarities.get(name)
+    if voice and voice.outcome is not Outcome.KEPT:
+        return SegmentVerdict(
+            outcome=voice.outcome,
+            reason=voice.reason,
+            stage="speaker",
+            score=voice.score,
+            threshold=voice.threshold,
+        )
+    if similarity and similarity.is_other:
+        return SegmentVerdict(
+            outcome=Outcome.FILTERED,
+            reason=Reason.OTHER_SPEAKER.value,
+            stage="speaker",
+            score=similarity.value,
+            threshold=similarity.threshold,
+        )
+    return None
 
 
 def _lists(table: pa.Table, *columns: str) -> list[list[Any]]:

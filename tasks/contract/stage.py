@@ -87,6 +87,17 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Enrolment:
+    """Part of a speaker's reference: the segments of some uploads in one output of the stage `speaker`."""
+
+    speaker: str
+    key: str
+    """Content key of the output."""
+    uploads: tuple[str, ...]
+    """The speaker's uploads in its batch."""
+
+
+@dataclass(frozen=True)
 class KeyContext:
     """Facts about a batch, besides its uploads, that are known before any stage runs; a stage may key by them."""
 
@@ -94,6 +105,8 @@ class KeyContext:
     """sha256 of the recipe."""
     duplicates: frozenset[str] = frozenset()
     """Uploads of the batch whose decoded samples an earlier upload already has."""
+    enrolments: tuple[Enrolment, ...] = ()
+    """References of the batch's speakers; none where no encoder is used."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,8 @@ class RunContext(KeyContext):
     """Feature stage -> table, as {"content": "features/mfcc-0123abcd"}."""
     failed: Mapping[str, Failure] = field(default_factory=dict)
     """Uploads on which this stage itself has failed before; only `sealed` stages run on them again."""
+    voices: Mapping[str, Artifact] = field(default_factory=dict)
+    """Content key -> output of the stage `speaker`, for the enrolments that exist."""
     fetch: Callable[[Upload], Path] | None = None
     """Returns the path of an upload's bytes on this machine."""
 
@@ -146,7 +161,8 @@ class Stage(Generic[S]):
     resources: Callable[[S], Resources] = lambda settings: Resources()
     """Resources of the machine that one run needs under these settings."""
     feature_table: Callable[[S], str] | None = None
-    """Name of the table that holds its rows, one per utterance; None = the stage makes no feature table."""
+    """Name of the table that holds its rows, one per utterance; None = the stage makes no feature table, and so does
+    "" under these settings on this machine."""
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.run_in is None):

@@ -62,4 +62,6 @@ def utterance_row(
         tier=tier,
         text_score=text.score,
         text_reason=text.reason,
+        similarity=similarity.value if (similarity := results.similarities.get(name)) else None,
+        voice_change=voice.change if (voice := results.voices.get(name)) else None,
     )

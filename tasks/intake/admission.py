@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from voicemill.storage.corpus.table_rows import UploadRow
+from voicemill.storage.forgetting.held_voices import IN_TABLES, HeldVoice
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.inbox.consent import Consent, Consents
 from voicemill.storage.inbox.inbox import Problem
-from voicemill.storage.outcomes import UploadState
+from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 
 
@@ -23,6 +24,31 @@ class ConsentPolicy:
     def of(self, speaker: str) -> Consent:
         """Consent of a speaker."""
         return self.consents.of(speaker, self.assumed)
+
+    def refused(self, speakers: Iterable[str]) -> frozenset[str]:
+        """Those of these speakers, and of all on record, who have not granted consent."""
+        return frozenset(name for name in {*speakers, *self.consents.by_speaker} if not self.of(name).granted)
+
+
+def hold_by_voice(
+    uploads: Iterable[Upload], held: Mapping[str, HeldVoice], consents: ConsentPolicy, problems: list[Problem]
+) -> tuple[list[Upload], list[UploadRow]]:
+    """Uploads that may be prepared, and rows of those whose voice is that of a speaker without consent.
+
+    Args:
+        held: sha256 -> record of an earlier refresh; it holds while that speaker has not granted consent.
+        problems: receives a line for each held upload.
+    """
+    kept: list[Upload] = []
+    rows: list[UploadRow] = []
+    for upload in uploads:
+        voice = held.get(upload.sha256)
+        if voice is None or (voice.speaker and consents.of(voice.speaker).granted):
+            kept.append(upload)
+        else:
+            rows.append(excluded_row(upload, UploadState.HELD, IN_TABLES, Reason.OTHER_SPEAKER.value))
+            problems.append(Problem(upload.path, 0, voice.detail))
+    return kept, rows
 
 
 def select_uploads(

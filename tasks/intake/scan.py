@@ -16,7 +16,7 @@ from pydantic import field_validator
 
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.errors import ConfigError
-from voicemill.storage.forgetting import tombstones
+from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import CONSENTS, Consent
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
@@ -27,7 +27,7 @@ from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.contract.stage import StageSettings
-from voicemill.tasks.intake.admission import ConsentPolicy, excluded_row, select_uploads
+from voicemill.tasks.intake.admission import ConsentPolicy, excluded_row, hold_by_voice, select_uploads
 from voicemill.tasks.intake.listing_cache import FileReader, ListingCache
 
 
@@ -36,6 +36,9 @@ class Settings(StageSettings):
 
     default_language: str = ""
     """ISO 639-1 code of uploads that state no language, nor their folder in languages.csv; "" = it must be detected."""
+
+    hold_by_voice: bool = True
+    """Hold uploads whose voice is that of a speaker without consent, whatever their folder says."""
 
     @field_validator("default_language")
     @classmethod
@@ -59,6 +62,8 @@ class ScanResult:
     """Number of files that are neither audio nor describe it."""
     hashed: int
     """Number of new or touched files, whose bytes were read."""
+    without_consent: frozenset[str] = frozenset()
+    """Speakers with an explicit no, or with held uploads."""
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -68,7 +73,8 @@ class ScanResult:
     @cached_property
     def held(self) -> dict[str, int]:
         """Speaker without consent -> number of uploads."""
-        return dict(Counter(row.speaker for row in self.others if row.state is UploadState.HELD))
+        rows = (row for row in self.others if row.state is UploadState.HELD and not row.reason)
+        return dict(Counter(row.speaker for row in rows))
 
 
 def fetch(inbox: str, upload: Upload, store: Store) -> Path:
@@ -114,9 +120,11 @@ def scan(
     default = _language(language) or settings.default_language
     uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default))
     corpus = {row.sha256: row.path for row in known if row.batch}
-    selected, aside = select_uploads(
-        uploads, corpus, ConsentPolicy(consents, assume_consent), tombstones.read(store), problems
-    )
+    policy = ConsentPolicy(consents, assume_consent)
+    selected, aside = select_uploads(uploads, corpus, policy, tombstones.read(store), problems)
+    recorded = held_voices.read(store) if settings.hold_by_voice else {}
+    selected, heard = hold_by_voice(selected, recorded, policy, problems)
+    aside += heard
     buried = {sidecars[row.path] for row in aside if row.state is UploadState.REFUSED and row.path in sidecars}
     memory.save({entry.path for entry in listing.audio} | set(sidecars.values()) - buried)
     _drop_downloads(box, store, aside)
@@ -133,6 +141,7 @@ def scan(
         problems=tuple(problems),
         ignored=len(listing.others) - about_audio,
         hashed=memory.hashed,
+        without_consent=policy.refused({upload.speaker for upload in uploads}),
     )
 
 

@@ -25,10 +25,10 @@ from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Aligned, Segment, Transcript
 from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.contract.ctc_engine import CtcEngine, gpu_mb, locate, model_digest
 from voicemill.tasks.contract.models import Resources
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
-from voicemill.tasks.stages.ctc_engine import CtcEngine, gpu_mb, locate, model_digest
 
 if TYPE_CHECKING:
     from voicemill.model.speech.ctc import Emission

@@ -26,6 +26,7 @@ from voicemill.tasks.contract.results import Name, Results, verdict
 from voicemill.tasks.contract.stage import Inputs, RunContext, Stage, StageSettings
 from voicemill.tasks.contract.tiers import TierSettings, reference_of, tier_of
 from voicemill.tasks.contract.utterances import utterance_row
+from voicemill.tasks.contract.voices import compare_voices
 
 VERSION = 2
 
@@ -46,7 +47,7 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
     store, key, features = context.store, context.key, context.feature_tables
     if store is None:
         raise ValueError("shards needs a store to write to, but RunContext.store is None")
-    results, waves = Results(inputs, tuple(features)), Prepared(inputs)
+    results, waves = Results(inputs, tuple(features), compare_voices(inputs, context)), Prepared(inputs)
     by_speaker: dict[str, list[Upload]] = defaultdict(list)
     for upload in inputs.batch.uploads:
         by_speaker[upload.speaker].append(upload)
@@ -145,6 +146,6 @@ STAGE = Stage(
     row=ShardFile,
     run_in=run,
     metadata=_metadata,
-    key_part=lambda context: context.recipe,
+    key_part=lambda context: [context.recipe, *([e.speaker, e.key, e.uploads] for e in context.enrolments)],
     sealed=True,
 )

@@ -17,6 +17,7 @@ FUNCTIONS = {
     "loudness": "level_upload",
     "quality": "measure_segment",
     "screen": "screen_segment",
+    "speaker": "voice_row",
     "transcribe": "given_transcripts",
     "align": "pair_texts",
     "content": "feature_row",

@@ -37,6 +37,7 @@ SHARED = {
     "loudness": "3403e2bd89c75f351adfddb2ab878a4ce3389156abbd1272ba43b67224a363b5",
     "quality": "a3e86cc141b78d842d71649f0daaaf95d31965c517294f3ff4b5881e12a203ce",
     "screen": "92db7128e6f28ca90d0b083d91b8cdaf6f1a7a409327b3e4f59512c4052d7d4e",
+    "speaker": "93fce5d80a0c8e4c6f6e77d7f1cdb27a8c098ea32615fa45c6f06ade3e85f522",
     "f0": "e192b40d00635ec36776346a7e8155c781e7c1a5ec6ce94e977a50813a8c4038",
     "mel": "6a0cf3b707f4e8fb4969997f3d7f5ed2daef688689ffc7f57aab6e870e1814e3",
 }
@@ -46,32 +47,32 @@ KEYS = {
         "transcribe": "67d80f0cdf12b87545f33a92b87d6585ddd8603c78103143b180e52d75b68114",
         "align": "a3e7ae67789dbee51116e980f8617dff7f466f605a1667c6d31395a3fe73a873",
         "content": "97fd64026dead116c3e6cbff47abab165dd2ab63743f92b59ce915f73324935b",
-        "shards": "121d3c8a7087bce1fd4b304e5a41439bd0ff5397bd90a3f7645a27c621de0d62",
+        "shards": "32788a73a767e4beebdbbce51b645c0e286ce695078c551ccd8aa424a6725973",
     },
     "production": SHARED
     | {
         "transcribe": "3278bb667590f27dcae91c2216cbd4b53e66d71c9ef137ad4ac4965b6bf6f99c",
         "align": "73a9f4ed7740fb550f9dac7da6b17412480ee1f890a590b335844361d1e75359",
         "content": "056b30b9f75ca77beaeecaf97729fc498d76ad74760f25a75e0c76a2715c130b",
-        "shards": "9824b6d6c4ac76c1a37ddeb8d89e8c2cdda689f8e15ff2660759049d72db6cb9",
+        "shards": "dc7f59acf7d930edad30ece22cc93cbd49a49beb7f8e6c72b5ca08ab64044dcb",
     },
 }
 IDS = {
-    "default": "a892ce878bb71b8c37bae25c746e90064738a280422a83ada07668ee8dbfd1df",
-    "production": "717382ed89ee75c6015cfd592fe5d50dcafa4646f7505093da30e33e82091b91",
+    "default": "d85bf766f64332a19aad040d97c5df4a816872776736ef772c277578cd9db9d9",
+    "production": "f17efb9d9379e543e8f22a3b6b9c9783d7d0d1092d7bd45a5e4b7f021fb78249",
 }
 DUMPS = {
-    "default": "eeac66157a7c0e7db059ea825743f89b5a8a2f469fb31f279c05eb5eecd1d244",
-    "production": "624ba6ba5492fa1f31fcf272ea255ea030d9fad0be0a13e3c414ad244583060a",
+    "default": "f7d3400fd81623461e3a21bebf4a2245b4d62d90fe35fd106b273a039313e497",
+    "production": "5dcd2881b7ae80cba42666f847e0623657412ae270e2f940dd08df409a0f608b",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [
-    "decode", "slice", "denoise", "quality", "transcribe", "loudness", "align", "screen", "content", "f0", "mel",
-    "shards",
+    "decode", "slice", "denoise", "quality", "transcribe", "loudness", "align", "screen", "speaker", "content", "f0",
+    "mel", "shards",
 ]  # fmt: skip
 LIST = [
-    "decode", "slice", "denoise", "loudness", "quality", "screen", "transcribe", "align", "content", "f0", "mel",
-    "shards",
+    "decode", "slice", "denoise", "loudness", "quality", "screen", "speaker", "transcribe", "align", "content", "f0",
+    "mel", "shards",
 ]  # fmt: skip
 SECTIONS = ["scan", "batches", *LIST, "publish", "run"]
 
@@ -90,7 +91,8 @@ def test_the_recipes_of_existing_stores(name: str, monkeypatch: pytest.MonkeyPat
     assert recipe.id == IDS[name]
     assert recipe.keys(BATCH, DUPLICATES) == KEYS[name]
     content = {"default": "features/whisper-3-cmvn-f215ea65", "production": "features/content-83a09ef3"}[name]
-    tables = {"content": content, "f0": "features/f0-83ce99ed", "mel": "features/mel-e1ef34a0"}
+    voice = "features/voice-c764ec69"
+    tables = {"speaker": voice, "content": content, "f0": "features/f0-83ce99ed", "mel": "features/mel-e1ef34a0"}
     assert list(recipe.feature_tables.items()) == list(tables.items())
 
 

@@ -1,0 +1,1 @@
+"""Voices as vectors: the encoder, comparison of voices, changes of speaker, and diarisation."""

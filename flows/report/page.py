@@ -13,6 +13,7 @@ from voicemill.flows.report.collect import collect_content
 from voicemill.flows.report.content import ReportContent, Values
 from voicemill.flows.report.examples import FONT, HEIGHT, ROW, WIDTH, examples
 from voicemill.flows.report.growth import growth
+from voicemill.flows.report.voices import voices_across
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.files import write_text
 from voicemill.storage.outcomes import UploadState
@@ -79,6 +80,7 @@ def render(corpus: CorpusVersion) -> str:
         boxed=plots.BOXED,
         unit=table_unit(content.seconds),
         growth=growth(content.history),
+        across=voices_across(corpus, corpus.ledger(["speaker", "start", "stop", "outcome", "reason"])),
     )
 
 

@@ -1,12 +1,14 @@
 """quality: measures of each kept segment without a reference: opinions, SNR, reverberation, music.
 
-All measures are of the original samples of the segment, so that what `denoise` removes is still heard, and a noise that
-comes and goes counts where it sounds. Nothing is filtered here: `screen` applies the rules, so that another threshold
-costs no new measurement.
+All measures are of the original samples of the segment, so that what `denoise` removes is still measured, and a noise
+that comes and goes counts where it sounds. Nothing is filtered here: `screen` applies the rules and `shards` the tiers,
+so that another bound costs no new measurement.
 
-- `engine = "dnsmos"`: SIG, BAK, OVRL and P808 by DNSMOS (`model/quality/dnsmos.py`), 25 times real time with all
-  windows of a segment.
-- `engine = "none"`, or `"auto"` where the models are not installed: every measure is null, and the row says so.
+- `engine = "network"`: one small network (`model/quality/network.py`) gives all measures, 730 times real time per
+  core. Its opinions imitate DNSMOS (`tests/bench/quality.py` measures how well).
+- `engine = "dnsmos"`: SIG, BAK, OVRL and P808 by DNSMOS itself (`model/quality/dnsmos.py`), 25 times real time with all
+  windows of a segment; the rest by the network.
+- `engine = "none"`: every measure is null, and the row says so.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,45 +21,52 @@ from pydantic import Field
 from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.embedded import DNSMOS
 from voicemill.model.quality.dnsmos import Dnsmos
+from voicemill.model.quality.network import QualityNetwork, network_digest
 from voicemill.storage.corpus.artifacts import Waves
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Quality, Segment
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 1
+VERSION = 2
 
 
 class Settings(StageSettings):
     """Source of the measures."""
 
-    engine: Literal["auto", "dnsmos", "none"] = "none"
-    """`dnsmos`: DNSMOS itself; `auto`: the same where it is installed; `none`: no measures."""
+    engine: Literal["auto", "network", "dnsmos", "none"] = "auto"
+    """`network`: all by a small network; `dnsmos`: opinions by DNSMOS, which needs the extra `models`; `none`: no
+    measures; `auto`: `network`."""
     windows: int = Field(0, ge=0, le=60)
     """Most windows of 9 s of a segment that DNSMOS averages; 0 = all, one second apart, as its package does."""
 
 
 def engine_of(settings: Settings) -> str:
-    """The engine that `auto` stands for on this machine."""
-    if settings.engine == "auto":
-        return "dnsmos" if DNSMOS.is_installed else "none"
-    return settings.engine
+    """The engine that `auto` stands for."""
+    return "network" if settings.engine == "auto" else settings.engine
 
 
-def measure_segment(waves: Waves, row: Segment, networks: Dnsmos, windows: int) -> list[Quality]:
-    """Row of one segment."""
-    wave = to_16_khz(waves.read(row.upload, -1, row.start, row.stop))
+def measure_segment(
+    waves: Waves, row: Segment, network: QualityNetwork, full: Dnsmos | None, windows: int
+) -> list[Quality]:
+    """Row of one segment; with `full` its opinions are DNSMOS's."""
+    wave = waves.read(row.upload, -1, row.start, row.stop)
     if not np.isfinite(wave).all():
         raise ValueError(f"segment {row.index} has samples that are not finite")
-    opinions = networks.opinions(wave, windows)
+    measures = network.measure(wave)
+    opinions = full.opinions(to_16_khz(wave), windows) if full else measures
     return [
         Quality(
             upload=row.upload,
             index=row.index,
-            engine="dnsmos",
+            engine="dnsmos" if full else "network",
             sig=opinions.sig,
             bak=opinions.bak,
             ovrl=opinions.ovrl,
             p808=opinions.p808,
+            snr_db=measures.snr_db,
+            c50_db=measures.c50_db,
+            music=measures.music,
+            speech=measures.speech,
         )
     ]
 
@@ -70,14 +79,21 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Quality | Failure]:
         return
     if not segments:
         return
-    waves, networks = inputs.waves("decode"), inputs.model(("quality", DNSMOS.digest), Dnsmos)
+    waves, network = inputs.waves("decode"), inputs.model(("quality", network_digest()), QualityNetwork)
+    full = inputs.model(("quality", DNSMOS.digest), Dnsmos) if engine == "dnsmos" else None
     for row in segments:
-        yield from guarded(row.upload, partial(measure_segment, waves, row, networks, settings.windows), row.index)
+        work = partial(measure_segment, waves, row, network, full, settings.windows)
+        yield from guarded(row.upload, work, row.index)
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """Digest of the networks that these settings run."""
-    return {"quality.engine": DNSMOS.digest} if engine_of(settings) == "dnsmos" else {}
+    """Digests of the networks that these settings run. Raises ModelMissing: DNSMOS is not installed."""
+    engine = engine_of(settings)
+    digests = {} if engine == "none" else {"quality.network": network_digest()}
+    if engine == "dnsmos":
+        DNSMOS.folder()
+        digests["quality.engine"] = DNSMOS.digest
+    return digests
 
 
 STAGE = Stage(

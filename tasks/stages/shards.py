@@ -9,6 +9,7 @@ Cost: FLAC encoding, 2,600 times real time per core (measured on speech); the re
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
 from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
-from voicemill.storage.records import Batch, Segment, ShardFile, Upload
+from voicemill.storage.records import Batch, Quality, Segment, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_samples
 from voicemill.tasks.contract.prepared import Prepared
@@ -61,7 +62,7 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
             own = [row for (sha256, _), row in results.quality.items() if sha256 in known]
             tier = partial(tier_of, reference=reference_of(own, settings.tiers.fewest), settings=settings.tiers)
             texts = (
-                utterance_row(results, waves, known[n[0]], n, context.recipe, tier(results.quality[n])) for n in names
+                utterance_row(results, waves, known[n[0]], n, context.recipe, tier(_judged(results, n))) for n in names
             )
             tables = (to_table([row], Utterance) for row in texts)
             yield _write(store, "utterances", speaker, key, tables)
@@ -110,6 +111,11 @@ def ledger_row(upload: Upload, row: LedgerInterval) -> LedgerRow:
         threshold=row.threshold,
         detail=row.detail,
     )
+
+
+def _judged(results: Results, name: Name) -> Quality:
+    """Measures of a segment, with the SNR that `screen` judged by."""
+    return replace(results.quality[name], snr_db=results.screened[name].snr_db)
 
 
 def _kept(cut: Iterable[Segment], ledger: Iterable[LedgerInterval]) -> list[Name]:

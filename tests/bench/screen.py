@@ -33,7 +33,7 @@ from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Batch, Decoded, Denoised, Screened, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Audio, Inputs, RunContext, Stage
-from voicemill.tasks.stages import denoise, loudness, screen
+from voicemill.tasks.stages import denoise, loudness, quality, screen
 from voicemill.tasks.stages import slice as slicing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ def speech() -> list[dict[str, Any]]:
                 writer.audio(upload.sha256, -1, wave)
                 row = Decoded(upload=upload.sha256, samples=len(wave), pcm="bench", codec="FLAC", rate=rate, channels=1)
                 done["decode"] = writer.finish([row], Decoded, ArtifactMeta("decode", "bench"))
-            for stage in (slicing.STAGE, denoise.STAGE, loudness.STAGE, screen.STAGE):
+            for stage in (slicing.STAGE, denoise.STAGE, loudness.STAGE, quality.STAGE, screen.STAGE):
                 done[stage.name] = made(Path(folder), stage, batch, done)
             inputs = Inputs(batch, done)
             lengths = {row.index: row.stop - row.start for row in inputs.segments()}
@@ -185,7 +185,7 @@ def cost(seconds: float = 10.0, rounds: int = 9) -> dict[str, float]:
     profile = learn(frames_of(wave[:RATE]), 1.5)
     assert profile is not None
     jobs = {
-        "screen": lambda: screen.screened(wave, row, 48_000, screen.Settings()),
+        "screen": lambda: screen.screen_segment(wave, row, 48_000, screen.Settings()),
         "its spectra": lambda: power_of(wave),
         "its entropy": lambda: entropy(frames),
         "denoise (gate)": lambda: gate(wave, profile.threshold),

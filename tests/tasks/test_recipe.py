@@ -24,7 +24,9 @@ BATCH = Batch(
     ),
 )
 DUPLICATES = ["c" * 64, "d" * 64]
-EMBEDDED = {"slice": {"slice.engine": "1" * 64}, "f0": {"f0.engine": "2" * 64}}
+EMBEDDED = {
+    "slice": {"slice.engine": "1" * 64}, "quality": {"quality.network": "6" * 64}, "f0": {"f0.engine": "2" * 64},
+}  # fmt: skip
 MODELS: dict[str, Any] = {
     "default": EMBEDDED | {"content": {"content.engine": "6" * 64}},
     "production": EMBEDDED
@@ -35,35 +37,35 @@ SHARED = {
     "slice": "21e6104e5eb63e47b2fee46a8557573c63162da893fc06db6c1a06f1d16c58e3",
     "denoise": "64b61a6ad57ff2eaa876684c3392f3902f6a6ab501e15dc2320dd13b526af613",
     "loudness": "3403e2bd89c75f351adfddb2ab878a4ce3389156abbd1272ba43b67224a363b5",
-    "quality": "a3e86cc141b78d842d71649f0daaaf95d31965c517294f3ff4b5881e12a203ce",
-    "screen": "92db7128e6f28ca90d0b083d91b8cdaf6f1a7a409327b3e4f59512c4052d7d4e",
-    "speaker": "93fce5d80a0c8e4c6f6e77d7f1cdb27a8c098ea32615fa45c6f06ade3e85f522",
-    "f0": "e192b40d00635ec36776346a7e8155c781e7c1a5ec6ce94e977a50813a8c4038",
-    "mel": "6a0cf3b707f4e8fb4969997f3d7f5ed2daef688689ffc7f57aab6e870e1814e3",
+    "quality": "70b377c71b7d5c27da16ddfcc56f0ac11fb266ae071e174d48bd00ab8c153eba",
+    "screen": "a09d21c73d959f9856595b8141c7cda2c5d50a8fb3b8ab8e30e0f4125d74dc29",
+    "speaker": "175235418e0ca7b4cc7b132f84342024158344a76ec3fe01708529051e890bcc",
+    "f0": "26f70661fafd3fa7832e70d8dfc39f616a2dbc82932cc786676b049efe70e5d0",
+    "mel": "2fcf09ac9e10c6da0271027487fe3d6f12150ae76c9b004cae74cd1f067f17ba",
 }
 KEYS = {
     "default": SHARED
     | {
         "transcribe": "67d80f0cdf12b87545f33a92b87d6585ddd8603c78103143b180e52d75b68114",
         "align": "a3e7ae67789dbee51116e980f8617dff7f466f605a1667c6d31395a3fe73a873",
-        "content": "97fd64026dead116c3e6cbff47abab165dd2ab63743f92b59ce915f73324935b",
-        "shards": "32788a73a767e4beebdbbce51b645c0e286ce695078c551ccd8aa424a6725973",
+        "content": "0e606e2467ad1c12a8a775a551d463f35d51ce8d587c2ce65b1b09b4f2e88e7e",
+        "shards": "66749199f4fae4ecf8d3a897fbbb0b7727ff6bf4ebce267ad34dadb5d2bc713d",
     },
     "production": SHARED
     | {
         "transcribe": "3278bb667590f27dcae91c2216cbd4b53e66d71c9ef137ad4ac4965b6bf6f99c",
         "align": "73a9f4ed7740fb550f9dac7da6b17412480ee1f890a590b335844361d1e75359",
-        "content": "056b30b9f75ca77beaeecaf97729fc498d76ad74760f25a75e0c76a2715c130b",
-        "shards": "dc7f59acf7d930edad30ece22cc93cbd49a49beb7f8e6c72b5ca08ab64044dcb",
+        "content": "da7569651110ee8f03edaa05d074983a49d97db2158a02469863c4d8a7ac5cf8",
+        "shards": "a15bebce188ee2c25d4e17013917920645fae3771f32a6400dd63ec15c13dbb9",
     },
 }
 IDS = {
-    "default": "d85bf766f64332a19aad040d97c5df4a816872776736ef772c277578cd9db9d9",
-    "production": "f17efb9d9379e543e8f22a3b6b9c9783d7d0d1092d7bd45a5e4b7f021fb78249",
+    "default": "7e626f38c76c4a64c6fc0feea8efb800566111e746af10cd9652281b781e2779",
+    "production": "ae84b8f510d3e55d808c54e4efa5593fd6904a04baecc06d28621ad6c9589af5",
 }
 DUMPS = {
-    "default": "f7d3400fd81623461e3a21bebf4a2245b4d62d90fe35fd106b273a039313e497",
-    "production": "5dcd2881b7ae80cba42666f847e0623657412ae270e2f940dd08df409a0f608b",
+    "default": "0a8290f8736f49f9c65a7ea5b6348c78b013fbe788cca209652155202eb39cef",
+    "production": "33f37279951a7c62a2b6f674857f4d30480208c79b4c970fcbeba9b51e5ab16b",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

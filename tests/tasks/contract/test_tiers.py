@@ -20,13 +20,13 @@ SETTINGS = TierSettings()
         ({}, "A"),
         ({"ovrl": 3.0}, "A"),
         ({"ovrl": 2.99}, "B"),
-        ({"ovrl": 2.39}, "C"),
+        ({"ovrl": 1.89}, "C"),
         ({"snr_db": 19.0}, "B"),
         ({"snr_db": 9.0}, "C"),
         ({"c50_db": 11.0}, "B"),
         ({"c50_db": 4.0}, "C"),
         ({"music": 0.3}, "B"),
-        ({"music": 0.7}, "C"),
+        ({"music": 0.6}, "C"),
         ({"snr_db": None, "c50_db": None, "music": None}, "A"),
         ({"ovrl": None}, None),
     ],
@@ -42,8 +42,8 @@ def test_the_worst_measure_decides(change: dict[str, float | None], tier: str | 
         (2.59, 2.9, "B"),
         (2.4, 1.5, "A"),  # the bound falls by 0.6 at most
         (2.39, 1.5, "B"),
-        (1.8, 1.5, "B"),
-        (1.79, 1.5, "C"),
+        (1.31, 1.5, "B"),
+        (1.29, 1.5, "C"),
         (3.0, 4.5, "A"),  # a good voice raises no bound
     ],
 )

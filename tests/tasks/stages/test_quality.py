@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from support.signals import speechlike
 
+from voicemill.model.audio.resampling import to_16_khz
+from voicemill.model.quality.dnsmos import Dnsmos
+from voicemill.model.quality.network import QualityNetwork, network_digest
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
+from voicemill.storage.errors import ModelMissing
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Decoded, Quality, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import quality
-from voicemill.tasks.stages.quality import Settings, engine_of, models, run
+from voicemill.tasks.stages.quality import Settings, models, run
 
 SPANS = [("u", 0, 0, 2 * RATE), ("u", 1, 3 * RATE, 5 * RATE), ("v", 0, RATE, 3 * RATE)]
 
@@ -44,40 +48,44 @@ def inputs(tmp_path: Path) -> Iterator[Inputs]:
         yield inputs
 
 
-@pytest.mark.slow
-def test_a_row_for_each_kept_segment(inputs: Inputs) -> None:
-    rows = list(run(inputs, Settings(engine="dnsmos", windows=1)))
+def test_a_row_for_each_kept_segment_of_its_original_samples(inputs: Inputs) -> None:
+    rows = list(run(inputs, Settings()))
     assert [(row.upload, row.index) for row in rows] == [span[:2] for span in SPANS]
-    assert all(isinstance(row, Quality) and row.engine == "dnsmos" for row in rows)
+    network = QualityNetwork()
+    for row, (upload, _, start, stop) in zip(rows, SPANS, strict=True):
+        measures = network.measure(speechlike(5.0, "uv".index(upload))[start:stop])
+        assert row == Quality(upload=upload, index=row.index, engine="network", **vars(measures))
+
+
+@pytest.mark.slow
+def test_dnsmos_gives_the_opinions_where_it_is_chosen(inputs: Inputs) -> None:
+    rows, other = list(run(inputs, Settings(engine="dnsmos", windows=1))), list(run(inputs, Settings()))
+    wave = to_16_khz(speechlike(5.0)[: 2 * RATE])
+    opinions = Dnsmos().opinions(wave, 1)
+    assert rows[0] == replace(other[0], engine="dnsmos", **vars(opinions))
     assert len({row.ovrl for row in rows}) == 3
-    assert all(1.0 <= value <= 5.0 for row in rows for value in (row.sig, row.bak, row.ovrl, row.p808))
 
 
-@pytest.mark.parametrize("engine", ["none", "auto"])
-def test_without_the_models_the_measures_are_null_and_the_row_says_so(
-    inputs: Inputs, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(quality, "DNSMOS", replace(quality.DNSMOS, package="no_such_package"))
-    settings = Settings(engine=engine)
+def test_no_engine_leaves_null_measures_and_says_so(inputs: Inputs) -> None:
+    settings = Settings(engine="none")
     assert models(settings) == {}
     assert list(run(inputs, settings)) == [Quality(upload=u, index=i, engine="none") for u, i, _, _ in SPANS]
 
 
-def test_auto_is_dnsmos_where_it_is_installed() -> None:
-    assert engine_of(Settings(engine="auto")) == "dnsmos"
-    assert (
-        models(Settings(engine="auto"))
-        == models(Settings(engine="dnsmos"))
-        == {"quality.engine": quality.DNSMOS.digest}
-    )
+def test_only_dnsmos_itself_needs_its_wheel(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(models(Settings(engine="dnsmos"))) == {"quality.network", "quality.engine"}
+    monkeypatch.setattr(quality, "DNSMOS", replace(quality.DNSMOS, package="no_such_package"))
+    assert models(Settings()) == models(Settings(engine="network")) == {"quality.network": network_digest()}
+    assert {row.engine for row in run(inputs, Settings())} == {"network"}
+    with pytest.raises(ModelMissing, match=r"speechmos==0\.0\.1\.1 is not installed"):
+        models(Settings(engine="dnsmos"))
 
 
-@pytest.mark.slow
 def test_what_breaks_on_one_segment_fails_that_segment_alone(tmp_path: Path) -> None:
     broken = speechlike(5.0)
     broken[RATE] = np.nan
     with inputs_of(tmp_path, {"u": broken, "v": speechlike(5.0, 1)}) as inputs:
-        rows = list(run(inputs, Settings(engine="dnsmos", windows=1)))
+        rows = list(run(inputs, Settings()))
     assert [(type(row), row.upload, row.index) for row in rows] == [
         (Failure, "u", 0), (Quality, "u", 1), (Quality, "v", 0)
     ]  # fmt: skip

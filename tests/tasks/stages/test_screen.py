@@ -14,7 +14,7 @@ from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Denoised, Levelled, Quality, Screened, Segment, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
-from voicemill.tasks.stages.screen import Settings, clipped_share, run, screen_segment
+from voicemill.tasks.stages.screen import Settings, best_snr, clipped_share, run, screen_segment
 
 SPEECH = Path(__file__).resolve().parents[3] / "../shared/speech"
 
@@ -38,8 +38,8 @@ def score(
     return screen_segment(wave.astype(np.float32), row, rate, Settings(**settings), quality)
 
 
-def measured(**changes: float) -> Screened:
-    return score(voice(), snr_db=-20.0, quality=replace(MEASURES, **changes))
+def measured(snr_db: float = 40.0, **changes: float) -> Screened:
+    return score(voice(), snr_db=snr_db, quality=replace(MEASURES, **changes))
 
 
 def test_a_clean_voice_passes_and_its_scores_are_kept() -> None:
@@ -60,8 +60,8 @@ def broken() -> dict[Reason, Screened]:
         Reason.ENTROPY_HIGH: score(0.1 * np.random.default_rng(0).normal(size=len(t))),
         Reason.CLIPPED: score(clip),
         Reason.NOISY: score(voice(), snr_db=4.9),
-        Reason.NOT_SPEECH: measured(speech=0.04),
-        Reason.MUSIC: measured(music=0.99),
+        Reason.NOT_SPEECH: measured(speech=0.01),
+        Reason.MUSIC: measured(music=0.91),
         Reason.REVERBERANT: measured(c50_db=-6.0),
         Reason.NARROWBAND: score(narrow),
     }
@@ -82,10 +82,23 @@ def test_each_reason_can_happen_and_says_its_score_and_threshold() -> None:
         assert (row.score < row.threshold) == below
 
 
-def test_the_snr_of_the_segment_itself_counts_where_it_is_measured() -> None:
-    assert (measured().outcome, measured().snr_db) == (Outcome.KEPT, 35.0)
-    assert measured(snr_db=4.0).reason == Reason.NOISY
-    assert score(voice(), snr_db=-20.0, quality=Quality(upload="u", index=0, engine="none")).reason == Reason.NOISY
+@pytest.mark.parametrize(
+    ("over_upload", "own", "speech", "snr_db"),
+    [
+        (12.0, 4.0, 0.99, 12.0),  # near: over the upload's noise it is the better one
+        (-20.0, 35.0, 0.99, 35.0),  # a noise that is not in this segment
+        (40.0, 3.0, 0.99, 3.0),  # a noise that is not in the pauses
+        (40.0, -5.0, 0.2, 40.0),  # a whisper
+        (40.0, None, None, 40.0),
+    ],
+)
+def test_the_snr_is_that_of_the_segment_where_the_two_are_far_apart(
+    over_upload: float, own: float | None, speech: float | None, snr_db: float
+) -> None:
+    measures = replace(MEASURES, snr_db=own, speech=speech)
+    row = score(voice(), snr_db=over_upload, quality=measures)
+    assert row.snr_db == best_snr(over_upload, measures) == snr_db
+    assert row.reason == (Reason.NOISY if snr_db < 5.0 else "")
 
 
 def test_a_file_has_no_more_band_than_half_its_rate() -> None:
@@ -168,7 +181,7 @@ def test_run_scores_the_original_of_what_loudness_kept(tmp_path: Path) -> None:
         upload="u",
         index=0,
         entropy=score(voice()).entropy,
-        snr_db=35.0,
+        snr_db=33.0,
         clipped=0.0,
         bandwidth_hz=score(voice()).bandwidth_hz,
         outcome=Outcome.KEPT,

@@ -54,7 +54,11 @@ class Evaluated(FlowResult):
     """sha256 of the test set, by which `voicemill.storage.voices.registry.scores` finds the evaluations."""
     sentences: int
     notes: list[str]
-    """Limits of the test set, for readers of the figures."""
+    """Limits of the test set and of the judges, for readers of the figures."""
+    judges: dict[str, str] = field(default_factory=dict)
+    """Role -> model that judged, with 12 digits of its digest."""
+    recordings: dict[str, float] = field(default_factory=dict)
+    """Metric -> figure of the recordings themselves."""
     entries: list[EntryScores] = field(default_factory=list)
     """The challenger first."""
     differences: list[dict[str, Any]] = field(default_factory=list)
@@ -89,12 +93,14 @@ def score_entries(plan: EvaluationPlan, sentences: TestSet) -> Evaluated:
         testset=sentences.sha256,
         sentences=len(sentences.sentences),
         notes=scoring.notes(plan, judge),
+        judges=dict(judge.judges.models),
     )
     for name, role in plans.roles(plan).items():
         speech[name] = speak(plan, name, sentences)
         scores[name], path = judge_entry(plan, name, judge, speech[name])
         result.entries.append(entry_scores(scores[name], role, path))
     result.differences = [asdict(difference) for difference in comparison.differences(list(scores.values()))]
+    result.recordings = judge.real.totals
     result.report = str(evaluation_page.write(plan, judge, scores, speech))
     return result
 
@@ -158,24 +164,26 @@ def entry_scores(scores: Scores, role: str, path: Path) -> EntryScores:
 def show(result: Evaluated) -> None:
     """Add the summary to the run's page."""
     title = comparison.comparison_title(entry.entry for entry in result.entries)
+    totals = [result.recordings, *(entry.totals for entry in result.entries)]
     figures = markdown.table(
-        ("", "unit", *(f"{entry.entry} ({entry.role})" for entry in result.entries)),
+        ("", "unit", "recordings", *(f"{entry.entry} ({entry.role})" for entry in result.entries)),
         (
-            (metric.name, metric.unit, *(shown(entry.totals.get(name)) for entry in result.entries))
+            (metric.name, metric.unit, *(shown(found.get(name)) for found in totals))
             for name, metric in METRICS.items()
             if any(name in entry.totals for entry in result.entries)
         ),
-        "ll" + "r" * len(result.entries),
+        "ll" + "r" * len(totals),
     )
     missing = comparison.missing_figures({entry.entry: entry.missing for entry in result.entries})
     lines = []
     for (reason, entries), metrics in missing.items():
         of = "" if len(entries) == len(result.entries) else f" for {', '.join(entries)}"
         lines.append(f"- missing{of}: **{', '.join(metrics)}**: {reason}")
+    judges = ", ".join(f"{role} `{model}`" for role, model in result.judges.items())
     listed = "\n".join([*lines, *(f"- {note}" for note in result.notes)])
     text = f"""# {title}
 
-{result.sentences} sentences, test set `{result.testset[:12]}`. Report: `{result.report}`
+{result.sentences} sentences, test set `{result.testset[:12]}`, judged by {judges}. Report: `{result.report}`
 
 {figures}
 

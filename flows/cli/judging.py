@@ -23,12 +23,23 @@ TestVersionOption = Annotated[int, typer.Option(min=0, help=help_texts.TEST_VERS
 SentencesOption = Annotated[int, typer.Option(min=1, max=500, help="Sentences of the test set, at most")]
 TextOption = Annotated[list[str] | None, typer.Option(help="Sentence of your own to add; repeatable")]
 SpeakerEncoderOption = Annotated[
-    str, typer.Option(help="Speaker encoder: hub id or folder of an x-vector network, or light = that of a light voice")
+    str,
+    typer.Option(
+        help="Speaker encoder: auto = the embedded one; hub id or folder of an x-vector network; light = that of a "
+        "light voice; none"
+    ),
 ]
 RecogniserOption = Annotated[
-    str, typer.Option(help="faster-whisper model: hub id or folder, or corpus = the one that transcribed the corpus")
+    str,
+    typer.Option(
+        help="Recogniser: auto = that of the corpus, else the embedded English one; hub id or folder of a "
+        "faster-whisper model; corpus = only that of the corpus; none"
+    ),
 ]
-OpinionOption = Annotated[str, typer.Option(help="MOS predictor: TorchScript file, or folder of transformers")]
+OpinionOption = Annotated[
+    str,
+    typer.Option(help="MOS predictor: auto = the embedded one; TorchScript file, or folder of transformers; none"),
+]
 ThreadsOption = Annotated[int, typer.Option(min=0, help=help_texts.THREADS)]
 
 
@@ -54,9 +65,9 @@ def evaluate(
     version: TestVersionOption = 0,
     sentences: SentencesOption = 20,
     text: TextOption = None,
-    speaker_encoder: SpeakerEncoderOption = "light",
-    recogniser: RecogniserOption = "corpus",
-    opinion: OpinionOption = "",
+    speaker_encoder: SpeakerEncoderOption = "auto",
+    recogniser: RecogniserOption = "auto",
+    opinion: OpinionOption = "auto",
     f0_engine: Annotated[str, typer.Option(help=f"F0 engine: {', '.join(ENGINES)}")] = "swift",
     engine: EngineOption = "auto",
     precision: Annotated[str, typer.Option(help=help_texts.PRECISION)] = "auto",
@@ -111,15 +122,16 @@ def _show_evaluated(result: "Evaluated") -> None:
         if not any(name in entry.totals for entry in result.entries):
             continue
         label = name if name == metric.unit else f"{name}, {metric.unit}"
-        figures = (shown(entry.totals.get(name)) for entry in result.entries)
+        figures = (shown(found.get(name)) for found in (result.recordings, *(e.totals for e in result.entries)))
         rows.append((label, *figures, *(_difference(differences.get((name, other))) for other in others)))
     heads = [f"{entry.entry} ({entry.role})" for entry in result.entries]
-    columns = ("figure", *heads, *(f"difference to {other}" for other in others))
+    columns = ("figure", "recordings", *heads, *(f"difference to {other}" for other in others))
     table(f"{result.voice} on {result.sentences} sentences, test set {result.testset[:12]}", columns, rows)
     for label, why in _missing(result):
         say(f": {why}", f"missing: {label}")
     for note in result.notes:
         say(note, "note: ")
+    say(", ".join(f"{role} {model}" for role, model in result.judges.items()), "judged by: ")
     say(result.report, "report: ")
 
 
@@ -148,9 +160,9 @@ def promote(
     version: TestVersionOption = 0,
     sentences: SentencesOption = 20,
     text: TextOption = None,
-    speaker_encoder: SpeakerEncoderOption = "light",
-    recogniser: RecogniserOption = "corpus",
-    opinion: OpinionOption = "",
+    speaker_encoder: SpeakerEncoderOption = "auto",
+    recogniser: RecogniserOption = "auto",
+    opinion: OpinionOption = "auto",
     threads: ThreadsOption = 0,
     force: Annotated[str, typer.Option(help=help_texts.FORCE_PROMOTION)] = "",
     as_json: JsonOption = False,

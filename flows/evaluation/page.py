@@ -1,15 +1,18 @@
-"""The page of an evaluation: the figures, and sentences to listen to side by side. One HTML file that loads nothing.
+"""The page of an evaluation: figures, pictures, and sentences to listen to side by side. One HTML file that loads
+nothing.
 
-Sounds are embedded as FLAC, 40 kB for a second of speech before base64; `listened` sentences of at most 12 s bound the
-size. The page lies among the reports of its corpus version (`forget.evaluation_folder`), with which it is erased.
+Sounds are embedded as FLAC, 40 kB for a second of speech before base64, and spectrograms, 4 kB; `listened` sentences of
+at most 12 s bound the size. The page lies among the reports of its corpus version (`forget.evaluation_folder`), with
+which it is erased.
 """
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
+from voicemill.flows.evaluation import pictures
 from voicemill.flows.evaluation.comparison import Difference, comparison_title, differences, missing_figures
 from voicemill.flows.plans import evaluate as plans
 from voicemill.flows.plans.evaluate import EvaluationPlan
@@ -40,6 +43,10 @@ class Sound:
     """data: URL; "" = there is no sound."""
     note: str
     """Duration, or why there is no sound."""
+    spectrogram: str = ""
+    """data: URL of its picture."""
+    width: int = 100
+    """Width of the picture: duration as a share of the longest sound of the sentence, %."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,10 @@ def render(plan: EvaluationPlan, judge: Judge, scores: Mapping[str, Scores], spe
         notes=first.lineage["notes"],
         lineage=first.lineage,
         figures=figures(judge, list(scores.values())),
+        bars=pictures.bars(
+            {pictures.RECORDINGS: judge.real.items} | {name: each.items for name, each in scores.items()}
+        ),
+        matrix=pictures.matrix(_similarities(judge, speech)),
         missing=missing_figures({name: each.missing for name, each in scores.items()}),
         rows=rows(plan, judge, speech),
         unspoken=unspoken,
@@ -120,9 +131,30 @@ def rows(plan: EvaluationPlan, judge: Judge, speech: Mapping[str, Speech]) -> li
     """Sentences with their sounds."""
     table = []
     for sentence in judge.testset.sentences[: plan.options.listened]:
-        real = Sound("", "no recording") if sentence.recording is None else _sound(sentence.recording, synthetic=False)
-        table.append(Row(sentence, (real, *(_spoken(entry, sentence.id) for entry in speech.values()))))
+        silent = (Sound("", "no recording"), 0.0)
+        real = silent if sentence.recording is None else _sound(sentence.recording, synthetic=False)
+        table.append(_on_one_scale(sentence, [real, *(_spoken(entry, sentence.id) for entry in speech.values())]))
     return table
+
+
+def _on_one_scale(sentence: Sentence, sounds: list[tuple[Sound, Seconds]]) -> Row:
+    """Row whose spectrograms have one scale of time."""
+    longest = max(seconds for _, seconds in sounds)
+    return Row(
+        sentence,
+        tuple(replace(sound, width=round(100 * seconds / longest)) if seconds else sound for sound, seconds in sounds),
+    )
+
+
+def _similarities(judge: Judge, speech: Mapping[str, Speech]) -> dict[str, dict[str, float]]:
+    """Label -> speaker of the corpus -> mean cosine, of the recordings and of each entry; a row for each speaker of the
+    test set."""
+    rows: dict[str, dict[str, float]] = {}
+    for label, source in ((pictures.RECORDINGS, None), *speech.items()):
+        likeness = judge.likeness(source)
+        many = len(likeness) > 1
+        rows |= {f"{label} of {speaker}" if many else label: row for speaker, row in list(likeness.items())[:3]}
+    return rows
 
 
 def figure(value: float | None) -> str:
@@ -132,24 +164,24 @@ def figure(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _spoken(speech: Speech, sentence: str) -> Sound:
+def _spoken(speech: Speech, sentence: str) -> tuple[Sound, Seconds]:
     wave, spoken = speech.wave(sentence), speech.spoken[sentence]
     if wave is None:
-        return Sound("", spoken.error)
-    sound = _sound(wave, synthetic=True)
+        return Sound("", spoken.error), 0.0
+    sound, seconds = _sound(wave, synthetic=True)
     limited = {end for end in spoken.ended if end == Stop.LIMIT.value}
-    return Sound(sound.source, ", ".join([sound.note, *(["stopped at the length limit"] if limited else [])]))
+    return replace(sound, note=", ".join([sound.note, *(["stopped at the length limit"] if limited else [])])), seconds
 
 
-def _sound(wave: Wave, *, synthetic: bool) -> Sound:
-    """Encode a waveform as a data: URL; the metadata of synthetic speech mark it as such."""
+def _sound(wave: Wave, *, synthetic: bool) -> tuple[Sound, Seconds]:
+    """Encode a waveform as data: URLs, and return its seconds; the metadata of synthetic speech mark it as such."""
     import soundfile
 
-    seconds, buffer = len(wave) / RATE, BytesIO()
+    seconds, buffer, wave = len(wave) / RATE, BytesIO(), wave[: int(LONGEST * RATE)]
     with soundfile.SoundFile(buffer, "w", RATE, 1, "PCM_16", format="FLAC") as file:
         if synthetic:
             file.comment = Notice().comment
-        file.write(wave[: int(LONGEST * RATE)])
-    raw = buffer.getvalue()
+        file.write(wave)
+    source = f"data:audio/flac;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     cut = f", the first {LONGEST:g} s" if seconds > LONGEST else ""
-    return Sound(f"data:audio/flac;base64,{base64.b64encode(raw).decode()}", f"{seconds:.1f} s{cut}")
+    return Sound(source, f"{seconds:.1f} s{cut}", pictures.spectrogram(wave)), len(wave) / RATE

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from voicemill.flows.plans.evaluate import EvaluationPlan, engine_of, open_entry, speak_options, speech_folder
+from voicemill.model.embedded import SPEAKER
 from voicemill.model.judging.judge import Figures, Judge
-from voicemill.model.judging.judges import LIGHT, Judges, JudgeSettings, judges
+from voicemill.model.judging.judges import AUTO, LIGHT, Judges, JudgeSettings, judges
 from voicemill.model.judging.metrics import size
 from voicemill.model.judging.scores import Scores
 from voicemill.model.judging.testset.speech import Speech, threads_of
@@ -31,9 +32,10 @@ def settings_of(store: Store, settings: JudgeSettings, entries: Collection[Entry
     """Settings whose speaker encoder `light` is replaced by the file of a light voice of the store.
 
     The newest one in use that is not among the evaluated `entries` is taken, else the newest of those; the settings are
-    returned as they are where the store has none or they name another encoder.
+    returned as they are where the store has none or they name another encoder, as `auto` does where the embedded one is
+    installed.
     """
-    if settings.speaker_encoder != LIGHT:
+    if settings.speaker_encoder != LIGHT and (settings.speaker_encoder != AUTO or SPEAKER.is_installed):
         return settings
     candidates = [
         entry for voice in registry.voice_names(store) for entry in _in_use(store, voice) if entry.card.kind == LIGHT
@@ -127,7 +129,7 @@ def notes(plan: EvaluationPlan, judge: Judge) -> list[str]:
     encoder = settings_of(plan.store, plan.options.judges, plan.entries).speaker_encoder
     own = [entry.name for entry in plan.entries if Path(encoder) in entry.weights.values()]
     biased = [f"{name} is judged by its own speaker encoder, which flatters its similarity" for name in own]
-    return [*judge.testset.notes, *plan.notes, *biased]
+    return [*judge.testset.notes, *plan.notes, *judge.notes, *biased]
 
 
 def parameters(plan: EvaluationPlan, entry: Entry) -> tuple[int | None, str]:

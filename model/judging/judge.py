@@ -2,12 +2,14 @@
 
 A sentence without a recording has no distortion, pitch or length to compare; its voice is compared with the reference.
 A figure that cannot be computed for one sentence is left out there; one that cannot be computed at all is named with
-the reason. A sentence that could not be synthesised gets the figures of silence, where these exist.
+the reason. A recogniser judges the languages that it knows: an English one would write English for any. A sentence that
+could not be synthesised gets the figures of silence, where these exist.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
@@ -62,11 +64,12 @@ class Judge:
         """`gallery`: speaker -> recordings, none of the test set."""
         self.testset, self.judges, self._recordings = testset, judges, gallery
         self._real: dict[str, _Measured] = {}
+        self._embedded: dict[Path | None, dict[str, Embeddings]] = {}
 
     def speech(self, speech: Speech) -> Figures:
         """Return the figures of the speech of a voice."""
         waves = {s.id: wave for s in self.testset.sentences if (wave := speech.wave(s.id)) is not None}
-        found = self._figures(waves)
+        found = self._figures(waves, speech.folder)
         for sentence in (s for s in self.testset.sentences if s.recording is not None and s.id in waves):
             for name, value in self._against(sentence, waves[sentence.id]).items():
                 found[name][sentence.id] = value
@@ -78,23 +81,68 @@ class Judge:
 
     @cached_property
     def real(self) -> Figures:
-        """Return the figures of the recordings themselves, where defined: the limit of what the judges can measure."""
+        """Return the figures of the recordings themselves, where defined: the limit of what the judges can measure.
+
+        Similarity: that of a recording to the reference, another recording of the same speaker.
+        """
         recorded = {s.id: s.recording for s in self.testset.sentences if s.recording is not None}
-        found = self._figures(recorded)
-        del found["similarity"]
+        found = self._figures(recorded, None)
+        found["similarity"] = {}
+        if self.judges.speaker:
+            references = {
+                s.id: s.reference for s in self.testset.sentences if s.id in recorded and s.reference.id != s.id
+            }
+            for name, clip in references.items():
+                other = self.judges.speaker.embed([_enough(clip.wave)])[0]
+                found["similarity"][name] = float(self._embedded[None][name] @ other)
         return Figures({name: items for name, items in found.items() if items}, self.judges.missing)
 
-    def _figures(self, waves: Mapping[str, Wave]) -> Items:
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Limits of the judges on this test set, for readers of the figures."""
+        unknown = [s for s in self.testset.sentences if s.id not in self._recognisable]
+        if not self.judges.recogniser or not unknown or len(unknown) == len(self.testset.sentences):
+            return ()
+        return (
+            f"{len(unknown)} of {len(self.testset.sentences)} sentences have no cer and wer: {self._unknown_languages}",
+        )
+
+    def likeness(self, speech: Speech | None, most: int = 12) -> dict[str, dict[str, float]]:
+        """Return the mean cosine of speech that was judged to speakers of the gallery: speaker of the sentences ->
+        speaker of the gallery -> cosine; own speakers first, then those nearest to the recordings, `most` in all.
+
+        `speech` = None: the recordings. {} where no encoder judged.
+        """
+        if not self.judges.speaker or not self._gallery:
+            return {}
+        _ = self.real  # embeds the recordings
+        embedded, sentences = self._embedded.get(speech.folder if speech else None, {}), self.testset.sentences
+        own = list(dict.fromkeys(s.speaker for s in sentences))
+        rows_of = list(self._embedded[None].values()) or list(embedded.values())
+        middle = np.mean(np.stack(rows_of), axis=0) if rows_of else np.zeros(1, np.float32)
+        near = {name: float(np.sum(row * middle)) for name, row in self._gallery.items() if name not in own}
+        shown = [*(name for name in own if name in self._gallery), *sorted(near, key=lambda name: -near[name])][:most]
+        rows = {name: [embedded[s.id] for s in sentences if s.speaker == name and s.id in embedded] for name in own}
+        return {
+            name: {other: float(np.mean(np.stack(row) @ self._gallery[other])) for other in shown}
+            for name, row in rows.items()
+            if row
+        }
+
+    def _figures(self, waves: Mapping[str, Wave], source: Path | None) -> Items:
+        """Figures that need no recording. `source`: folder of the speech; None = the recordings."""
         found: Items = {name: {} for name in METRICS}
         sentences = [s for s in self.testset.sentences if s.id in waves]
         if self.judges.speaker:
+            embedded = self._embedded[source] = {}
             for sentence in sentences:
-                voice = self.judges.speaker.embed([_enough(waves[sentence.id])])[0]
+                voice = embedded[sentence.id] = self.judges.speaker.embed([_enough(waves[sentence.id])])[0]
                 found["similarity"][sentence.id] = float(voice @ self._voices[sentence.id])
                 if sentence.speaker in self._gallery and len(self._gallery) > 1:
                     found["identified"][sentence.id] = float(nearest(voice, self._gallery) == sentence.speaker)
         if self.judges.recogniser:
-            for sentence, heard in zip(sentences, self._transcripts(sentences, waves), strict=True):
+            known = [s for s in sentences if s.id in self._recognisable]
+            for sentence, heard in zip(known, self._transcripts(known, waves), strict=True):
                 text = plain(sentence.text, sentence.language)
                 if text:
                     said = plain(heard, sentence.language)
@@ -121,7 +169,7 @@ class Judge:
         """Figures of a sentence that could not be synthesised: no speaker and no word is recognised. Without them a
         failure would be an advantage."""
         found = {} if sentence.recording is None else {"duration_error": 1.0}
-        if self.judges.recogniser and plain(sentence.text, sentence.language):
+        if sentence.id in self._recognisable and plain(sentence.text, sentence.language):
             found |= {"cer": 1.0, "wer": 1.0}
         if self.judges.speaker and sentence.speaker in self._gallery and len(self._gallery) > 1:
             found["identified"] = 0.0
@@ -135,16 +183,36 @@ class Judge:
         return _Measured(cepstra(mel)[speech], f0[speech], seconds_of(speech))
 
     def _transcripts(self, sentences: Sequence[Sentence], waves: Mapping[str, Wave]) -> list[str]:
-        from voicemill.model.text.frontend import language_of
-
         assert self.judges.recogniser is not None
         texts: dict[str, str] = {}
-        languages = {s.id: language_of(s.text, s.language) for s in sentences}
+        languages = {s.id: self._languages[s.id] for s in sentences}
         for language in dict.fromkeys(languages.values()):
             mine = [s for s in sentences if languages[s.id] == language]
             heard = self.judges.recogniser.transcribe([waves[s.id] for s in mine], language)
             texts |= {s.id: text for s, (text, _) in zip(mine, heard, strict=True)}
         return [texts[s.id] for s in sentences]
+
+    @cached_property
+    def _languages(self) -> dict[str, str]:
+        """Sentence -> its language."""
+        from voicemill.model.text.frontend import language_of
+
+        return {s.id: language_of(s.text, s.language) for s in self.testset.sentences}
+
+    @cached_property
+    def _recognisable(self) -> frozenset[str]:
+        """Sentences whose language the recogniser knows."""
+        recogniser = self.judges.recogniser
+        return frozenset(name for name, code in self._languages.items() if recogniser and recogniser.knows(code))
+
+    @property
+    def _unknown_languages(self) -> str:
+        """Reason why sentences have no error rate."""
+        codes = sorted({code for name, code in self._languages.items() if name not in self._recognisable})
+        return (
+            f"{self.judges.models.get('recogniser', 'the recogniser')} does not recognise {', '.join(codes)}; name one "
+            "that does with --recogniser, such as Systran/faster-whisper-small"
+        )
 
     @cached_property
     def _voices(self) -> dict[str, Embeddings]:
@@ -164,6 +232,8 @@ class Judge:
     def _with_reasons(self, found: Items) -> Figures:
         missing = dict(self.judges.missing)
         items = {name: values for name, values in found.items() if values}
+        if self.judges.recogniser and not self._recognisable:
+            missing |= {"cer": self._unknown_languages, "wer": self._unknown_languages}
         for name in (n for n in ("similarity", "identified", "cer", "wer", "mos", "rtf") if n not in items | missing):
             few = name == "identified" and len(self._recordings) < 2
             missing[name] = "the corpus has one speaker with recordings to compare with" if few else _UNSPOKEN

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.prefect_server import CHROMIUM, ask, driven
 from support.refreshed_store import RefreshedStore
-from support.voice_entries import add_entry
+from support.voice_entries import WITHOUT_JUDGES, add_entry
 
 from voicemill.flows.plans.evaluate import EvaluateOptions, plan_evaluation
 from voicemill.model.judging.scores import Scores
@@ -49,7 +49,8 @@ def evaluated(cli: Any, store: Store) -> dict[str, Any]:
 
 def words(store: Store) -> tuple[object, ...]:
     numbers = ("--number", 2, "--number", 1, "--number", 3)
-    return ("evaluate", "--store", store.root, *numbers, "--text", "Quite another sentence.", "--threads", 1, "--json")
+    others = ("--text", "Quite another sentence.", "--threads", 1, "--json")
+    return ("evaluate", "--store", store.root, *numbers, *WITHOUT_JUDGES, *others)
 
 
 def test_challenger_and_champion_are_judged_on_one_test_set(store: Store, evaluated: dict[str, Any]) -> None:
@@ -106,7 +107,7 @@ def test_the_run_is_named_and_links_its_report(cli: Any, evaluated: dict[str, An
     ]  # fmt: skip
     (artifact,) = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
     assert evaluated["report"] in artifact["data"]
-    assert "| mcd | dB |" in artifact["data"]
+    assert "| mcd | dB | " in artifact["data"]
 
 
 def test_speech_is_not_synthesised_twice(cli: Any, store: Store, evaluated: dict[str, Any]) -> None:
@@ -122,10 +123,10 @@ def test_speech_is_not_synthesised_twice(cli: Any, store: Store, evaluated: dict
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_page_plays_without_a_network(evaluated: dict[str, Any], tmp_path: Path) -> None:
-    """Every sound can be decoded by a browser; nothing is loaded from anywhere."""
+    """Every sound can be decoded by a browser; nothing is loaded from anywhere (# = a mark within its own picture)."""
     page = Path(evaluated["report"])
     html = page.read_text(encoding="utf-8")
-    assert re.findall(r'(?:src|href)="(?!data:)', html) == []
+    assert re.findall(r'(?:src|href)="(?!data:|#)', html) == []
     sounds = html.count("<audio")
     assert sounds == 4 * evaluated["sentences"] - 1
     assert driven(page.as_uri(), DECODED, tmp_path / "profile") == sounds
@@ -149,6 +150,29 @@ DECODED = """
 """Script that counts the sounds that the browser can decode."""
 
 
+def test_without_an_option_the_embedded_models_judge_voice_and_recordings(cli: Any, store: Store) -> None:
+    """Random weights do not speak: every figure is there, and worse than that of the recordings."""
+    own = ("--store", store.root, "--number", 1, "--sentences", 2, "--listened", 1, "--threads", 1, "--json")
+    result = cli("evaluate", *own).json
+    assert {role: name.split()[0] for role, name in result["judges"].items()} == {
+        "pitch": "swift",
+        "speaker": "ge2e",
+        "recogniser": "whisper-tiny.en",
+        "opinion": "distill-mos",
+    }
+    (entry,) = result["entries"]
+    real = result["recordings"]
+    assert {"similarity", "identified", "cer", "wer", "mos"} <= set(entry["totals"]) & set(real)
+    assert real["wer"] < 0.5 < entry["totals"]["wer"]
+    for better in ("similarity", "mos"):
+        assert real[better] > entry["totals"][better]
+    html = Path(result["report"]).read_text(encoding="utf-8")
+    assert html.count('class="spectrogram"') == 2
+    assert '<section id="matrix">' in html
+    assert "Judged by" in html
+    assert "whisper-tiny.en" in html
+
+
 def test_forgetting_a_speaker_during_an_evaluation_leaves_nothing(
     cli: Any, refreshed: RefreshedStore, tmp_path: Path
 ) -> None:
@@ -156,7 +180,8 @@ def test_forgetting_a_speaker_during_an_evaluation_leaves_nothing(
     store = Store.open(copied.store)
     for prefix in ("tiny.model.", "other.model."):
         add_entry(store, tmp_path, "ann", prefix)
-    with cli.start(*words(store)[:3], "--number", 2, "--number", 1, "--text", "Another sentence.") as process:
+    pair = ("--number", 2, "--number", 1, *WITHOUT_JUDGES, "--text", "Another sentence.")
+    with cli.start(*words(store)[:3], *pair) as process:
         end = time.monotonic() + 600
         while not list(store.reports.glob("version-1/speech/*/*")):
             assert process.poll() is None

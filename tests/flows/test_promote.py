@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.prefect_server import ask
 from support.refreshed_store import RefreshedStore
-from support.voice_entries import add_entry
+from support.voice_entries import WITHOUT_JUDGES, add_entry
 
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
@@ -42,7 +42,8 @@ def store(refreshed: RefreshedStore, tmp_path: Path) -> Store:
 
 def words(store: Store, *more: object) -> tuple[object, ...]:
     config = store.root.parent / "gate.toml"
-    return ("voices", "promote", "--store", store.root, "--config", config, "--threads", 1, "--json", *more)
+    own = ("--store", store.root, "--config", config, "--threads", 1, "--json")
+    return ("voices", "promote", *own, *WITHOUT_JUDGES, *more)
 
 
 def champions(store: Store) -> dict[str, int]:

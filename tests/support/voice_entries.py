@@ -19,3 +19,7 @@ def add_entry(store: Store, folder: Path, voice: str, prefix: str, kind: Kind = 
         voice=voice, speakers=(voice,), trainings=(training,), config=prefix, weights=names, kind=kind, parent=parent
     )
     return registry.add(store, card, weights)
+
+
+WITHOUT_JUDGES = ("--speaker-encoder", "none", "--recogniser", "none", "--opinion", "none")
+"""Options of an evaluation or promotion for tests that are not about the judges: loading them takes seconds."""

@@ -1,9 +1,10 @@
 """Mean opinion score, 1 to 5, as a network predicts it that was trained on the votes of listeners.
 
-None is shipped. Two forms are read: a TorchScript file that takes float32 [1, samples] at 16 kHz and gives one number
-(UTMOS, Saeki et al., Interspeech 2022, exported by `torch.jit.trace`), and a folder of transformers with an
-audio-classification head of one label (a fine-tuned wav2vec 2.0, Cooper et al., ICASSP 2022, "Generalization ability of
-MOS prediction networks"). Scores are not clipped to the range: a predictor that leaves it is the wrong file, an error.
+The embedded predictor is Distill-MOS (`model.judging.metrics.distill_mos`). Two further forms are read: a TorchScript
+file that takes float32 [1, samples] at 16 kHz and gives one number (UTMOS, Saeki et al., Interspeech 2022, exported by
+`torch.jit.trace`), and a folder of transformers with an audio-classification head of one label (a fine-tuned wav2vec
+2.0, Cooper et al., ICASSP 2022, "Generalization ability of MOS prediction networks"). Scores are not clipped to the
+range: a predictor that leaves it is the wrong file, an error.
 """
 
 from pathlib import Path

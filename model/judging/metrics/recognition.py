@@ -21,6 +21,9 @@ UNSPACED = frozenset({"zh", "ja", "yue"})
 class Recogniser(Protocol):
     """A speech recogniser, such as `voicemill.model.speech.whisper.Whisper`."""
 
+    def knows(self, language: str) -> bool:
+        """Whether it recognises a language, ISO 639-1."""
+
     def transcribe(self, waves: Sequence[Wave], language: str, batch_size: int = 8) -> list[tuple[str, float]]:
         """Return text and confidence of each wave, float32 [samples], 32 kHz."""
 

@@ -3,8 +3,9 @@
 Similarity: cosine of the embeddings of the speech and of the real recording. Identification: the nearest of the
 speakers of the corpus by the cosine to the mean embedding of some of their utterances (closed-set identification as in
 Dehak et al., "Front-end factor analysis for speaker verification", IEEE TASLP 19(4), 2011, section VI).
-Networks: an x-vector model of transformers (Snyder et al., ICASSP 2018; WavLM, wav2vec 2.0, UniSpeech-SAT), 16 kHz; or
-the ECAPA-TDNN of a light voice, which was trained on the speakers of the corpus.
+Networks: the embedded GE2E encoder (Wan et al., ICASSP 2018; `model.speaker.encoder`); an x-vector model of
+transformers (Snyder et al., ICASSP 2018; WavLM, wav2vec 2.0, UniSpeech-SAT), 16 kHz; or the ECAPA-TDNN of a light
+voice, which was trained on the speakers of the corpus.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,20 @@ class SpeakerEncoder(Protocol):
 
     def embed(self, waves: Sequence[Wave]) -> Embeddings:
         """Return embeddings float32 [waves, dims], rows of length 1, of waves float32 [samples], 32 kHz."""
+
+
+class EmbeddedSpeaker:
+    """The embedded GE2E encoder: the mean of the embeddings of windows of 1.6 s. It computes on the CPU."""
+
+    def __init__(self, file: Path) -> None:
+        from voicemill.model.speaker.encoder import Encoder
+
+        self._encoder = Encoder.load(file)
+
+    def embed(self, waves: Sequence[Wave]) -> Embeddings:
+        """Embed all in one pass: windows do not depend on their neighbours."""
+        rows = [windows.mean(0) for windows in self._encoder.embed_windows([to_16_khz(wave) for wave in waves])]
+        return unit(np.stack(rows)) if rows else np.zeros((0, 1), np.float32)
 
 
 class XVector:

@@ -18,6 +18,7 @@ from voicemill.flows.evaluation.comparison import differences
 from voicemill.flows.evaluation.erasure import erased_if_forgotten
 from voicemill.flows.plans import evaluate as plans
 from voicemill.flows.plans.evaluate import EvaluateOptions, EvaluationPlan, plan_evaluation, speech_folder
+from voicemill.model.embedded import SPEAKER
 from voicemill.model.judging.judge import Judge
 from voicemill.model.judging.judges import Judges, JudgeSettings
 from voicemill.model.judging.scores import Scores
@@ -228,8 +229,10 @@ def test_the_evaluated_entries(store: Store, tmp_path: Path) -> None:
         plan_of(copy)
 
 
-def test_the_newest_light_voice_is_the_speaker_encoder(store: Store, tmp_path: Path) -> None:
-    settings = JudgeSettings()
+def test_the_newest_light_voice_is_the_speaker_encoder(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = JudgeSettings(speaker_encoder="light")
     assert evaluation_scores.settings_of(store, settings) == settings
     named = JudgeSettings(speaker_encoder="some/model")
     assert evaluation_scores.settings_of(store, named) == named
@@ -243,6 +246,11 @@ def test_the_newest_light_voice_is_the_speaker_encoder(store: Store, tmp_path: P
         made.append(registry.add(copy, light, {"light": tmp_path / "light"}))
     assert evaluation_scores.settings_of(copy, settings).speaker_encoder == str(made[0].path("light"))
     assert evaluation_scores.settings_of(copy, named) == named
+    auto = JudgeSettings()
+    assert evaluation_scores.settings_of(copy, auto) == auto
+    with monkeypatch.context() as patched:  # the embedded encoder is not installed
+        patched.setattr(evaluation_scores, "SPEAKER", replace(SPEAKER, package="no_such_package"))
+        assert evaluation_scores.settings_of(copy, auto).speaker_encoder == str(made[0].path("light"))
     by = [
         evaluation_scores.settings_of(copy, settings, judged).speaker_encoder for judged in (made[:1], made[1:], made)
     ]
@@ -256,9 +264,11 @@ def test_the_newest_light_voice_is_the_speaker_encoder(store: Store, tmp_path: P
 
 def test_promotion_and_evaluation_have_the_same_judges() -> None:
     """The command, the deployment and `voicemill evaluate` have the same defaults."""
-    wanted = JudgeSettings().speaker_encoder
+    defaults = JudgeSettings()
     for command in (promote, evaluate):
-        assert inspect.signature(command).parameters["speaker_encoder"].default == wanted
+        parameters = inspect.signature(command).parameters
+        for name in ("speaker_encoder", "recogniser", "opinion"):
+            assert parameters[name].default == getattr(defaults, name)
 
 
 def scores_of(entry: Entry, sentences: TestSet) -> Scores:
@@ -403,6 +413,9 @@ def test_hostile_texts_do_not_break_the_page(store: Store, tmp_path: Path) -> No
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 4
     assert html.count("<audio") == 2 + 2 * 2  # two recordings; of each entry all but one
+    assert html.count('class="spectrogram"') == 2 + 2 * 2
+    assert '<section id="bars">' in html
+    assert '<section id="matrix">' not in html  # no encoder judged
     assert "14.0 s, the first 12 s" in html
     path = evaluation_page.write(plan, judge, found, said)
     assert path.parent == evaluation_folder(store, 1)

@@ -19,7 +19,7 @@ from voicemill.model.pitch.autocorrelation import Autocorrelation
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.errors import ModelMissing
+from voicemill.storage.errors import ConfigError, ModelMissing
 from voicemill.storage.units import RATE
 from voicemill.storage.voices.notice import read_notice
 
@@ -35,10 +35,13 @@ class FirstSamples:
 
 
 class Reads:
-    """A recogniser that hears one text in everything."""
+    """An English recogniser that hears one text in everything."""
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+    def knows(self, language: str) -> bool:
+        return language == "en"
 
     def transcribe(self, waves: Sequence[Wave], language: str, batch_size: int = 8) -> list[tuple[str, float]]:
         assert language == "en"
@@ -115,7 +118,12 @@ def test_the_recordings_themselves_are_flawless(made: testset.TestSet, tmp_path:
     assert found.totals["cer"] == found.totals["wer"] == 0
     assert found.items["rtf"] == {name: pytest.approx(1 / spoken.seconds) for name, spoken in spoken.items()}
     assert judge.real.totals["wer"] == 0
-    assert "similarity" not in judge.real.totals
+    assert judge.real.items["similarity"] == {
+        s.id: pytest.approx(float(FirstSamples().embed([s.recording])[0] @ FirstSamples().embed([s.reference.wave])[0]))
+        for s in recorded
+        if s.recording is not None
+    }  # that of two recordings of one speaker
+    assert 0 < judge.real.totals["similarity"] < 1
 
 
 def test_the_right_speaker_is_identified_by_what_was_enrolled(
@@ -135,7 +143,8 @@ def test_the_right_speaker_is_identified_by_what_was_enrolled(
 
 
 def test_what_nobody_can_judge_is_missing_with_a_reason(made: testset.TestSet, echo: Any, tmp_path: Path) -> None:
-    nobody = judges(JudgeSettings(f0_engine="autocorrelation"), {"transcribe": {"engine": "given"}})
+    off = {"speaker_encoder": "none", "recogniser": "none", "opinion": "none"}
+    nobody = judges(JudgeSettings(f0_engine="autocorrelation", **off), {})  # type: ignore[arg-type]
     found = Judge(made, nobody, {}).speech(said(made, echo, tmp_path))
     assert {"mcd", "duration_error", "rtf"} <= set(found.items)
     assert {"similarity", "identified", "cer", "wer", "mos"} <= set(found.missing)
@@ -165,5 +174,48 @@ def test_a_model_that_is_named_must_be_there() -> None:
     for settings in ({"speaker_encoder": "./none"}, {"recogniser": "./none"}, {"opinion": "./none"}):
         with pytest.raises(ModelMissing, match="no folder"):
             judges(JudgeSettings(**settings), {})  # type: ignore[arg-type]
-    lost = judges(JudgeSettings(), {"transcribe": {"engine": "whisperx", "model": "./none"}})
+    own = JudgeSettings(speaker_encoder="light", recogniser="corpus", opinion="none")
+    lost = judges(own, {"transcribe": {"engine": "whisperx", "model": "./none"}})
     assert "no folder" in lost.missing["wer"]  # the corpus's own is not here: missing, with the reason
+    assert "no recogniser transcribed the corpus" in judges(own, {"transcribe": {"engine": "given"}}).missing["wer"]
+    assert "distill --which light" in lost.missing["similarity"]
+    with pytest.raises(ConfigError, match=r"expected embedded:ge2e"):
+        judges(JudgeSettings(speaker_encoder="embedded:dnsmos", recogniser="none", opinion="none"), {})
+
+
+def test_a_recogniser_judges_the_languages_that_it_knows(made: testset.TestSet, echo: Any, tmp_path: Path) -> None:
+    """Never the error rate of an English recogniser on German, not even that of silence."""
+    first, second, *rest = made.sentences
+    german = [replace(s, language="de", text="hush, das ist Deutsch") for s in (first, second)]
+    mixed = replace(made, sentences=(*german, *rest))
+    speech = said(mixed, echo, tmp_path / "mixed")
+    named = Judges(Autocorrelation(), None, Reads("whatever"), models={"recogniser": "small.en 0123"})
+    judge = Judge(mixed, named, {})
+    found = judge.speech(speech)
+    assert set(found.items["wer"]) == set(found.items["cer"]) == {s.id for s in rest}
+    (note,) = judge.notes
+    assert note.startswith(
+        f"2 of {len(mixed.sentences)} sentences have no cer and wer: small.en 0123 does not recognise de"
+    )
+    only = replace(made, sentences=tuple(german))
+    judge = Judge(only, named, {})
+    found = judge.speech(said(only, echo, tmp_path / "only"))
+    assert not {"wer", "cer"} & set(found.items)
+    assert "small.en 0123 does not recognise de" in found.missing["wer"]
+    assert judge.notes == ()
+    assert "wer" not in judge.real.items
+
+
+def test_a_voice_is_compared_with_the_speakers_that_sound_like_it(
+    corpus: CorpusVersion, made: testset.TestSet, echo: Any, tmp_path: Path
+) -> None:
+    real = gallery(corpus, made, GallerySettings())
+    judge = Judge(made, Judges(Autocorrelation(), FirstSamples()), real)
+    speech = said(made, echo, tmp_path)
+    judge.speech(speech)
+    for source in (None, speech):
+        (row,) = judge.likeness(source, most=2).values()
+        assert next(iter(row)) == "ann"
+        assert len(row) == 2
+        assert all(0 < value <= 1 for value in row.values())
+    assert Judge(made, Judges(Autocorrelation()), real).likeness(speech) == {}

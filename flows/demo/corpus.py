@@ -1,9 +1,10 @@
 """The demo inbox: eight synthetic speakers in English, Mandarin and German, about a minute each.
 
-The English speakers have recordings of half a minute, each with a transcript of the whole beside it (`.txt`); the
-others have one file per sentence, listed in `metadata.csv`. Sentences are separated by pauses and mixed with noise. The
-inbox also holds what real inboxes hold: a re-upload, a copy in another format, a truncated file, an empty one, a text
-file named .wav, digital silence, and a speaker who gave no consent.
+The English speakers have recordings of half a minute, each with a transcript of the whole beside it (`.txt`) but for
+one, which is left to the recogniser; the others have one file per sentence, listed in `metadata.csv`. Sentences are
+separated by pauses and mixed with noise. The inbox also holds what real inboxes hold: a re-upload, a copy in another
+format, a truncated file, an empty one, a text file named .wav, digital silence, a recording in the folder of another
+speaker, one of two people, and a speaker who gave no consent.
 
 The same seed gives the same bytes (for one build of the codecs). It takes about 3 s.
 """
@@ -74,6 +75,12 @@ class Specials:
     """An empty file."""
     silence: str = "ning/muted.wav"
     """Five seconds of zeros: a valid file, all of which the ledger counts as silence."""
+    untranscribed: str = "brian/02.flac"
+    """A recording without a transcript."""
+    mislabelled: str = "alice/from-brian.wav"
+    """Sentences of brian in the folder of alice, without a transcript."""
+    two_voices: str = "clara sue/interview.wav"
+    """Clara sue and then brian, without a pause between them and without a transcript."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,12 @@ def synthesise(folder: Path, seed: int = 1) -> DemoCorpus:
         raise InboxError(
             f"{folder} is not empty; the demo corpus needs a new folder: remove it (rm -r {folder}) or name another"
         )
-    waves = iter(speak([_line(voice, text) for voice in VOICES for text in SENTENCES[voice.language]]))
+    brian, clara = (next(voice for voice in VOICES if voice.name == name) for name in ("brian", "clara sue"))
+    others = [
+        (voice, text) for text, voice in zip(SENTENCES["en"], [brian] * 3 + [clara] * 2 + [brian] * 2, strict=False)
+    ]
+    regular = [(voice, text) for voice in VOICES for text in SENTENCES[voice.language]]
+    waves = iter(speak([_line(voice, text) for voice, text in [*regular, *others]]))
     uploads: list[DemoUpload] = []
     for number, voice in enumerate(VOICES):
         texts = SENTENCES[voice.language]
@@ -115,6 +127,11 @@ def synthesise(folder: Path, seed: int = 1) -> DemoCorpus:
         shuffled = [recordings[i] for i in rng.permutation(len(recordings))]
         uploads += _record(folder, voice, shuffled, rng)
     specials = Specials()
+    rng = np.random.default_rng([seed, len(VOICES) + 1])
+    spoken = [(text, wave) for (_, text), wave in zip(others, waves, strict=True)]
+    turns = np.concatenate([part for _, wave in spoken[3:] for part in (wave, np.zeros(RATE // 8, np.float32))])
+    _write(folder, replace(brian, format="wav"), specials.mislabelled, spoken[:3], rng)
+    _write(folder, replace(clara, format="wav"), specials.two_voices, [("", turns)], rng)
     _write_specials(folder, specials)
     _write_metadata(folder, uploads, specials)
     consents = [(voice.name, "yes", "synthetic voice") for voice in VOICES if voice.consent]
@@ -240,6 +257,8 @@ def _write_specials(folder: Path, specials: Specials) -> None:
     (folder / specials.truncated).write_bytes(whole[: 44 + (len(whole) - 44) // 4 * 2])
     (folder / specials.not_audio).write_text("Call the studio about the second microphone.\n")
     (folder / specials.empty).write_bytes(b"")
+    for path in (specials.untranscribed, specials.mislabelled, specials.two_voices):
+        (folder / path).with_suffix(".txt").unlink()
     soundfile.write(folder / specials.silence, np.zeros(5 * 16_000, np.int16), 16_000)
 
 
@@ -250,6 +269,7 @@ def _write_metadata(folder: Path, uploads: Iterable[DemoUpload], specials: Speci
     for copy, original in ((specials.re_upload, "mei/01.wav"), (specials.same_samples, "mei/02.wav")):
         speaker, _, language, text = by_path[original]
         rows.append((speaker, copy, language, text))
+    rows += [("alice", specials.mislabelled, "en", ""), ("clara sue", specials.two_voices, "en", "")]
     text = _csv(("speaker", "file", "language", "text"), rows)
     (folder / "metadata.csv").write_text(text, encoding="utf-8")
 
@@ -270,4 +290,6 @@ def _states(uploads: Iterable[DemoUpload], specials: Specials) -> dict[str, Uplo
         specials.not_audio: UploadState.CORRUPT,
         specials.empty: UploadState.CORRUPT,
         specials.silence: UploadState.PREPARED,
+        specials.mislabelled: UploadState.PREPARED,
+        specials.two_voices: UploadState.PREPARED,
     }

@@ -123,7 +123,7 @@ def test_speech_is_not_synthesised_twice(cli: Any, store: Store, evaluated: dict
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_page_plays_without_a_network(evaluated: dict[str, Any], tmp_path: Path) -> None:
-    """Every sound can be decoded by a browser; nothing is loaded from anywhere (# = a mark within its own picture)."""
+    """Every sound can be decoded by a browser; nothing is loaded (# = a mark within its own picture)."""
     page = Path(evaluated["report"])
     html = page.read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href)="(?!data:|#)', html) == []

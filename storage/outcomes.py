@@ -64,6 +64,7 @@ class Reason(StrEnum):
     DOUBTFUL_SPEECH = "doubtful_speech", "kept without text: probability of no speech over transcribe.max_no_speech"
     DOUBTFUL_TEXT = "doubtful_text", "kept without text: mean log probability under transcribe.min_score"
     REPEATED_TEXT = "repeated_text", "kept without text: the recogniser repeats itself"
+    TEXT_TOO_SHORT = "text_too_short", "kept without text: fewer characters per second than transcribe.min_chars_per_s"
     TEXT_TOO_LONG = "text_too_long", "kept without text: more characters per second than transcribe.max_chars_per_s"
     UNFIT_TEXT = "unfit_text", "kept without text: the aligner does not find the recognised text in the audio"
     UNPLACED_TEXT = "unplaced_text", "kept without text: the upload's text could not be split over its segments"

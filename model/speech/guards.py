@@ -28,6 +28,9 @@ class Limits(FrozenSettings):
     """Ratio of zlib above which a text repeats itself. Default: Whisper's own."""
     max_repeated: float = Field(0.5, ge=0.0, le=1.0)
     """Share of the words that is one phrase again and again, above which a text is refused. Default: our own."""
+    min_chars_per_s: float = Field(1.5, ge=0.0)
+    """Characters per second of audio below which a text is refused. Default: our own; 460 segments of people have 2.0
+    and more, texts of a guitar or a tap less."""
     max_chars_per_s: float = Field(30.0, gt=0.0)
     """Characters per second of audio above which a text is refused. Default: our own; people read 10 to 22."""
 
@@ -63,6 +66,8 @@ def refusal(text: str, seconds: Seconds, score: float, no_speech: float, limits:
     if share > limits.max_repeated:
         return Refusal(Reason.REPEATED_TEXT, share, limits.max_repeated)
     rate = len(text) / max(seconds, 1e-3)
+    if rate < limits.min_chars_per_s:
+        return Refusal(Reason.TEXT_TOO_SHORT, rate, limits.min_chars_per_s)
     if rate > limits.max_chars_per_s:
         return Refusal(Reason.TEXT_TOO_LONG, rate, limits.max_chars_per_s)
     return None
@@ -79,12 +84,14 @@ LONGEST_PHRASE = 8
 
 
 def repeated(words: Sequence[str]) -> float:
-    """Largest share of the words that is one phrase three times in a row or more, in six words or more; 0 without one.
+    """Largest share of the words that is one phrase three times in a row or more; 0 without one.
 
+    Runs of fewer than six words only count where they are the whole text: people say "no, no, no" before they go on.
     zlib sees a repetition only in long texts; a segment of some seconds has few words.
     """
     plain = _plain(words)
-    longest = [run for size in range(1, LONGEST_PHRASE + 1) for run in _runs(plain, size) if run >= max(3 * size, 6)]
+    fewest = min(6, len(plain))
+    longest = [run for n in range(1, LONGEST_PHRASE + 1) for run in _runs(plain, n) if run >= max(3 * n, fewest)]
     return max(longest, default=0) / max(len(plain), 1)
 
 

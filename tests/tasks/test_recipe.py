@@ -46,26 +46,26 @@ SHARED = {
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "67d80f0cdf12b87545f33a92b87d6585ddd8603c78103143b180e52d75b68114",
-        "align": "a3e7ae67789dbee51116e980f8617dff7f466f605a1667c6d31395a3fe73a873",
+        "transcribe": "e1457c631d3ab7aa7bacdb7c33d0366a8e3b2d8c7141d3dac5ebd8a323e83baa",
+        "align": "eddde9088fb8811e4f48a383522b376bc15ed0a363e3bfb8b0662df9051e14a9",
         "content": "0e606e2467ad1c12a8a775a551d463f35d51ce8d587c2ce65b1b09b4f2e88e7e",
-        "shards": "66749199f4fae4ecf8d3a897fbbb0b7727ff6bf4ebce267ad34dadb5d2bc713d",
+        "shards": "68d7f8c7cc9b329e01f3c7398e16533294ef575e3bf8ebed70d5603322d9e4d1",
     },
     "production": SHARED
     | {
-        "transcribe": "3278bb667590f27dcae91c2216cbd4b53e66d71c9ef137ad4ac4965b6bf6f99c",
-        "align": "73a9f4ed7740fb550f9dac7da6b17412480ee1f890a590b335844361d1e75359",
+        "transcribe": "546d4a4f3c846f15afe55124e266542977803cb3cd88c2415438987a346384e7",
+        "align": "da3e5a845710f8eeb4090b24696f7b42a167133e685bcc87a2d627f653cf9b04",
         "content": "da7569651110ee8f03edaa05d074983a49d97db2158a02469863c4d8a7ac5cf8",
-        "shards": "a15bebce188ee2c25d4e17013917920645fae3771f32a6400dd63ec15c13dbb9",
+        "shards": "61ef2f5e702e7563bc073ae389770bac6c4a077959a2fe5406f19f2704ac45e7",
     },
 }
 IDS = {
-    "default": "7e626f38c76c4a64c6fc0feea8efb800566111e746af10cd9652281b781e2779",
-    "production": "ae84b8f510d3e55d808c54e4efa5593fd6904a04baecc06d28621ad6c9589af5",
+    "default": "6e7c2e80671696acd041973bee273c616e7e4dc1a01e6163c52158b6e2765985",
+    "production": "696f64bb46184c6129fbb0910ac07964a3607e423ab8d2416255548c8e602ce9",
 }
 DUMPS = {
-    "default": "0a8290f8736f49f9c65a7ea5b6348c78b013fbe788cca209652155202eb39cef",
-    "production": "33f37279951a7c62a2b6f674857f4d30480208c79b4c970fcbeba9b51e5ab16b",
+    "default": "598e085dd0a26de202070eb1ff04414dfba8b9d2a0d5c2a8ff5e3bd60344a22b",
+    "production": "619e11c6117160c1801cddd0bbb1bf7d8bbe1766c841d629dda43c278dbb3db0",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

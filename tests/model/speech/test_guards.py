@@ -12,7 +12,9 @@ SENTENCE = "There is iron, they say, in all our blood, and a grain or two perhap
     ("text", "seconds", "score", "no_speech", "reason"),
     [
         (SENTENCE, 5.0, -0.2, 0.1, None),
-        ("No, no, no, no.", 2.0, -0.2, 0.1, None),
+        ("No, no, no, I will not.", 2.0, -0.2, 0.1, None),
+        ("Beep! Beep! Beep!", 5.0, -0.67, 0.59, Reason.REPEATED_TEXT),
+        ("1 2 3 4", 5.0, -0.48, 0.2, Reason.TEXT_TOO_SHORT),
         ("", 5.0, -0.2, 0.1, Reason.NO_WORDS),
         (" ... !", 5.0, -0.2, 0.1, Reason.NO_WORDS),
         (SENTENCE, 5.0, -0.2, 0.61, Reason.DOUBTFUL_SPEECH),

@@ -142,6 +142,7 @@ UNGUARDED = {
     "max_no_speech": 1.0,
     "max_compression": 1000.0,
     "max_repeated": 1.0,
+    "min_chars_per_s": 0.0,
     "max_chars_per_s": 1e6,
 }
 """Limits that pass the texts of a model with random weights."""

@@ -3,8 +3,8 @@
 DNSMOS sits half a point lower on Mandarin than on English, and lower on some voices than on others, so a fixed bound of
 OVRL is a bound on languages. Here the bound falls to `margin` under the median of the speaker's segments in the batch,
 by `relief` at most: a whole batch in noise does not become tier A. A batch is never formed again, so that the median,
-and with it the tier, is a function of the batch. SNR, clarity and music have fixed bounds. With OVRL of the small network
-(`quality.engine = "network"`) A against B says little among clean recordings; that of DNSMOS itself says more.
+and with it the tier, is a function of the batch. SNR, clarity and music have fixed bounds. With the OVRL of
+the small network A against B says little among clean recordings; that of DNSMOS itself says more.
 """
 
 from collections.abc import Iterable

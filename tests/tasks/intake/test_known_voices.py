@@ -48,8 +48,8 @@ def test_a_voice_that_is_only_alike_does_not_match() -> None:
     reference = known(1)["speaker 1"]
     similarity = float(unit(mixed.mean(0)) @ reference.vector)
     assert similarity + 0.1 > 0.85
-    strict = {"speaker 1": Reference(reference.vector, similarity + 0.07, 40.0, 8)}
-    loose = {"speaker 1": Reference(reference.vector, similarity + 0.05, 40.0, 8)}
+    strict = {"speaker 1": Reference(reference.vector, similarity + 0.05, 40.0, 8)}
+    loose = {"speaker 1": Reference(reference.vector, similarity + 0.03, 40.0, 8)}
     uploads = [SpokenSegment("u", 5.0, vector) for vector in mixed]
     assert match_voices(strict, uploads) == []
     assert [row.speaker for row in match_voices(loose, uploads)] == ["speaker 1"]

@@ -75,11 +75,9 @@ def area(positive: Sequence[float], negative: Sequence[float]) -> float:
 
 def equal_error(same: Sequence[float], other: Sequence[float]) -> float:
     thresholds = np.unique([*same, *other])
-    missed, alarms = (
-        [np.mean(f) for f in rows]
-        for rows in zip(*((np.asarray(same) < t, np.asarray(other) >= t) for t in thresholds), strict=True)
-    )
-    at = int(np.argmin(np.abs(np.subtract(missed, alarms))))
+    missed = np.searchsorted(np.sort(same), thresholds) / len(same)
+    alarms = 1 - np.searchsorted(np.sort(other), thresholds) / len(other)
+    at = int(np.argmin(np.abs(missed - alarms)))
     return float((missed[at] + alarms[at]) / 2)
 
 

@@ -58,13 +58,14 @@ def test_the_json_has_the_counts_of_the_refresh(refreshed: RefreshedStore) -> No
 
 def test_a_first_refresh_without_consent_publishes_nothing(cli, refreshed: RefreshedStore, tmp_path: Path) -> None:
     """It ends before any stage runs; the next one, after `consent grant --all-in`, has its first version to make."""
-    store = tmp_path / "store"
-    ran = cli("refresh", "--inbox", refreshed.inbox, "--store", store, "--json").json
+    store, inbox = tmp_path / "store", shutil.copytree(refreshed.inbox, tmp_path / "inbox")
+    (inbox / "consents.csv").unlink()
+    ran = cli("refresh", "--inbox", inbox, "--store", store, "--json").json
     assert (ran["version"], ran["published"], ran["stages"]) == (0, False, {})
-    assert ran["held"] == {"ann": 3, "bob": 2, "cem": 1}
+    assert (set(ran["held"]), sum(ran["held"].values())) == ({"ann", "bob", "cem"}, 6)
     assert Store.open(store).root.joinpath("tables").exists() is False
     assert not list(store.rglob("*.arrow"))
-    cli("consent", "grant", "--all-in", refreshed.inbox, "--store", store)
+    cli("consent", "grant", "--all-in", inbox, "--store", store)
     assert {record.speaker for record in recorded_consents(Store.open(store))} == {"ann", "bob", "cem"}
 
 

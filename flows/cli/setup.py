@@ -187,17 +187,19 @@ def as_toml(settings: "BaseModel") -> str:
     return "\n".join(_table(settings, "")).lstrip("\n")
 
 
-def _table(settings: "BaseModel", name: str) -> Iterator[str]:
+def _table(settings: "BaseModel", name: str, description: str = "") -> Iterator[str]:
     """Lines of one table, plain values first: in TOML all that follows the head of a subtable belongs to it."""
     from pydantic import BaseModel
 
     if name:
+        yield from (f"# {line}" for line in description.splitlines())
         yield f"[{name}]"
     tables: dict[str, BaseModel] = {}
+    helps: dict[str, str] = {}
     for field, info in type(settings).model_fields.items():
         value, path = getattr(settings, field), f"{name}.{field}" if name else field
         if isinstance(value, BaseModel):
-            tables[path] = value
+            tables[path], helps[path] = value, info.description or ""
         elif isinstance(value, dict) and any(isinstance(item, BaseModel) for item in value.values()):
             tables |= {f"{path}.{json.dumps(key)}": item for key, item in value.items()}
         else:
@@ -205,7 +207,7 @@ def _table(settings: "BaseModel", name: str) -> Iterator[str]:
             yield f"{field} = {_literal(value)}" if value is not None else f"# {field} is not set"
     yield ""
     for path, table in tables.items():
-        yield from _table(table, path)
+        yield from _table(table, path, helps.get(path, ""))
 
 
 def _literal(value: Any) -> str:

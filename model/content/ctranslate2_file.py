@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from voicemill.storage.errors import ModelMissing
 
-VERSION = 6
+FORMAT_VERSION = 6
 TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")
 """Types by number; number 5, bfloat16, is not read."""
 
@@ -41,8 +41,8 @@ def read_model(path: Path, prefix: str = "") -> ModelFile:
     """
     cursor = _Cursor(path, path.read_bytes())
     version = cursor.number("I")
-    if version != VERSION:
-        raise ModelMissing(f"{path} is a CTranslate2 model of version {version}; version {VERSION} is read")
+    if version != FORMAT_VERSION:
+        raise ModelMissing(f"{path} is a CTranslate2 model of version {version}; version {FORMAT_VERSION} is read")
     spec, revision = cursor.string(), cursor.number("I")
     variables: dict[str, NDArray[np.float32]] = {}
     for _ in range(cursor.number("I")):

@@ -13,8 +13,8 @@ from voicemill.model.text import versions as text
 from voicemill.model.voices import versions
 
 ROOT = Path(__file__).resolve().parents[3]
-OTHER = {"data/phones.py", "judging/testset/testset.py"}
-"""Versions of stored files: they name the file, and change nothing that is heard."""
+OTHER = {"aligner/pronunciation.py", "data/phones.py", "judging/testset/testset.py"}
+"""Versions of stored files and of word times: they change nothing that is heard."""
 CONSTANTS = sorted(
     path.relative_to(ROOT / "model").as_posix()
     for path in (ROOT / "model").rglob("*.py")

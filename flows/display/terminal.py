@@ -43,9 +43,9 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
     console.print()
 
 
-def say(text: str, label: str = "", style: str = "") -> None:
-    """Print a line without markup and without wrapping, so that paths and commands can be copied."""
-    console.print(Text.assemble((label, style), text) if label else Text(text, style), soft_wrap=True)
+def say(text: str, label: str = "", style: str = "", *, wraps: bool = False) -> None:
+    """Print a line without markup and without wrapping, so that paths and commands can be copied; prose `wraps`."""
+    console.print(Text.assemble((label, style), text) if label else Text(text, style), soft_wrap=not wraps)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def show_problems(summary: Summary, store: str) -> None:
         words = ["voicemill", "consent", "grant", "--all-in", summary.inbox or "INBOX", "--store", store]
         say(f": grant consent of all speakers with: {shlex.join(words)}", "held", "yellow")
     for gap in summary.without_text[:SHOWN]:
-        say(f": {gap['line']}", "cannot be trained" if gap["untrainable"] else "without text", "yellow")
+        say(f": {gap['line']}", "cannot be trained" if gap["untrainable"] else "without text", "yellow", wraps=True)
     for speaker, count in list(summary.held.items())[:SHOWN]:
         command = shlex.join(["voicemill", "consent", "grant", "--speaker", speaker, "--store", store])
         say(f": {speaker}, {count} uploads; grant consent with: {command}", "held", "yellow")

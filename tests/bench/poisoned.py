@@ -231,7 +231,7 @@ def refresh(inbox: Path, store: Path, config: str) -> dict[str, dict[str, float]
 
 def outcomes(store: Path, clips: list[Clip]) -> dict[str, Outcome]:
     """File -> outcome, from the tables of the last version."""
-    corpus = CorpusVersion(Store.open(store))
+    corpus = CorpusVersion.open(Store.open(store))
     foreign = {clip.recording.file: clip.foreign_from_s * RATE for clip in clips}
     rows: dict[str, list[dict[str, object]]] = defaultdict(list)
     for row in corpus.utterances(["path", "start", "stop", "text", "tier", "ovrl"]).to_pylist():
@@ -298,7 +298,7 @@ def overall(clips: list[Clip], inbox: Path) -> dict[str, float]:
     for clip in clips:
         wave, rate = soundfile.read(inbox / clip.recording.file, dtype="float32", always_2d=True)
         if len(wave):
-            scores[clip.recording.file] = float(model.opinion(resampled(wave.mean(1), rate, 16_000)).ovrl)
+            scores[clip.recording.file] = float(model.opinions(resampled(wave.mean(1), rate, 16_000), windows=2).ovrl)
     return scores
 
 

@@ -4,8 +4,9 @@
 Verification: pairs of segments of 2 s or more, of one speaker and of two of one language, from different files where
 there are: equal error rate by language. Wrong speaker: in every folder with enough speech one segment (or a tenth) is
 replaced by another speaker's of the language; rates at the default margins, and a ROC over the margin. Two speakers:
-two segments of 1.5 to 8 s at one level, joined; rates at the default and a ROC. Margins were chosen on one half of the
-speakers (`tune`); `held out` is the other half. Folders that hold several people are left out: `MIXED`.
+two segments of 1.5 to 8 s at one level, joined; rates at the default and a ROC. The figures of
+two halves of the speakers (`tune`, `held out`) show how they vary; the default margins were chosen while looking at
+both. Folders that hold several people are left out: `MIXED`.
 Tables, and bench/speaker.json.
 """
 

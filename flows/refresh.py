@@ -28,7 +28,7 @@ from voicemill.storage.corpus import ledger, versions
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import UploadRow
-from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
+from voicemill.storage.corpus.text_coverage import TextShare, text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.errors import BreakerOpen
 from voicemill.storage.forgetting import tombstones
@@ -83,12 +83,14 @@ def refresh(options: RefreshOptions) -> Summary:
         published = publish_version(options, recipe, store, shards, rows)
         if published is not None:
             events.corpus_published(store, published, last)
-        summary = summarise(store, plan, lots, rows, listing, published=published is not None)
+        current = versions.latest(store)
+        texts = text_shares(CorpusVersion(store, current)) if current else []
+        summary = summarise(store, plan, lots, rows, listing, texts, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # missing, too, after a kill
             summary.report = write_report(store)
         drop_plans(store)  # not earlier: until now only they link the audio of the stage cache to its speakers
     dashboard.complete(summary, began)
-    show(summary, store)
+    show(summary, store, texts)
     return summary
 
 
@@ -211,13 +213,13 @@ def summarise(
     lots: list[LotResult],
     rows: list[UploadRow],
     listing: ScanResult,
+    texts: list[TextShare],
     *,
     published: bool,
 ) -> Summary:
     """Counts of the current corpus version, and of the work of this refresh."""
     version = versions.latest(store)
     counts = version.counts if version else None
-    gaps = text_gaps(text_shares(CorpusVersion(store, version))) if version else []
     failed = {row.path: f"{row.reason}: {row.detail}" for row in rows if row.state is UploadState.FAILED}
     return Summary(
         store=str(store.root),
@@ -235,7 +237,7 @@ def summarise(
         problems=[str(problem) for problem in listing.problems],
         broken={id_: error for lot in lots for id_, error in lot.broken.items()},
         failures=failed,
-        without_text=[asdict(gap) | {"line": gap.line} for gap in gaps],
+        without_text=[asdict(gap) | {"line": gap.line} for gap in text_gaps(texts)],
         report=report.latest(store),
         inbox=plan.inbox,
     )
@@ -247,11 +249,10 @@ def write_report(store: Store) -> str:
     return str(report.write(store))
 
 
-def show(summary: Summary, store: Store) -> None:
+def show(summary: Summary, store: Store, texts: list[TextShare]) -> None:
     """Add the artifacts to the run's page."""
     last = versions.latest(store)
     lines = ledger.summarise(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
-    texts = text_shares(CorpusVersion(store, last)) if last else ()
     refresh_page.show_summary(summary, last.counts.causes if last else (), [speaker_row(line) for line in lines], texts)
     state = "published" if summary.published else "is current: nothing new"
     dashboard.log(f"corpus version {summary.version} {state}")

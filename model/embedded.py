@@ -23,7 +23,7 @@ class EmbeddedModel:
 
     name: str
     task: str
-    """What voicemill uses it for."""
+    """Purpose in voicemill."""
     wheel: str
     """Requirement of the wheel: `name==version`."""
     package: str

@@ -120,7 +120,7 @@ class Quality:
     upload: str
     index: int
     engine: str
-    """What gave the opinions: "network", "dnsmos" or "none"."""
+    """Source of the opinions: "network", "dnsmos" or "none"."""
     sig: float | None = None
     """Opinion on the speech, 1 to 5 (DNSMOS P.835); `bak`: the background; `ovrl`: the whole."""
     bak: float | None = None

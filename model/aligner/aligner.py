@@ -39,7 +39,7 @@ PIECE = 30 * RATE
 
 @dataclass(frozen=True)
 class Description:
-    """What the mixtures are of."""
+    """Language and phones of the mixtures, and the scaling of their scores."""
 
     language: str
     phones: tuple[str, ...]

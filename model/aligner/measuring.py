@@ -35,7 +35,7 @@ class Spoken:
     wave: Wave
     """float32 [samples], 32 kHz"""
     words: tuple[str, ...]
-    """As they are written."""
+    """Words as written."""
     text: Text
 
 
@@ -70,7 +70,7 @@ class Texts:
     auc: float | None
     """None where all clips have the same text."""
     auc_half: float | None
-    """For texts of which only the second half is wrong."""
+    """Area under the ROC for texts of which only the second half is wrong."""
     right_kept: float | None
     """Share of right texts over the threshold."""
     wrong_found: float | None

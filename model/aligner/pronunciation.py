@@ -40,7 +40,7 @@ _GERMAN = {
 """Letters -> phones; the longest group first, every other letter is its own phone."""
 _GROUPS = re.compile("|".join(sorted(_GERMAN, key=len, reverse=True)) + r"|[a-zäöü]")
 _FINAL = {"b": "p", "d": "t", "g": "k"}
-"""What is voiced in writing and voiceless at the end of a word."""
+"""Letter -> phone of the plosives that German devoices at the end of a word."""
 _PLAIN = str.maketrans(
     {"é": "e", "è": "e", "ê": "e", "á": "a", "à": "a", "â": "a", "ó": "o", "ô": "o", "ç": "s", "ñ": "n"}
 )

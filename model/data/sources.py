@@ -42,7 +42,7 @@ def masks(
 
 
 def _advice(corpus: CorpusVersion, name: str, speakers: Sequence[str]) -> str:
-    """What gives a source an utterance to train on: a text for those that it has, else recordings."""
+    """Advice to the user of an empty source: transcribe the utterances that it has, else add recordings."""
     shares = [s for s in text_shares(corpus) if name == "all" or (s.speaker in speakers) == (name == "target")]
     gaps = "; ".join(gap.line for gap in text_gaps(shares))
     if gaps:

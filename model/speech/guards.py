@@ -107,7 +107,7 @@ def _plain(words: Sequence[str]) -> list[str]:
 
 
 def _runs(words: Sequence[str], size: int) -> Iterator[int]:
-    """At each word, the length of the stretch up to it that has a period of `size` words."""
+    """Yield, for each word, the length of the stretch up to it that repeats with a period of `size` words."""
     run = size
     for at in range(size, len(words)):
         run = run + 1 if words[at] == words[at - size] else size

@@ -6,12 +6,12 @@ do. A failure on one upload never ends a stage: wrap the work on one upload in `
 stages; everything else about them (order, config sections, feature tables, what a key is made of) follows from `Stage`.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from voicemill.storage.corpus.artifacts import Artifact, Wave, Waves
 from voicemill.storage.outcomes import Failure, Outcome
@@ -23,6 +23,18 @@ from voicemill.tasks.contract.models import MODELS, Megabytes, ModelCache, Resou
 M = TypeVar("M")
 R = TypeVar("R")
 S = TypeVar("S", bound="StageSettings")
+
+
+class SegmentRow(Protocol):
+    """A row of an earlier stage for one segment."""
+
+    @property
+    def upload(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=SegmentRow)
 
 
 class StageSettings(FrozenSettings):
@@ -193,3 +205,18 @@ def guarded(upload: str, work: Callable[[], Iterable[R]], index: int = -1) -> It
         yield Failure(upload, f"{type(error).__name__}: {error}"[:500], index)
     else:
         yield from rows
+
+
+def guarded_groups(
+    rows: Sequence[Row], work: Callable[[Sequence[Row]], Iterable[R]], size: int
+) -> Iterator[R | Failure]:
+    """Yield what `work` gives for rows in groups of `size`; a group that raises is worked on row by row, so that only
+    the rows at fault become a `Failure`."""
+    for start in range(0, len(rows), size):
+        group = rows[start : start + size]
+        done = list(guarded(group[0].upload, partial(work, group)))
+        if any(isinstance(item, Failure) for item in done):
+            for row in group:
+                yield from guarded(row.upload, partial(work, [row]), row.index)
+        else:
+            yield from done

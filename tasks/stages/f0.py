@@ -16,7 +16,7 @@ from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import Hertz
 from voicemill.tasks.contract.prepared import Prepared, kept_segments
-from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded_groups
 from voicemill.tasks.stages.mel import feature_row
 
 VERSION = 1
@@ -68,14 +68,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
         paths = engine.track(segments)
         return [feature_row(row.upload, row.index, path[:, None]) for row, path in zip(group, paths, strict=True)]
 
-    for start in range(0, len(rows), GROUP):
-        group = rows[start : start + GROUP]
-        features = list(guarded(group[0].upload, lambda group=group: track(group)))  # type: ignore[misc]
-        if any(isinstance(item, Failure) for item in features):  # one of them fails all: one by one, to find it
-            for row in group:
-                yield from guarded(row.upload, lambda row=row: track([row]), row.index)  # type: ignore[misc]
-        else:
-            yield from features
+    yield from guarded_groups(rows, track, GROUP)
 
 
 def models(settings: Settings) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Batch, Screened, Voice
 from voicemill.storage.units import RATE, to_seconds
 from voicemill.tasks.contract.prepared import kept_segments
-from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded_groups
 from voicemill.tasks.stages.mel import feature_row
 
 VERSION = 1
@@ -101,14 +101,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Voice | Failure]:
             for row, windows, seconds in zip(group, found, lengths, strict=True)
         ]
 
-    for start in range(0, len(rows), GROUP):
-        group = rows[start : start + GROUP]
-        made = list(guarded(group[0].upload, lambda group=group: voices(group)))  # type: ignore[misc]
-        if any(isinstance(item, Failure) for item in made):  # one of them fails all: one by one, to find it
-            for row in group:
-                yield from guarded(row.upload, lambda row=row: voices([row]), row.index)  # type: ignore[misc]
-        else:
-            yield from made
+    yield from guarded_groups(rows, voices, GROUP)
 
 
 def models(settings: Settings) -> Mapping[str, str]:

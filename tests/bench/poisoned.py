@@ -206,7 +206,7 @@ def write_inbox(folder: Path, clips: list[Clip]) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a refresh made of one file."""
+    """Utterances and losses of one file after a refresh."""
 
     usable_s: float = 0.0
     """Seconds of utterances of tiers A and B."""

@@ -95,7 +95,7 @@ class Recordings:
     """The recordings after their first refresh as a person runs it."""
 
     refreshed: RefreshedStore
-    """With the JSON of a second refresh as its summary."""
+    """Store after both refreshes; its summary is the JSON of the second."""
     printed: str
     """Output of the first refresh."""
     expected: Expected

@@ -51,7 +51,7 @@ def test_the_last_layer_is_what_ctranslate2_encodes(frames: int) -> None:
 
 
 def test_log_mel_is_that_of_whisper() -> None:
-    """By a second definition, where its centred frames lie within the wave."""
+    """The log-mel equals that of a second definition, where its centred frames lie within the wave."""
     import librosa
 
     x = wave(2)

@@ -9,7 +9,7 @@ from support.signals import speechlike
 from voicemill.model.audio.mel import BANDS
 from voicemill.model.judging.metrics.against_recording import duration_error, f0_error, mcd
 from voicemill.model.judging.metrics.alignment import cepstra, distances, log_mel, seconds_of, speech_of, warp
-from voicemill.model.judging.metrics.recognition import cer, distance, plain, wer
+from voicemill.model.judging.metrics.recognition import cer, distance, plain, wer, word_errors
 from voicemill.storage.units import RATE
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -105,3 +105,30 @@ def test_texts_are_compared_as_they_are_read_out() -> None:
     assert plain("I have 3 dogs, Dr. Smith!", "en") == plain("i have three dogs doctor smith", "en")
     assert plain("  Grüße, JÖRG — 'n Tag ", "de") == "grüsse jörg n tag"  # no front end: as it is written
     assert plain("...", "en") == ""
+    assert plain("Uh, the neighbour's colour <noise> he remember'd, um", "en") == "the neighbors color he remembered"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "errors"),
+    [
+        ("a work house", "a workhouse", 0),
+        ("out gaze him in thy self", "outgaze him in thyself", 0),
+        ("to day", "toda y", 0),
+        ("in doubt", "endowed", 2),
+        ("a b c d", "abcd", 4),  # four words are more than `DIVIDED`
+        ("", "a", 1),
+    ],
+)
+def test_words_that_are_divided_in_another_way_are_no_error(one: str, other: str, errors: int) -> None:
+    assert word_errors(one.split(), other.split()) == word_errors(other.split(), one.split()) == errors
+
+
+def test_the_word_error_rate_counts_the_words_of_the_text() -> None:
+    assert wer("in the workhouse there", "the work house there", "en") == pytest.approx(1 / 4)
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=3), max_size=6), st.lists(st.text("ab", min_size=1), max_size=6))
+def test_division_only_takes_errors_away(one: list[str], other: list[str]) -> None:
+    errors = word_errors(one, other)
+    assert errors == word_errors(other, one) <= distance(one, other)
+    assert "".join(one) == "".join(other) or errors > 0

@@ -1,4 +1,4 @@
-"""English against sentences written by hand, and invariants of any text."""
+"""English against sentences written by hand, invariants of any text, and one spelling for texts to compare."""
 
 import re
 import runpy
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from voicemill.model.text.english.front_end import FEWEST, normalise, phones
 from voicemill.model.text.english.lexicon import Lexicon, data_file
+from voicemill.model.text.english.spelling import american, uniform
 from voicemill.model.text.symbols import ARPABET, PUNCTUATION
 
 SENTENCES = runpy.run_path(str(Path(__file__).with_name("english_sentences.py")))["SENTENCES"]
@@ -79,3 +80,34 @@ def test_the_dictionary_is_read_quickly() -> None:
         return time.process_time() - start
 
     assert min(read() for _ in range(5)) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("british", "expected"),
+    [
+        ("colours", "colors"),
+        ("Neighbourhood", "neighborhood"),
+        ("realised", "realized"),
+        ("privatisation", "privatization"),
+        ("paralysed", "paralyzed"),
+        ("theatres", "theaters"),
+        ("travellers", "travelers"),
+        ("defence", "defense"),
+        ("anaesthetic", "anesthetic"),
+        ("grey", "gray"),
+    ],
+)
+def test_british_words_become_american(british: str, expected: str) -> None:
+    assert (american(british), american(expected)) == (expected, expected)
+
+
+def test_other_words_stay() -> None:
+    words = "Four source mourning course prise rise wise promise called filled there were hire tyres timbre dialogue"
+    words += " hence pence sentence goes shoes canoe heir hear two Court exercise precise"
+    assert [american(word) for word in words.split()] == words.split()
+
+
+def test_hesitations_annotations_and_elisions() -> None:
+    assert uniform("uh so, <noise> um he's [cut] remember'd").split() == ["so,", "he's", "remembered"]
+    assert uniform("Deserv’d they'd that'd I'd, uh-huh: humour") == "deserved they'd that'd I'd, uh-huh: humor"
+    assert uniform("5 mm, an umbrella; (yes) a < b") == "5 mm, an umbrella; (yes) a < b"

@@ -9,7 +9,7 @@ import soxr
 from voicemill.flows.demo.voice import RATE as VOICE_RATE
 from voicemill.flows.demo.voice import Line, TimedWord, speak_timed
 from voicemill.model.aligner.measuring import Timed
-from voicemill.model.aligner.pronunciation import pronounce
+from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import join
 from voicemill.storage.errors import VoicemillError
 from voicemill.storage.units import RATE

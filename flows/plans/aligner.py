@@ -51,7 +51,7 @@ def make_aligner(
     """
     from voicemill.model.aligner import material, measuring, recipe
     from voicemill.model.aligner.aligner import WEIGHTS
-    from voicemill.model.aligner.pronunciation import WILD
+    from voicemill.model.speech.pronunciation import WILD
 
     if not language.isalpha():
         raise ConfigError(f"--language {language!r}: expected an ISO 639-1 code, as zh or de")

@@ -20,9 +20,10 @@ import torch
 from voicemill.model.aligner import hmm
 from voicemill.model.aligner.features import FRAME, mfcc
 from voicemill.model.aligner.mixtures import Floats, Mixtures
-from voicemill.model.aligner.pronunciation import pronounce
-from voicemill.model.speech.ctc import Emission
-from voicemill.model.speech.words import Span, Unalignable
+from voicemill.model.speech.coverage import Part, uncovered
+from voicemill.model.speech.ctc_path import Emission
+from voicemill.model.speech.pronunciation import pronounce
+from voicemill.model.speech.words import Alignment, Span, Unalignable
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.units import RATE
@@ -49,6 +50,16 @@ class Description:
     scale: float = 4.0
     """Divisor of the log ratio in the score of a word."""
     format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class PhonePlacement:
+    """Frames that words and pauses take."""
+
+    words: list[tuple[int, int, float] | None]
+    """First frame, last + 1 frame and log ratio of each word; None for one without phones."""
+    pauses: list[tuple[int, int, float, float]]
+    """The same of each stretch between words that has any frames, and its share that any phones would speak."""
 
 
 class TrainedAligner:
@@ -107,8 +118,8 @@ class TrainedAligner:
         wild = len(self._number)
         return hmm.chain([[self._number.get(phone, wild) for phone in phones] for phones in words])
 
-    def place(self, emissions: Sequence[Emission], words: Sequence[str], language: str) -> list[Span | None]:
-        """Spans of words on the concatenation of clips; None for words without sound.
+    def place(self, emissions: Sequence[Emission], words: Sequence[str], language: str) -> Alignment:
+        """Words on the concatenation of clips; those without sound have no place.
 
         Raises:
             Unalignable: no phone of the text is one of this aligner, or the text is too long for the audio.
@@ -122,18 +133,26 @@ class TrainedAligner:
             stops.append(offset + np.minimum(start + FRAME, emission.samples))
             offset += emission.samples
         first, last = np.concatenate(starts), np.concatenate(stops)
-        return [
-            Span(int(first[word[0]]), int(last[word[1] - 1]), self.score(word[2])) if word else None for word in placed
+        spans = tuple(
+            Span(int(first[word[0]]), int(last[word[1] - 1]), self.score(word[2])) if word else None
+            for word in placed.words
+        )
+        parts = [
+            Part(start=start, stop=stop, score=self.score(ratio), phones=0, spoken=spoken)
+            for start, stop, ratio, spoken in placed.pauses
         ]
+        for word, own in zip(placed.words, phones, strict=True):
+            if word:
+                parts.append(Part(start=word[0], stop=word[1], score=self.score(word[2]), phones=len(own)))
+        stretches = uncovered(sorted(parts, key=lambda part: part.start))
+        return Alignment(spans, tuple((int(first[start]), int(last[stop - 1])) for start, stop in stretches))
 
     def score(self, ratio: float) -> float:
         """Score of a word by its log ratio."""
         return math.exp(min(ratio, 0.0) / self.description.scale)
 
-    def place_phones(
-        self, scores: Sequence[Floats], words: Sequence[Sequence[str]]
-    ) -> list[tuple[int, int, float] | None]:
-        """First frame, last + 1 frame and log ratio of each word with phones, over the clips end to end.
+    def place_phones(self, scores: Sequence[Floats], words: Sequence[Sequence[str]]) -> "PhonePlacement":
+        """Frames of words, given as phones, over the clips end to end.
 
         Raises:
             Unalignable: see `place`.
@@ -149,7 +168,8 @@ class TrainedAligner:
         wild = emitted[:, 1:].max(1, keepdims=True) - np.float32(self.description.margin)
         path = hmm.align(np.concatenate([emitted, np.repeat(wild, hmm.STATES, 1)], 1), text)
         known = text.states < emitted.shape[1]
-        _, best = hmm.free(emitted, ENTRY)
+        any_phones, best = hmm.free(emitted, ENTRY)
+        spoken = any_phones != hmm.SILENCE
         own = emitted[np.arange(len(emitted)), np.where(known[path], text.states[path], 0)]
         ratios = own - best
         owners = text.words[path]
@@ -160,4 +180,10 @@ class TrainedAligner:
             ratio = float(ratios[judged].mean()) if len(judged) else math.nan
             placed.append((int(frames[0]), int(frames[-1]) + 1, ratio) if len(word) else None)
         usual = float(np.median([word[2] for word in placed if word and not math.isnan(word[2])]))
-        return [word and (*word[:2], usual if math.isnan(word[2]) else word[2]) for word in placed]
+        judged_words = [word and (*word[:2], usual if math.isnan(word[2]) else word[2]) for word in placed]
+        edges = np.flatnonzero(np.diff(owners < 0, prepend=False, append=False))
+        pauses = [
+            (int(a), int(b), float(ratios[a:b].mean()), float(spoken[a:b].mean()))
+            for a, b in zip(edges[::2], edges[1::2], strict=True)
+        ]
+        return PhonePlacement(judged_words, pauses)

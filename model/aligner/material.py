@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from voicemill.model.aligner.measuring import Spoken
-from voicemill.model.aligner.pronunciation import pronounce
 from voicemill.model.aligner.recipe import MOST
+from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import split
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError

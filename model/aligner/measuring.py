@@ -80,7 +80,7 @@ class Texts:
 def quality(aligner: TrainedAligner, scores: Floats, text: Text) -> float:
     """Lower quartile of the log ratios of the words; -inf where the text has no path."""
     try:
-        placed = aligner.place_phones([scores], text)
+        placed = aligner.place_phones([scores], text).words
     except Unalignable:
         return -np.inf
     return float(np.quantile([word[2] for word in placed if word], 0.25))
@@ -196,7 +196,7 @@ def boundaries(aligner: TrainedAligner, clips: Iterable[Timed]) -> Boundaries:
     errors: list[float] = []
     for clip in clips:
         try:
-            placed = aligner.place_phones([aligner.listen(clip.wave)], clip.text)
+            placed = aligner.place_phones([aligner.listen(clip.wave)], clip.text).words
         except Unalignable:
             errors += [1000.0] * (len(clip.starts) + len(clip.stops))
             continue

@@ -25,7 +25,7 @@ from voicemill.model.aligner.features import FRAME, WARPS, mfcc
 from voicemill.model.aligner.hmm import STATES, shortest
 from voicemill.model.aligner.measuring import Spoken
 from voicemill.model.aligner.mixtures import Floats
-from voicemill.model.aligner.pronunciation import WILD
+from voicemill.model.speech.pronunciation import WILD
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import NoData
 from voicemill.storage.files import write_json

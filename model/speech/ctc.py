@@ -1,57 +1,32 @@
-"""Word times from a wav2vec 2.0 model with a CTC head: emissions in batches, then Viterbi.
+"""Emissions of a wav2vec 2.0 model with a CTC head, in batches, for word times.
 
 What: the models that `whisperx.load_align_model` loads (torchaudio's ASR bundles by name, Wav2Vec2ForCTC by hub id or
-folder), read as whisperx reads them: characters in the case of the dictionary, "|" between words, and a wildcard for
-every character that the dictionary lacks (digits, punctuation), whose score is the best non-blank one of the frame.
+folder), read as whisperx reads them.
 Method: the convolutional front end takes one clip at a time, because its group normalisation is over time and padding
 would change it. The transformer takes clips of similar length together with a mask on a GPU, and one at a time on a
 CPU, where mask and padding cost more than a batch gains (15 against 18 x real time on 2 threads). So the emissions of a
 clip do not depend on the others: to the bit on a CPU, but for rounding on a GPU. In bfloat16 the weights are converted
-once. Viterbi is `torchaudio.functional.forced_align`.
-Frames lie on their true grid (hop 20 ms, centre of the receptive field); whisperx stretches them over the clip.
-A word lasts until the next token begins ("|", where the model has one), at most TAIL frames after its own last.
-Cost: the emissions; against `whisperx.align` see tests/bench/align.py.
-Source: Kürzinger et al. 2020 (CTC segmentation); Pratap et al. 2023 (MMS, forced alignment); Bain et al. 2023.
+once.
+Cost: the emissions; against `whisperx.align` see tests/bench/align.py. The words are placed by `ctc_path`.
+Source: Pratap et al. 2023 (MMS, forced alignment); Bain et al. 2023.
 """
 
-import itertools
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.utils.parametrize
-from numpy.typing import NDArray
 
 from voicemill.model.device import Placement
-from voicemill.model.speech.words import WITHOUT_SPACES, Span, Unalignable, is_sounded, spoken_english
+from voicemill.model.speech.ctc_path import CTC_RATE, FIELD, Emission, place_words
+from voicemill.model.speech.words import Alignment
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ModelMissing
-from voicemill.storage.units import RATE, Frames, Samples
-
-Ints = NDArray[np.int64]
-
-CTC_RATE = 16_000
-HOP, FIELD = 320, 400
-"""Samples at 16 kHz: step and receptive field of a frame, the same in every wav2vec 2.0 model."""
-TAIL: Frames = 10
-"""Longest sound of a word after its last letter, 200 ms: CTC emits a letter at one frame and then blanks."""
-FASTEST = 0.8
-"""Tokens per frame above which a text cannot be that of the audio: 40 letters a second."""
-
-
-@dataclass(frozen=True)
-class Emission:
-    """Log probabilities of the labels over one clip."""
-
-    scores: torch.Tensor
-    """float32 [frames, labels], natural log."""
-    samples: Samples
-    """Length of the clip at 32 kHz."""
+from voicemill.storage.units import RATE
 
 
 class CtcModel:
@@ -114,7 +89,7 @@ class CtcModel:
             at += size
         return [emissions[number] for number in range(len(waves))]
 
-    def place(self, emissions: Sequence[Emission], words: Sequence[str], language: str) -> list[Span | None]:
+    def place(self, emissions: Sequence[Emission], words: Sequence[str], language: str) -> Alignment:
         """Spans of words on the concatenation of clips, see `place_words`."""
         return place_words(emissions, words, language, self.dictionary, self.blank)
 
@@ -193,106 +168,3 @@ def bundle_file(name: str, setting: str) -> Path:
             f"Run `voicemill models fetch` where there is a network, or name a local folder"
         )
     return file
-
-
-def tokens_of(words: Sequence[str], language: str, dictionary: dict[str, int]) -> list[tuple[int | None, int]]:
-    """Label and number of the word of every character; label None = wildcard, word -1 = separator.
-
-    English words are spelt as they are read (`spoken_english`), with a separator between spoken words.
-    """
-    separator = dictionary.get("|") if language not in WITHOUT_SPACES else None
-    english = spoken_english(words) if language == "en" else None
-    parts = [[part.text for part in word] for word in english] if english else [[word] for word in words]
-    tokens: list[tuple[int | None, int]] = []
-    for number, part in ((number, part) for number, word in enumerate(parts) for part in word):
-        if tokens and separator is not None:
-            tokens.append((separator, -1))
-        tokens += [(dictionary.get(char), number) for char in part.lower()]
-    return tokens
-
-
-def place_words(
-    emissions: Sequence[Emission], words: Sequence[str], language: str, dictionary: dict[str, int], blank: int
-) -> list[Span | None]:
-    """Spans of words on the concatenation of clips; None for words without a letter or digit.
-
-    English words are placed as they are read: `$12.50` spans five spoken words.
-
-    The score of a word is the mean probability of its characters at the frames that emit them, without wildcards.
-
-    Raises:
-        Unalignable: no character of the text is in the dictionary, or the text is too long for the audio.
-        ValueError: the emissions hold NaN or infinity.
-    """
-    tokens = tokens_of(words, language, dictionary)
-    if not any(label is not None for label, word in tokens if word >= 0):
-        raise Unalignable("no character of the text is in the dictionary of the model")
-    scores = torch.cat([emission.scores for emission in emissions])
-    if len(tokens) > FASTEST * len(scores):
-        raise Unalignable(f"{len(tokens)} characters do not fit into {len(scores) / 50:.1f} s of audio")
-    if not scores.isfinite().all():
-        raise ValueError("the emissions of the model are not finite")
-    star = scores.shape[1]
-    if any(label is None for label, _ in tokens):
-        others = torch.cat([scores[:, :blank], scores[:, blank + 1 :]], 1)
-        scores = torch.cat([scores, others.max(1, keepdim=True).values], 1)
-    path, probabilities = viterbi(scores, [star if label is None else label for label, _ in tokens], blank)
-    starts, stops = _grid(emissions)
-    spans: list[Span | None] = [None] * len(words)
-    frames = _frames_of(path, len(tokens))
-    for number, word in enumerate(words):
-        own = [n for n, (_, of) in enumerate(tokens) if of == number]
-        if not own or (language != "en" and not is_sounded(word)):
-            continue
-        last = frames[own[-1]][1]
-        following = frames[own[-1] + 1][0] if own[-1] + 1 < len(tokens) else last
-        known = [n for n in own if tokens[n][0] is not None] or own
-        values = torch.cat([probabilities[slice(*frames[n])] for n in known])
-        stop = max(last, min(following, last + TAIL))
-        spans[number] = Span(int(starts[frames[own[0]][0]]), int(stops[stop - 1]), float(values.mean()))
-    return spans
-
-
-def viterbi(scores: torch.Tensor, labels: Sequence[int], blank: int) -> tuple[Ints, torch.Tensor]:
-    """Best CTC path of `labels` through float32 [frames, labels].
-
-    Returns the number of the token that each frame emits, -1 for blank, and its probability.
-
-    Raises:
-        Unalignable: labels, and blanks between equal neighbours, outnumber the frames.
-    """
-    import torchaudio
-
-    need = len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
-    if need > len(scores):
-        raise Unalignable(f"{need} frames are needed and the audio has {len(scores)}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchaudio 2.8 announces the refactoring of 2.9
-        path, values = torchaudio.functional.forced_align(
-            scores[None], torch.tensor([list(labels)], dtype=torch.int32), blank=blank
-        )
-    emitted = path[0].numpy()
-    # a token begins where a label begins: after another label, or after a blank
-    begins = (emitted != blank) & np.concatenate([[True], emitted[1:] != emitted[:-1]])
-    return np.where(emitted == blank, -1, np.cumsum(begins) - 1), values[0].exp()
-
-
-def _frames_of(path: Ints, tokens: int) -> list[tuple[Frames, Frames]]:
-    """First and last + 1 frame of each token."""
-    order = np.flatnonzero(path >= 0)
-    firsts = np.searchsorted(path[order], np.arange(tokens), "left")
-    lasts = np.searchsorted(path[order], np.arange(tokens), "right")
-    return [(int(order[a]), int(order[b - 1]) + 1) for a, b in zip(firsts, lasts, strict=True)]
-
-
-def _grid(emissions: Sequence[Emission]) -> tuple[Ints, Ints]:
-    """Start and stop of every frame in the concatenation of the clips, samples at 32 kHz."""
-    scale = RATE // CTC_RATE
-    lead = (FIELD - HOP) // 2
-    starts, stops, offset = [], [], 0
-    for emission in emissions:
-        start = (np.arange(emission.scores.shape[0]) * HOP + lead) * scale
-        starts.append(offset + np.minimum(start, emission.samples))
-        stops.append(offset + np.minimum(start + HOP * scale, emission.samples))
-        offset += emission.samples
-    return np.concatenate(starts), np.concatenate(stops)

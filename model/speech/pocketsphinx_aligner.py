@@ -1,11 +1,12 @@
-"""pocketsphinx as a forced aligner of English: its acoustic model and dictionary are in its wheel.
+"""pocketsphinx as a forced aligner: its acoustic model and dictionary, of English, are in its wheel.
 
 What: Viterbi alignment of a word sequence (with optional pauses between words) against 10 ms frames of MFCCs, and a
 second decoding of the same audio as any sequence of phones, the best explanation that the model has for it.
 Method: PocketSphinx 5, `set_align_text` and an allphone search, both without the lattice search that follows by default
 (`bestpath` loses words and whole paths, more of them with wider beams). Beams are wide, so that a path is nearly always
 found; the score judges it. Words and pronunciations are those of the English front end, beside which a word
-may have those of the decoder's dictionary.
+may have those of the decoder's dictionary. Words of other languages are spoken with the nearest English phones
+(`arpabet`).
 Score of a word: exp(s / 4), where s is the mean over its frames of ln p(frame | word) - ln p(frame | any phones), at
 most 0: a goodness of pronunciation (Witt & Young 2000). It is fair to voices that the model fits badly, as synthetic
 ones.
@@ -22,7 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.speech.words import Span, Unalignable, spoken_english
+from voicemill.model.speech.arpabet import TABLES, english_readings
+from voicemill.model.speech.coverage import Part, uncovered
+from voicemill.model.speech.pronunciation import pronounce
+from voicemill.model.speech.words import Alignment, Span, Unalignable, spoken_english
 from voicemill.model.text.written import SpokenWord
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Frames, Samples
@@ -37,6 +41,8 @@ SCALE = 4.0
 """Divisor of the log ratio in the score of a word."""
 UNITS = 1024
 """A decoder without lattice gives the scores of its segments in units of 1.0001 ** 1024."""
+LANGUAGES = frozenset({"en", *TABLES})
+"""Languages that it aligns, ISO 639-1."""
 LEAD = 10
 """Frames of faint noise before and after the audio: without them a recording cut off in its last sound has no end."""
 
@@ -54,28 +60,58 @@ class PocketsphinxAligner:
         self._free.add_allphone_file("phones", None)
         self._free.activate_search("phones")
 
-    def align(self, wave: Wave, words: Sequence[str]) -> list[Span | None]:
-        """Spans of `words` on float32 [samples], 32 kHz, -1..1; None for words that make no sound.
+    def align(self, wave: Wave, words: Sequence[str], language: str = "en") -> Alignment:
+        """Place `words` of one of `LANGUAGES` on float32 [samples], 32 kHz, -1..1.
 
         A word that is read as several (`$12.50`) spans all of them.
 
         Raises:
             Unalignable: no word of the text makes a sound, or no path through the audio speaks them all.
-            ModelMissing: the wheel with the English dictionary is not installed.
+            ModelMissing: the wheel with the dictionary of the language is not installed.
         """
-        entries = [[self._entry(spoken) for spoken in word] for word in spoken_english(words)]
+        entries = self._english(words) if language == "en" else self._foreign(words, language)
         text = [entry for word in entries for entry in word]
         if not text:
             raise Unalignable("the text has no word that can be spoken")
         pcm = _pcm(wave)
         self._decoder.set_align_text(" ".join(text))
-        placed = [part for part in _decode(self._decoder, pcm) if not part.name.startswith(("<", "[", "("))]  # pauses
+        path = _decode(self._decoder, pcm)
+        placed = [part for part in path if not part.is_pause]
         if [part.name for part in placed] != text:
             raise Unalignable(f"pocketsphinx finds no path that speaks the {len(text)} words of the text")
-        free = np.concatenate([np.full(part.stop - part.start, part.mean) for part in _decode(self._free, pcm)])
+        free = _decode(self._free, pcm)
+        any_phones = _frames([part.mean for part in free], free)
+        spoken = _frames([float(part.name.isalpha() and part.name != "SIL") for part in free], free)
         rest = iter(placed)
         shares = [list(itertools.islice(rest, len(word))) for word in entries]
-        return [_span(share, free, len(wave)) if share else None for share in shares]
+        stretches = uncovered(
+            Part(
+                start=part.start,
+                stop=part.stop,
+                score=_score(part.ratio(any_phones)),
+                phones=part.phones,
+                spoken=float(spoken[part.start : part.stop].mean()),
+            )
+            for part in path
+        )
+        return Alignment(
+            tuple(_span(share, any_phones, len(wave)) if share else None for share in shares),
+            tuple((_sample(start, len(wave)), _sample(stop, len(wave))) for start, stop in stretches),
+        )
+
+    def _english(self, words: Sequence[str]) -> list[list[str]]:
+        """Dictionary entries of each word: one for each word that it is read as."""
+        return [[self._entry(spoken) for spoken in word] for word in spoken_english(words)]
+
+    def _foreign(self, words: Sequence[str], language: str) -> list[list[str]]:
+        """Dictionary entries of each word of another language: one, or none for a word without sound."""
+        entries: list[list[str]] = []
+        for phones in pronounce(words, language):
+            name = f"{language}:{'.'.join(phones)}".replace("(", "")
+            if phones and not self._decoder.lookup_word(name):
+                self._add(name, english_readings(phones, language))
+            entries.append([name] if phones else [])
+        return entries
 
     def _entry(self, spoken: SpokenWord) -> str:
         """Name of a word in the decoder's dictionary, with the front end's pronunciation and alternatives to it.
@@ -89,9 +125,12 @@ class PocketsphinxAligner:
             spelling = spoken.text.lower()
             known = [] if len(spelling) == 1 and spelling != spoken.text else list(self._dictionary(spelling))
             others = known if known or len(spelling) == 1 else variants(phones)
-            for number, reading in enumerate(dict.fromkeys([phones, *others]), 1):
-                self._decoder.add_word(name if number == 1 else f"{name}({number})", reading, False)
+            self._add(name, [phones, *others])
         return name
+
+    def _add(self, name: str, readings: Sequence[str]) -> None:
+        for number, reading in enumerate(dict.fromkeys(readings), 1):
+            self._decoder.add_word(name if number == 1 else f"{name}({number})", reading, False)
 
     def _dictionary(self, spelling: str) -> Iterator[str]:
         """Pronunciations of a spelling in the decoder's own dictionary."""
@@ -130,6 +169,20 @@ class _Part:
     mean: float
     """Mean natural log likelihood of a frame, relative to the best active state."""
 
+    @property
+    def is_pause(self) -> bool:
+        """Whether it is silence or a noise."""
+        return self.name.startswith(("<", "[", "("))
+
+    @property
+    def phones(self) -> int:
+        """Phones of the word, 0 for a pause; the name holds them."""
+        return 0 if self.is_pause else self.name.partition(":")[2].count(".") + 1
+
+    def ratio(self, free: NDArray[np.float64]) -> float:
+        """Mean log ratio to any phones, whose log likelihoods are float64 [frames]."""
+        return float((self.mean - free[self.start : self.stop]).mean())
+
 
 def _decode(decoder: Any, pcm: bytes) -> list[_Part]:
     """Best path through the whole audio; [] without one."""
@@ -150,11 +203,25 @@ def _decode(decoder: Any, pcm: bytes) -> list[_Part]:
     return parts
 
 
+def _frames(values: Sequence[float], parts: Sequence[_Part]) -> NDArray[np.float64]:
+    """The value of its part for every frame, float64 [frames]."""
+    return np.repeat(np.asarray(values, np.float64), [part.stop - part.start for part in parts])
+
+
 def _span(parts: list[_Part], free: NDArray[np.float64], samples: Samples) -> Span:
     frames = sum(part.stop - part.start for part in parts)
-    ratio = sum((part.mean - free[part.start : part.stop]).sum() for part in parts) / frames
-    start, stop = ((frame - LEAD) * FRAME for frame in (parts[0].start, parts[-1].stop))
-    return Span(min(max(start, 0), samples), min(max(stop, 0), samples), math.exp(min(ratio, 0.0) / SCALE))
+    ratio = sum(part.ratio(free) * (part.stop - part.start) for part in parts) / frames
+    start, stop = _sample(parts[0].start, samples), _sample(parts[-1].stop, samples)
+    return Span(start, stop, _score(ratio))
+
+
+def _score(ratio: float) -> float:
+    return math.exp(min(ratio, 0.0) / SCALE)
+
+
+def _sample(frame: Frames, samples: Samples) -> Samples:
+    """First sample of a frame, within the audio."""
+    return min(max((frame - LEAD) * FRAME, 0), samples)
 
 
 def _pcm(wave: Wave) -> bytes:

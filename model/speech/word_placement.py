@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from voicemill.model.speech.words import Span, join, split
+from voicemill.model.speech.words import Alignment, Span, join, split
 from voicemill.storage.records import Aligned, Segment, Transcript, Word
+from voicemill.storage.units import Samples
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,29 @@ def pair_texts(
     return rows, units
 
 
-def distribute(unit: Unit, spans: Sequence[Span | None], least: float) -> list[Aligned]:
-    """Rows of a unit: each word in the segment that holds most of it, in samples of the upload; then scored.
+@dataclass(frozen=True)
+class FitLimits:
+    """Bounds of a text that belongs to its audio."""
 
-    `spans` count from the start of the first segment, over the segments end to end. A silent word (None) stays with the
-    word before it; at the start of the text, with the word after it.
+    score: float
+    """Least lower quartile of the word scores, 0..1."""
+    uncovered: float
+    """Highest share of a segment that is speech without a word, 0..1."""
+
+
+def distribute(unit: Unit, alignment: Alignment, limits: FitLimits) -> list[Aligned]:
+    """Rows of a unit: each word in the segment that holds most of it, in samples of the upload; then judged.
+
+    The spans count from the start of the first segment, over the segments end to end. A silent word stays with the word
+    before it; at the start of the text, with the word after it.
     """
     offsets = [0]
     for segment in unit.segments:
         offsets.append(offsets[-1] + segment.stop - segment.start)
     texts: list[list[str]] = [[] for _ in unit.segments]
     words: list[list[Word]] = [[] for _ in unit.segments]
-    place = next((_home(span, offsets) for span in spans if span), 0)
-    for text, span in zip(unit.words, spans, strict=True):
+    place = next((_home(span, offsets) for span in alignment.spans if span), 0)
+    for text, span in zip(unit.words, alignment.spans, strict=True):
         if span:
             place = _home(span, offsets)
             segment, shift = unit.segments[place], unit.segments[place].start - offsets[place]
@@ -97,7 +108,8 @@ def distribute(unit: Unit, spans: Sequence[Span | None], least: float) -> list[A
             words[place].append(Word(text, start, stop, span.score))
         texts[place].append(text)
     rows = []
-    for segment, written, timed in zip(unit.segments, texts, words, strict=True):
+    holes = _shares(alignment.uncovered, offsets)
+    for segment, written, timed, hole in zip(unit.segments, texts, words, holes, strict=True):
         text = join(written, unit.language)
         row = Aligned(
             upload=segment.upload,
@@ -107,8 +119,16 @@ def distribute(unit: Unit, spans: Sequence[Span | None], least: float) -> list[A
             words=tuple(timed),
             status="aligned",
         )
-        rows.append(_scored(row, least) if timed else replace(row, text="", status="no_text"))
+        rows.append(_judged(row, hole, limits) if timed else replace(row, text="", status="no_text"))
     return rows
+
+
+def _shares(stretches: Sequence[tuple[Samples, Samples]], offsets: Sequence[Samples]) -> list[float]:
+    """Share of each segment that lies in the stretches."""
+    return [
+        sum(max(0, min(stop, b) - max(start, a)) for start, stop in stretches) / max(b - a, 1)
+        for a, b in itertools.pairwise(offsets)
+    ]
 
 
 def _home(span: Span, offsets: list[int]) -> int:
@@ -121,14 +141,17 @@ def quality(scores: Sequence[float]) -> float:
     return float(np.quantile(scores, 0.25))
 
 
-def _scored(row: Aligned, least: float) -> Aligned:
-    """`row` unchanged, or as failed: scores too low, or a word without length."""
+def _judged(row: Aligned, hole: float, limits: FitLimits) -> Aligned:
+    """`row` unchanged, or as failed: scores too low, a word without length, or speech without a word."""
     score = quality([word.score for word in row.words])
     if any(word.stop <= word.start for word in row.words):
         return replace(row, words=(), status="failed", detail="a word has no length")
-    if score < least:
+    if score < limits.score:
         return replace(row, words=(), status="failed", detail=f"a quarter of its words score under {score:.3f}, "
-                       f"less than {least:g}: this is not the text of this audio")  # fmt: skip
+                       f"less than {limits.score:g}: this is not the text of this audio")  # fmt: skip
+    if hole > limits.uncovered:
+        return replace(row, words=(), status="failed", detail=f"{hole:.0%} of it is speech without a word in the text, "
+                       f"more than {limits.uncovered:.0%}: words are missing")  # fmt: skip
     return row
 
 

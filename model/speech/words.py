@@ -34,6 +34,16 @@ class Span:
     """Goodness of the alignment, 0..1; see the engine."""
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """The words of a text on the audio that they were aligned with."""
+
+    spans: tuple[Span | None, ...]
+    """Place of each word; None for those without sound."""
+    uncovered: tuple[tuple[Samples, Samples], ...] = ()
+    """Stretches of speech that no word covers, samples at 32 kHz from the start of the audio (`coverage`)."""
+
+
 def split(text: str, language: str) -> list[str]:
     """Words of a text with their punctuation, in order; nothing but white space is lost."""
     if language not in WITHOUT_SPACES:

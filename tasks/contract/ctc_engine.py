@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from voicemill.model.speech.words import Span
+from voicemill.model.speech.words import Alignment
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.keys import digest
@@ -20,7 +20,8 @@ from voicemill.tasks.contract.stage import Inputs
 
 if TYPE_CHECKING:
     from voicemill.model.aligner.aligner import TrainedAligner
-    from voicemill.model.speech.ctc import CtcModel, Emission
+    from voicemill.model.speech.ctc import CtcModel
+    from voicemill.model.speech.ctc_path import Emission
 
 SMALL = "aligner.safetensors"
 """File of a small aligner."""
@@ -52,7 +53,7 @@ def model_digest(path: Path, language: str) -> str:
 
     if path.name != SMALL:
         return digest_of(path)
-    from voicemill.model.aligner.pronunciation import VERSION
+    from voicemill.model.speech.pronunciation import VERSION
     from voicemill.model.text.versions import VERSIONS
 
     return digest([digest_of(path), VERSION, VERSIONS.get(language, 0)])
@@ -115,6 +116,6 @@ class CtcEngine:
         made = self.model(language).emissions(list(waves.values()), self._batch_s)
         return dict(zip(waves, made, strict=True))
 
-    def spans(self, language: str, emissions: Sequence["Emission"], words: Sequence[str]) -> list[Span | None]:
+    def align(self, language: str, emissions: Sequence["Emission"], words: Sequence[str]) -> Alignment:
         """Place the words of a text over the emissions of its segments, end to end. Raises Unalignable."""
         return self.model(language).place(emissions, words, language)

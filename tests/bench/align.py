@@ -35,7 +35,8 @@ import torch
 from align_calibration import Recording, read, recordings
 
 from voicemill.model.device import Placement, place
-from voicemill.model.speech.ctc import TAIL, CtcModel, Emission, place_words, tokens_of
+from voicemill.model.speech.ctc import CtcModel
+from voicemill.model.speech.ctc_path import TAIL, Emission, place_words, tokens_of
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.words import Span, Unalignable, is_sounded, split
 from voicemill.storage.corpus.artifacts import Wave
@@ -65,7 +66,7 @@ def material(seconds: Seconds) -> list[Clip]:
     for recording in (found[n] for n in order):
         wave, words = read(recording.file), split(recording.text, "en")
         try:
-            spans = pocket.align(wave, words)
+            spans = pocket.align(wave, words).spans
         except Unalignable:
             continue
         if np.mean([span.score for span in spans if span]) < 0.6:
@@ -145,7 +146,7 @@ def our_times(clips: list[Clip], model: CtcModel) -> tuple[list[Times], list[Emi
     emissions = model.emissions([clip.wave for clip in clips])
     found = []
     for clip, emission in zip(clips, emissions, strict=True):
-        spans = place_words([emission], clip.words, "en", model.dictionary, model.blank)
+        spans = place_words([emission], clip.words, "en", model.dictionary, model.blank).spans
         found.append([(s.start / RATE, s.stop / RATE) if s else None for s in spans])
     return found, emissions
 

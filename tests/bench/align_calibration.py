@@ -101,7 +101,7 @@ def main() -> None:
         for kind, said in texts.items():
             start = time.perf_counter()
             try:
-                score: float | None = judged(pocket.align(wave, said))
+                score: float | None = judged(pocket.align(wave, said).spans)
             except Unalignable:
                 score = None
             spent += time.perf_counter() - start

@@ -28,8 +28,8 @@ from voicemill.model.aligner import measuring, recipe
 from voicemill.model.aligner.aligner import TrainedAligner
 from voicemill.model.aligner.features import FRAME
 from voicemill.model.aligner.measuring import Spoken
-from voicemill.model.aligner.pronunciation import WILD, pronounce
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
+from voicemill.model.speech.pronunciation import WILD, pronounce
 from voicemill.model.speech.words import Unalignable, split
 from voicemill.storage.units import RATE, Seconds
 
@@ -90,8 +90,8 @@ def beside_pocketsphinx() -> dict[str, Any]:
     pocket, differences = PocketsphinxAligner(), list[float]()
     for clip in parts.new_speakers:
         try:
-            reference = pocket.align(clip.wave, clip.words)
-            placed = aligner.place(aligner.emissions([clip.wave]), clip.words, "en")
+            reference = pocket.align(clip.wave, clip.words).spans
+            placed = aligner.place(aligner.emissions([clip.wave]), clip.words, "en").spans
         except Unalignable:
             continue
         scores = [span.score for span in reference if span]

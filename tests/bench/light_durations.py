@@ -79,7 +79,7 @@ def read(longest: float) -> Corpus:
         wave, rate = soundfile.read(SPEECH / row["file"], dtype="float32", always_2d=True)
         wave, said = soxr.resample(wave[:, 0], rate, RATE), split(row["text"], "en")
         try:
-            spans = pocket.align(wave, said)
+            spans = pocket.align(wave, said).spans
         except Unalignable:
             continue
         times = [Word(t, at.start, at.stop, at.score) for t, at in zip(said, spans, strict=True) if at]

@@ -5,6 +5,9 @@ the files are damaged (no file twice): another speaker's recording, two speakers
 half of the text, speech in a foreign language, a music bed at 5 dB, clipping of 3 % of the samples. A refresh of the
 undamaged recordings with the config `plain` says which of them are usable at all.
 
+A file that stands in the place of another is moved there: in its own folder it is missing. Clean are the undamaged
+files of folders with one voice that DNSMOS itself gives an OVRL of 2.0 and more.
+
 A damaged file counts as found where nothing of it can be trained on as what it claims to be: no utterance of tiers A
 and B is left over the damage, or, where the text was damaged, none with that text. An undamaged file counts as lost
 where it was usable and keeps under half of its seconds in tiers A and B, or loses its text.
@@ -28,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from speaker import MIXED
 
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
@@ -38,6 +42,8 @@ OUT = Path("bench/poisoned.json")
 SHARE = 0.02
 """Share of the files that each kind damages."""
 MUSIC_DB, CLIPPED = 5.0, 0.03
+CLEAN_OVRL = 2.0
+"""Least OVRL of a recording that counts as clean."""
 SPEECH_KINDS = frozenset({"read", "long", "spontaneous", "speech", "conversation"})
 Wave = np.ndarray
 
@@ -105,15 +111,17 @@ class Poisoner:
 
     def __init__(self, all_: list[Recording], seed: int) -> None:
         self._all, self._rng = all_, np.random.default_rng(seed)
+        self._moved: set[str] = set()
+        self._damaged: dict[str, Clip] = {}
         self._files: dict[str, int] = defaultdict(int)
         for recording in all_:
             self._files[recording.speaker] += 1
 
     def clips(self) -> list[Clip]:
-        """Every recording once, damaged or not, in random order of choice and stable order of the result."""
+        """Every recording once, damaged or not, without those that stand in another's place."""
         order = [self._all[i] for i in self._rng.permutation(len(self._all))]
         count = round(SHARE * len(self._all))
-        damaged: dict[str, Clip] = {}
+        damaged = self._damaged
         kinds = (
             self.other_speaker,
             self.two_speakers,
@@ -126,25 +134,35 @@ class Poisoner:
         for kind in kinds:
             made: list[Clip] = []
             for recording in order:
-                if len(made) < count and recording.file not in damaged and recording.kind in SPEECH_KINDS:
+                free = recording.file not in damaged and recording.file not in self._moved
+                if len(made) < count and free and recording.kind in SPEECH_KINDS:
                     clip = kind(recording)
                     if clip is not None:
                         made.append(replace(clip, damage=kind.__name__))
-            damaged |= {clip.recording.file: clip for clip in made}
-        return [damaged.get(r.file, Clip(r, r.text)) for r in self._all]
+                        damaged[recording.file] = made[-1]
+        return [damaged.get(r.file, Clip(r, r.text)) for r in self._all if r.file not in self._moved]
 
     def _other(self, suits: Callable[[Recording], bool]) -> Recording | None:
-        """A read recording of 2 to 15 s that suits."""
+        """A read recording that suits."""
         candidates = [r for r in self._all if r.kind == "read" and suits(r)]
         return candidates[self._rng.integers(len(candidates))] if candidates else None
+
+    def _moved_here(self, suits: Callable[[Recording], bool], place: Recording) -> tuple[Recording, Wave] | None:
+        """A read recording that suits, taken from its own folder."""
+        taken = self._moved | self._damaged.keys() | {place.file}
+        other = self._other(lambda r: r.file not in taken and suits(r))
+        if other is None:
+            return None
+        self._moved.add(other.file)
+        return other, self._at_rate(other, place)
 
     def other_speaker(self, recording: Recording) -> Clip | None:
         if self._files[recording.speaker] < 5:
             return None  # nobody can tell whose voice a folder of one or two files is
-        other = self._other(lambda r: r.language == recording.language and r.speaker != recording.speaker)
-        if other is None:
-            return None
-        return Clip(recording, other.text, wave=self._at_rate(other, recording))
+        moved = self._moved_here(
+            lambda r: r.language == recording.language and r.speaker != recording.speaker, recording
+        )
+        return Clip(recording, moved[0].text, wave=moved[1]) if moved else None
 
     def two_speakers(self, recording: Recording) -> Clip | None:
         other = self._other(lambda r: r.language == recording.language and r.speaker != recording.speaker)
@@ -165,10 +183,10 @@ class Poisoner:
         return Clip(recording, text) if len(recording.text) >= 8 else None
 
     def foreign_language(self, recording: Recording) -> Clip | None:
-        other = self._other(lambda r: r.language not in ("", "und", recording.language))
-        if recording.language != "en" or other is None:
+        if recording.language != "en":
             return None
-        return Clip(recording, "", wave=self._at_rate(other, recording))
+        moved = self._moved_here(lambda r: r.language not in ("", "und", recording.language), recording)
+        return Clip(recording, "", wave=moved[1]) if moved else None
 
     def music_bed(self, recording: Recording) -> Clip | None:
         wave, rate = recording.read()
@@ -317,8 +335,9 @@ def main() -> None:
         refresh(folder / "clean", folder / "clean-store", "plain")
         refresh(folder / "poisoned", folder / "poisoned-store", "default")
         before, after = outcomes(folder / "clean-store", clean), outcomes(folder / "poisoned-store", clips)
-        dropped = emilia(clips, overall(clips, folder / "poisoned"))
-    usable = {file for file, outcome in before.items() if outcome.usable_s}
+        scores = overall(clips, folder / "poisoned")
+        dropped = emilia(clips, scores)
+    usable = {file for file, outcome in before.items() if outcome.usable_s and scores.get(file, 0.0) >= CLEAN_OVRL}
     result: dict[str, dict[str, float]] = {}
     print(f"{'kind':<18}{'files':>6}{'found':>7}{'share':>8}{'Emilia':>8}")
     for kind in sorted({clip.damage for clip in clips} - {""}):
@@ -330,11 +349,11 @@ def main() -> None:
         for clip in own:
             if not is_found(clip, after[clip.recording.file]):
                 print(f"    left: {clip.recording.file} {after[clip.recording.file]}")
-    undamaged = [clip for clip in clips if not clip.damage and clip.recording.file in usable]
+    undamaged = [c for c in clips if not c.damage and c.recording.file in usable and c.recording.speaker not in MIXED]
     lost = [clip for clip in undamaged if is_lost(before[clip.recording.file], after[clip.recording.file])]
     theirs = sum(clip.recording.file in dropped for clip in undamaged)
     result["undamaged"] = {"files": len(undamaged), "lost": len(lost), "emilia": theirs}
-    print(f"undamaged: {len(undamaged)}, lost {len(lost) / len(undamaged):.1%}, Emilia {theirs / len(undamaged):.1%}")
+    print(f"clean: {len(undamaged)}, lost {len(lost) / len(undamaged):.1%}, Emilia {theirs / len(undamaged):.1%}")
     for clip in lost:
         print(f"    lost: {clip.recording.file} {after[clip.recording.file]}")
     OUT.parent.mkdir(exist_ok=True)

@@ -37,35 +37,35 @@ SHARED = {
     "slice": "21e6104e5eb63e47b2fee46a8557573c63162da893fc06db6c1a06f1d16c58e3",
     "denoise": "64b61a6ad57ff2eaa876684c3392f3902f6a6ab501e15dc2320dd13b526af613",
     "loudness": "3403e2bd89c75f351adfddb2ab878a4ce3389156abbd1272ba43b67224a363b5",
-    "quality": "70b377c71b7d5c27da16ddfcc56f0ac11fb266ae071e174d48bd00ab8c153eba",
-    "screen": "a09d21c73d959f9856595b8141c7cda2c5d50a8fb3b8ab8e30e0f4125d74dc29",
-    "speaker": "175235418e0ca7b4cc7b132f84342024158344a76ec3fe01708529051e890bcc",
-    "f0": "26f70661fafd3fa7832e70d8dfc39f616a2dbc82932cc786676b049efe70e5d0",
-    "mel": "2fcf09ac9e10c6da0271027487fe3d6f12150ae76c9b004cae74cd1f067f17ba",
+    "quality": "4860c833f90f39202ca46d7528880bfb011b1489900fd2e8a3d4cc0b94d945c4",
+    "screen": "2dae88a5ed1b06a20a7775aec54f8082bae072be0a2f42ce18804bd1d71bccf5",
+    "speaker": "1f082060eada5a126f72fb5ecc8ee7f61e42ad3a2bd7bb3ae3802d67744cbcc7",
+    "f0": "f62e9f28dfa1ae772e6d987b7559d93da1a2983ad8158bfaaffb7c1eff74ed1d",
+    "mel": "af0008a6bf43670d7426f0760db6fbb681ceea3c6ed2c3e38a32f6742c34cd19",
 }
 KEYS = {
     "default": SHARED
     | {
         "transcribe": "e1457c631d3ab7aa7bacdb7c33d0366a8e3b2d8c7141d3dac5ebd8a323e83baa",
-        "align": "eddde9088fb8811e4f48a383522b376bc15ed0a363e3bfb8b0662df9051e14a9",
-        "content": "0e606e2467ad1c12a8a775a551d463f35d51ce8d587c2ce65b1b09b4f2e88e7e",
-        "shards": "68d7f8c7cc9b329e01f3c7398e16533294ef575e3bf8ebed70d5603322d9e4d1",
+        "align": "b94b1797c209a38a163fdc7942336c2acf8e7a4edfec93e58446cfe18bf36946",
+        "content": "edd2ad3af18bd9ad5bd1f681c9d8cea627b830867947370c9a1fbb594cf6faa0",
+        "shards": "a1a05f92a8433e42c94cd8462398088e53ed2915ed3773e83584099a0d62730a",
     },
     "production": SHARED
     | {
         "transcribe": "546d4a4f3c846f15afe55124e266542977803cb3cd88c2415438987a346384e7",
-        "align": "da3e5a845710f8eeb4090b24696f7b42a167133e685bcc87a2d627f653cf9b04",
-        "content": "da7569651110ee8f03edaa05d074983a49d97db2158a02469863c4d8a7ac5cf8",
-        "shards": "61ef2f5e702e7563bc073ae389770bac6c4a077959a2fe5406f19f2704ac45e7",
+        "align": "9d6f84999e15a0e24709ac2c41fe2805818f584aafafe6c0dc44774f038ce156",
+        "content": "5502507f07796bd5d1397f3b87e4a6c4691a190e209520fd8fe3695e486df89c",
+        "shards": "8406b8458710df27f67c214bb275a8c99ea7804a699edb3573b8c6b4b65d80d2",
     },
 }
 IDS = {
-    "default": "6e7c2e80671696acd041973bee273c616e7e4dc1a01e6163c52158b6e2765985",
-    "production": "696f64bb46184c6129fbb0910ac07964a3607e423ab8d2416255548c8e602ce9",
+    "default": "795dba263cf5f75a34fa04824c23c633032d3b590135aef7c83ee64405e4a867",
+    "production": "c6b03746639b0246644d867031d3f8af6ca9c7c2a60d8f60f98898d57c1dff97",
 }
 DUMPS = {
-    "default": "598e085dd0a26de202070eb1ff04414dfba8b9d2a0d5c2a8ff5e3bd60344a22b",
-    "production": "619e11c6117160c1801cddd0bbb1bf7d8bbe1766c841d629dda43c278dbb3db0",
+    "default": "2c4568c31f8cd678b7f01f904dc1b4572ea87a9c350194283e4dadd5f1ff1003",
+    "production": "0fe45641b6077420eb3b24c95a9386d0b7f9bbb08774b49fd15d7715f3d2f977",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

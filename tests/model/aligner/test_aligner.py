@@ -12,10 +12,14 @@ from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.aligner import measuring, recipe
 from voicemill.model.aligner.aligner import THRESHOLD, WEIGHTS, TrainedAligner
 from voicemill.model.aligner.measuring import Ratios, Spoken
-from voicemill.model.aligner.pronunciation import pronounce
+from voicemill.model.speech.pronunciation import pronounce
+from voicemill.model.speech.word_placement import FitLimits, Unit, distribute
 from voicemill.model.speech.words import Unalignable
 from voicemill.storage.errors import ModelMissing, NoData
+from voicemill.storage.outcomes import Outcome
+from voicemill.storage.records import Segment
 from voicemill.storage.units import RATE
+from voicemill.tasks.stages.align import Settings
 
 SENTENCES = tuple(
     f"{subject} {verb} {thing} {place}."
@@ -82,8 +86,9 @@ def test_the_folder_is_the_aligner_and_the_same_every_time(
     assert opened.description == aligner.description
     clip = parts.new_speakers[0]
     emissions = opened.emissions([clip.wave])
-    spans = opened.place(emissions, clip.words, "de")
-    assert spans == aligner.place(aligner.emissions([clip.wave]), clip.words, "de")
+    placed = opened.place(emissions, clip.words, "de")
+    assert placed == aligner.place(aligner.emissions([clip.wave]), clip.words, "de")
+    spans = placed.spans
     assert all(span and 0 <= span.start < span.stop <= len(clip.wave) for span in spans)
     with pytest.raises(Unalignable, match="do not fit"):
         opened.place(emissions, clip.words * 9, "de")
@@ -92,12 +97,31 @@ def test_the_folder_is_the_aligner_and_the_same_every_time(
 
 
 @pytest.mark.slow
+def test_half_a_text_is_refused(trained: tuple[TrainedAligner, recipe.Parts]) -> None:
+    aligner, parts = trained
+    limits = FitLimits(Settings().min_score_ctc, Settings().max_uncovered)
+    statuses: dict[str, list[str]] = {"whole": [], "first half": [], "second half": []}
+    for clip in parts.new_speakers:
+        half, segment = (
+            len(clip.words) // 2,
+            Segment(upload="u", index=0, start=0, stop=len(clip.wave), outcome=Outcome.KEPT),
+        )
+        texts = (clip.words, clip.words[:half], clip.words[half:])
+        for name, words in zip(statuses, texts, strict=True):
+            placed = aligner.place(aligner.emissions([clip.wave]), words, "de")
+            statuses[name] += [row.status for row in distribute(Unit((segment,), words, "de"), placed, limits)]
+    assert statuses["whole"].count("aligned") >= 0.95 * len(parts.new_speakers)
+    assert statuses["first half"].count("failed") >= 0.95 * len(parts.new_speakers)
+    assert statuses["second half"].count("failed") >= 0.95 * len(parts.new_speakers)
+
+
+@pytest.mark.slow
 def test_a_number_takes_what_its_neighbours_leave(trained: tuple[TrainedAligner, recipe.Parts]) -> None:
     aligner, parts = trained
     clip = parts.new_speakers[0]
     emissions = aligner.emissions([clip.wave])
-    plain = aligner.place(emissions, clip.words, "de")
-    with_number = aligner.place(emissions, [*clip.words[:1], "77", *clip.words[2:]], "de")
+    plain = aligner.place(emissions, clip.words, "de").spans
+    with_number = aligner.place(emissions, [*clip.words[:1], "77", *clip.words[2:]], "de").spans
     for before, after in zip(plain[3:], with_number[3:], strict=True):
         assert before is not None
         assert after is not None

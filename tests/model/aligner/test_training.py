@@ -37,14 +37,14 @@ def test_a_flat_start_recovers_the_times_of_words() -> None:
     errors, right, wrong = [], [], []
     for number, (clip, words, spans) in enumerate(made[50:]):
         scores = aligner.scores(clip.features[0])
-        placed = [word for word in aligner.place_phones([scores], named(words)) if word]
+        placed = [word for word in aligner.place_phones([scores], named(words)).words if word]
         errors += [
             abs(a - b) for word, span in zip(placed, spans, strict=True) for a, b in zip(word, span, strict=False)
         ]
         right += [word[2] for word in placed]
         other = named(made[number][1])
         if sum(map(len, other)) * STATES + 2 <= len(scores):
-            wrong += [word[2] for word in aligner.place_phones([scores], other) if word]
+            wrong += [word[2] for word in aligner.place_phones([scores], other).words if word]
     assert np.median(errors) == 0
     assert np.quantile(errors, 0.9) <= 2
     assert np.median(right) > -1 > np.median(wrong)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.tiny_speech_models import LETTERS, tiny_ctc
 
 from voicemill.model.device import Placement
-from voicemill.model.speech.ctc import TAIL, CtcModel, Emission, bundle_file, place_words, tokens_of, viterbi
+from voicemill.model.speech.ctc import CtcModel, bundle_file
+from voicemill.model.speech.ctc_path import TAIL, Emission, place_words, tokens_of, viterbi
 from voicemill.model.speech.words import Unalignable
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.errors import ModelMissing
@@ -116,7 +117,7 @@ def peaky(frames: int, at: dict[int, str], sure: float = 0.9) -> Emission:
 
 def test_words_lie_where_their_letters_are() -> None:
     emission = peaky(100, {10: "o", 12: "n", 13: "e", 20: "|", 40: "t", 43: "w", 50: "o"})
-    one, two = place_words([emission], ["One", "two"], "en", DICTIONARY, 0)
+    one, two = place_words([emission], ["One", "two"], "en", DICTIONARY, 0).spans
     assert one is not None
     assert two is not None
     # from its first letter until the separator; the last word ends with its last letter; frames begin 2.5 ms late
@@ -127,14 +128,14 @@ def test_words_lie_where_their_letters_are() -> None:
 
 def test_a_long_pause_is_no_part_of_the_word() -> None:
     emission = peaky(100, {10: "o", 12: "n", 13: "e", 80: "|", 81: "t", 83: "w", 85: "o"})
-    one, _ = place_words([emission], ["one", "two"], "en", DICTIONARY, 0)
+    one, _ = place_words([emission], ["one", "two"], "en", DICTIONARY, 0).spans
     assert one is not None
     assert one.stop == (14 + TAIL) * FRAME + 80
 
 
 def test_digits_are_wildcards_and_keep_their_place() -> None:
     emission = peaky(60, {5: "i", 8: "|", 14: "t", 15: "w", 16: "o", 22: "|", 30: "m", 31: "e", 32: "n"})
-    spans = place_words([emission], ["I", "2", "—", "men."], "de", DICTIONARY, 0)
+    spans = place_words([emission], ["I", "2", "—", "men."], "de", DICTIONARY, 0).spans
     assert [span is None for span in spans] == [False, False, True, False]
     two, men = spans[1], spans[3]
     assert two is not None
@@ -149,21 +150,29 @@ def test_chinese_has_no_separator() -> None:
     scores = torch.full((30, 4), 0.01)
     scores[:, 0] = 0.97
     scores[10], scores[15] = torch.tensor([0.01, 0.01, 0.97, 0.01]), torch.tensor([0.01, 0.01, 0.01, 0.97])
-    spans = place_words([Emission(scores.log(), 30 * FRAME)], ["你", "好"], "zh", dictionary, 0)
+    spans = place_words([Emission(scores.log(), 30 * FRAME)], ["你", "好"], "zh", dictionary, 0).spans
     assert [span and span.start for span in spans] == [10 * FRAME + 80, 15 * FRAME + 80]
 
 
 def test_clips_end_to_end() -> None:
     first, second = peaky(50, {10: "o", 11: "n", 12: "e", 40: "|"}), peaky(50, {20: "t", 21: "w", 22: "o"})
-    spans = place_words([first, second], ["one", "two"], "en", DICTIONARY, 0)
+    spans = place_words([first, second], ["one", "two"], "en", DICTIONARY, 0).spans
     assert spans[1] is not None
     assert spans[1].start == first.samples + 20 * FRAME + 80
 
 
+def test_what_the_model_hears_between_the_words_is_uncovered() -> None:
+    heard = {10: "o", 12: "n", 13: "e", 20: "|", 30: "m", 33: "e", 36: "n", 40: "|", 44: "m", 80: "t", 83: "w", 90: "o"}
+    placed = place_words([peaky(100, heard)], ["one", "two"], "en", DICTIONARY, 0)
+    assert placed.uncovered == ((30 * FRAME + 80, 45 * FRAME + 80),)
+    stray = {frame: char for frame, char in heard.items() if frame not in (30, 33)}
+    assert place_words([peaky(100, stray)], ["one", "two"], "en", DICTIONARY, 0).uncovered == ()
+
+
 def test_a_wrong_text_scores_low() -> None:
     at = {10: "o", 12: "n", 13: "e", 20: "|", 40: "t", 43: "w", 50: "o"}
-    right = place_words([peaky(100, at)], ["one", "two"], "en", DICTIONARY, 0)
-    wrong = place_words([peaky(100, at)], ["lamb", "chops"], "en", DICTIONARY, 0)
+    right = place_words([peaky(100, at)], ["one", "two"], "en", DICTIONARY, 0).spans
+    wrong = place_words([peaky(100, at)], ["lamb", "chops"], "en", DICTIONARY, 0).spans
     assert min(span.score for span in right if span) > 0.8
     assert max(span.score for span in wrong if span) < 0.2
 

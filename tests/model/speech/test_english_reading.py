@@ -12,7 +12,7 @@ from support.tiny_speech_models import LETTERS
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
-from voicemill.model.speech.ctc import Emission, place_words
+from voicemill.model.speech.ctc_path import Emission, place_words
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.words import Span, spoken_english
 from voicemill.storage.corpus.artifacts import Wave
@@ -101,8 +101,8 @@ def test_each_written_word_has_its_spelt_out_words(name: str) -> None:
 def test_pocketsphinx_gives_equal_times(name: str) -> None:
     written, spelt, shares = both(CASES[name])
     wave = waves()[name]
-    placed = pocket().align(wave, written)
-    reference = pocket().align(wave, spelt)
+    placed = pocket().align(wave, written).spans
+    reference = pocket().align(wave, spelt).spans
     assert times(placed) == spanned(reference, shares)
     assert sum(span is not None for span in placed) == sum(word != "-" for word in written)
 
@@ -114,8 +114,8 @@ def test_ctc_gives_equal_times(name: str) -> None:
     frames = 4 * sum(map(len, spelt))
     generator = torch.Generator().manual_seed(len(name))
     emission = Emission(torch.randn(frames, len(LETTERS), generator=generator).log_softmax(-1), frames * RATE // 50)
-    placed = place_words([emission], written, "en", dictionary, 0)
-    assert times(placed) == spanned(place_words([emission], spelt, "en", dictionary, 0), shares)
+    placed = place_words([emission], written, "en", dictionary, 0).spans
+    assert times(placed) == spanned(place_words([emission], spelt, "en", dictionary, 0).spans, shares)
     assert sum(span is not None for span in placed) == sum(word != "-" for word in written)
 
 

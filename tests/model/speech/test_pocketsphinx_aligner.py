@@ -1,6 +1,7 @@
 """pocketsphinx: right texts are placed, wrong ones refused, and earlier texts change nothing."""
 
 import csv
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def said() -> tuple[Wave, ...]:
     return tuple(np.asarray(soxr.resample(wave, ESPEAK_RATE, RATE), np.float32) for wave in lines)
 
 
-def score(spans: list[Span | None]) -> float:
+def score(spans: Sequence[Span | None]) -> float:
     return quality([span.score for span in spans if span])
 
 
@@ -41,7 +42,7 @@ def test_a_sentence_and_a_pause_before_it() -> None:
     words = split(SENTENCES[0], "en")
     silence = np.zeros(RATE, np.float32)
     pocket = PocketsphinxAligner()
-    plain, late = (pocket.align(wave, words) for wave in (said()[0], np.concatenate([silence, said()[0]])))
+    plain, late = (pocket.align(wave, words).spans for wave in (said()[0], np.concatenate([silence, said()[0]])))
     assert all(span is not None for span in plain)
     times = [edge for span in plain if span for edge in (span.start, span.stop)]
     assert times == sorted(times)
@@ -54,22 +55,49 @@ def test_a_sentence_and_a_pause_before_it() -> None:
 
 
 def test_numbers_unknown_names_and_signs() -> None:
-    spans = PocketsphinxAligner().align(
-        said()[1], ["Nobody", "had", "answered", "—", "the", "letter", "for", "3", "weeks."]
+    spans = (
+        PocketsphinxAligner()
+        .align(said()[1], ["Nobody", "had", "answered", "—", "the", "letter", "for", "3", "weeks."])
+        .spans
     )
     assert [span is None for span in spans] == [False, False, False, True, *[False] * 5]
     pocket = PocketsphinxAligner()
-    assert score(pocket.align(said()[2], split(SENTENCES[2], "en"))) > LEAST
+    assert score(pocket.align(said()[2], split(SENTENCES[2], "en")).spans) > LEAST
 
 
 def test_the_text_of_another_sentence_is_refused() -> None:
     pocket = PocketsphinxAligner()
     for wave, text in ((said()[0], SENTENCES[1]), (said()[1], SENTENCES[0])):
         try:
-            found = score(pocket.align(wave, split(text, "en")))
+            found = score(pocket.align(wave, split(text, "en")).spans)
         except Unalignable:
             continue
         assert found < LEAST
+
+
+FOREIGN = {
+    "de": ("de", "Am Ende der Straße steht ein altes Haus mit roten Fenstern."),
+    "zh": ("cmn", "今天早上我在公园里看见一只白色的小狗。"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", *FOREIGN])
+def test_a_text_that_lacks_words_leaves_speech_uncovered(language: str) -> None:
+    voice, text = FOREIGN.get(language, ("en-us", SENTENCES[0]))
+    wave = np.asarray(soxr.resample(speak([Line(text, voice)])[0], ESPEAK_RATE, RATE), np.float32)
+    words, pocket = split(text, language), PocketsphinxAligner()
+
+    def uncovered(some: list[str]) -> float:
+        stretches = pocket.align(wave, some, language).uncovered
+        assert all(0 <= start < stop <= len(wave) for start, stop in stretches)
+        return sum(stop - start for start, stop in stretches) / len(wave)
+
+    most = Settings().max_uncovered
+    assert score(pocket.align(wave, words, language).spans) > LEAST
+    assert uncovered(words) <= most
+    assert uncovered(words[: len(words) // 2]) > most
+    assert uncovered(words[len(words) // 2 :]) > most
 
 
 def test_no_words_no_alignment() -> None:
@@ -102,7 +130,7 @@ def test_real_speech_right_and_exchanged_texts() -> None:
         wave = np.asarray(soxr.resample(wave, rate, RATE), np.float32)
         for text, scores in ((row["text"], right), (other["text"], wrong)):
             try:
-                scores.append(score(pocket.align(wave, split(text, "en"))))
+                scores.append(score(pocket.align(wave, split(text, "en")).spans))
             except Unalignable:
                 scores.append(0.0)
     assert np.mean(np.array(right) > LEAST) >= 0.95

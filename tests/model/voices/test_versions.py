@@ -13,7 +13,7 @@ from voicemill.model.text import versions as text
 from voicemill.model.voices import versions
 
 ROOT = Path(__file__).resolve().parents[3]
-OTHER = {"aligner/pronunciation.py", "data/phones.py", "judging/testset/testset.py"}
+OTHER = {"speech/pronunciation.py", "data/phones.py", "judging/testset/testset.py"}
 """Versions of stored files and of word times: they change nothing that is heard."""
 CONSTANTS = sorted(
     path.relative_to(ROOT / "model").as_posix()

@@ -15,8 +15,9 @@ from support.tiny_speech_models import tiny_ctc
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
-from voicemill.model.speech.word_placement import Unit, distribute, pair_texts
-from voicemill.model.speech.words import Span, split
+from voicemill.model.speech.pronunciation import VERSION as PRONUNCIATION
+from voicemill.model.speech.word_placement import FitLimits, Unit, distribute, pair_texts
+from voicemill.model.speech.words import Alignment, Span, split
 from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.errors import ModelMissing
@@ -109,7 +110,7 @@ def alignments(draw: st.DrawFn) -> tuple[Unit, list[Span | None]]:
 @given(alignments())
 def test_every_word_goes_to_one_segment_in_order(alignment: tuple[Unit, list[Span | None]]) -> None:
     unit, spans = alignment
-    rows = distribute(unit, spans, 0.0)
+    rows = distribute(unit, Alignment(tuple(spans)), FitLimits(0.0, 1.0))
     assert [row.index for row in rows] == [segment.index for segment in unit.segments]
     assert [word for row in rows for word in row.text.split()] == list(unit.words)
     timed = [(word.text, word.score) for row in rows for word in row.words]
@@ -124,7 +125,7 @@ def test_every_word_goes_to_one_segment_in_order(alignment: tuple[Unit, list[Spa
 
 def test_a_word_over_a_joint_goes_where_most_of_it_is() -> None:
     unit = Unit(tuple(segments_of("u", (1000, 2000), (5000, 6000))), ("a", "b"), "en")
-    first, second = distribute(unit, [Span(0, 900, 0.9), Span(900, 1300, 0.9)], 0.5)
+    first, second = distribute(unit, Alignment((Span(0, 900, 0.9), Span(900, 1300, 0.9))), FitLimits(0.5, 1.0))
     assert [(w.text, w.start, w.stop) for w in first.words] == [("a", 1000, 1900)]
     assert [(w.text, w.start, w.stop) for w in second.words] == [("b", 5000, 5300)]
 
@@ -134,15 +135,30 @@ def test_a_quarter_of_bad_words_fails() -> None:
     scores = [0.9] * 8
     for bad, status in ((0, "aligned"), (1, "aligned"), (3, "failed"), (8, "failed")):
         spans = [Span(n * 100, n * 100 + 90, 0.1 if n < bad else score) for n, score in enumerate(scores)]
-        (row,) = distribute(unit, list(spans), 0.5)
+        (row,) = distribute(unit, Alignment(tuple(spans)), FitLimits(0.5, 1.0))
         assert (row.status, bool(row.words), bool(row.detail)) == (status, status == "aligned", status == "failed")
+
+
+def test_speech_without_a_word_fails_the_segment_that_holds_it() -> None:
+    unit = Unit(tuple(segments_of("u", (0, 1000), (3000, 4000))), ("a", "b"), "en")
+    spans = (Span(0, 700, 0.9), Span(1000, 1800, 0.9))
+    rows = distribute(unit, Alignment(spans, ((700, 1000), (1800, 1900))), FitLimits(0.5, 0.17))
+    assert [row.status for row in rows] == ["failed", "aligned"]
+    assert rows[0].detail == "30% of it is speech without a word in the text, more than 17%: words are missing"
+    assert rows[0].text == "a"
+    within = distribute(unit, Alignment(spans, ((900, 1070),)), FitLimits(0.5, 0.17))
+    assert [row.status for row in within] == ["aligned", "aligned"]
 
 
 def test_settings_that_contradict() -> None:
     with pytest.raises(ValidationError, match=r"align\.engine.*align\.models"):
         Settings(engine="ctc")
     assert Settings().engine_for("en") == "pocketsphinx"
-    assert Settings().engine_for("de") is None
+    assert {language: Settings().engine_for(language) for language in ("de", "zh", "fr")} == {
+        "de": "pocketsphinx",
+        "zh": "pocketsphinx",
+        "fr": None,
+    }
     assert Settings(models={"de": "x"}).engine_for("de") == "ctc"
     assert Settings(models={"en": "x"}).engine_for("en") == "ctc"
     assert Settings(engine="off").engine_for("en") is None
@@ -201,7 +217,7 @@ def test_a_number_spans_the_words_that_it_is_read_as(tmp_path: Path) -> None:
     edges = [(word.start, word.stop) for word in spelt.words]
     expected = [*edges[:3], (edges[3][0], edges[7][1]), edges[8], (edges[9][0], edges[11][1])]
     assert [(word.start, word.stop) for word in written.words] == expected
-    assert STAGE.version == 1 + FRONT_END["en"]
+    assert STAGE.version == PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"]
 
 
 def test_rows_do_not_depend_on_the_batch(tmp_path: Path, said: list[Wave]) -> None:
@@ -219,7 +235,7 @@ def test_rows_do_not_depend_on_the_batch(tmp_path: Path, said: list[Wave]) -> No
 
 
 def test_another_text_and_another_language(tmp_path: Path, said: list[Wave]) -> None:
-    uploads = [upload("wrong", TEXTS[1]), upload("german", TEXTS[0], "de"), upload("signs", "... !")]
+    uploads = [upload("wrong", TEXTS[1]), upload("french", TEXTS[0], "fr"), upload("signs", "... !")]
     waves = {u.sha256: said[0] for u in uploads}
     segments = [segment for u in uploads for segment in segments_of(u.sha256, (0, len(said[0])))]
     rows = rows_of(made(tmp_path, waves, uploads, segments), Settings())

@@ -11,7 +11,7 @@ from voicemill.flows.demo.voice import RATE as VOICE_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.aligner import recipe
 from voicemill.model.aligner.measuring import Spoken
-from voicemill.model.aligner.pronunciation import pronounce
+from voicemill.model.speech.pronunciation import pronounce
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.outcomes import Failure, Outcome

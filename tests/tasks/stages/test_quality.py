@@ -49,7 +49,7 @@ def inputs(tmp_path: Path) -> Iterator[Inputs]:
 
 
 def test_a_row_for_each_kept_segment_of_its_original_samples(inputs: Inputs) -> None:
-    rows = list(run(inputs, Settings()))
+    rows = list(run(inputs, Settings(engine="network")))
     assert [(row.upload, row.index) for row in rows] == [span[:2] for span in SPANS]
     network = QualityNetwork()
     for row, (upload, _, start, stop) in zip(rows, SPANS, strict=True):
@@ -59,11 +59,23 @@ def test_a_row_for_each_kept_segment_of_its_original_samples(inputs: Inputs) -> 
 
 @pytest.mark.slow
 def test_dnsmos_gives_the_opinions_where_it_is_chosen(inputs: Inputs) -> None:
-    rows, other = list(run(inputs, Settings(engine="dnsmos", windows=1))), list(run(inputs, Settings()))
+    rows, other = (
+        list(run(inputs, settings)) for settings in (Settings(engine="dnsmos", windows=1), Settings(engine="network"))
+    )
     wave = to_16_khz(speechlike(5.0)[: 2 * RATE])
     opinions = Dnsmos().opinions(wave, 1)
     assert rows[0] == replace(other[0], engine="dnsmos", **vars(opinions))
     assert len({row.ovrl for row in rows}) == 3
+
+
+@pytest.mark.slow
+def test_by_default_dnsmos_gives_the_opinions_that_are_in_doubt(inputs: Inputs) -> None:
+    network, full = (list(run(inputs, Settings(engine=engine))) for engine in ("network", "dnsmos"))
+    levels = sorted(float(row.ovrl or 0) for row in network)
+    rows = list(run(inputs, Settings(doubt=levels[1])))
+    assert [row.engine for row in rows].count("dnsmos") == 1
+    for row, quick, slow in zip(rows, network, full, strict=True):
+        assert row == (slow if quick.ovrl == levels[0] else quick)
 
 
 def test_no_engine_leaves_null_measures_and_says_so(inputs: Inputs) -> None:
@@ -73,7 +85,8 @@ def test_no_engine_leaves_null_measures_and_says_so(inputs: Inputs) -> None:
 
 
 def test_only_dnsmos_itself_needs_its_wheel(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(models(Settings(engine="dnsmos"))) == {"quality.network", "quality.engine"}
+    for settings in (Settings(), Settings(engine="dnsmos")):
+        assert set(models(settings)) == {"quality.network", "quality.engine"}
     monkeypatch.setattr(quality, "DNSMOS", replace(quality.DNSMOS, package="no_such_package"))
     assert models(Settings()) == models(Settings(engine="network")) == {"quality.network": network_digest()}
     assert {row.engine for row in run(inputs, Settings())} == {"network"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from voicemill.model.aligner.pronunciation import WILD, german, pronounce
+from voicemill.model.speech.pronunciation import WILD, german, pronounce
 from voicemill.model.speech.words import split
 from voicemill.storage.errors import ConfigError
 

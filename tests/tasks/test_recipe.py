@@ -47,25 +47,25 @@ KEYS = {
     "default": SHARED
     | {
         "transcribe": "e1457c631d3ab7aa7bacdb7c33d0366a8e3b2d8c7141d3dac5ebd8a323e83baa",
-        "align": "b94b1797c209a38a163fdc7942336c2acf8e7a4edfec93e58446cfe18bf36946",
+        "align": "067fafd7a9caad07b9323fdc66cbcece738f1573acfcf5e868212266a66fe977",
         "content": "edd2ad3af18bd9ad5bd1f681c9d8cea627b830867947370c9a1fbb594cf6faa0",
-        "shards": "a1a05f92a8433e42c94cd8462398088e53ed2915ed3773e83584099a0d62730a",
+        "shards": "9e1fe3760a72cf7ec9f833e8dbb78311a63fba250c32c06e127c471d70daa85c",
     },
     "production": SHARED
     | {
         "transcribe": "546d4a4f3c846f15afe55124e266542977803cb3cd88c2415438987a346384e7",
-        "align": "9d6f84999e15a0e24709ac2c41fe2805818f584aafafe6c0dc44774f038ce156",
+        "align": "94fb039e31842dab1f7b36c5c0cb8402494f8b06367f47e70ada5f482fb2055b",
         "content": "5502507f07796bd5d1397f3b87e4a6c4691a190e209520fd8fe3695e486df89c",
-        "shards": "8406b8458710df27f67c214bb275a8c99ea7804a699edb3573b8c6b4b65d80d2",
+        "shards": "59d1398a2a4b0c05ba04a579832f9ff44b0a740efd19e4dab6ea1d16b1eae3ec",
     },
 }
 IDS = {
-    "default": "795dba263cf5f75a34fa04824c23c633032d3b590135aef7c83ee64405e4a867",
-    "production": "c6b03746639b0246644d867031d3f8af6ca9c7c2a60d8f60f98898d57c1dff97",
+    "default": "1fe313e84726791760e3d66ae881c65971da68fde3fb80e02c3f2f6b3d80cfe8",
+    "production": "0f735b809d64558ae6f5c12fcac17b03b40e6597ca4a760ee81c61bfcb573e5a",
 }
 DUMPS = {
-    "default": "2c4568c31f8cd678b7f01f904dc1b4572ea87a9c350194283e4dadd5f1ff1003",
-    "production": "0fe45641b6077420eb3b24c95a9386d0b7f9bbb08774b49fd15d7715f3d2f977",
+    "default": "d8bce1ded79fcc5885af4a50d9498c83f386ef117b61c28cd72afec0aecc7e5e",
+    "production": "36036337a93c6012e88b76b730b95cc30d547d07c015c769867e0686891dfd2d",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

@@ -18,8 +18,8 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
 from voicemill.tasks.execute import artifact_path
 from voicemill.tasks.publishing.publish import Shards
+from voicemill.tasks.publishing.shards import write_broken
 from voicemill.tasks.registry import SINK, SOURCE
-from voicemill.tasks.stages.shards import write_broken
 
 
 def shards_of(store: Store, plan: RefreshPlan, lots: Iterable[LotResult]) -> Shards:

@@ -49,6 +49,11 @@ class Reason(StrEnum):
     UNALIGNED = "unaligned", "its text could not be aligned with the audio: they do not match"
     TWO_SPEAKERS = "two_speakers", "the voice changes within the segment"
     OTHER_SPEAKER = "other_speaker", "its voice is not that of the speaker's other recordings"
+    UNKNOWN_VOICE = (
+        "unknown_voice",
+        "one of several voices in the upload, and whose it is cannot be told from the speaker's other recordings",
+    )
+    OVERLAPPED_SPEECH = "overlapped_speech", "several people speak at once"
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
     OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"

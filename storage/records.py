@@ -11,6 +11,16 @@ from voicemill.storage.units import Bits, Decibels, Frames, Hertz, Lufs, Samples
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A stretch in which one person speaks."""
+
+    start: Samples
+    stop: Samples
+    voice: str
+    """Name of the voice within its recording; "" = several speak at once."""
+
+
+@dataclass(frozen=True)
 class Upload:
     """One audio file of the inbox, as `scan` read it."""
 
@@ -32,6 +42,10 @@ class Upload:
     channels: int = 0
     seconds: Seconds = 0.0
     """Duration as the header states it, or an estimate from the size; `decode` counts the exact one."""
+    mixed: bool = False
+    """Several people speak in it, as its metadata or an RTTM file beside it states."""
+    turns: tuple[Turn, ...] = ()
+    """Turns of the RTTM file beside it, by time; they may overlap. () = none came with it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,17 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class Diarised:
+    """Turns of one upload in which several people speak; `diarise` has no row for any other."""
+
+    upload: str
+    source: str
+    """"clustered"; "given" by an RTTM file."""
+    turns: tuple[Turn, ...]
+    """By time, without overlap. Voices: "own" and "other" where an RTTM file names the speaker, else "1", "2", ..."""
+
+
+@dataclass(frozen=True)
 class Segment:
     """One interval of an upload after `slice`. The rows of one upload tile [0, samples)."""
 
@@ -81,6 +106,8 @@ class Segment:
     stop: Samples
     outcome: Outcome
     reason: str = ""
+    voice: str = ""
+    """Voice of its turn in an upload with several; "" = none: the upload has no row of `diarise`."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +255,8 @@ class Voice:
     """Distance under the speaker's median similarity from which it counts as another voice."""
     change: float
     """Score of the most likely change of voice within it."""
+    voice: str = ""
+    """`Segment.voice`."""
     outcome: Outcome = Outcome.KEPT
     reason: str = ""
     score: float | None = None

@@ -22,8 +22,8 @@ class RunSettings(StageSettings):
     """Where stages run: worker processes of this machine (if one dies, one upload fails), threads, or a cluster."""
     workers: int = Field(0, ge=0, le=256)
     """Stages that run at the same time on this machine; 0 = one per core."""
-    lot_batches: int = Field(15, ge=1, le=16)
-    """Batches in one subflow. Default: 13 stages each, and Prefect copes with 200 task runs in a flow run."""
+    lot_batches: int = Field(14, ge=1, le=14)
+    """Batches in one subflow. Default and bound: 14 stages each, and Prefect copes with 200 task runs in a flow run."""
 
     @property
     def count(self) -> int:

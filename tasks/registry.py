@@ -1,7 +1,8 @@
 """The list of stages, and what follows from it: names, order of execution, where a batch enters and leaves.
 
-A new stage is one module in `tasks/stages/` and one line in `_LIST`. The order of the list is that of the sections of a
-config, of the keys that a stage which reads all others is made of, and of stages that could run at the same time.
+A new stage is one module in `tasks/stages/` and one line in `_LIST`; `shards`, which writes the files that are
+published, lies in `tasks/publishing/`. The order of the list is that of the sections of a config, of the keys
+that a stage which reads all others is made of, and of stages that could run at the same time.
 """
 
 from collections.abc import Callable
@@ -10,17 +11,18 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from voicemill.tasks.contract.stage import Stage
+from voicemill.tasks.publishing import shards
 from voicemill.tasks.stages import (
     align,
     content,
     decode,
     denoise,
+    diarise,
     f0,
     loudness,
     mel,
     quality,
     screen,
-    shards,
     speaker,
     transcribe,
 )
@@ -28,6 +30,7 @@ from voicemill.tasks.stages import slice as slice_
 
 _LIST: tuple[Stage[Any], ...] = (
     decode.STAGE,
+    diarise.STAGE,
     slice_.STAGE,
     denoise.STAGE,
     loudness.STAGE,

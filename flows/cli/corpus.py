@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -136,6 +137,37 @@ def report(store: StoreOption, version: VersionOption = None, show: OpenOption =
     print(path)
     if show:
         webbrowser.open(path.as_uri())
+
+
+def diarise(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings in which several people speak")],
+    rttm: Annotated[Path | None, typer.Option(help="Folder for the turns of each, as <recording>.rttm")] = None,
+    to: Annotated[str | None, typer.Option(help="Inbox in which each voice becomes a recording of its own")] = None,
+    store: Annotated[str | None, typer.Option(help="Store by whose speakers the voices are named")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell apart the people who speak in recordings.
+
+    Turns come from the RTTM file beside a recording, so that you can correct them, else from the voices. With --to a
+    voice goes to <recording>-<voice>/, or to the folder of the speaker in --store whose voice it is: every person gets
+    a folder, consent and erasure.
+    """
+    from voicemill.flows.display.terminal import table
+    from voicemill.flows.plans.diarise import diarise_recordings, known_references
+    from voicemill.storage.inbox.inbox import Inbox
+
+    inbox = Inbox(to) if to is not None else None
+    known = known_references(open_store(store)) if store is not None else {}
+    voices = list(diarise_recordings(recordings, rttm=rttm, inbox=inbox, known=known))
+    if as_json:
+        print_json([voice.as_json() for voice in voices])
+        return
+    columns = ("recording", "voice", "turns", "seconds", "speaker", "in the inbox", "")
+    rows = [
+        (Path(v.recording).name, v.voice, v.turns, f"{v.seconds:.1f}", v.speaker or "-", v.path or "-", v.outcome)
+        for v in voices
+    ]
+    table(f"voices of {len(recordings)} recordings", columns, rows)
 
 
 aligner = typer.Typer(help="Train an aligner of your own, for word times in any language.", no_args_is_help=True)

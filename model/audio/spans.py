@@ -7,12 +7,14 @@ Cost: one pass of numpy over the frames; cutting n seconds of speech without a p
 Source: the double threshold of Canny's edge detector (1986), over time instead of an image.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voicemill.storage.records import Turn
 from voicemill.storage.units import Samples, Seconds, to_samples
 
 Probability = NDArray[np.float32]
@@ -100,3 +102,27 @@ def _valley(start: Samples, stop: Samples, margin: Samples, probability: Probabi
     lowest = np.flatnonzero(means <= means.min() + 1e-6)
     best = int(lowest[np.argmin(np.abs(lowest - len(means) // 2))])
     return min(max((first + best) * step + width * step // 2, start + margin), stop - margin)
+
+
+def split_spans(spans: Iterable[Span], turns: Sequence[Turn]) -> list[tuple[Span, str | None]]:
+    """Spans cut where a turn begins or ends, each piece with the voice of its turn; None = it is in no turn.
+
+    Args:
+        turns: by time, disjoint. Two of one voice that touch are one.
+    """
+    pieces: list[tuple[Span, str | None]] = []
+    stops = [turn.stop for turn in turns]
+    for span in spans:
+        at = span.start
+        for turn in turns[bisect_right(stops, span.start) :]:
+            if turn.start >= span.stop:
+                break
+            if turn.start > at:
+                pieces.append((Span(at, turn.start), None))
+            start, at = max(turn.start, at), min(turn.stop, span.stop)
+            if pieces and pieces[-1] == (Span(pieces[-1][0].start, start), turn.voice):
+                start = pieces.pop()[0].start
+            pieces.append((Span(start, at), turn.voice))
+        if at < span.stop:
+            pieces.append((Span(at, span.stop), None))
+    return pieces

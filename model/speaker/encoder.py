@@ -62,9 +62,9 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not followed
         hidden = self.lstm(mels)[1][0][-1]
         return nn.functional.normalize(torch.relu(self.linear(hidden)), dim=-1)
 
-    def windows(self, wave: Wave) -> tuple[Tensor, NDArray[np.int64]]:
+    def windows(self, wave: Wave, step: int = STEP) -> tuple[Tensor, NDArray[np.int64]]:
         """Mel spectrograms float32 [windows, 160, 40] of float32 [samples], 16 kHz, and the first frame of each."""
-        starts = window_starts(len(wave))
+        starts = window_starts(len(wave), step)
         level = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
         signal = torch.from_numpy(np.ascontiguousarray(wave)) * (LEVEL / level if 0 < level < LEVEL else 1.0)
         short = (int(starts[-1]) + WINDOW) * HOP - len(wave)
@@ -73,10 +73,10 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not followed
         mels = spectrum.square().sum(-1) @ self.bank.T
         return torch.stack([mels[start : start + WINDOW] for start in starts]), starts
 
-    def embed_windows(self, waves: Iterable[Wave]) -> list[Vectors]:
-        """Vectors float32 [windows, 256] of each of float32 [samples], 16 kHz."""
+    def embed_windows(self, waves: Iterable[Wave], step: int = STEP) -> list[Vectors]:
+        """Vectors float32 [windows, 256] of each of float32 [samples], 16 kHz, with a window every `step` frames."""
         with torch.inference_mode():
-            mels = [self.windows(wave)[0] for wave in waves]
+            mels = [self.windows(wave, step)[0] for wave in waves]
             if not mels:
                 return []
             flat = torch.cat(mels)

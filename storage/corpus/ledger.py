@@ -75,7 +75,7 @@ def build_ledger(
         verdict = SegmentVerdict(decoded.outcome, decoded.reason, "decode", detail=decoded.detail)
         return [interval_of(upload.sha256, 0, decoded.samples, verdict)]
     if not segments:
-        return [_failed(upload, decoded.samples, "slice", failures)]
+        return [_failed(upload, decoded.samples, "diarise" if "diarise" in failures else "slice", failures)]
     rows = []
     for segment in sorted(segments, key=lambda s: (s.start, s.stop)):
         cut = SegmentVerdict(segment.outcome, segment.reason, "slice")

@@ -105,10 +105,10 @@ def erase_trainings(store: Store, versions: Iterable[int]) -> None:
 
 
 def erase_inbox(inbox: Path, traces: Traces) -> Iterator[str]:
-    """Delete the speaker's uploads in the inbox, under whatever name, and the transcripts beside them; yield paths."""
+    """Delete the speaker's uploads in the inbox, under any name, with the texts and turns beside them; yield paths."""
     for path in sorted(inbox.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.stat().st_size in traces.sizes and _is_copy(path, traces):
-            for file in (path, path.with_suffix(".txt"), path.with_suffix(".lab")):
+            for file in (path, *(path.with_suffix(ending) for ending in (".txt", ".lab", ".rttm"))):
                 if file.exists():
                     file.unlink()
                     yield file.relative_to(inbox).as_posix()
@@ -122,7 +122,7 @@ def remaining_mentions(store: Store, traces: Traces, inbox: Path | None) -> Iter
         if path.is_file() and not skipped and name.search(path.read_bytes()):
             yield path.relative_to(store.root).as_posix()
     for path in sorted(inbox.rglob("*")) if inbox else ():
-        listing = path.suffix.lower() in (".csv", ".list", ".scp", ".txt", "") and path.is_file()
+        listing = path.suffix.lower() in (".csv", ".list", ".scp", ".txt", ".rttm", "") and path.is_file()
         if inbox and listing and name.search(path.read_bytes()):
             yield f"inbox:{path.relative_to(inbox).as_posix()}"
 

@@ -1,12 +1,13 @@
-"""Metadata of an inbox: speaker, language and text of its uploads, in the layouts that corpora come in.
+"""Metadata of an inbox: speaker, language, text and mark `mixed` of its uploads, in the layouts that corpora come in.
 
 | file | rows |
 |---|---|
-| `metadata.csv`, header | columns speaker, file, language, text, in any order; file is needed, more are ignored |
+| `metadata.csv`, header | columns speaker, file, language, text, mixed, in any order; only file is needed |
 | `metadata.csv`, bars (LJSpeech) | `id|text|normalised text`, audio `wavs/<id>.*` beside it |
 | `*.list` (GPT-SoVITS) | `path|speaker|language|text` |
 | `wav.scp` (Kaldi) | `utterance path`, with `text` and `utt2spk` beside it |
 | `<audio>.txt`, `<audio>.lab` | the text of the audio file of that name (read by `scan`) |
+| `<audio>.rttm` | the turns of the people who speak in it, which make it mixed (read by `scan`) |
 
 A file is looked for beside the metadata, then from the inbox root. The nearest metadata wins, and in it the first row
 for a file. Without a stated speaker, the top-level folder is the speaker. Text is UTF-8. A row that cannot be used is a
@@ -36,6 +37,9 @@ Reader = Callable[[str], bytes]
 SIDECARS = (".txt", ".lab")
 """Endings of a transcript beside an audio file, in the order in which they are looked for."""
 
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
+"""Marks of the column `mixed`, in any case."""
+
 LONGEST_NAME = 200
 """Characters of a speaker's name."""
 
@@ -47,6 +51,8 @@ class Description:
     speaker: str = ""
     language: str = ""
     text: str = ""
+    mixed: bool = False
+    """Several people speak in it."""
 
 
 @dataclass
@@ -148,7 +154,7 @@ class _Source:
             self.problem(row.line, f"no such audio file: {row.file!r}")
             return
         stated = row.description
-        description = Description(stated.speaker, self.language(row), normalise_text(stated.text))
+        description = Description(stated.speaker, self.language(row), normalise_text(stated.text), stated.mixed)
         if self.metadata.descriptions.setdefault(path, description) != description:
             self.problem(row.line, f"{path!r} is described before, differently: the first description stays")
 
@@ -181,14 +187,19 @@ def _csv_or_bars(source: _Source, text: str) -> Iterator[_Row]:
 
 
 def _csv(source: _Source, lines: Sequence[str], header: list[str]) -> Iterator[_Row]:
-    columns = {name: header.index(name) for name in ("speaker", "file", "language", "text") if name in header}
+    names = ("speaker", "file", "language", "text", "mixed")
+    columns = {name: header.index(name) for name in names if name in header}
     for line, cells in _cells(source, lines):
         if len(cells) != len(header):
             source.problem(line, f"{len(cells)} cells, the header has {len(header)}: not used (a comma needs quotes)")
             continue
         cell = {name: cells[at].strip() for name, at in columns.items()}
         speaker = unicodedata.normalize("NFC", cell.get("speaker", ""))
-        yield _Row(line, cell["file"], Description(speaker, cell.get("language", ""), cell.get("text", "")))
+        mark = cell.get("mixed", "").lower()
+        if mark not in (*TRUE, *FALSE):
+            source.problem(line, f"mixed is {mark[:20]!r}, neither true nor false: taken as true")
+        texts = (speaker, cell.get("language", ""), cell.get("text", ""))
+        yield _Row(line, cell["file"], Description(*texts, mixed=mark not in FALSE))
 
 
 def _cells(source: _Source, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

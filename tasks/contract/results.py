@@ -23,7 +23,7 @@ from voicemill.storage.records import (
     Word,
 )
 from voicemill.tasks.contract.stage import Inputs
-from voicemill.tasks.contract.voices import Similarity
+from voicemill.tasks.contract.voices import OWN, Similarity
 
 R = TypeVar("R")
 Name = tuple[str, int]
@@ -190,7 +190,7 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
             score=screened.score,
             threshold=screened.threshold,
         )
-    if voiced := _voice_verdict(results, name):
+    if voiced := _voice_verdict(results, segment):
         return voiced
     whole, own = results.failures.get((segment.upload, -1), {}), results.failures.get(name, {})
     for stage in results.inputs.artifacts:
@@ -226,8 +226,9 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
     )
 
 
-def _voice_verdict(results: Results, name: Name) -> SegmentVerdict | None:
-    """Outcome of a segment with two voices or that of another speaker; None for all others."""
+def _voice_verdict(results: Results, segment: Segment) -> SegmentVerdict | None:
+    """Outcome of a segment with two voices, or that of another or an unknown speaker; None for all others."""
+    name = (segment.upload, segment.index)
     voice, similarity = results.voices.get(name), results.similarities.get(name)
     if voice and voice.outcome is not Outcome.KEPT:
         return SegmentVerdict(
@@ -245,7 +246,14 @@ def _voice_verdict(results: Results, name: Name) -> SegmentVerdict | None:
             score=similarity.value,
             threshold=similarity.threshold,
         )
+    if similarity is None and segment.voice not in OWN and not _failed(results, name):
+        return SegmentVerdict(Outcome.FILTERED, Reason.UNKNOWN_VOICE.value, "speaker", detail=f"voice {segment.voice}")
     return None
+
+
+def _failed(results: Results, name: Name) -> bool:
+    """Whether `speaker` failed on a segment or its upload."""
+    return any("speaker" in results.failures.get(key, {}) for key in (name, (name[0], -1)))
 
 
 def _lists(table: pa.Table, *columns: str) -> list[list[Any]]:

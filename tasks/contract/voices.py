@@ -1,4 +1,9 @@
-"""Comparison of the segments of a batch with the voice of their speaker, enrolled from the speaker's first batches."""
+"""Comparison of the segments of a batch with the voice of their speaker, enrolled from the speaker's first batches.
+
+In uploads with several people (`diarise`) the mean of a voice is compared too, and decides for all of its segments.
+They make a reference only where the speaker has no other uploads, and only if most of their speech is one voice: else
+the voices there remain unknown, and none is kept.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -6,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.speaker.comparison import enrol, spread_evenly, unit
+from voicemill.model.speaker.comparison import Reference, enrol, spread_evenly, unit
 from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Voice
@@ -17,6 +22,10 @@ LEAST_S: Seconds = 20.0
 """Speech of a reference, without the segment that is compared with it. With less, nobody is judged."""
 LEAST_SEGMENTS = 3
 """The same in segments: of two that differ nobody can tell which one is the speaker's."""
+OWN = ("", "own")
+"""`Segment.voice` where no other voice is expected: an upload with one person, and turns named after the speaker."""
+MAJORITY = 0.5
+"""Share of a speaker's speech that must belong to the reference for voices of uploads with several people."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +64,59 @@ def compare_voices(inputs: Inputs, context: RunContext) -> dict[tuple[str, int],
     return result
 
 
-def _compare(members: list[Voice], rows: list[Voice]) -> dict[tuple[str, int], Similarity]:
+@dataclass(frozen=True)
+class _Enrolled:
+    """Reference of a speaker, with the similarity of each member to it without that member."""
+
+    reference: Reference
+    members: dict[tuple[str, int], float]
+    share: float
+    """Share of the members' speech that belongs to the reference."""
+
+    def judges(self, seconds: Seconds = 0.0, segments: int = 0) -> bool:
+        """Whether enough speech remains in the reference without this much of it."""
+        return self.reference.seconds - seconds >= LEAST_S and self.reference.segments - segments >= LEAST_SEGMENTS
+
+    def similarity(self, mean: NDArray[np.float32], margin: float) -> Similarity:
+        """Similarity of a vector that is no member."""
+        return Similarity(float(mean @ self.reference.vector), self.reference.typical - margin)
+
+
+def _enrol(members: list[Voice]) -> _Enrolled | None:
+    """Reference of segments of uploads with one person; of others only where there are none of these."""
+    members = [row for row in members if row.voice in OWN] or members
     chosen = [members[at] for at in spread_evenly(len(members))]
     if len(chosen) <= LEAST_SEGMENTS:
+        return None
+    seconds = [row.seconds for row in chosen]
+    reference, alone = enrol(np.stack([vector(row) for row in chosen]), seconds)
+    names = [(row.upload, row.index) for row in chosen]
+    return _Enrolled(reference, dict(zip(names, map(float, alone), strict=True)), reference.seconds / sum(seconds))
+
+
+def _compare(members: list[Voice], rows: list[Voice]) -> dict[tuple[str, int], Similarity]:
+    enrolled = _enrol(members)
+    if enrolled is None:
         return {}
-    reference, alone = enrol(np.stack([vector(row) for row in chosen]), [row.seconds for row in chosen])
-    inside = {(row.upload, row.index): float(value) for row, value in zip(chosen, alone, strict=True)}
     result = {}
     for row in rows:
         name = (row.upload, row.index)
-        own = (row.seconds, 1) if name in inside else (0.0, 0)
-        if reference.seconds - own[0] >= LEAST_S and reference.segments - own[1] >= LEAST_SEGMENTS:
-            value = inside[name] if name in inside else float(vector(row) @ reference.vector)
-            result[name] = Similarity(value, reference.typical - row.margin)
+        similarity = enrolled.similarity(vector(row), row.margin)
+        if name in enrolled.members:
+            similarity = Similarity(enrolled.members[name], similarity.threshold)
+        own = (row.seconds, 1) if name in enrolled.members and row.voice in OWN else (0.0, 0)
+        if enrolled.judges(*own):
+            result[name] = similarity
+    voices: dict[tuple[str, str], list[Voice]] = defaultdict(list)
+    for row in rows:
+        if row.voice not in OWN:
+            voices[row.upload, row.voice].append(row)
+    for group in voices.values():
+        mean = unit(np.sum([row.seconds * vector(row) for row in group], axis=0))
+        whole = enrolled.similarity(mean, min(row.margin for row in group))
+        for name in ((row.upload, row.index) for row in group):
+            if enrolled.share <= MAJORITY:
+                result.pop(name, None)
+            elif whole.is_other and name in result:
+                result[name] = whole
     return result

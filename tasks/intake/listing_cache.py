@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 
 from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.corpus.rows import schema_of, to_table
-from voicemill.storage.errors import AudioError
+from voicemill.storage.errors import AudioError, ConfigError
 from voicemill.storage.files import whole_file
-from voicemill.storage.inbox.inbox import Inbox, InboxFile, Problem, download_path
+from voicemill.storage.inbox.inbox import Inbox, InboxFile, Problem, download_path, without_extension
 from voicemill.storage.inbox.metadata import decode_text, normalise_text
+from voicemill.storage.inbox.rttm import read_rttm, turns_of
 from voicemill.storage.keys import file_digest
+from voicemill.storage.records import Turn
 from voicemill.storage.store import Store
 
 
@@ -138,6 +140,16 @@ class FileReader:
             return ""
         self.memory.learn(CachedFile(entry.path, entry.size, entry.stamp, text=text))
         return text
+
+    def turns(self, audio: InboxFile, rttm: InboxFile) -> tuple[Turn, ...]:
+        """Turns of a recording by the RTTM file beside it; () and a problem where it cannot be read."""
+        stem = without_extension(audio.path).rpartition("/")[2]
+        try:
+            return turns_of(read_rttm(decode_text(self.box.read_bytes(rttm.path)), rttm.path), stem, rttm.path)
+        except (OSError, ValueError, ConfigError) as error:
+            message = str(error).removeprefix(f"{rttm.path}:").strip()
+            self.problems.append(Problem(rttm.path, 0, f"{message}: the voices are told apart by their sound"))
+            return ()
 
 
 def _header(path: Path) -> CachedFile:

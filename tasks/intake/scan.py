@@ -23,6 +23,7 @@ from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages,
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.metadata import SIDECARS, Description, Metadata, decode_text, folder_speaker, read_metadata
+from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
@@ -133,7 +134,10 @@ def scan(
         for path, why in unsafe.items()
     ]
     about_audio = (
-        len(about.files) + len(set(sidecars.values())) + sum(t in listing.others for t in (CONSENTS, LANGUAGES))
+        len(about.files)
+        + len(set(sidecars.values()))
+        + len(_turn_files(listing))
+        + sum(t in listing.others for t in (CONSENTS, LANGUAGES))
     )
     return ScanResult(
         uploads=tuple(sorted(selected, key=lambda upload: upload.path)),
@@ -169,6 +173,7 @@ def _read_all(
 ) -> tuple[list[Upload], list[UploadRow], dict[str, str]]:
     """Every audio file as an upload, rows of those that cannot be read, and upload path -> path of its sidecar."""
     candidates = {path.lower(): path for path in listing.others if path.lower().endswith(SIDECARS)}
+    turn_files = _turn_files(listing)
     uploads: list[Upload] = []
     failed: list[UploadRow] = []
     sidecars: dict[str, str] = {}
@@ -177,6 +182,7 @@ def _read_all(
             continue
         described, text = about.descriptions.get(entry.path, Description()), ""
         stem = without_extension(entry.path).lower()
+        turns = reader.turns(entry, listing.others[rttm]) if (rttm := turn_files.get(stem)) else ()
         if sidecar := next((candidates[stem + suffix] for suffix in SIDECARS if stem + suffix in candidates), None):
             sidecars[entry.path] = sidecar
             text = reader.sidecar(listing.others[sidecar])
@@ -188,6 +194,8 @@ def _read_all(
             size=entry.size,
             language=described.language or languages[0].of(entry.path) or languages[1],
             text=text,
+            mixed=described.mixed or stem in turn_files,
+            turns=turns,
         )
         try:
             seen = reader.upload(entry)
@@ -206,6 +214,13 @@ def _read_all(
             )
         )
     return uploads, failed, sidecars
+
+
+def _turn_files(listing: Listing) -> dict[str, str]:
+    """Path of a recording without its extension, in lower case -> path of the RTTM file beside it."""
+    stems = {without_extension(entry.path).lower() for entry in listing.audio}
+    paths = {without_extension(path).lower(): path for path in listing.others if path.lower().endswith(RTTM)}
+    return {stem: path for stem, path in paths.items() if stem in stems}
 
 
 _NO_FOLDERS = "folder,language"

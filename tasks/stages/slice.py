@@ -2,28 +2,36 @@
 
 Method: a probability of speech for each frame (`model.audio.vad`) becomes spans of speech (`model.audio.spans`): two
 thresholds, padding, short gaps joined, long spans cut at their longest pause. Segments shorter than `min_segment_s` are
-dropped with a reason. Every sample of an upload belongs to exactly one row, and an upload's rows depend
-only on its samples, these settings, and whether it came with a transcript.
+dropped with a reason. Where several people speak (`diarise`), a span is cut at every change of voice. Every sample of
+an upload belongs to exactly one row, and an upload's rows depend only on its samples, these settings, its turns, and
+whether it came with a transcript.
 Cost: on one core some 500 times real time for clean speech, 300 in noise, more where there are long pauses; 0.5 MB per
 hour of audio. Measured, with its errors, by `tests/bench/vad.py`.
 Source: WebRTC and Silero as `model.audio.vad` says; the figures for padding, gaps and lengths are this project's own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded_runs, speech_runs
+from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded_runs, speech_runs, split_spans
 from voicemill.model.audio.vad import Engine, hop, silero_digest, speech_probability
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Batch, Decoded, Segment
+from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Turn
 from voicemill.storage.units import Samples, Seconds, to_samples
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 1
+VERSION = 2
+
+REFUSED: dict[str | None, str] = {
+    None: Reason.UNKNOWN_VOICE.value,
+    "": Reason.OVERLAPPED_SPEECH.value,
+    "other": Reason.OTHER_SPEAKER.value,
+}
+"""Voice in an upload with several -> reason why none of its speech is a segment."""
 
 
 class Settings(StageSettings):
@@ -79,84 +87,79 @@ def speech_spans(
 
 
 def tile_segments(
-    upload: str, probability: Probability, step: Samples, samples: Samples, transcribed: bool, settings: Settings
+    upload: str,
+    probability: Probability,
+    step: Samples,
+    samples: Samples,
+    transcribed: bool,
+    settings: Settings,
+    turns: Sequence[Turn] | None = None,
 ) -> list[Segment]:
     """Rows of one upload, which tile [0, samples).
 
     Args:
         probability: float32 [frames], 0..1, one for every `step` samples.
         transcribed: the upload came with its text.
+        turns: by time, disjoint, where several people speak: no segment crosses a change, and speech outside every
+            turn is of an unknown voice. None = one person speaks.
     """
     runs, spans = speech_spans(probability, step, samples, settings)
     longest, shortest = to_samples(settings.max_segment_s), to_samples(settings.min_segment_s)
-    if spans and transcribed and settings.whole_when_transcribed and spans[-1].stop - spans[0].start <= longest:
-        pieces = [Span(spans[0].start, spans[-1].stop)]
+    whole = transcribed and settings.whole_when_transcribed and turns is None
+    pieces: list[tuple[Span, str | None]] = []
+    if spans and whole and spans[-1].stop - spans[0].start <= longest:
+        pieces = [(Span(spans[0].start, spans[-1].stop), "")]
     else:
         starts = [run.start for run in runs]
-        pieces = []
-        for span in spans:
+        for span, voice in [(s, "") for s in spans] if turns is None else split_spans(spans, turns):
             own = runs[np.searchsorted(starts, span.start) : np.searchsorted(starts, span.stop)]
-            pieces += cut(span, own, probability, step, longest, shortest)
+            pieces += [(piece, voice) for piece in cut(span, own, probability, step, longest, shortest)]
     rows: list[Segment] = []
     at = kept = 0
-    for piece in [*pieces, Span(samples, samples)]:
+    for piece, voice in [*pieces, (Span(samples, samples), "")]:
         if at < piece.start:
-            rows.append(
-                Segment(
-                    upload=upload,
-                    index=-1,
-                    start=at,
-                    stop=piece.start,
-                    outcome=Outcome.SILENCE,
-                    reason=Reason.NO_SPEECH,
-                )
-            )
-        if piece.stop - piece.start >= max(shortest, 1):
-            rows.append(Segment(upload=upload, index=kept, start=piece.start, stop=piece.stop, outcome=Outcome.KEPT))
-            kept += 1
-        elif piece.stop > piece.start:
-            rows.append(
-                Segment(
-                    upload=upload,
-                    index=-1,
-                    start=piece.start,
-                    stop=piece.stop,
-                    outcome=Outcome.FILTERED,
-                    reason=Reason.TOO_SHORT,
-                )
-            )
+            rows.append(_row(upload, at, piece.start, Outcome.SILENCE, Reason.NO_SPEECH))
+        reason = _refusal(voice, piece.stop - piece.start < max(shortest, 1), diarised=turns is not None)
+        if piece.stop > piece.start:
+            outcome, index = (Outcome.FILTERED, -1) if reason else (Outcome.KEPT, kept)
+            rows.append(_row(upload, piece.start, piece.stop, outcome, reason, index, voice or ""))
+            kept += not reason
         at = piece.stop
     return rows
+
+
+def _refusal(voice: str | None, short: bool, *, diarised: bool) -> str:
+    """Reason why a piece of speech is no segment; "" = it is one."""
+    if diarised and voice in REFUSED:
+        return REFUSED[voice]
+    return Reason.TOO_SHORT.value if short else ""
+
+
+def _row(
+    upload: str, start: Samples, stop: Samples, outcome: Outcome, reason: str = "", index: int = -1, voice: str = ""
+) -> Segment:
+    return Segment(upload=upload, index=index, start=start, stop=stop, outcome=outcome, reason=reason, voice=voice)
 
 
 def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozenset()) -> Iterator[Segment | Failure]:
     """Yield the rows of each upload, in order; `duplicates` are filtered whole."""
     rows = inputs.rows("decode", Decoded)
+    turns = {row.upload: row.turns for row in inputs.rows("diarise", Diarised)}
     texts = {upload.sha256: bool(upload.text) for upload in inputs.batch.uploads}
     waves = inputs.waves("decode") if any(row.outcome is Outcome.KEPT for row in rows) else None
     step = hop(settings.engine)
 
     def work(row: Decoded) -> Iterable[Segment]:
         if row.outcome is not Outcome.KEPT or waves is None:
-            return [
-                Segment(upload=row.upload, index=-1, start=0, stop=row.samples, outcome=row.outcome, reason=row.reason)
-            ]
+            return [_row(row.upload, 0, row.samples, row.outcome, row.reason)]
         if row.upload in duplicates:
-            return [
-                Segment(
-                    upload=row.upload,
-                    index=-1,
-                    start=0,
-                    stop=row.samples,
-                    outcome=Outcome.FILTERED,
-                    reason=Reason.DUPLICATE,
-                )
-            ]
+            return [_row(row.upload, 0, row.samples, Outcome.FILTERED, Reason.DUPLICATE)]
         blocks = waves.stream(row.upload)
         probability = speech_probability(
             blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt
         )
-        return tile_segments(row.upload, probability, step, row.samples, texts[row.upload], settings)
+        own = turns.get(row.upload)
+        return tile_segments(row.upload, probability, step, row.samples, texts[row.upload], settings, own)
 
     for row in rows:
         yield from guarded(row.upload, partial(work, row))
@@ -175,7 +178,7 @@ STAGE = Stage(
     name="slice",
     version=VERSION,
     settings=Settings,
-    needs=("decode",),
+    needs=("decode", "diarise"),
     row=Segment,
     run_in=lambda inputs, settings, context: run(inputs, settings, context.duplicates),
     metadata=_metadata,

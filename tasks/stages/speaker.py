@@ -15,13 +15,13 @@ from pydantic import Field
 from voicemill.model.embedded import SPEAKER
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Batch, Screened, Voice
+from voicemill.storage.records import Batch, Screened, Segment, Voice
 from voicemill.storage.units import RATE, to_seconds
 from voicemill.tasks.contract.prepared import kept_segments
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded_groups
 from voicemill.tasks.stages.mel import feature_row
 
-VERSION = 1
+VERSION = 2
 
 GROUP = 64
 """Segments in memory at a time."""
@@ -54,21 +54,23 @@ def margin_of(settings: Settings, language: str, seconds: float) -> float:
     return settings.margins.get(language, settings.margin) + SHORT / max(seconds, 1.0)
 
 
-def voice_row(row: Screened, windows: Any, seconds: float, language: str, settings: Settings) -> Voice:
+def voice_row(segment: Segment, windows: Any, language: str, settings: Settings) -> Voice:
     """Row of one segment of float32 [windows, 256]."""
     from voicemill.model.speaker.comparison import unit, voice_change
 
-    feature, change = feature_row(row.upload, row.index, unit(windows.mean(0))[None]), voice_change(windows)
+    seconds = to_seconds(segment.stop - segment.start, RATE)
+    feature, change = feature_row(segment.upload, segment.index, unit(windows.mean(0))[None]), voice_change(windows)
     changes = change > settings.max_change
     return Voice(
-        upload=row.upload,
-        index=row.index,
+        upload=segment.upload,
+        index=segment.index,
         frames=feature.frames,
         dims=feature.dims,
         data=feature.data,
         seconds=seconds,
         margin=margin_of(settings, language, seconds),
         change=change,
+        voice=segment.voice,
         outcome=Outcome.FILTERED if changes else Outcome.KEPT,
         reason=Reason.TWO_SPEAKERS.value if changes else "",
         score=change if changes else None,
@@ -85,20 +87,16 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Voice | Failure]:
     from voicemill.model.speaker.encoder import Encoder
 
     encoder = inputs.model(("speaker", SPEAKER.digest), lambda: Encoder.load(SPEAKER.path(WEIGHTS)))
-    places = {(row.upload, row.index): (row.start, row.stop) for row in inputs.segments()}
+    segments = {(row.upload, row.index): row for row in inputs.segments()}
     languages = {upload.sha256: upload.language for upload in inputs.batch.uploads}
     waves = inputs.waves("decode")
 
     def voices(group: Sequence[Screened]) -> list[Voice]:
-        spans = [places[row.upload, row.index] for row in group]
-        audio: list[Wave] = [
-            to_16_khz(waves.read(row.upload, -1, *span)) for row, span in zip(group, spans, strict=True)
-        ]
+        own = [segments[row.upload, row.index] for row in group]
+        audio: list[Wave] = [to_16_khz(waves.read(row.upload, -1, row.start, row.stop)) for row in own]
         found = encoder.embed_windows(audio)
-        lengths = [to_seconds(stop - start, RATE) for start, stop in spans]
         return [
-            voice_row(row, windows, seconds, languages[row.upload], settings)
-            for row, windows, seconds in zip(group, found, lengths, strict=True)
+            voice_row(row, windows, languages[row.upload], settings) for row, windows in zip(own, found, strict=True)
         ]
 
     yield from guarded_groups(rows, voices, GROUP)

@@ -12,7 +12,7 @@ import soxr
 
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.outcomes import Outcome
-from voicemill.storage.records import Batch, Decoded, Segment, Upload
+from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Upload
 from voicemill.storage.units import RATE, Seconds
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import slice as slice_
@@ -66,6 +66,8 @@ def _segments(wave: Wave) -> list[Segment]:
     with tempfile.TemporaryDirectory() as folder, ArtifactWriter(Path(folder) / "decode.arrow") as writer:
         writer.audio("u", -1, wave)
         artifacts = {"decode": writer.finish([decoded], Decoded, ArtifactMeta("decode", "k"))}
+        with ArtifactWriter(Path(folder) / "diarise.arrow") as other:
+            artifacts["diarise"] = other.finish([], Diarised, ArtifactMeta("diarise", "k"))
         with Inputs(Batch("b", 1, (Upload("u", "s", "s/u", 1),)), artifacts) as inputs:
             rows = [row for row in slice_.run(inputs, slice_.Settings()) if isinstance(row, Segment)]
     return [row for row in rows if row.outcome is Outcome.KEPT]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 BATCHES = 4
 """Batches of the small inbox, of 0.2 min each: two of ann, one of bob, one of cem."""
-FOLLOW_SLICE = tuple(name for name in STAGE_NAMES if name not in ("decode", "slice"))
+FOLLOW_SLICE = tuple(name for name in STAGE_NAMES if name not in ("decode", "diarise", "slice"))
 FOLLOW_DENOISE = ("loudness", "screen", "speaker", "content", "f0", "mel", "shards")
 
 

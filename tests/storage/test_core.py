@@ -65,6 +65,7 @@ def test_schema_is_the_annotations() -> None:
             ("stop", pa.int64()),
             ("outcome", pa.string()),
             ("reason", pa.string()),
+            ("voice", pa.string()),
         ]
     )
 

@@ -42,9 +42,9 @@ from voicemill.storage.records import (
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs, RunContext
+from voicemill.tasks.publishing import shards as stage
 from voicemill.tasks.publishing.publish import Settings, publish
 from voicemill.tasks.registry import BY_NAME, SINK
-from voicemill.tasks.stages import shards as stage
 
 FEATURE_TABLES = {"content": "features/mfcc-00000001", "f0": "features/f0-00000002", "mel": "features/mel-00000003"}
 DIMS = {"content": (39, 50), "f0": (1, 100), "mel": (128, 50)}

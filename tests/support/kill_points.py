@@ -23,7 +23,7 @@ _CONTEXT.set_forkserver_preload(
         "pytest",
         "voicemill.storage.forgetting.forget",
         "voicemill.tasks.publishing.publish",
-        "voicemill.tasks.stages.shards",
+        "voicemill.tasks.publishing.shards",
     ]
 )
 

@@ -25,7 +25,8 @@ BATCH = Batch(
 )
 DUPLICATES = ["c" * 64, "d" * 64]
 EMBEDDED = {
-    "slice": {"slice.engine": "1" * 64}, "quality": {"quality.network": "6" * 64}, "f0": {"f0.engine": "2" * 64},
+    "diarise": {"diarise.voices": "7" * 64}, "slice": {"slice.engine": "1" * 64},
+    "quality": {"quality.network": "6" * 64}, "f0": {"f0.engine": "2" * 64},
 }  # fmt: skip
 MODELS: dict[str, Any] = {
     "default": EMBEDDED | {"content": {"content.engine": "6" * 64}},
@@ -34,47 +35,48 @@ MODELS: dict[str, Any] = {
 }
 SHARED = {
     "decode": "741d50a0d54a90100c410e64a8fb08a658da67ed86a96b5865a19fbe86ade091",
-    "slice": "21e6104e5eb63e47b2fee46a8557573c63162da893fc06db6c1a06f1d16c58e3",
-    "denoise": "64b61a6ad57ff2eaa876684c3392f3902f6a6ab501e15dc2320dd13b526af613",
-    "loudness": "3403e2bd89c75f351adfddb2ab878a4ce3389156abbd1272ba43b67224a363b5",
-    "quality": "4860c833f90f39202ca46d7528880bfb011b1489900fd2e8a3d4cc0b94d945c4",
-    "screen": "2dae88a5ed1b06a20a7775aec54f8082bae072be0a2f42ce18804bd1d71bccf5",
-    "speaker": "1f082060eada5a126f72fb5ecc8ee7f61e42ad3a2bd7bb3ae3802d67744cbcc7",
-    "f0": "f62e9f28dfa1ae772e6d987b7559d93da1a2983ad8158bfaaffb7c1eff74ed1d",
-    "mel": "af0008a6bf43670d7426f0760db6fbb681ceea3c6ed2c3e38a32f6742c34cd19",
+    "diarise": "5b16cff2da26ded8a397a9944866258d3001aae0d4b88a4034bf695d916ca2f0",
+    "slice": "7dbe459f8903c3fb85c5901d40a5258e3a336e1059aa4c1945e0c94dca609c8c",
+    "denoise": "300d75e45b987980c509b7e8c278342144110f265601ecfb58e37409c373a999",
+    "loudness": "35df3881b422c21778f8f1d330b547d565bf8f25bc4674bb2dba2b5c01e6a891",
+    "quality": "adccf4093e0a8168948f5b899cb89f01f144f5f9062910ebbd28e5df60b59df8",
+    "screen": "aefac928f6069b3317e39d1582a63dd1e60a25eb3f78632eb30c08b18b6a6a18",
+    "speaker": "5ca6e6405f6ab9295933350cd178bbea5b8121e23266ba88ca042fb25ad81cf6",
+    "f0": "f90a293d76db8747918a71167421e5b3f21c7888ccd443a1110ed015b2ef44c2",
+    "mel": "6ae08c038504557735550b195c6c2ef9c1a729eb5750efc229e60b1eecadc0dd",
 }
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "e1457c631d3ab7aa7bacdb7c33d0366a8e3b2d8c7141d3dac5ebd8a323e83baa",
-        "align": "067fafd7a9caad07b9323fdc66cbcece738f1573acfcf5e868212266a66fe977",
-        "content": "edd2ad3af18bd9ad5bd1f681c9d8cea627b830867947370c9a1fbb594cf6faa0",
-        "shards": "9e1fe3760a72cf7ec9f833e8dbb78311a63fba250c32c06e127c471d70daa85c",
+        "transcribe": "a777969e56a609282e6cfb8b254b7a7d790bb03511a699a3c409e702182c8ca6",
+        "align": "08c1367c249c46208c6c8ae05a705e15acfd16d242464127eb1345ced8ae610c",
+        "content": "871d7ce626ea8b0651d23dd7290d7460b6553d9bfa8033b7efeda7fa058c4f6f",
+        "shards": "28ab75fc8208214e0f0898a3fd0e613783c3defc40bf3af5505d8c382d8a2711",
     },
     "production": SHARED
     | {
-        "transcribe": "546d4a4f3c846f15afe55124e266542977803cb3cd88c2415438987a346384e7",
-        "align": "94fb039e31842dab1f7b36c5c0cb8402494f8b06367f47e70ada5f482fb2055b",
-        "content": "5502507f07796bd5d1397f3b87e4a6c4691a190e209520fd8fe3695e486df89c",
-        "shards": "59d1398a2a4b0c05ba04a579832f9ff44b0a740efd19e4dab6ea1d16b1eae3ec",
+        "transcribe": "83167e9ff16e3c6212449ad0d6aca0a1357ecb86a5e167d2da1b47133565dd54",
+        "align": "338ace3717fe2fb809ce1c3ff9cb331bbf5a0d9a5532b62cd8c5dce3a3b1df9a",
+        "content": "7a317a364b1c9d663ee4f49f7e3989a8dd1ea0b6d01e43739f4b22004bf8bd6c",
+        "shards": "1a355d21136d98195e5c4d59381cf432078bda1706966d36b4b901369ba580f2",
     },
 }
 IDS = {
-    "default": "1fe313e84726791760e3d66ae881c65971da68fde3fb80e02c3f2f6b3d80cfe8",
-    "production": "0f735b809d64558ae6f5c12fcac17b03b40e6597ca4a760ee81c61bfcb573e5a",
+    "default": "10f77aee9734cc46c2de373bf3bf334cffca580f4bb54b9b23c997f9997db0d7",
+    "production": "87095cc9b157a802d94de4404d856cec658002d044f7cd32bb4c1008fcee8848",
 }
 DUMPS = {
-    "default": "d8bce1ded79fcc5885af4a50d9498c83f386ef117b61c28cd72afec0aecc7e5e",
-    "production": "36036337a93c6012e88b76b730b95cc30d547d07c015c769867e0686891dfd2d",
+    "default": "a93e3bc87a45a808f5b58fea5a2572e671a48a260f0e535b90fcd1caa0d7ee2a",
+    "production": "8786be7c895bf364c1eddf3673a48c351f5d531a5d5ae5ee9f2755b915bd9b06",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [
-    "decode", "slice", "denoise", "quality", "transcribe", "loudness", "align", "screen", "speaker", "content", "f0",
-    "mel", "shards",
+    "decode", "diarise", "slice", "denoise", "quality", "transcribe", "loudness", "align", "screen", "speaker",
+    "content", "f0", "mel", "shards",
 ]  # fmt: skip
 LIST = [
-    "decode", "slice", "denoise", "loudness", "quality", "screen", "speaker", "transcribe", "align", "content", "f0",
-    "mel", "shards",
+    "decode", "diarise", "slice", "denoise", "loudness", "quality", "screen", "speaker", "transcribe", "align",
+    "content", "f0", "mel", "shards",
 ]  # fmt: skip
 SECTIONS = ["scan", "batches", *LIST, "publish", "run"]
 
@@ -108,7 +110,7 @@ def test_only_duplicates_and_the_recipe_change_a_key_besides_the_uploads(monkeyp
     recipe = pinned("default", monkeypatch)
     unique, others = recipe.keys(BATCH), recipe.keys(BATCH, ["d" * 64])
     assert unique == others
-    assert {name for name, key in unique.items() if key == KEYS["default"][name]} == {"decode"}
+    assert {name for name, key in unique.items() if key == KEYS["default"][name]} == {"decode", "diarise"}
     config = recipe.config.model_copy()
     vars(config)["models"] = MODELS["default"] | {"content": {"content.model": "9" * 64}}
     changed = Recipe(config).keys(BATCH, DUPLICATES)

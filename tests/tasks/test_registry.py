@@ -14,7 +14,7 @@ from support.toy_stage import add_toy_stage
 
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
-from voicemill.tasks.registry import BY_NAME, STAGES
+from voicemill.tasks.registry import BY_NAME, SINK, STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
@@ -152,4 +152,5 @@ def test_a_refresh_runs_an_added_stage_in_its_workers(
 
 def test_names_and_records_of_the_list() -> None:
     assert len(BY_NAME) == len(STAGES)
-    assert all(stage.settings.__module__.endswith(f".stages.{stage.name}") for stage in STAGES)
+    rooms = {stage.name: "publishing" if stage is SINK else "stages" for stage in STAGES}
+    assert all(stage.settings.__module__.endswith(f".{rooms[stage.name]}.{stage.name}") for stage in STAGES)

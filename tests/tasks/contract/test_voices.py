@@ -15,8 +15,10 @@ from voicemill.tasks.enrolment import enrolling_batches
 from voicemill.tasks.stages.mel import feature_row
 
 
-def voice(upload: str, index: int, seed: int, seconds: float = 6.0, outcome: Outcome = Outcome.KEPT) -> Voice:
-    """A segment of the voice `seed`."""
+def voice(
+    upload: str, index: int, seed: int, seconds: float = 6.0, outcome: Outcome = Outcome.KEPT, name: str = ""
+) -> Voice:
+    """A segment of the voice `seed`; `name`: that of its turn in an upload with several people."""
     centre = np.abs(np.random.default_rng(seed).normal(size=256))
     spread = np.random.default_rng([seed, index, len(upload)]).normal(size=256)
     feature = feature_row(upload, index, unit((centre + 0.3 * spread).astype(np.float32))[None])
@@ -29,6 +31,7 @@ def voice(upload: str, index: int, seed: int, seconds: float = 6.0, outcome: Out
         seconds=seconds,
         margin=0.12,
         change=0.1,
+        voice=name,
         outcome=outcome,
     )
 
@@ -81,6 +84,34 @@ def test_nobody_is_judged_by_too_little_speech(tmp_path: Path, count: int, secon
 def test_segments_with_two_voices_enrol_nobody(tmp_path: Path) -> None:
     first = [voice("a", index, 1, outcome=Outcome.FILTERED) for index in range(9)]
     assert similarities(tmp_path, first, [voice("w", 0, 2)]) == {}
+
+
+def test_each_voice_of_a_mixed_upload_is_compared_with_the_plain_recordings(tmp_path: Path) -> None:
+    """One segment of another person in the speaker's cluster is found alone; one of the speaker's in theirs is lost."""
+    own = [voice("m", index, 1, name="1") for index in range(4)] + [voice("m", 4, 2, name="1")]
+    other = [voice("m", index, 2, name="2") for index in range(5, 9)] + [voice("m", 9, 1, 2.0, name="2")]
+    plain = [voice("a", index, 1) for index in range(5)]
+    expected = {("m", index): index > 3 for index in range(10)}
+    assert similarities(tmp_path, plain, own + other) == expected
+    # the mixed upload in the enrolling batch, longer than the plain ones: it does not move the reference
+    assert similarities(tmp_path, [*plain, *own, *other, *other], own + other) == expected
+
+
+def test_voices_are_unknown_without_enough_plain_recordings(tmp_path: Path) -> None:
+    mixed = [voice("m", index, 1 + index % 2, name=str(1 + index % 2)) for index in range(12)]
+    assert similarities(tmp_path, [voice("a", 0, 1), *mixed], mixed) == {}
+    assert similarities(tmp_path, mixed, mixed) == {}
+
+
+def test_a_folder_of_mixed_uploads_alone_is_the_person_who_speaks_most(tmp_path: Path) -> None:
+    mixed = [voice("m", index, 1, name="1") for index in range(8)]
+    mixed += [voice("m", index, 2, name="2") for index in range(8, 12)]
+    assert similarities(tmp_path, mixed, mixed) == {("m", index): index > 7 for index in range(12)}
+
+
+def test_turns_named_after_the_speaker_enrol_and_are_judged_like_plain_ones(tmp_path: Path) -> None:
+    own = [voice("m", index, 1, name="own") for index in range(5)]
+    assert similarities(tmp_path, own, [voice("w", 0, 2), voice("r", 0, 1)]) == {("w", 0): True, ("r", 0): False}
 
 
 def test_the_first_batches_with_a_minute_of_a_speaker_enrol() -> None:

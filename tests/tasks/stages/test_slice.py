@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter
 from voicemill.storage.outcomes import Failure, Outcome, Reason
-from voicemill.storage.records import Batch, Decoded, Segment, Upload
+from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Turn, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages.slice import STAGE, Settings, run, tile_segments
@@ -159,10 +160,61 @@ def test_contradictions_are_refused_by_name(changes: dict[str, float], name: str
         Settings(**changes)
 
 
+# -- several people
+
+
+@st.composite
+def turns_within(draw: st.DrawFn, samples: int) -> list[Turn]:
+    """Disjoint turns of the voices "1" and "2", of overlapped speech and of others, with gaps or without."""
+    edges = sorted(draw(st.sets(st.integers(0, samples), min_size=2, max_size=10)))
+    spans = list(pairwise(edges))
+    chosen = draw(st.lists(st.sampled_from(["1", "2", "", "other", None]), min_size=len(spans), max_size=len(spans)))
+    return [Turn(a, b, voice) for (a, b), voice in zip(spans, chosen, strict=True) if voice is not None]
+
+
+@given(detections(), settings, st.booleans(), st.data())
+def test_no_segment_crosses_a_change_of_voice(
+    found: tuple[Wave, int, int], settings: Settings, transcribed: bool, data: st.DataObject
+) -> None:
+    wave, step, samples = found
+    turns = data.draw(turns_within(samples))
+    rows = tile_segments("u", wave, step, samples, transcribed, settings, turns)
+    assert [row.start for row in rows] == [0, *(row.stop for row in rows[:-1])][: len(rows)]
+    assert (rows[-1].stop if rows else 0) == samples
+    own = {(at.voice, row) for row in rows for at in turns if at.start < row.stop and row.start < at.stop}
+    for row in (row for row in rows if row.outcome is Outcome.KEPT):
+        assert {voice for voice, other in own if other == row} == {row.voice}
+        assert row.voice in ("1", "2")
+        spoken = sum(max(min(t.stop, row.stop) - max(t.start, row.start), 0) for t in turns if t.voice == row.voice)
+        assert spoken == row.stop - row.start
+    undiarised = tile_segments("u", wave, step, samples, False, settings)
+    silence = [(row.start, row.stop) for row in undiarised if row.outcome is Outcome.SILENCE]
+    assert [(row.start, row.stop) for row in rows if row.outcome is Outcome.SILENCE] == silence
+
+
+def test_turns_cut_a_stretch_of_speech() -> None:
+    turns = [
+        Turn(0, 4 * RATE, "1"), Turn(4 * RATE, 5 * RATE, ""), Turn(5 * RATE, 9 * RATE, "2"),
+        Turn(10 * RATE, 14 * RATE, "other"), Turn(14 * RATE, 14 * RATE + 9600, "1"),
+    ]  # fmt: skip
+    rows = tile_segments("u", probability((1, 16), seconds=17), STEP, 17 * RATE, True, Settings(), turns)
+    assert [(row.start / RATE, row.stop / RATE, row.reason or row.outcome.value, row.voice) for row in rows] == [
+        (0.0, 0.85, "no_speech", ""),
+        (0.85, 4.0, "kept", "1"),
+        (4.0, 5.0, "overlapped_speech", ""),
+        (5.0, 9.0, "kept", "2"),
+        (9.0, 10.0, "unknown_voice", ""),
+        (10.0, 14.0, "other_speaker", "other"),
+        (14.0, 14.3, "too_short", "1"),
+        (14.3, 16.15, "unknown_voice", ""),
+        (16.15, 17.0, "no_speech", ""),
+    ]
+
+
 # -- the stage
 
 
-def inputs(folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]]) -> Inputs:
+def inputs(folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]], diarised: Iterable[Diarised] = ()) -> Inputs:
     uploads = list(uploads)
     rows = []
     with ArtifactWriter(folder / "decode.arrow") as writer:
@@ -183,7 +235,10 @@ def inputs(folder: Path, uploads: Iterable[tuple[Upload, Wave, Outcome]]) -> Inp
             if outcome is Outcome.KEPT:
                 writer.audio(upload.sha256, -1, wave)
         artifact = writer.finish(rows, Decoded, ArtifactMeta("decode", "key"))
-    return Inputs(Batch("b", 1, tuple(upload for upload, _, _ in uploads)), {"decode": artifact})
+    with ArtifactWriter(folder / "diarise.arrow") as writer:
+        turns = writer.finish(list(diarised), Diarised, ArtifactMeta("diarise", "key"))
+    batch = Batch("b", 1, tuple(upload for upload, _, _ in uploads))
+    return Inputs(batch, {"decode": artifact, "diarise": turns})
 
 
 def upload(name: str, text: str = "") -> Upload:

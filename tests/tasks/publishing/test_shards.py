@@ -18,8 +18,8 @@ from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
 from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome, Reason
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
+from voicemill.tasks.publishing import shards as stage
 from voicemill.tasks.registry import SINK
-from voicemill.tasks.stages import shards as stage
 
 ANN, BOB = f.upload("ann", text="one two"), f.upload("bob")
 BATCH = f.make_batch(1, ANN, BOB)

@@ -110,7 +110,8 @@ def down(store: StoreOption) -> None:
 
 def upload(
     files: Annotated[
-        list[Path], typer.Argument(help="Audio files; transcripts beside them (.txt, .lab) are copied too")
+        list[Path],
+        typer.Argument(help="Audio files; transcripts and turns beside them (.txt, .lab, .rttm) are copied too"),
     ],
     speaker: OwnerOption,
     inbox: InboxOption,

@@ -34,7 +34,7 @@ SIDE_BY_SIDE, COARSE, FINE = 160, 80, 20
 """Frames from one window to the next: to search for a second voice, to cluster, to place the changes."""
 PIECE = 3000
 """Frames of a span that are embedded at a time."""
-MOST = 4000
+MOST = 3000
 """Windows that are clustered: of more, evenly spread ones."""
 CLUSTER = 0.3
 """Mean cosine distance up to which clusters of windows are joined; 0.35 for the few windows of the search."""

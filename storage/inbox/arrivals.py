@@ -1,8 +1,8 @@
 """Copying files from elsewhere on this machine into an inbox: each whole or not at all, none over another.
 
 Method: copy under a hidden temporary name in the target folder, fsync, then link to the name, which fails where that is
-taken. The transcript goes first: a scan in between finds a text without its audio, which is ignored, and never an
-upload without its text. Repeating it changes nothing: the same bytes are there already.
+taken. Transcript and turns go first: a scan in between finds them without their audio, and ignores them, and never an
+upload without them. Repeating it changes nothing: the same bytes are there already.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from voicemill.storage.errors import AudioError, ConfigError, InboxError
 from voicemill.storage.files import place, temporary_path
 from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit_name, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, unfit_speaker
+from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.keys import file_digest
 
 
@@ -39,7 +40,7 @@ class Arrival:
 
 
 def bring_uploads(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterator[Arrival]:
-    """Copy audio files, with the transcripts beside them, into the folder of a speaker; yield an outcome for each.
+    """Copy audio files, with the texts and turns beside them, into the folder of a speaker; yield an outcome for each.
 
     Raises:
         ConfigError: the name cannot be that of a speaker.
@@ -72,14 +73,15 @@ def _bring(source: Path, inbox: Inbox, folder: Path, sizes: dict[int, list[str]]
         return Arrival(str(source), "refused", detail=reason)
     size, sha256 = source.stat().st_size, file_digest(source)
     text = next((source.with_suffix(end) for end in SIDECARS if source.with_suffix(end).is_file()), None)
+    beside = [file for file in (text, source.with_suffix(RTTM)) if file and file.is_file()]
     for path in sizes.get(size, ()):
         if file_digest(inbox.root / path) == sha256:
             own = path.startswith(f"{folder.name}/")
-            return Arrival(str(source), "there", path, transcript=own and _bring_text(text, inbox.root / path))
+            return Arrival(str(source), "there", path, transcript=own and _bring_beside(beside, inbox.root / path))
     for target in _names(folder / unicodedata.normalize("NFC", source.name)):
-        if not _free(target, text):
+        if not _free(target, beside):
             continue
-        transcript = _bring_text(text, target)
+        transcript = _bring_beside(beside, target)
         with _copy(source, target.parent) as (temporary, copied):
             if copied != sha256:
                 detail = "it changed while it was read: upload it again when it is complete"
@@ -122,30 +124,31 @@ def _names(path: Path) -> Iterator[Path]:
         number += 1
 
 
-def _free(target: Path, text: Path | None) -> bool:
+def _free(target: Path, beside: Iterable[Path]) -> bool:
     """Whether no file has this stem: a transcript belongs to every audio file beside it with its stem, in any case.
 
-    The same transcript may be there, from a copy that was interrupted.
+    The same transcript and turns may be there, from a copy that was interrupted.
     """
     stem = without_extension(target.name).lower()
-    beside = [name for name in os.listdir(target.parent) if without_extension(name).lower() == stem]
-    own = target.with_suffix(text.suffix).name if text else ""
-    return all(name == own and text and _same(target.parent / name, text) for name in beside)
+    present = [name for name in os.listdir(target.parent) if without_extension(name).lower() == stem]
+    own = {target.with_suffix(file.suffix).name: file for file in beside}
+    return all(name in own and _same(target.parent / name, own[name]) for name in present)
 
 
 def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
-def _bring_text(text: Path | None, audio: Path) -> bool:
-    """Copy a transcript beside an upload that has none; returns whether there is one to copy."""
-    if text is None:
-        return False
-    target = audio.with_suffix(text.suffix)
-    if not any(audio.with_suffix(end).exists() for end in SIDECARS):
-        with _copy(text, audio.parent) as (temporary, _):
-            place(temporary, target, durable=True)
-    return True
+def _bring_beside(files: Iterable[Path], audio: Path) -> bool:
+    """Copy a transcript and turns beside an upload that has none; returns whether there is a transcript to copy."""
+    transcript = False
+    for file in files:
+        endings = (RTTM,) if file.suffix == RTTM else SIDECARS
+        transcript |= file.suffix != RTTM
+        if not any(audio.with_suffix(end).exists() for end in endings):
+            with _copy(file, audio.parent) as (temporary, _):
+                place(temporary, audio.with_suffix(file.suffix), durable=True)
+    return transcript
 
 
 @contextmanager

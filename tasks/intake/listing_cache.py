@@ -148,6 +148,7 @@ class FileReader:
             return turns_of(read_rttm(decode_text(self.box.read_bytes(rttm.path)), rttm.path), stem, rttm.path)
         except (OSError, ValueError, ConfigError) as error:
             message = str(error).removeprefix(f"{rttm.path}:").strip()
+            message = f"line {message}" if message[:1].isdigit() else message
             self.problems.append(Problem(rttm.path, 0, f"{message}: the voices are told apart by their sound"))
             return ()
 

@@ -150,3 +150,15 @@ def test_killed_anywhere_no_scan_sees_half_a_file(tmp_path: Path) -> None:
         listing = Inbox(root).listing()
         assert [e.path for e in listing.audio] == ["ann/0.wav", "ann/1.wav"]
         assert set(listing.others) == {"ann/0.txt", "ann/1.txt"}
+
+
+def test_turns_come_along_before_the_recording_that_they_make_mixed(inbox: Inbox, tmp_path: Path) -> None:
+    talk = recording(tmp_path / "talk.wav", 1, text="hello")
+    talk.with_suffix(".rttm").write_text("SPEAKER talk 1 0.0 0.2 <NA> <NA> ann <NA> <NA>\n")
+    (arrival,) = bring_uploads([talk], inbox, "ann")
+    assert (arrival.outcome, arrival.transcript) == ("new", True)
+    names = sorted(path.name for path in (inbox.root / "ann").iterdir())
+    assert names == ["talk.rttm", "talk.txt", "talk.wav"]
+    (inbox.root / "ann" / "talk.rttm").unlink()
+    (arrival,) = bring_uploads([talk], inbox, "ann")
+    assert (arrival.outcome, (inbox.root / "ann" / "talk.rttm").is_file()) == ("there", True)

@@ -38,6 +38,13 @@ def test_a_csv_with_a_header() -> None:
     assert problems(metadata) == []
 
 
+def test_the_mark_of_several_people() -> None:
+    rows = ["a.wav,TRUE", "b.wav,no", "c.wav,", "d.wav,perhaps", "e.wav,1"]
+    metadata = read({"metadata.csv": "\n".join(["file,mixed", *rows, ""])} | {f"{name}.wav": "" for name in "abcde"})
+    assert {path[0] for path, row in metadata.descriptions.items() if row.mixed} == {"a", "d", "e"}
+    assert problems(metadata) == ["metadata.csv:5: mixed is 'perhaps', neither true nor false: taken as true"]
+
+
 def test_a_csv_in_a_folder_names_files_beside_it_or_from_the_root() -> None:
     metadata = read({"anna/metadata.csv": "file,text\na.wav,one\nanna/b.wav,two\n", "anna/a.wav": "", "anna/b.wav": ""})
     assert metadata.descriptions == {"anna/a.wav": Description(text="one"), "anna/b.wav": Description(text="two")}

@@ -100,6 +100,25 @@ def test_a_quiet_inbox_is_not_read_again(inbox: Path, store: Store) -> None:
     assert second.uploads[0].text == "Eins zwei"
 
 
+def test_turns_beside_a_recording_make_it_mixed(inbox: Path, store: Store) -> None:
+    for number, name in enumerate(("plain", "told", "Talk", "bad")):
+        put(inbox / "anna" / f"{name}.wav", number)
+    line = "SPEAKER {} 1 0.5 1.0 <NA> <NA> {} <NA> <NA>\n"
+    (inbox / "anna" / "talk.RTTM").write_text(line.format("any", "anna") + line.format("any", "bo"))
+    (inbox / "anna" / "bad.rttm").write_text("SPEAKER bad 1 0.5\n")
+    (inbox / "anna" / "other.rttm").write_text(line.format("other", "bo"))
+    (inbox / "metadata.csv").write_text("file,mixed\nanna/told.wav,yes\n")
+    result = look(inbox, store)
+    facts = {upload.path[5:-4]: (upload.mixed, [turn.voice for turn in upload.turns]) for upload in result.uploads}
+    assert facts == {
+        "plain": (False, []), "told": (True, []), "Talk": (True, ["anna", "bo"]), "bad": (True, []),
+    }  # fmt: skip
+    (problem,) = result.problems
+    assert str(problem).startswith("anna/bad.rttm: line 1: 4 fields instead of 10")
+    assert str(problem).endswith("the voices are told apart by their sound")
+    assert result.ignored == 1
+
+
 def test_other_content_under_the_same_path_size_and_time_is_seen(inbox: Path, store: Store) -> None:
     path = put(inbox / "anna" / "a.wav", 1)
     old, (before,) = path.stat(), look(inbox, store).uploads

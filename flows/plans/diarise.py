@@ -94,7 +94,7 @@ def diarise_recordings(
         with _decoded(recording) as wave:
             turns = _turns(recording, wave)
             if rttm is not None:
-                _write_rttm(rttm / f"{recording.stem}{RTTM}", write_rttm(recording.stem, turns))
+                _write_turns(rttm / f"{recording.stem}{RTTM}", turns)
             apart = disjoint_turns(turns, len(wave))
             names = dict.fromkeys(turn.voice for turn in apart if turn.voice)
             own = {name: [Span(turn.start, turn.stop) for turn in apart if turn.voice == name] for name in names}
@@ -136,21 +136,27 @@ def _turns(recording: Path, wave: Wave) -> tuple[Turn, ...]:
     """Turns by the RTTM file beside the recording, else by clustering."""
     beside = recording.with_suffix(RTTM)
     if beside.is_file():
-        try:
-            text = decode_text(beside.read_bytes())
-        except ValueError as error:
-            raise ConfigError(f"{beside}: {error}") from error
-        return turns_of(read_rttm(text, str(beside)), recording.stem, str(beside))
+        return _read_turns(beside, recording.stem)
     spans = speech_of((wave[at : at + 60 * RATE] for at in range(0, len(wave), 60 * RATE)), len(wave))
     return tuple(diarise(_encoder(), spans, lambda span: to_16_khz(wave[slice(*span)]), mixed=True))
 
 
-def _write_rttm(path: Path, text: str) -> None:
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{path} exists with other turns: remove it, or give another folder by --rttm")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _read_turns(path: Path, stem: str) -> tuple[Turn, ...]:
+    try:
+        text = decode_text(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return turns_of(read_rttm(text, str(path)), stem, str(path))
+
+
+def _write_turns(path: Path, turns: tuple[Turn, ...]) -> None:
+    """Write an RTTM file; one with the same turns stays as it is, and one with others is never replaced."""
+    if path.exists():
+        if _read_turns(path, path.stem) != turns:
+            raise ConfigError(f"{path} exists with other turns: remove it, or give another folder by --rttm")
+        return
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(write_rttm(path.stem, turns), encoding="utf-8")
 
 
 def _samples(spans: Iterable[Span]) -> int:

@@ -52,7 +52,7 @@ def test_only_the_speaker_is_kept_of_a_mixed_recording(cli: Any, tmp_path: Path)
     (inbox / BOB / "told.rttm").write_text(write_rttm("told", [*told, overlap]))
     (inbox / "metadata.csv").write_text(f"file,language,mixed\n{ANN}/talk.flac,en,true\n{BOB}/told.flac,en,\n")
     off, on = tmp_path / "off.toml", tmp_path / "on.toml"
-    off.write_text(plain('[speaker]\nengine = "ge2e"\n'))
+    off.write_text(plain('[speaker]\nengine = "ge2e"\n[diarise]\nuploads = "none"\n'))
     on.write_text(plain('[speaker]\nengine = "ge2e"\n[diarise]\nuploads = "found"\n'))
     rows: dict[str, Any] = {}
     for config in (off, on):

@@ -8,9 +8,15 @@ import soundfile
 from support.signals import speechlike
 
 from voicemill.flows.plans.diarise import diarise_recordings
+from voicemill.model.embedded import SPEAKER
+from voicemill.model.speaker.comparison import unit
+from voicemill.model.speaker.encoder import Encoder
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.units import RATE
+from voicemill.tasks.intake.known_voices import SpokenSegment, reference_of
+
+SPEECH = Path(__file__).resolve().parents[3] / "../shared/speech/recordings"
 
 RTTM = """SPEAKER talk 1 0.5 2.0 <NA> <NA> ann <NA> <NA>
 SPEAKER talk 1 2.0 2.0 <NA> <NA> bo <NA> <NA>
@@ -52,6 +58,8 @@ def test_turns_that_somebody_corrected_are_not_replaced(talk: Path, tmp_path: Pa
     with pytest.raises(ConfigError, match=r"talk\.rttm exists with other turns: remove it"):
         list(diarise_recordings([talk], rttm=turns))
     assert "cy" in (turns / "talk.rttm").read_text()
+    list(diarise_recordings([talk], rttm=talk.parent))  # its own file, in the words of whoever wrote it
+    assert talk.with_suffix(".rttm").read_text() == RTTM
 
 
 def test_what_cannot_be_read_is_named(talk: Path, tmp_path: Path) -> None:
@@ -60,3 +68,27 @@ def test_what_cannot_be_read_is_named(talk: Path, tmp_path: Path) -> None:
     talk.with_suffix(".rttm").write_text("SPEAKER talk\n")
     with pytest.raises(ConfigError, match=r"talk\.rttm:1: 2 fields instead of 10"):
         list(diarise_recordings([talk]))
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.skipif(not SPEECH.is_dir(), reason="no ../shared/speech")
+def test_a_voice_goes_to_the_speaker_of_the_store_whose_it_is(tmp_path: Path) -> None:
+    files = {name: sorted((SPEECH / name).glob("*.flac")) for name in ("libri_1998", "libri_2414")}
+    waves = {name: [soundfile.read(file, dtype="float32")[0] for file in paths] for name, paths in files.items()}
+    encoder = Encoder.load(SPEAKER.path("pretrained.pt"))
+    own = [
+        SpokenSegment(str(number), len(wave) / 16_000, unit(encoder.embed_windows([wave])[0].mean(0)))
+        for number, wave in enumerate(waves["libri_1998"][2:])
+    ]
+    reference = reference_of(own)
+    assert reference is not None
+    talk = tmp_path / "talk.flac"
+    soundfile.write(talk, np.concatenate([waves[n][k] for k in range(2) for n in files]), 16_000)
+    (tmp_path / "inbox").mkdir()
+    voices = list(diarise_recordings([talk], inbox=Inbox(tmp_path / "inbox"), known={"ann": reference}))
+    assert [voice.outcome for voice in voices] == ["new", "new"]
+    first = next(voice for voice in voices if voice.voice == "1")
+    other = next(voice for voice in voices if voice.voice == "2")
+    assert (first.speaker, first.path) == ("ann", "ann/talk-1.flac")
+    assert (other.speaker, other.path) == ("", "talk-2/talk.flac")

@@ -1,8 +1,8 @@
 """Comparison of the segments of a batch with the voice of their speaker, enrolled from the speaker's first batches.
 
 In uploads with several people (`diarise`) the mean of a voice is compared too, and decides for all of its segments.
-They make a reference only where the speaker has no other uploads, and only if most of their speech is one voice: else
-the voices there remain unknown, and none is kept.
+They are part of a reference only where the speaker has too few other uploads, and only if most of all that speech is one
+voice and the other uploads, if any, are of it: else the voices there remain unknown, and none is kept.
 """
 
 from collections import defaultdict
@@ -82,9 +82,24 @@ class _Enrolled:
         return Similarity(float(mean @ self.reference.vector), self.reference.typical - margin)
 
 
+def _mean(rows: list[Voice]) -> NDArray[np.float32]:
+    """Vector of several segments, float32 [256], length 1."""
+    return unit(np.sum([row.seconds * vector(row) for row in rows], axis=0))
+
+
 def _enrol(members: list[Voice]) -> _Enrolled | None:
-    """Reference of segments of uploads with one person; of others only where there are none of these."""
-    members = [row for row in members if row.voice in OWN] or members
+    """Reference of segments of uploads with one person; with too few, of all, where it is their voice too."""
+    plain = [row for row in members if row.voice in OWN]
+    enrolled = _enrol_all(plain)
+    if len(plain) == len(members) or (enrolled and enrolled.judges()):
+        return enrolled
+    everything = _enrol_all(members)
+    if everything is None or (plain and everything.similarity(_mean(plain), plain[0].margin).is_other):
+        return enrolled
+    return everything
+
+
+def _enrol_all(members: list[Voice]) -> _Enrolled | None:
     chosen = [members[at] for at in spread_evenly(len(members))]
     if len(chosen) <= LEAST_SEGMENTS:
         return None
@@ -112,8 +127,7 @@ def _compare(members: list[Voice], rows: list[Voice]) -> dict[tuple[str, int], S
         if row.voice not in OWN:
             voices[row.upload, row.voice].append(row)
     for group in voices.values():
-        mean = unit(np.sum([row.seconds * vector(row) for row in group], axis=0))
-        whole = enrolled.similarity(mean, min(row.margin for row in group))
+        whole = enrolled.similarity(_mean(group), min(row.margin for row in group))
         for name in ((row.upload, row.index) for row in group):
             if enrolled.share <= MAJORITY:
                 result.pop(name, None)

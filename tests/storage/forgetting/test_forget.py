@@ -278,13 +278,15 @@ def test_inbox_files_are_deleted_on_request(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     uploads = [{"sha256": sha256, "speaker": WHO, "size": 100}]
     write_bytes(store.stages / "batches" / "9-x.json", json.dumps({"uploads": uploads}).encode())
-    for name, raw in (("renamed.wav", content), ("renamed.txt", TEXT.encode()), ("other.wav", b"S" * 100)):
+    turns = f"SPEAKER talk 1 0.0 1.0 <NA> <NA> {WHO} <NA> <NA>".encode()
+    texts = (("renamed.txt", TEXT.encode()), ("renamed.rttm", turns), ("other.rttm", turns))
+    for name, raw in (("renamed.wav", content), ("other.wav", b"S" * 100), *texts):
         (inbox / name).write_bytes(raw)
     (tmp_path / "inbox" / "metadata.csv").write_text(f"speaker,file\n{WHO},renamed.wav\n")
     receipt = forget_speaker(store, WHO, created=f.WHEN, inbox=tmp_path / "inbox")
-    assert sorted(path.name for path in inbox.iterdir()) == ["other.wav"]
-    assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt")
-    assert receipt.mentions == ("inbox:metadata.csv",)
+    assert sorted(path.name for path in inbox.iterdir()) == ["other.rttm", "other.wav"]
+    assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt", "elsewhere/renamed.rttm")
+    assert receipt.mentions == ("inbox:elsewhere/other.rttm", "inbox:metadata.csv")
     assert sha256 in tombstones.read(store).content
 
 

@@ -101,6 +101,9 @@ def test_voices_are_unknown_without_enough_plain_recordings(tmp_path: Path) -> N
     mixed = [voice("m", index, 1 + index % 2, name=str(1 + index % 2)) for index in range(12)]
     assert similarities(tmp_path, [voice("a", 0, 1), *mixed], mixed) == {}
     assert similarities(tmp_path, mixed, mixed) == {}
+    most = [voice("m", index, 2, name="1") for index in range(8)] + [voice("m", 8, 1, name="2")]
+    assert similarities(tmp_path, [voice("a", 0, 1), *most], most) == {}  # the plain one is not the voice of the most
+    assert similarities(tmp_path, [voice("a", 0, 2), *most], most) == {("m", index): index == 8 for index in range(9)}
 
 
 def test_a_folder_of_mixed_uploads_alone_is_the_person_who_speaks_most(tmp_path: Path) -> None:

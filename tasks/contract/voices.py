@@ -1,8 +1,8 @@
 """Comparison of the segments of a batch with the voice of their speaker, enrolled from the speaker's first batches.
 
 In uploads with several people (`diarise`) the mean of a voice is compared too, and decides for all of its segments.
-They are part of a reference only where the speaker has too few other uploads, and only if most of all that speech is one
-voice and the other uploads, if any, are of it: else the voices there remain unknown, and none is kept.
+They are part of a reference only where the speaker has too few other uploads, and only if most of all that speech is
+one voice and the other uploads, if any, are of it: else the voices there remain unknown, and none is kept.
 """
 
 from collections import defaultdict

@@ -49,25 +49,25 @@ KEYS = {
     "default": SHARED
     | {
         "transcribe": "a777969e56a609282e6cfb8b254b7a7d790bb03511a699a3c409e702182c8ca6",
-        "align": "08c1367c249c46208c6c8ae05a705e15acfd16d242464127eb1345ced8ae610c",
+        "align": "de8addbea4ff57b466a827bc87da369f1890b9f9c5fbe75532f610549148c50e",
         "content": "871d7ce626ea8b0651d23dd7290d7460b6553d9bfa8033b7efeda7fa058c4f6f",
-        "shards": "28ab75fc8208214e0f0898a3fd0e613783c3defc40bf3af5505d8c382d8a2711",
+        "shards": "4dcea9e8a838ff6966b386b95bc5b54094ad881b39133ee7bf9f4877f91949aa",
     },
     "production": SHARED
     | {
         "transcribe": "83167e9ff16e3c6212449ad0d6aca0a1357ecb86a5e167d2da1b47133565dd54",
-        "align": "338ace3717fe2fb809ce1c3ff9cb331bbf5a0d9a5532b62cd8c5dce3a3b1df9a",
+        "align": "604f75a606ef7f620b02ee358c596400192e18bf0bf491aaf84282341418f9f5",
         "content": "7a317a364b1c9d663ee4f49f7e3989a8dd1ea0b6d01e43739f4b22004bf8bd6c",
-        "shards": "1a355d21136d98195e5c4d59381cf432078bda1706966d36b4b901369ba580f2",
+        "shards": "5634d33a2d7672e7197a14204e5f0fc9000f382b2d1a14b2b564054292cbce2e",
     },
 }
 IDS = {
-    "default": "10f77aee9734cc46c2de373bf3bf334cffca580f4bb54b9b23c997f9997db0d7",
-    "production": "87095cc9b157a802d94de4404d856cec658002d044f7cd32bb4c1008fcee8848",
+    "default": "e98134c4731f9a7e489e66b2537a3e2d3440568fcb31d89154092eb2c3737000",
+    "production": "11f5f35d002598e567015a5f8f651ab9c10a7d748ca0fd8f7658e450dc12f871",
 }
 DUMPS = {
-    "default": "a93e3bc87a45a808f5b58fea5a2572e671a48a260f0e535b90fcd1caa0d7ee2a",
-    "production": "8786be7c895bf364c1eddf3673a48c351f5d531a5d5ae5ee9f2755b915bd9b06",
+    "default": "f6aa58d8848e4580196205d97956016fd3d2ec5299a200675a31f2fdafc58654",
+    "production": "81b3e11985dd5f108488c31ac0f0436f7c487c57fc8cbe393a934f85511bc513",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

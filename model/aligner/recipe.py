@@ -46,9 +46,6 @@ TRIES = 8
 EVERY = 8
 SEEN = 8
 """Fewest occurrences of a phone; a rarer one is wild."""
-KNOWN_WAY = 0.25
-"""Way from wrong to right texts at which the threshold lies where the teaching voices calibrate: their right texts fit
-better than those of new voices, of which half of the way lets 3 of 10 pass (zh, one teacher)."""
 SEED = 0
 
 
@@ -153,8 +150,8 @@ def make(
     aligner = TrainedAligner(blank.description, mixtures)
     ratios = measuring.ratios(aligner, parts.calibrate, clips, TRIES)
     teachers = {clip.speaker for clip in parts.train}
-    known = any(clip.speaker in teachers for clip in parts.calibrate)
-    least = min(measuring.threshold(ratios, KNOWN_WAY if known else 0.5), -0.5)
+    known = all(clip.speaker in teachers for clip in parts.calibrate)
+    least = min(measuring.threshold(ratios, known), -0.5)
     margin = max(1.0, -float(np.median(ratios.right)))
     calibrated = replace(aligner.description, scale=round(least / float(np.log(THRESHOLD)), 4), margin=round(margin, 4))
     return TrainedAligner(calibrated, mixtures), parts

@@ -165,8 +165,11 @@ def test_speakers_are_parted_before_anything_is_trained() -> None:
 
 def test_the_threshold_lies_between_right_and_wrong_texts() -> None:
     ratios = Ratios(np.array([-2.0, -3.0]), np.array([-7.0, -9.0, -np.inf]), np.array([]))
-    assert measuring.threshold(ratios) == pytest.approx((-2.95 - 7.1) / 2)
-    assert measuring.threshold(ratios, 0.25) == pytest.approx(0.25 * -2.95 - 0.75 * 7.1)
+    assert measuring.threshold(ratios) == -5.0
+    assert measuring.threshold(ratios, known=True) == (-2.5 - 8.0) / 2
+    assert measuring.threshold(Ratios(ratios.right / 2, ratios.wrong, np.array([])), known=True) == -3.0
+    odd = Ratios(np.array([-20.0, *[-3.0] * 19]), np.array([-7.0] * 5 + [-np.inf]), np.array([]))
+    assert measuring.threshold(odd) == -5.0
     assert measuring.threshold(Ratios(ratios.right, np.array([-np.inf]), np.array([]))) == measuring.DEFAULT
     assert measuring.auc(ratios.right, ratios.wrong) == 1.0
     assert measuring.auc(np.array([0.0, -2.0]), np.array([-1.0, -np.inf])) == 0.75

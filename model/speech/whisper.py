@@ -1,19 +1,18 @@
 """Speech recognition by Whisper (CTranslate2): segments to texts, scores and encoder states.
 
 What: log-mel of each segment, the encoder, beam search without timestamps. No voice activity detector runs: the
-segments are speech. A text that a guard doubts is decoded again with other settings (`RETRIES`), and the best of the
-attempts is taken.
+segments are speech. A text that a guard doubts, or that repeats itself, is decoded again with other settings
+(`RETRIES`) in a real window of 30 s, and the best of the attempts is taken.
 Windows: Whisper was trained on windows of 30 s, whose cost grows faster than their length (attention; one core,
-tiny.en, int8: 10 s .08, 20 s .24, 30 s .65 s). On a CPU a window is the segment and `TAIL` of silence. In 7 % of these
-the decoder misses the end and says its last phrase again (with 3 s of silence far more often: word error rate 36 %), so
-a text that repeats itself is decoded again with 30 s. Measured on the recordings of `tests/bench/asr.py`: 8.6 % word
-errors at 24.6 x real time; all in 30 s, 8.8 % at 7.4 x. Several segments of an upload in one window of 20 s cost no
-less; for their context they have 10.8 instead of 11.8 % errors in uploads of several segments, but their words would
-have to be told apart. On a GPU every window has 30 s. Segments over 30 s are recognised in equal parts.
+tiny.en, int8: 10 s .08, 20 s .24, 30 s .65 s). On a CPU the encoder reads the segment and `TAIL` of silence; behind its
+states the decoder reads `MORE` of silence at the same places of a window, which are computed once. 2 % of the texts
+repeat themselves, as in real windows; where the encoder reads 5 s of silence and the decoder nothing else, 5 %. Errors
+are no more than in real windows (`tests/bench/README.md`). On a GPU every window has 30 s. Segments over 30 s are
+recognised in equal parts.
 Why no sampling at higher temperatures, as in Whisper: CTranslate2 seeds its generators once per thread, so that a text
 would depend on the texts before it. Results depend on the audio alone; in float32 and float16, up to ties in the beam.
-Package `faster-whisper` loads in a second and 64 MB; `whisperx`, whose batched generation is the same call to
-CTranslate2 (`tests/bench/asr.py` compares them), takes 12 s and 1.1 GB, most of it for parts that are not used.
+Package `faster-whisper` loads in a second and 64 MB; `whisperx`, whose batched generation is the same call, in 12 s and
+1.1 GB, most of it for parts that are not used.
 Source: Radford et al. 2022 (Whisper); Bain et al. 2023 (whisperx).
 """
 
@@ -34,10 +33,14 @@ from voicemill.storage.units import RATE, Samples, Seconds
 WHISPER_RATE = 16_000
 WINDOW = 30 * WHISPER_RATE
 """Samples in the window of Whisper, 30 s."""
-TAIL = 5 * WHISPER_RATE
-"""Samples of silence behind the speech in a shorter window."""
+TAIL = WHISPER_RATE
+"""Samples of silence behind the speech that the encoder reads in a shorter window."""
 STRIDE = 320
 """Samples of one encoder state, 20 ms."""
+MORE = 10 * WHISPER_RATE // STRIDE
+"""Encoder states of silence behind those of a shorter window."""
+STEP = 5 * STRIDE
+"""Unit of the length of a shorter window, samples."""
 Package = Literal["faster-whisper", "whisperx"]
 
 
@@ -64,7 +67,7 @@ RETRIES: tuple[dict[str, Any], ...] = ({}, {"repetition_penalty": 1.15, "no_repe
 
 @dataclass(frozen=True)
 class Encoded:
-    """A segment ready to be decoded: the log-mel of its windows and, on a CPU, their encoder states."""
+    """A segment ready to be decoded: its windows and, on a CPU, their encoder states."""
 
     seconds: Seconds
     parts: tuple[Wave, ...]
@@ -74,12 +77,9 @@ class Encoded:
 
     def mean(self) -> NDArray[np.float32]:
         """Mean encoder state over the speech, float32 [dims]; the silence behind it is left out."""
-        speech = [
-            np.array(state)[0, : max(1, len(part) // STRIDE)]
-            for part, state in zip(self.parts, self.states, strict=True)
-        ]
-        mean: NDArray[np.float32] = np.concatenate(speech).mean(0)
-        return mean
+        pairs = zip(self.parts, self.states, strict=True)
+        speech = [_array(state)[0, : max(1, len(part) // STRIDE)] for part, state in pairs]
+        return np.asarray(np.concatenate(speech).mean(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,7 @@ class Whisper:
         if compute_type == "default":
             compute_type = "float16" if where == "cuda" else "int8"
         self._options, self._on_gpu, self._batched = Options(beam_size), where == "cuda", package == "whisperx"
+        self._silence: NDArray[np.float32] | None = None
         threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
         self._model: Any = _class(package)(str(folder), device=where, compute_type=compute_type, cpu_threads=threads)
 
@@ -134,14 +135,15 @@ class Whisper:
 
     def knows(self, language: str) -> bool:
         """Whether it recognises a language, ISO 639-1."""
-        if not self.is_multilingual:
-            return language == "en"
-        return self._model.hf_tokenizer.token_to_id(f"<|{language}|>") is not None
+        token = self._model.hf_tokenizer.token_to_id(f"<|{language}|>")
+        return token is not None if self.is_multilingual else language == "en"
 
     def encode(self, wave: Wave) -> Encoded:
         """A segment, float32 [samples], 32 kHz, with its encoder states where they are computed one by one."""
-        low = _low(wave)
-        parts = tuple(_windows(low))
+        import soxr
+
+        low = np.asarray(soxr.resample(wave, RATE, WHISPER_RATE), np.float32)
+        parts = tuple(np.array_split(low, -(-len(low) // WINDOW)))
         states = tuple(self._model.encode(self._features(part)) for part in parts) if self.encodes_alone else ()
         return Encoded(len(low) / WHISPER_RATE, parts, states)
 
@@ -182,7 +184,8 @@ class Whisper:
             group = windows[at : at + batch_size]
             if segments[group[0][0]].states:
                 for number, part in group:
-                    yield from self._generate(segments[number].states[part], 1, language, self._options)
+                    states = self._followed(segments[number].states[part])
+                    yield from self._generate(states, 1, language, self._options)
                 continue
             features = np.stack([self._features(segments[number].parts[part], WINDOW) for number, part in group])
             if self._batched:
@@ -229,19 +232,29 @@ class Whisper:
 
         return Tokenizer(self._model.hf_tokenizer, self.is_multilingual, task="transcribe", language=language)
 
+    def _followed(self, states: Any) -> Any:
+        """Encoder states of a shorter window and `MORE` of silence, CTranslate2, [1, time, dims]."""
+        if self._silence is None:
+            self._silence = _array(self._model.encode(self._features(np.zeros(0, np.float32), WINDOW)))
+        at = states.shape[1]
+        followed = np.concatenate([_array(states), self._silence[:, at : at + MORE]], 1)
+        return type(states).from_array(followed).to(states.dtype)
+
     def _features(self, low: Wave, samples: Samples | None = None) -> Wave:
         """Log-mel of a window, float32 [mels, frames]: `samples` long, default the speech and `TAIL`."""
         length = samples or window_length(len(low))
-        padded = np.pad(low, (0, max(0, length - len(low))))
-        features: Wave = self._model.feature_extractor(padded, padding=0)[:, : length // 160].astype(np.float32)
-        return features
+        mel = self._model.feature_extractor(np.pad(low, (0, max(0, length - len(low)))), padding=0)
+        return np.asarray(mel[:, : length // 160], np.float32)
 
 
 def window_length(samples: Samples) -> Samples:
-    """Length of the window for so much speech at 16 kHz: whole seconds, 30 s at most. It follows from the one segment:
-    another length of silence may change a text."""
-    seconds = -(-(samples + TAIL) // WHISPER_RATE)
-    return min(seconds * WHISPER_RATE, WINDOW)
+    """Samples of the window for so much speech at 16 kHz, 30 s at most; another length may change a text."""
+    return min(-(-(samples + TAIL) // STEP) * STEP, WINDOW)
+
+
+def _array(states: Any) -> NDArray[np.float32]:
+    """Encoder states of CTranslate2 as float32 [1, time, dims]."""
+    return np.array(states.to(type(states.dtype).float32))
 
 
 def _attempt(result: Any, tokenizer: Any) -> _Attempt:
@@ -281,13 +294,3 @@ def _class(package: Package) -> Any:
         else:
             from faster_whisper import WhisperModel
     return WhisperModel
-
-
-def _low(wave: Wave) -> Wave:
-    import soxr
-
-    return np.asarray(soxr.resample(wave, RATE, WHISPER_RATE), np.float32)
-
-
-def _windows(low: Wave) -> Iterator[Wave]:
-    yield from np.array_split(low, -(-len(low) // WINDOW))

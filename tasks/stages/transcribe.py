@@ -4,8 +4,8 @@ What: engine `auto` takes the upload's own transcript, else recognises the kept 
 language is on this machine; `given` only takes transcripts; `whisperx` needs its model, and generates through whisperx.
 A transcript of an upload with several segments is one row with index -1: `align` places it. A text that a guard refuses
 (model/speech/guards.py) costs the text, not the segment.
-Cost: `given` reads no audio; for whisper see model/speech/whisper.py.
-Source: whisperx (Bain et al., Interspeech 2023). ASR reads the original: denoising raises error rates (wenet#2522).
+Cost: `given` reads no audio; for whisper see model/speech/whisper.py. ASR reads the original, with the silence around:
+denoising raises error rates (wenet#2522). Source: whisperx (Bain et al., Interspeech 2023).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from voicemill.tasks.contract.models import Resources, weights_mb
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 2
+VERSION = 3
 GROUP: Seconds = 120.0
 """Audio that is recognised together: its encoder states take 20 MB with the embedded model."""
 
@@ -51,17 +51,17 @@ class Settings(Limits, StageSettings):
     """CTranslate2 compute type: default (float16 on a GPU, int8 on a CPU), float32, int8_float16, ..."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of whisper; auto = the first GPU, else the CPU."""
+    context_s: Seconds = Field(0.2, ge=0.0, le=1.0)
+    """Seconds of silence around a segment of the original that are recognised with it, 0 to 1. Default: our own."""
     listen_to: ListenTo = "original"
     """original, or prepared (after denoise and loudness). Default original: denoising raises error rates."""
 
 
 def given_transcripts(upload: Upload, segments: list[Segment], language: str) -> list[Transcript]:
     """Own transcript of an upload: at the index of its only kept segment, or -1 where it has several."""
-    text = " ".join(upload.text.split())
-    if not text or not segments:
+    if not segments or not (text := " ".join(upload.text.split())):
         return []
-    index = segments[0].index if len(segments) == 1 else -1
-    language = language or text_language(text)
+    index, language = segments[0].index if len(segments) == 1 else -1, language or text_language(text)
     return [Transcript(upload=upload.sha256, index=index, text=text, language=language, engine="given")]
 
 
@@ -98,7 +98,7 @@ def _recognised(
     uploads: Mapping[str, Upload],
 ) -> dict[str, list[Transcript | Failure]]:
     """Upload -> rows of its segments; one that cannot be recognised fails alone."""
-    read, package = segment_reader(inputs, settings.listen_to), _package(settings)
+    read, package = segment_reader(inputs, settings.listen_to, settings.context_s), _package(settings)
     options = (settings.device, settings.compute_type, settings.beam_size, package)
     key = ("transcribe", model.digest, *options)
     whisper = inputs.model(key, lambda: load(model, *options), resources(settings).gpu_mb)

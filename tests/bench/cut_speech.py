@@ -11,9 +11,9 @@ import soundfile
 import soxr
 
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
-from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Upload
 from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.contract.signal import segment_reader
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import slice as slice_
 
@@ -30,21 +30,25 @@ class CutRecording:
     text: str
     source: str
     waves: tuple[Wave, ...]
-    """float32 [samples], 32 kHz."""
-
-    @property
-    def seconds(self) -> Seconds:
-        return sum(map(len, self.waves)) / RATE
+    """Segments with their context, float32 [samples], 32 kHz."""
+    seconds: Seconds
+    """Length of the segments alone."""
 
 
-def cut_recordings(folder: str = "recordings") -> Iterator[CutRecording]:
-    """Every recording of a folder of ../shared/speech that `slice` finds speech in."""
+def cut_recordings(
+    folder: str = "recordings", context_s: Seconds = 0.0, keep_empty: bool = False
+) -> Iterator[CutRecording]:
+    """Every recording of a folder of ../shared/speech that `slice` keeps a segment of.
+
+    Args:
+        context_s: silence that is read around a segment, as `transcribe` does.
+        keep_empty: recordings without a segment, too.
+    """
     with (SPEECH / folder / "metadata.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        wave = read(SPEECH / folder / row["file"])
-        waves = tuple(wave[segment.start : segment.stop] for segment in _segments(wave))
-        if waves:
+        waves, seconds = _segments(read(SPEECH / folder / row["file"]), context_s)
+        if waves or keep_empty:
             yield CutRecording(
                 speaker=row.get("speaker", ""),
                 file=row["file"],
@@ -52,6 +56,7 @@ def cut_recordings(folder: str = "recordings") -> Iterator[CutRecording]:
                 text=row.get("text", ""),
                 source=row["source_repo"],
                 waves=waves,
+                seconds=seconds,
             )
 
 
@@ -61,13 +66,22 @@ def read(path: Path) -> Wave:
     return np.asarray(soxr.resample(wave.mean(1), rate, RATE), np.float32)
 
 
-def _segments(wave: Wave) -> list[Segment]:
+def _segments(wave: Wave, context_s: Seconds) -> tuple[tuple[Wave, ...], Seconds]:
+    """Kept segments, float32 [samples], 32 kHz, with their context, and their length without it."""
     decoded = Decoded(upload="u", samples=len(wave), pcm="", codec="", rate=RATE, channels=1)
-    with tempfile.TemporaryDirectory() as folder, ArtifactWriter(Path(folder) / "decode.arrow") as writer:
-        writer.audio("u", -1, wave)
-        artifacts = {"decode": writer.finish([decoded], Decoded, ArtifactMeta("decode", "k"))}
-        with ArtifactWriter(Path(folder) / "diarise.arrow") as other:
-            artifacts["diarise"] = other.finish([], Diarised, ArtifactMeta("diarise", "k"))
-        with Inputs(Batch("b", 1, (Upload("u", "s", "s/u", 1),)), artifacts) as inputs:
+    batch = Batch("b", 1, (Upload("u", "s", "s/u", 1),))
+    with tempfile.TemporaryDirectory() as folder:
+        with ArtifactWriter(Path(folder) / "decode.arrow") as writer:
+            writer.audio("u", -1, wave)
+            artifacts = {"decode": writer.finish([decoded], Decoded, ArtifactMeta("decode", "k"))}
+        with ArtifactWriter(Path(folder) / "diarise.arrow") as writer:
+            artifacts["diarise"] = writer.finish([], Diarised, ArtifactMeta("diarise", "k"))
+        with Inputs(batch, artifacts) as inputs:
             rows = [row for row in slice_.run(inputs, slice_.Settings()) if isinstance(row, Segment)]
-    return [row for row in rows if row.outcome is Outcome.KEPT]
+        with ArtifactWriter(Path(folder) / "slice.arrow") as writer:
+            artifacts["slice"] = writer.finish(rows, Segment, ArtifactMeta("slice", "k"))
+        with Inputs(batch, artifacts) as inputs:
+            read_segment = segment_reader(inputs, "original", context_s)
+            kept = inputs.segments()
+            waves = tuple(read_segment(segment) for segment in kept)
+    return waves, sum(segment.stop - segment.start for segment in kept) / RATE

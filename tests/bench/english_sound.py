@@ -21,6 +21,7 @@ from voicemill.model.embedded import WHISPER
 from voicemill.model.speech import english_sound
 from voicemill.model.speech.guards import Limits
 from voicemill.model.speech.whisper import Whisper
+from voicemill.tasks.stages import transcribe
 
 ROOT = Path(__file__).parents[2]
 C, FOLDS = 0.1, 10
@@ -56,7 +57,7 @@ def main() -> None:
     whisper = Whisper(WHISPER.folder(), "cpu")
     recordings: list[CutRecording] = []
     states, scores = [], []
-    for recording in cut_recordings():
+    for recording in cut_recordings(context_s=transcribe.Settings().context_s):
         if recording.language in ("und", "en+zh"):
             continue
         encoded = [whisper.encode(wave) for wave in recording.waves]

@@ -48,26 +48,26 @@ SHARED = {
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "a777969e56a609282e6cfb8b254b7a7d790bb03511a699a3c409e702182c8ca6",
-        "align": "de8addbea4ff57b466a827bc87da369f1890b9f9c5fbe75532f610549148c50e",
+        "transcribe": "29b4a14948c25f31cba5c941793e050859982fb0c66a8d558bb7d8b9c4505a0f",
+        "align": "6961a960766d7948723c749ca5809800538b1ada845d4c64fcfe86905e26083f",
         "content": "871d7ce626ea8b0651d23dd7290d7460b6553d9bfa8033b7efeda7fa058c4f6f",
-        "shards": "4dcea9e8a838ff6966b386b95bc5b54094ad881b39133ee7bf9f4877f91949aa",
+        "shards": "a5f3a7ec66602268e6c5d10c598a1f89cd40d23e33441021689ce093ccf57107",
     },
     "production": SHARED
     | {
-        "transcribe": "83167e9ff16e3c6212449ad0d6aca0a1357ecb86a5e167d2da1b47133565dd54",
-        "align": "604f75a606ef7f620b02ee358c596400192e18bf0bf491aaf84282341418f9f5",
+        "transcribe": "8bbc83d6e46d4d047dd75f4b936cffec328dc896ba141528551df86ec0e77b64",
+        "align": "c622c4f7163348770e185c7ed858e8e4f3addb2fb2f30bab21c85c30d994df6b",
         "content": "7a317a364b1c9d663ee4f49f7e3989a8dd1ea0b6d01e43739f4b22004bf8bd6c",
-        "shards": "5634d33a2d7672e7197a14204e5f0fc9000f382b2d1a14b2b564054292cbce2e",
+        "shards": "67b5561d7a4ca6ee689812ccb5cda48d7495e458a944a07ef0a07d0196d2d825",
     },
 }
 IDS = {
-    "default": "e98134c4731f9a7e489e66b2537a3e2d3440568fcb31d89154092eb2c3737000",
-    "production": "11f5f35d002598e567015a5f8f651ab9c10a7d748ca0fd8f7658e450dc12f871",
+    "default": "610d2d9060feee9d39423ffb3e6f2ea9ff425798a8e1806b71087c8a662f39dc",
+    "production": "54f740e2531ec85e551cef06e098c5b9cd7eede92420aa8d320a1b3cdbbc939a",
 }
 DUMPS = {
-    "default": "f6aa58d8848e4580196205d97956016fd3d2ec5299a200675a31f2fdafc58654",
-    "production": "81b3e11985dd5f108488c31ac0f0436f7c487c57fc8cbe393a934f85511bc513",
+    "default": "c636a96800b01ef7e1064857bde164e9364e01372c21cb0d63bedc4bcf4bae61",
+    "production": "3345577dd1a110edd2bf1158bee58b49c0230329f401cac4a0f769b796757337",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

@@ -138,7 +138,7 @@ def _turns(recording: Path, wave: Wave) -> tuple[Turn, ...]:
     if beside.is_file():
         return _read_turns(beside, recording.stem)
     spans = speech_of((wave[at : at + 60 * RATE] for at in range(0, len(wave), 60 * RATE)), len(wave))
-    return tuple(diarise(_encoder(), spans, lambda span: to_16_khz(wave[slice(*span)]), mixed=True))
+    return tuple(diarise(_encoder(), spans, lambda span: to_16_khz(wave[slice(*span)])))
 
 
 def _read_turns(path: Path, stem: str) -> tuple[Turn, ...]:

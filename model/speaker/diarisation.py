@@ -5,7 +5,7 @@ whose means are alike are joined: a mean of many windows is far less noisy than 
 since most of them are windows that hold two voices. Then the most likely sequence of voices over windows every 0.2 s
 follows from their similarities to the means (Viterbi, a cost for every change, half of it across a pause); means and
 sequence are computed in turns. A window that lies half in one voice and half in another is as similar to both, so the
-change falls on the boundary. A first pass with windows side by side costs an eighth, and ends where it finds one voice.
+change falls on the boundary. Whether there is a second voice at all is searched with windows side by side.
 Two people who speak at once are not found: the stretch goes to one of them.
 Cost and errors: `tests/bench/diarise.py`.
 Source: clustering and resegmentation as in Sell et al., "Diarization is hard" (Interspeech 2018), with GE2E vectors.
@@ -67,15 +67,15 @@ class Windows:
         return np.concatenate([[True], self.spans[1:, 0] != self.spans[:-1, 1]])
 
 
-def diarise(encoder: Encoder, spans: Sequence[Span], read: Reader, *, mixed: bool = False) -> list[Turn]:
-    """Turns that tile the spans of speech, with voices "1", "2", ... by their first turn; one voice: one turn a span.
+def has_several_voices(encoder: Encoder, spans: Sequence[Span], read: Reader) -> bool:
+    """Whether windows side by side hold more than one voice: an eighth of the cost of `diarise`."""
+    return bool(spans) and len(find_voices(embed(encoder, spans, read, SIDE_BY_SIDE), SEARCH)) > 1
 
-    `mixed`: several voices are known to be there, so the search for a second one is left out.
-    """
+
+def diarise(encoder: Encoder, spans: Sequence[Span], read: Reader) -> list[Turn]:
+    """Turns that tile the spans of speech, with voices "1", "2", ... by their first turn."""
     if not spans:
         return []
-    if not mixed and len(find_voices(embed(encoder, spans, read, SIDE_BY_SIDE), SEARCH)) < 2:
-        return [Turn(span.start, span.stop, "1") for span in spans]
     windows = embed(encoder, spans, read, FINE)
     path = most_likely_path(windows, find_voices(windows, CLUSTER, every=COARSE // FINE))
     for _ in range(ROUNDS):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from support.configs import plain
-from test_realdata import check_ledger
+from support.refreshed_store import check_ledger
 
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.inbox.rttm import write_rttm

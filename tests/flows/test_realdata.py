@@ -12,13 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.refreshed_store import RefreshedStore, stages_run
-
-from voicemill.storage.corpus import ledger
-from voicemill.storage.corpus.rows import from_table
-from voicemill.storage.corpus.table_rows import LedgerRow
-from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.outcomes import LedgerInterval
+from support.refreshed_store import RefreshedStore, check_ledger, stages_run
 
 SPEECH = Path(__file__).parents[2].parent / "shared" / "speech"
 pytestmark = [
@@ -27,25 +21,6 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not SPEECH.is_dir(), reason="no ../shared/speech"),
 ]
-
-
-def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
-    """Check that the rows of every decoded upload tile it, to the sample. Returns samples by outcome."""
-    rows: dict[str, list[LedgerInterval]] = defaultdict(list)
-    for row in from_table(corpus.ledger(), LedgerRow):
-        rows[row.upload].append(
-            LedgerInterval(upload=row.upload, start=row.start, stop=row.stop, outcome=row.outcome, reason=row.reason)
-        )
-    uploads = [row for row in corpus.uploads(["sha256", "samples", "batch"]).to_pylist() if row["batch"]]
-    assert rows.keys() == {upload["sha256"] for upload in uploads}
-    sums: dict[str, int] = defaultdict(int)
-    for upload in uploads:
-        found = sorted(rows[upload["sha256"]], key=lambda row: row.start)
-        ledger.check_tiling(found, upload["samples"])
-        assert sum(row.stop - row.start for row in found) == upload["samples"]
-        for row in found:
-            sums[row.outcome.value] += row.stop - row.start
-    return sums
 
 
 @dataclass(frozen=True)

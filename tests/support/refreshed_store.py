@@ -2,11 +2,16 @@
 
 import os
 import shutil
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voicemill.storage.corpus.ledger import check_tiling
+from voicemill.storage.corpus.rows import from_table
+from voicemill.storage.corpus.table_rows import LedgerRow
 from voicemill.storage.corpus.versions import CorpusVersion
+from voicemill.storage.outcomes import LedgerInterval
 from voicemill.storage.store import Store
 from voicemill.tasks.registry import STAGES
 
@@ -53,3 +58,22 @@ def file_bytes(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not os.path.islink(path)
     }
+
+
+def check_ledger(corpus: CorpusVersion) -> dict[str, int]:
+    """Check that the rows of every decoded upload tile it, to the sample. Returns samples by outcome."""
+    rows: dict[str, list[LedgerInterval]] = defaultdict(list)
+    for row in from_table(corpus.ledger(), LedgerRow):
+        rows[row.upload].append(
+            LedgerInterval(upload=row.upload, start=row.start, stop=row.stop, outcome=row.outcome, reason=row.reason)
+        )
+    uploads = [row for row in corpus.uploads(["sha256", "samples", "batch"]).to_pylist() if row["batch"]]
+    assert rows.keys() == {upload["sha256"] for upload in uploads}
+    sums: dict[str, int] = defaultdict(int)
+    for upload in uploads:
+        found = sorted(rows[upload["sha256"]], key=lambda row: row.start)
+        check_tiling(found, upload["samples"])
+        assert sum(row.stop - row.start for row in found) == upload["samples"]
+        for row in found:
+            sums[row.outcome.value] += row.stop - row.start
+    return sums

@@ -74,6 +74,9 @@ def test_by_default_dnsmos_gives_the_opinions_that_are_in_doubt(inputs: Inputs) 
     levels = sorted(float(row.ovrl or 0) for row in network)
     rows = list(run(inputs, Settings(doubt=levels[1])))
     assert [row.engine for row in rows].count("dnsmos") == 1
+    loads = inputs.models.loads
+    assert [row.engine for row in run(inputs, Settings(doubt=5.0))] == ["dnsmos"] * 3
+    assert inputs.models.loads <= loads + 2, "the network and DNSMOS, once each"
     for row, quick, slow in zip(rows, network, full, strict=True):
         assert row == (slow if quick.ovrl == levels[0] else quick)
 

@@ -127,6 +127,13 @@ def sound(path: Path) -> Path:
     return write_speech(path, embed(wave, 77), 32_000)
 
 
+def talk(path: Path) -> Path:
+    """The same, with two turns beside it."""
+    lines = ("SPEAKER talk 1 0.1 0.8 <NA> <NA> ann <NA> <NA>", "SPEAKER talk 1 1.0 0.5 <NA> <NA> bo <NA> <NA>")
+    path.with_suffix(".rttm").write_text("\n".join(lines))
+    return sound(path)
+
+
 JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
     ("versions",): lambda store: ["--store", store],
     ("ledger",): lambda store: ["--store", store],
@@ -135,6 +142,7 @@ JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
     ("config", "show"): lambda store: [],
     ("doctor",): lambda store: ["--store", store],
     ("watermark", "check"): lambda store: [sound(store.parent / "sound.flac")],
+    ("diarise",): lambda store: [talk(store.parent / "talk.flac")],
 }
 
 

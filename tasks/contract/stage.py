@@ -61,6 +61,7 @@ class Inputs:
     models: ModelCache = MODELS
     """Models of this process, kept from one run to the next."""
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
+    _borrowed: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _uploads(self) -> frozenset[str]:
@@ -79,15 +80,20 @@ class Inputs:
         return self._stack.enter_context(self.artifacts[stage].waves())
 
     def model(self, key: Hashable, load: Callable[[], M], gpu_mb: Megabytes = 0) -> M:
-        """A model that stays loaded when the stage ends; `load` is called where this process has none of this key.
+        """A model that stays loaded when the stage ends; `load` is called where this process has none of this key. The
+        same key gives the same model until `close`.
 
         The key names all that the model depends on: stage, digest of the weights, settings, device. A model must give
         the same results whatever it worked on before. `gpu_mb`: GPU memory with it at work.
         """
-        return self._stack.enter_context(self.models.borrow(key, load, gpu_mb))
+        if key not in self._borrowed:
+            self._borrowed[key] = self._stack.enter_context(self.models.borrow(key, load, gpu_mb))
+        model: M = self._borrowed[key]
+        return model
 
     def close(self) -> None:
         """Close audio files and give models back."""
+        self._borrowed.clear()
         self._stack.close()
 
     def __enter__(self) -> "Inputs":
@@ -95,6 +101,7 @@ class Inputs:
 
     def __exit__(self, *error: Any) -> None:
         """Close like `close`; models of a run that raised are dropped."""
+        self._borrowed.clear()
         self._stack.__exit__(*error)
 
 

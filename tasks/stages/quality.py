@@ -16,7 +16,7 @@ so that another bound costs no new measurement.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -90,11 +90,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Quality | Failure]:
     if not segments:
         return
     waves, network = inputs.waves("decode"), inputs.model(("quality", network_digest()), QualityNetwork)
-
-    @cache  # loaded at the first doubt, and once: a model is lent to one borrower
-    def full() -> Dnsmos:
-        return inputs.model(("quality", DNSMOS.digest), Dnsmos)
-
+    full = partial(inputs.model, ("quality", DNSMOS.digest), Dnsmos)  # loaded at the first doubt
     for row in segments:
         work = partial(measure_segment, waves, row, network, full, settings)
         yield from guarded(row.upload, work, row.index)

@@ -102,6 +102,15 @@ def fail() -> Model:
     raise OSError("no weights")
 
 
+def test_a_stage_borrows_each_model_once() -> None:
+    machine = Machine()
+    with Inputs(Batch("b", 1, ()), models=machine.cache) as inputs:
+        first = inputs.model("a", Model)
+        assert inputs.model("a", Model) is first
+        assert inputs.model("b", Model) is not first
+    assert machine.cache.loads == 2
+
+
 def test_threads_do_not_share_a_model() -> None:
     cache, together = ModelCache(lambda: 1000, reserve_mb=100), threading.Barrier(4, timeout=30)
     models = []

@@ -39,35 +39,35 @@ SHARED = {
     "slice": "7dbe459f8903c3fb85c5901d40a5258e3a336e1059aa4c1945e0c94dca609c8c",
     "denoise": "300d75e45b987980c509b7e8c278342144110f265601ecfb58e37409c373a999",
     "loudness": "35df3881b422c21778f8f1d330b547d565bf8f25bc4674bb2dba2b5c01e6a891",
-    "quality": "adccf4093e0a8168948f5b899cb89f01f144f5f9062910ebbd28e5df60b59df8",
-    "screen": "aefac928f6069b3317e39d1582a63dd1e60a25eb3f78632eb30c08b18b6a6a18",
-    "speaker": "5ca6e6405f6ab9295933350cd178bbea5b8121e23266ba88ca042fb25ad81cf6",
-    "f0": "f90a293d76db8747918a71167421e5b3f21c7888ccd443a1110ed015b2ef44c2",
-    "mel": "6ae08c038504557735550b195c6c2ef9c1a729eb5750efc229e60b1eecadc0dd",
+    "quality": "0d409c1e9ddf0ac51d730e612cde66e5f59ba232fe0a933e6c43601eca324a44",
+    "screen": "c9ad8fc3b80963f5e572b7b6ddc7df575f623263aa7c70f1ba03f4a36b1eec87",
+    "speaker": "2a480d29618d8c40897c35b2f9ae41b36dccb2004c88ee2e5857192c54f94f40",
+    "f0": "7d7d62b3e3e715c17c2bd0dab2614473e2f195c5f586fa6ae0c32cb387c8dcf8",
+    "mel": "f39522dcb9f7d895f36dc1a9ce1ad35477afa3cdf9dd0a99f0a3767b1d165991",
 }
 KEYS = {
     "default": SHARED
     | {
         "transcribe": "29b4a14948c25f31cba5c941793e050859982fb0c66a8d558bb7d8b9c4505a0f",
         "align": "6961a960766d7948723c749ca5809800538b1ada845d4c64fcfe86905e26083f",
-        "content": "871d7ce626ea8b0651d23dd7290d7460b6553d9bfa8033b7efeda7fa058c4f6f",
-        "shards": "a5f3a7ec66602268e6c5d10c598a1f89cd40d23e33441021689ce093ccf57107",
+        "content": "a2ba1991553ed633d01ea361dabab6a4ff492c5fa24abc4128cc20f939c4ecb7",
+        "shards": "7666eee03def8dad210d90b784a3c16c54f7ccc3987f2260979b3704640dd298",
     },
     "production": SHARED
     | {
         "transcribe": "8bbc83d6e46d4d047dd75f4b936cffec328dc896ba141528551df86ec0e77b64",
         "align": "c622c4f7163348770e185c7ed858e8e4f3addb2fb2f30bab21c85c30d994df6b",
-        "content": "7a317a364b1c9d663ee4f49f7e3989a8dd1ea0b6d01e43739f4b22004bf8bd6c",
-        "shards": "67b5561d7a4ca6ee689812ccb5cda48d7495e458a944a07ef0a07d0196d2d825",
+        "content": "c29eb0dc389f3628721f712bfc6e66293b9d9bec21b81a10825e85196f208f38",
+        "shards": "0b39ad652b542d085fec1ff706879d8a24d01f8cc59e2e84815ca5d5b2f7c2ab",
     },
 }
 IDS = {
-    "default": "610d2d9060feee9d39423ffb3e6f2ea9ff425798a8e1806b71087c8a662f39dc",
-    "production": "54f740e2531ec85e551cef06e098c5b9cd7eede92420aa8d320a1b3cdbbc939a",
+    "default": "3ec9e80ba6af01bb52bd48bd84f3294f60e4352e75cff958e58b10ed735f19d0",
+    "production": "baf48ee9f1db6f8bc5eae5da9aaf7c21fcf9dd8222201e306fdce7794fefcd4e",
 }
 DUMPS = {
-    "default": "c636a96800b01ef7e1064857bde164e9364e01372c21cb0d63bedc4bcf4bae61",
-    "production": "3345577dd1a110edd2bf1158bee58b49c0230329f401cac4a0f769b796757337",
+    "default": "430e7743d204a529a10199441ca066e94cc68ae9d9c122efbd7c3f16182d7688",
+    "production": "47681e7971a112b749b68481fa1a99bb4af8b747b3a6c2be50f11fbd7d633d9a",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

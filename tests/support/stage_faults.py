@@ -12,6 +12,7 @@ PATH = f"{FAULTS}{os.pathsep}{ROOT}"
 
 FUNCTIONS = {
     "decode": "decode",
+    "diarise": "_diarise",
     "slice": "tile_segments",
     "denoise": "denoise_segment",
     "loudness": "level_upload",
@@ -26,12 +27,15 @@ FUNCTIONS = {
     "shards": "utterance_row",
 }
 """Stage -> the function of its module that takes an upload or a record of it."""
+ELSEWHERE = {"shards": "voicemill.tasks.publishing.shards"}
+"""Stage -> its module, where that is not in `tasks/stages`."""
 
 
 def fault(stage: str, what: str, upload: Path, marker: Path | None = None) -> list[str]:
     """One fault of a stage at one upload: `what` is raise, kill or wait (see sitecustomize)."""
     sha256 = hashlib.sha256(upload.read_bytes()).hexdigest()
-    return [f"voicemill.tasks.stages.{stage}", FUNCTIONS[stage], what, sha256, str(marker or "")]
+    module = ELSEWHERE.get(stage, f"voicemill.tasks.stages.{stage}")
+    return [module, FUNCTIONS[stage], what, sha256, str(marker or "")]
 
 
 def environment(*faults: list[str]) -> dict[str, str]:

@@ -4,9 +4,11 @@ import json
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,20 @@ FLAGS = (
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
-    """Answer of the server's API to a POST of `body` to `path`."""
+    """Answer of the server's API to a POST of `body` to `path`. Busy servers (503: the database is locked) are asked
+    again as often as Prefect's own client does."""
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        return json.load(answer)
+    waits = iter((1, 2, 4, 8, 16))
+    while True:
+        request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=300) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            wait = next(waits, None)
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or wait is None:
+                raise
+        time.sleep(wait)
 
 
 def page(address: str, expected: Iterable[str], folder: Path, budget: int = 60) -> str:

@@ -151,7 +151,7 @@ class TrainedAligner:
         """Score of a word by its log ratio."""
         return math.exp(min(ratio, 0.0) / self.description.scale)
 
-    def place_phones(self, scores: Sequence[Floats], words: Sequence[Sequence[str]]) -> "PhonePlacement":
+    def place_phones(self, scores: Sequence[Floats], words: Sequence[Sequence[str]]) -> PhonePlacement:
         """Frames of words, given as phones, over the clips end to end.
 
         Raises:

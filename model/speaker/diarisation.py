@@ -37,8 +37,9 @@ PIECE = 3000
 MOST = 3000
 """Windows that are clustered: of more, evenly spread ones."""
 CLUSTER = 0.3
-"""Mean cosine distance up to which clusters of windows are joined; 0.35 for the few windows of the search."""
+"""Mean cosine distance up to which clusters of windows are joined."""
 SEARCH = 0.35
+"""The same for the few windows of the search."""
 ALIKE = 0.85
 """Cosine of the means of two clusters from which they are one voice."""
 LEAST: Seconds = 3.0

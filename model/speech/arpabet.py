@@ -30,6 +30,8 @@ _GERMAN = {
 """Phones of the German letter table -> readings."""
 TABLES: Mapping[str, Mapping[str, str]] = {"zh": _CHINESE, "de": _GERMAN}
 """Language -> its table. English needs none."""
+LANGUAGES = frozenset({"en", *TABLES})
+"""Languages that the English acoustic model aligns, ISO 639-1."""
 MOST = 24
 """Readings of a word: a dictionary with all combinations of a long word would not fit into memory."""
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.speech.arpabet import TABLES, english_readings
+from voicemill.model.speech.arpabet import english_readings
 from voicemill.model.speech.coverage import Part, uncovered
 from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import Alignment, Span, Unalignable, spoken_english
@@ -41,8 +41,6 @@ SCALE = 4.0
 """Divisor of the log ratio in the score of a word."""
 UNITS = 1024
 """A decoder without lattice gives the scores of its segments in units of 1.0001 ** 1024."""
-LANGUAGES = frozenset({"en", *TABLES})
-"""Languages that it aligns, ISO 639-1."""
 LEAD = 10
 """Frames of faint noise before and after the audio: without them a recording cut off in its last sound has no end."""
 
@@ -61,7 +59,7 @@ class PocketsphinxAligner:
         self._free.activate_search("phones")
 
     def align(self, wave: Wave, words: Sequence[str], language: str = "en") -> Alignment:
-        """Place `words` of one of `LANGUAGES` on float32 [samples], 32 kHz, -1..1.
+        """Place `words` of one of `arpabet.LANGUAGES` on float32 [samples], 32 kHz, -1..1.
 
         A word that is read as several (`$12.50`) spans all of them.
 

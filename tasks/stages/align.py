@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from voicemill.model.speech.arpabet import TABLES
+from voicemill.model.speech.arpabet import LANGUAGES
 from voicemill.model.speech.pronunciation import VERSION as PRONUNCIATION
 from voicemill.model.speech.word_placement import FitLimits, Unit, distribute, failed_rows, pair_texts
 from voicemill.model.speech.words import Alignment, Unalignable
@@ -82,7 +82,7 @@ class Settings(StageSettings):
         """Engine that aligns this language; None = there is none."""
         if self.engine in ("auto", "ctc") and language in self.models:
             return "ctc"
-        return "pocketsphinx" if self.engine in ("auto", "pocketsphinx") and language in ("en", *TABLES) else None
+        return "pocketsphinx" if self.engine in ("auto", "pocketsphinx") and language in LANGUAGES else None
 
 
 class Aligner:

@@ -309,7 +309,7 @@ SPEECH = BENCH.parents[3] / "shared" / "speech"
 @pytest.mark.skipif(not SPEECH.is_dir(), reason="../shared/speech is not here")
 @pytest.mark.parametrize(("snr_db", "most"), [(10, 0.04), (5, 0.05)])
 def test_the_cascade_keeps_speech_and_leaves_pauses(snr_db: int, most: float) -> None:
-    """What the benchmark reports on, without the other engines and 60 dB."""
+    """Half of the benchmark that reports, without the other engines and 60 dB."""
     spec = importlib.util.spec_from_file_location("bench_vad", BENCH)
     assert spec is not None
     assert spec.loader is not None

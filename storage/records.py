@@ -92,7 +92,7 @@ class Diarised:
     source: str
     """"clustered"; "given" by an RTTM file."""
     turns: tuple[Turn, ...]
-    """Turns by time, without overlap. Voices: "own" and "other" where an RTTM file names the speaker, else "1", "2", ..."""
+    """Turns by time, disjoint. Voices: "own" and "other" where an RTTM file names the speaker, else "1", "2", ..."""
 
 
 @dataclass(frozen=True)

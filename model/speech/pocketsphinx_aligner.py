@@ -92,8 +92,9 @@ class PocketsphinxAligner:
             )
             for part in path
         )
+        spans = iter(_audible([_span(share, any_phones, len(wave)) for share in shares if share], len(wave)))
         return Alignment(
-            tuple(_span(share, any_phones, len(wave)) if share else None for share in shares),
+            tuple(next(spans) if share else None for share in shares),
             tuple((_sample(start, len(wave)), _sample(stop, len(wave))) for start, stop in stretches),
         )
 
@@ -211,6 +212,21 @@ def _span(parts: list[_Part], free: NDArray[np.float64], samples: Samples) -> Sp
     ratio = sum(part.ratio(free) * (part.stop - part.start) for part in parts) / frames
     start, stop = _sample(parts[0].start, samples), _sample(parts[-1].stop, samples)
     return Span(start, stop, _score(ratio))
+
+
+def _audible(spans: Sequence[Span], samples: Samples) -> list[Span]:
+    """The spans, each a frame long at least: the first or last word of a recording may lie wholly in the `LEAD`."""
+    reached, edges = 0, list[tuple[Samples, Samples]]()
+    for span in spans:
+        start = max(span.start, reached)
+        reached = max(span.stop, start + FRAME)
+        edges.append((start, reached))
+    reached, audible = samples, list[Span]()
+    for (start, stop), span in zip(reversed(edges), reversed(spans), strict=True):
+        stop = min(stop, reached)
+        reached = max(min(start, stop - FRAME), 0)
+        audible.append(Span(reached, stop, span.score))
+    return audible[::-1]
 
 
 def _score(ratio: float) -> float:

@@ -18,6 +18,8 @@ class Unit:
     segments: tuple[Segment, ...]
     words: tuple[str, ...]
     language: str
+    is_recognised: bool = False
+    """Whether a recogniser wrote the text: it leaves out single words, where a person may give another text."""
 
 
 def pair_texts(
@@ -58,9 +60,9 @@ def pair_texts(
                 )
             )
         else:
-            units.append(Unit((segment,), tuple(split(own.text, own.language)), own.language))
+            units.append(_unit((segment,), own))
     if whole is not None and unplaced and engine_for(whole.language):
-        units.append(Unit(tuple(unplaced), tuple(split(whole.text, whole.language)), whole.language))
+        units.append(_unit(unplaced, whole))
     elif whole is not None:
         why = f"the upload's text covers {len(unplaced)} segments, and no engine aligns language {whole.language!r}"
         rows += [
@@ -76,6 +78,11 @@ def pair_texts(
             for s in unplaced
         ]
     return rows, units
+
+
+def _unit(segments: Iterable[Segment], text: Transcript) -> Unit:
+    words = tuple(split(text.text, text.language))
+    return Unit(tuple(segments), words, text.language, text.engine != "given")
 
 
 @dataclass(frozen=True)

@@ -49,25 +49,25 @@ KEYS = {
     "default": SHARED
     | {
         "transcribe": "29b4a14948c25f31cba5c941793e050859982fb0c66a8d558bb7d8b9c4505a0f",
-        "align": "6961a960766d7948723c749ca5809800538b1ada845d4c64fcfe86905e26083f",
+        "align": "f6cdc1962d816f10fe8849ef16bbdf8c8617e24494edbe0b5ed2b59bfbf58c6e",
         "content": "a2ba1991553ed633d01ea361dabab6a4ff492c5fa24abc4128cc20f939c4ecb7",
-        "shards": "7666eee03def8dad210d90b784a3c16c54f7ccc3987f2260979b3704640dd298",
+        "shards": "a6226123d4818eb0d501f5a17ffc2807f1eccff28ea7b8f9afb7492ec5a03584",
     },
     "production": SHARED
     | {
         "transcribe": "8bbc83d6e46d4d047dd75f4b936cffec328dc896ba141528551df86ec0e77b64",
-        "align": "c622c4f7163348770e185c7ed858e8e4f3addb2fb2f30bab21c85c30d994df6b",
+        "align": "f4e87019ec7b2d8fd5ec3516a2f3bb28eea9936bb728d94a066159b35766667e",
         "content": "c29eb0dc389f3628721f712bfc6e66293b9d9bec21b81a10825e85196f208f38",
-        "shards": "0b39ad652b542d085fec1ff706879d8a24d01f8cc59e2e84815ca5d5b2f7c2ab",
+        "shards": "eedf08b3365cc5f5abaaca2e53ea2d2ed693f23bb3a9af62c392967f5f1d2cc4",
     },
 }
 IDS = {
-    "default": "3ec9e80ba6af01bb52bd48bd84f3294f60e4352e75cff958e58b10ed735f19d0",
-    "production": "baf48ee9f1db6f8bc5eae5da9aaf7c21fcf9dd8222201e306fdce7794fefcd4e",
+    "default": "21c341ba9e4e5d091fb8bac5d3c563914d5ceab73ae63ac8d556dbb245c39cc3",
+    "production": "b256ef411d49e4ed2ac674cd77a07847383038a6c50e13887b0f5fed5e9418b5",
 }
 DUMPS = {
-    "default": "430e7743d204a529a10199441ca066e94cc68ae9d9c122efbd7c3f16182d7688",
-    "production": "47681e7971a112b749b68481fa1a99bb4af8b747b3a6c2be50f11fbd7d633d9a",
+    "default": "1b0f25adb86eeef6edd62e652ae5da3defda485303f840a38332bf68ccfa8b01",
+    "production": "31d011f1c3ffc68d971201201abbcbd5ee487cba09ee20607a304d5594c6fb5d",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

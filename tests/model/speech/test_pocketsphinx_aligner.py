@@ -1,6 +1,7 @@
 """pocketsphinx: right texts are placed, wrong ones refused, and earlier texts change nothing."""
 
 import csv
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_a_sentence_and_a_pause_before_it() -> None:
     assert [b.start - a.start for a, b in zip(plain, late, strict=True) if a and b] == pytest.approx(
         [RATE] * 7, abs=1920
     )
+
+
+def test_a_word_of_which_nothing_is_left_has_a_length() -> None:
+    """A recording that begins too late: the decoder places the word in the noise before the audio."""
+    words = ["It", *split(SENTENCES[0], "en")]
+    edges = [(span.start, span.stop) for span in PocketsphinxAligner().align(said()[0], words).spans if span]
+    assert len(edges) == len(words)
+    assert all(start < stop for start, stop in edges)
+    assert all(stop <= start for (_, stop), (start, _) in itertools.pairwise(edges))
+    assert 0 <= edges[0][0] < edges[-1][1] <= len(said()[0])
 
 
 def test_numbers_unknown_names_and_signs() -> None:

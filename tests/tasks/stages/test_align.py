@@ -51,10 +51,13 @@ def made(folder: Path, waves: Mapping[str, Wave], uploads: list[Upload], segment
         artifacts["slice"] = writer.finish(segments, Segment, ArtifactMeta("slice", "k"))
     batch = Batch("b", 1, tuple(uploads))
     texts = list(transcribe.run(Inputs(batch, artifacts), transcribe.Settings()))
+    return with_texts(Inputs(batch, artifacts), folder, [row for row in texts if isinstance(row, Transcript)])
+
+
+def with_texts(inputs: Inputs, folder: Path, texts: list[Transcript]) -> Inputs:
     with ArtifactWriter(folder / "transcribe.arrow") as writer:
-        given_ = [row for row in texts if isinstance(row, Transcript)]
-        artifacts["transcribe"] = writer.finish(given_, Transcript, ArtifactMeta("transcribe", "k"))
-    return Inputs(batch, artifacts)
+        file = writer.finish(texts, Transcript, ArtifactMeta("transcribe", "k"))
+    return Inputs(inputs.batch, {**inputs.artifacts, "transcribe": file})
 
 
 def upload(name: str, text: str, language: str = "en") -> Upload:
@@ -245,6 +248,21 @@ def test_another_text_and_another_language(tmp_path: Path, said: list[Wave]) -> 
         ("failed", "... !"),
     ]
     assert all(not row.words and row.detail for row in rows)
+
+
+def test_a_recogniser_may_leave_out_more_than_a_given_text(tmp_path: Path, said: list[Wave]) -> None:
+    uploads, segments = [upload("u", "")], segments_of("u", (0, len(said[0])))
+    inputs = made(tmp_path, {"u": said[0]}, uploads, segments)
+    half = " ".join(TEXTS[0].split()[:4])
+    settings = Settings(max_uncovered=0.1, max_uncovered_recognised=0.6)
+
+    def status(engine: str, limits: Settings) -> str:
+        row = Transcript(upload="u", index=0, text=half, language="en", engine=engine)
+        return rows_of(with_texts(inputs, tmp_path, [row]), limits)[0].status
+
+    assert status("given", settings) == "failed"
+    assert status("faster-whisper", settings) == "aligned"
+    assert status("faster-whisper", settings.model_copy(update={"max_uncovered_recognised": 0.1})) == "failed"
 
 
 def test_one_upload_that_breaks_does_not_end_the_stage(tmp_path: Path, said: list[Wave]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.audio.spans import Span
+from voicemill.model.device import place
 from voicemill.model.embedded import SPEAKER
 from voicemill.model.speaker.comparison import Reference, unit
 from voicemill.model.speaker.diarisation import SIDE_BY_SIDE, diarise, embed
@@ -36,8 +37,9 @@ from voicemill.storage.inbox.rttm import RTTM, read_rttm, turns_of, write_rttm
 from voicemill.storage.records import Turn
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, to_samples, to_seconds
+from voicemill.tasks.contract.voices import WEIGHTS
 from voicemill.tasks.intake.known_voices import SpokenSegment, match_voices, references
-from voicemill.tasks.stages.diarise import WEIGHTS, speech_of
+from voicemill.tasks.stages.diarise import speech_of
 
 PAUSE = 0.5
 """Seconds of silence between the turns of a voice in its recording: more than `slice` joins over."""
@@ -114,7 +116,7 @@ def diarise_recordings(
 
 @cache
 def _encoder() -> Encoder:
-    return Encoder.load(SPEAKER.path(WEIGHTS))
+    return Encoder.load(SPEAKER.path(WEIGHTS), place("cpu").dtype)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, linear
+from torch.nn.functional import gelu, layer_norm, linear, pad
 
 from voicemill.model.device import Placement, is_wrong_on_amx
 from voicemill.storage.corpus.artifacts import Wave
@@ -32,6 +32,9 @@ KINDS = ("hubert", "wav2vec2", "wavlm")
 HOP = 320
 FIELD = 400
 """Receptive field of a frame, samples at 16 kHz."""
+ROWS = 64
+"""Multiple to which the rows of a packed product are filled up: oneDNN compiles a kernel for every number of rows, in
+1 ms, which is as long as the products of a second of speech take."""
 CHUNK = 40
 """Frames of the convolutional front end computed at a time, so that their windows stay in the cache."""
 
@@ -60,7 +63,14 @@ class Dense(nn.Module):  # type: ignore[misc]  # torch is not followed
             y = linear(x, self.weight, self.bias)
             return gelu(y) if self.act else y
         kind, how = ("gelu", "none") if self.act else ("none", "")
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, kind, [], how)
+        rows = x.shape[-2]
+        return torch.ops.mkldnn._linear_pointwise(fill_rows(x), self.packed, self.bias, kind, [], how)[..., :rows, :]
+
+
+def fill_rows(x: Tensor) -> Tensor:
+    """[..., rows, dims], with zeros up to the next multiple of `ROWS`."""
+    rows = x.shape[-2]
+    return pad(x, (0, 0, 0, -rows % ROWS)) if rows % ROWS else x
 
 
 class FrontEnd(nn.Module):  # type: ignore[misc]  # torch is not followed

@@ -23,7 +23,7 @@ from torch.nn.functional import layer_norm, scaled_dot_product_attention
 from voicemill.model.content.ctranslate2_file import read_model
 from voicemill.model.content.mfcc import normalised
 from voicemill.model.content.names import WHISPER_LAYERS, WHISPER_WEIGHTS
-from voicemill.model.content.pretrained import FIELD, HOP, Dense, Features, frames_of
+from voicemill.model.content.pretrained import FIELD, HOP, Dense, Features, fill_rows, frames_of
 from voicemill.model.device import Placement
 from voicemill.model.embedded import WHISPER
 from voicemill.storage.corpus.artifacts import Wave
@@ -162,13 +162,15 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed
         """float32 [frames at 100 Hz, 80] -> float32 [frames at 50 Hz, 384], at most 1,500."""
         mel = mel.to(self.placement.device, self.placement.dtype)
         x = self.conv2(_triples(self.conv1(_triples(mel, 1)), 2))
-        x = x + self.positions[: len(x)]
+        frames = len(x)
+        x = x + self.positions[:frames]
+        x = x if self.conv1.packed is None else fill_rows(x)  # once, and not in every product
         for layer in self.layers:
             q, k, v = layer["qkv"](layer["norm"](x)).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)[:, None]
-            mixed = scaled_dot_product_attention(q, k, v)[0].transpose(0, 1).flatten(1)
-            x = x + layer["out"](mixed)
+            mixed = scaled_dot_product_attention(q, k[..., :frames, :], v[..., :frames, :])[0]
+            x = x + layer["out"](mixed.transpose(0, 1).flatten(1))
             x = x + layer["outer"](layer["inner"](layer["final_norm"](x)))
-        return (x if self.norm is None else self.norm(x)).float().cpu()
+        return (x if self.norm is None else self.norm(x))[:frames].float().cpu()
 
 
 class Norm(nn.Module):  # type: ignore[misc]  # torch is not followed

@@ -49,17 +49,18 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not followed
         self.register_buffer("bank", torch.from_numpy(mel(sr=RATE, n_fft=N_FFT, n_mels=BANDS)), persistent=False)
 
     @classmethod
-    def load(cls, file: Path) -> "Encoder":
-        """Read the weights from a checkpoint of Resemblyzer; nothing in it is run."""
+    def load(cls, file: Path, dtype: torch.dtype = torch.float32) -> "Encoder":
+        """Read the weights from a checkpoint of Resemblyzer; nothing in it is run. `dtype`: that of the LSTM."""
         state = torch.load(file, map_location="cpu", weights_only=True)["model_state"]
         model = cls()
         model.load_state_dict({name: state[name] for name in model.state_dict()})
         model.eval()
+        model.lstm.to(dtype)
         return model
 
     def forward(self, mels: Tensor) -> Tensor:
         """Vectors float32 [windows, 256], of length 1, of mel spectrograms float32 [windows, 160, 40]."""
-        hidden = self.lstm(mels)[1][0][-1]
+        hidden = self.lstm(mels.to(self.lstm.weight_ih_l0.dtype))[1][0][-1].float()
         return nn.functional.normalize(torch.relu(self.linear(hidden)), dim=-1)
 
     def windows(self, wave: Wave, step: int = STEP) -> tuple[Tensor, NDArray[np.int64]]:

@@ -7,16 +7,24 @@ one voice and the other uploads, if any, are of it: else the voices there remain
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voicemill.model.embedded import SPEAKER
 from voicemill.model.speaker.comparison import Reference, enrol, spread_evenly, unit
 from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Voice
 from voicemill.storage.units import Seconds
 from voicemill.tasks.contract.stage import Inputs, RunContext
+
+if TYPE_CHECKING:
+    from voicemill.model.speaker.encoder import Encoder
+
+Precision = Literal["auto", "float32", "bfloat16"]
+WEIGHTS = "pretrained.pt"
 
 LEAST_S: Seconds = 20.0
 """Speech of a reference, without the segment that is compared with it. With less, nobody is judged."""
@@ -39,6 +47,17 @@ class Similarity:
     def is_other(self) -> bool:
         """Whether it is the voice of another speaker."""
         return self.value < self.threshold
+
+
+def voice_encoder(inputs: Inputs, precision: Precision) -> "Encoder":
+    """The embedded speaker encoder, kept from one run to the next."""
+    from voicemill.model.device import place
+    from voicemill.model.speaker.encoder import Encoder
+
+    def load() -> Encoder:
+        return Encoder.load(SPEAKER.path(WEIGHTS), place("cpu", precision).dtype)
+
+    return inputs.model(("speaker", SPEAKER.digest, precision), load)
 
 
 def vector(row: Voice) -> NDArray[np.float32]:

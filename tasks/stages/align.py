@@ -5,9 +5,8 @@ each language (model/speech/ctc.py), or a small aligner that `voicemill aligner 
 `pocketsphinx`: English, and Chinese and German by the nearest English phones, with the model in its wheel. English is
 aligned as the front end of training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole
 upload is aligned with its kept segments end to end; a word belongs to the segment that holds most of it. A text that
-does not fit its audio has status `failed` and the reason: no path, low scores, or speech without a word
-(model/speech/coverage.py). Cost: ctc a little more than the emissions of its model, pocketsphinx about 10 x real time a
-core. Rows do not depend on the batch, but for rounding with ctc on a GPU.
+does not fit its audio has status `failed` and the reason: no path, low scores, or speech without a word. Cost: the
+emissions of a ctc model, or pocketsphinx, 10 x real time a core. Rows are independent of the batch, but on a GPU.
 """
 
 from collections import defaultdict
@@ -48,7 +47,7 @@ class Settings(StageSettings):
     """Engine for each language, and scores below which an alignment fails."""
 
     engine: Literal["auto", "ctc", "pocketsphinx", "off"] = "auto"
-    """auto = ctc for the languages in `models`, else pocketsphinx for en, de, zh; others keep their text without times."""
+    """auto = ctc for the languages in `models`, else pocketsphinx for en, de, zh; others get no word times."""
     models: dict[str, str] = Field(default_factory=dict)
     """Language -> model of engine ctc: a torchaudio bundle, a hub id, a local folder, or the folder that `voicemill
     aligner train` writes. Default none: what is embedded needs no download."""

@@ -26,13 +26,13 @@ from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Batch, Decoded, Diarised, Turn, Upload
 from voicemill.storage.units import Samples, Seconds, to_samples
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.contract.voices import Precision, voice_encoder
 from voicemill.tasks.stages import slice as slice_
 
 VERSION = 1
 
 REACH: Seconds = 0.25
 """Speech so close to a turn of an RTTM file is part of it: the usual tolerance of such files."""
-WEIGHTS = "pretrained.pt"
 
 
 class Settings(StageSettings):
@@ -40,6 +40,8 @@ class Settings(StageSettings):
 
     uploads: Literal["found", "marked", "none"] = "found"
     """found: those marked as mixed, and long ones with several voices; marked: only the former; none: no upload."""
+    precision: Precision = "auto"
+    """That of the speaker encoder; auto: bfloat16 where the CPU multiplies it, else float32."""
     least_s: Seconds = Field(60.0, ge=0)
     """Seconds from which an unmarked upload is searched for several voices. Shorter ones hold few segments, each of
     which `speaker` checks."""
@@ -73,18 +75,17 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Diarised | Failure]:
         marked = upload.mixed or bool(upload.turns)
         long = settings.uploads == "found" and SPEAKER.is_installed and row.samples >= to_samples(settings.least_s)
         if settings.uploads != "none" and (marked or long):
-            yield from guarded(row.upload, partial(_diarise, inputs, upload, row.samples))
+            yield from guarded(row.upload, partial(_diarise, inputs, upload, row.samples, settings.precision))
 
 
-def _diarise(inputs: Inputs, upload: Upload, samples: Samples) -> list[Diarised]:
+def _diarise(inputs: Inputs, upload: Upload, samples: Samples, precision: Precision) -> list[Diarised]:
     if upload.turns:
         return [Diarised(upload.sha256, "given", given_turns(upload, samples))]
     if not SPEAKER.is_installed:
         return [Diarised(upload.sha256, "clustered", ())]
     from voicemill.model.speaker.diarisation import diarise, has_several_voices
-    from voicemill.model.speaker.encoder import Encoder
 
-    encoder = inputs.model(("speaker", SPEAKER.digest), lambda: Encoder.load(SPEAKER.path(WEIGHTS)))
+    encoder = voice_encoder(inputs, precision)
     waves = inputs.waves("decode")
 
     def read(span: Span) -> Wave:

@@ -27,6 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from speaker import MIXED
 
 from voicemill.model.audio.resampling import to_16_khz
+from voicemill.model.device import place
 from voicemill.model.embedded import SPEAKER
 from voicemill.model.speaker.diarisation import diarise, has_several_voices
 from voicemill.model.speaker.encoder import Encoder
@@ -172,7 +173,7 @@ def count(encoder: Encoder, wave: Any) -> int:
 
 
 def main() -> None:
-    encoder = Encoder.load(SPEAKER.path("pretrained.pt"))
+    encoder = Encoder.load(SPEAKER.path("pretrained.pt"), place("cpu").dtype)
     scores = Scores(encoder)
     spoken = streams()
     for number, name in enumerate(("tune", "held out", "zh")):

@@ -23,6 +23,7 @@ import numpy as np
 from cut_speech import cut_recordings
 
 from voicemill.model.audio.resampling import to_16_khz
+from voicemill.model.device import place
 from voicemill.model.embedded import SPEAKER
 from voicemill.model.speaker.comparison import enrol, unit, voice_change
 from voicemill.model.speaker.encoder import RATE, Encoder, Vectors
@@ -162,7 +163,7 @@ def share(flags: Sequence[bool]) -> str:
 
 
 def main() -> None:
-    encoder, settings = Encoder.load(SPEAKER.path("pretrained.pt")), Settings()
+    encoder, settings = Encoder.load(SPEAKER.path("pretrained.pt"), place("cpu").dtype), Settings()
     cut = [(r, to_16_khz(w)) for r in cut_recordings() if r.speaker not in MIXED for w in r.waves]
     began = time.process_time()
     windows = embed(encoder, [wave for _, wave in cut])

@@ -35,39 +35,39 @@ MODELS: dict[str, Any] = {
 }
 SHARED = {
     "decode": "741d50a0d54a90100c410e64a8fb08a658da67ed86a96b5865a19fbe86ade091",
-    "diarise": "5b16cff2da26ded8a397a9944866258d3001aae0d4b88a4034bf695d916ca2f0",
-    "slice": "7dbe459f8903c3fb85c5901d40a5258e3a336e1059aa4c1945e0c94dca609c8c",
-    "denoise": "300d75e45b987980c509b7e8c278342144110f265601ecfb58e37409c373a999",
-    "loudness": "35df3881b422c21778f8f1d330b547d565bf8f25bc4674bb2dba2b5c01e6a891",
-    "quality": "0d409c1e9ddf0ac51d730e612cde66e5f59ba232fe0a933e6c43601eca324a44",
-    "screen": "c9ad8fc3b80963f5e572b7b6ddc7df575f623263aa7c70f1ba03f4a36b1eec87",
-    "speaker": "2a480d29618d8c40897c35b2f9ae41b36dccb2004c88ee2e5857192c54f94f40",
-    "f0": "7d7d62b3e3e715c17c2bd0dab2614473e2f195c5f586fa6ae0c32cb387c8dcf8",
-    "mel": "f39522dcb9f7d895f36dc1a9ce1ad35477afa3cdf9dd0a99f0a3767b1d165991",
+    "diarise": "be69d23997c4bbb56653c3c52aa1c7dc9606ed3467b254833ed54f83b8514e40",
+    "slice": "b35c43db70692df0f3fffdc17414657e63f835e01275549401018b4ab839e208",
+    "denoise": "a7b7cfcde8103cc5c89f37196ad0f7737d4900becaecca77fc67240720b88023",
+    "loudness": "810da8a1c711be7f7dda4ecd9dff2e8f9e77d5ace7a53436b6bca091414a117d",
+    "quality": "bb3b4f8a7e18d2d50f0e5fd74d7308325eb40055cc04d39754f515d6c1ad8f97",
+    "screen": "dc8e01a7838638137305ad11abfbc819cc41d7fbdd9af8f71ebb1fb1225fbb6a",
+    "speaker": "2ef0a696b48203caaae6cd6f579d8299ee7e4a4c28f735ad4f82e67a5aa0422d",
+    "f0": "2e7071bde01f74361d674e8d02c88926359509f9cd2c3795af5676a18ba66365",
+    "mel": "4f07b4be9f57fbcf245cdc05a1d03b8c9b74fbd21262e4a9fb4f4e897c28e2e7",
 }
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "29b4a14948c25f31cba5c941793e050859982fb0c66a8d558bb7d8b9c4505a0f",
-        "align": "f6cdc1962d816f10fe8849ef16bbdf8c8617e24494edbe0b5ed2b59bfbf58c6e",
-        "content": "a2ba1991553ed633d01ea361dabab6a4ff492c5fa24abc4128cc20f939c4ecb7",
-        "shards": "a6226123d4818eb0d501f5a17ffc2807f1eccff28ea7b8f9afb7492ec5a03584",
+        "transcribe": "cfe23bb32cfda6fe13e476fb7022aad35879412e4920d755da4a9b64f225ebde",
+        "align": "518e54515b12ff82a507424581d6f101f969d0e8fb72108144fcafc691389bfd",
+        "content": "45dc0584bf34766e19006b0584123b37459b53352770b6868fee80fd8c4a40f6",
+        "shards": "a78934f3a4c91e407092a619119f842ef79890ae760d38d4fee01e3573bbbade",
     },
     "production": SHARED
     | {
-        "transcribe": "8bbc83d6e46d4d047dd75f4b936cffec328dc896ba141528551df86ec0e77b64",
-        "align": "f4e87019ec7b2d8fd5ec3516a2f3bb28eea9936bb728d94a066159b35766667e",
-        "content": "c29eb0dc389f3628721f712bfc6e66293b9d9bec21b81a10825e85196f208f38",
-        "shards": "eedf08b3365cc5f5abaaca2e53ea2d2ed693f23bb3a9af62c392967f5f1d2cc4",
+        "transcribe": "c36911ececd726d0dfe33360b3b96a7c1f2fe1b3528f0ab02a472c47648bceff",
+        "align": "8ae223dbbc1ade2b32c577a639fccd0d3ed6eccea6d3958e2d5748454644bd9e",
+        "content": "9885f1b44ad2251a942fbea4c36183f7ff0e59a5dac06bd7ee79fc67ca458d0e",
+        "shards": "08e9aea426ed6c3d5401aaf64c318167d6f6a6d13b8c400babe03a3776f33bbf",
     },
 }
 IDS = {
-    "default": "21c341ba9e4e5d091fb8bac5d3c563914d5ceab73ae63ac8d556dbb245c39cc3",
-    "production": "b256ef411d49e4ed2ac674cd77a07847383038a6c50e13887b0f5fed5e9418b5",
+    "default": "6e625f57b30502bfaac27c700cb9d7d7817ccba78d31b77906476f292cb5a7f1",
+    "production": "f118ae6566a30c43877dd2fd8b8fb225d0372e903095412fa3bdce06939f767a",
 }
 DUMPS = {
-    "default": "1b0f25adb86eeef6edd62e652ae5da3defda485303f840a38332bf68ccfa8b01",
-    "production": "31d011f1c3ffc68d971201201abbcbd5ee487cba09ee20607a304d5594c6fb5d",
+    "default": "62a46d6e46da768b06d0fddd8817877577e6749732930cc33126c3b54ad37bd1",
+    "production": "30f7c6a6ba9845bd2a796c84fc6750735b625a5fc8ba6a4749117b207a05ea50",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [
@@ -95,7 +95,7 @@ def test_the_recipes_of_existing_stores(name: str, monkeypatch: pytest.MonkeyPat
     assert recipe.id == IDS[name]
     assert recipe.keys(BATCH, DUPLICATES) == KEYS[name]
     content = {"default": "features/whisper-3-cmvn-f215ea65", "production": "features/content-83a09ef3"}[name]
-    voice = "features/voice-c764ec69"
+    voice = "features/voice-febdb3b4"
     tables = {"speaker": voice, "content": content, "f0": "features/f0-83ce99ed", "mel": "features/mel-e1ef34a0"}
     assert list(recipe.feature_tables.items()) == list(tables.items())
 

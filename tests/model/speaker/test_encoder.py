@@ -6,6 +6,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
+import torch
 from support.signals import speechlike
 
 from voicemill.model.embedded import SPEAKER
@@ -54,6 +55,17 @@ def test_the_vectors_of_a_segment_do_not_depend_on_its_neighbours(encoder: Encod
         np.testing.assert_allclose(np.linalg.norm(windows, axis=1), 1.0, rtol=1e-5)
         np.testing.assert_array_equal(windows.astype(np.float16), alone.astype(np.float16))
     assert encoder.embed_windows([]) == []
+
+
+def test_bfloat16_moves_no_voice(encoder: Encoder) -> None:
+    waves = [speechlike(3.0, seed, RATE) for seed in range(4)]
+    fast = Encoder.load(SPEAKER.path("pretrained.pt"), torch.bfloat16)
+    for exact, rounded in zip(encoder.embed_windows(waves), fast.embed_windows(waves), strict=True):
+        assert rounded.dtype == np.float32
+        assert not np.array_equal(exact, rounded)
+        assert float((exact * rounded).sum(1).min()) > 0.98
+    (alone,) = fast.embed_windows(waves[:1])
+    np.testing.assert_array_equal(alone, fast.embed_windows(waves)[0])
 
 
 @pytest.mark.realdata

@@ -195,7 +195,7 @@ def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
     from voicemill.flows.service.up import read_state
     from voicemill.storage.inbox import consent
     from voicemill.storage.inbox.consent import CONSENTS
-    from voicemill.storage.inbox.metadata import decode_text
+    from voicemill.storage.inbox.layouts import decode_text
 
     if store is None:
         return ""

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -37,6 +37,7 @@ from prefect.states import Cancelling, Crashed
 from prefect.variables import Variable
 
 from voicemill.flows.service.up import POOLS, UpSettings
+from voicemill.flows.service.worker import pool_template
 from voicemill.storage.errors import ServerError, VoicemillError
 from voicemill.storage.units import Seconds
 
@@ -55,10 +56,12 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
         ServerError: `prefect deploy` failed; with its output.
     """
     for pool in POOLS:
+        template = pool_template()
         try:
             client.read_work_pool(pool)
+            client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         except ObjectNotFound:
-            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
     for name, value in settings.variables().items():
         Variable.set(name, value, overwrite=True)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]

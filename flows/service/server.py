@@ -6,6 +6,9 @@ SQLite database in `<store>/prefect`. Locks tell who is there; the operating sys
 - `.clients` is shared by all commands that use the server, which ends when it can take that lock alone. So the command
   that started it may end, or be killed, before the others, and none loses its server;
 - `.starting` is held by a command that looks for the server or starts it: two do not start two.
+
+The command that starts the server opens its socket and keeps it: while a server that was killed is started again,
+requests wait in the socket, and no other process can take the port. Who may use the server: access.py and door.py.
 """
 
 import contextlib
@@ -21,6 +24,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from voicemill.flows.service.access import HEARTBEAT, HOST, own_origin, private_settings, renew_secret
 from voicemill.storage.errors import ServerError
 from voicemill.storage.locks import FileLock, lock_holder
 from voicemill.storage.store import Store
@@ -29,68 +33,70 @@ from voicemill.storage.units import Seconds
 START_LIMIT: Seconds = 240.0
 """Time limit for the server to answer. The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s,
 and over 60 s beside five other processes. A server that ends is noticed at once."""
+BACKLOG = 2048
+"""Connections that wait for the server, as many as uvicorn has."""
 STOP_LIMIT: Seconds = 10.0
 """Time limit for the server to close its connections; then it is killed."""
-
-
-def private_settings(store: Store, port: int) -> dict[str, str]:
-    """Environment of the private server and of its clients."""
-    return {
-        "PREFECT_HOME": str(store.prefect),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        # the dashboard calls this address, not the one it was loaded from
-        "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
 
 
 class PrivateServer:
     """The private server of a store, started by this process or found running.
 
-    A new one listens on `port` if that is free; 0 = any port.
+    A new one listens on `port` if that is free; 0 = any port. It has a new secret, unless it takes the place of one
+    that `voicemill up` holds (`supervised`): there it takes over port and secret, which workers know.
+
+    Raises:
+        ServerError: the secret of a server that runs cannot be read.
     """
 
-    def __init__(self, store: Store, port: int = 0) -> None:
+    def __init__(self, store: Store, port: int = 0, *, supervised: bool | None = None) -> None:
         self.store = store
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
         store.prefect.mkdir(parents=True, exist_ok=True)
         self._starting = FileLock(store.prefect / ".starting")
         self._starting.take(wait=True)
         self._clients = FileLock(store.prefect / ".clients")
         self._clients.take(shared=True, wait=True)  # waits for a server that is ending
-        address = running_server(store)
-        self.port: int = address[1] if address else self._start(_free(port))
+        try:
+            if address := running_server(store):
+                self.port: int = address[1]
+            else:
+                supervised = lock_holder(store.prefect / ".up") is not None if supervised is None else supervised
+                if not supervised:
+                    renew_secret(store)
+                self._socket = _listen((supervised and _last_port(store)) or port)
+                self.port = self._socket.getsockname()[1]
+            self.settings: dict[str, str] = private_settings(store, self.port)
+            if self._socket is not None:
+                self._start()
+        except BaseException:
+            self._starting.close()
+            self._clients.close()
+            raise
 
     @property
     def url(self) -> str:
         """Address of the dashboard."""
-        return f"http://127.0.0.1:{self.port}"
+        return own_origin(self.port)
 
-    def _start(self, port: int) -> int:
+    def _start(self) -> None:
         folder = self.store.prefect
+        assert self._socket is not None
         with FileLock(folder / ".serving") as serving, (folder / "server.log").open("ab") as log:
             serving.note("")  # what an earlier server wrote
             serving.take(wait=True)  # inherited by the server: from here on `running_server` sees it
-            command = [
-                sys.executable,
-                "-m",
-                "voicemill.flows.service.serve",
-                str(self.store.prefect),
-                str(serving.fileno()),
-                str(port),
-            ]
+            descriptors = [serving.fileno(), self._socket.fileno()]
+            command = [sys.executable, "-m", "voicemill.flows.service.serve", str(folder), *map(str, descriptors)]
             self._process = subprocess.Popen(
                 command,
-                env=os.environ | private_settings(self.store, port),
+                env=os.environ | self.settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[serving.fileno()],
+                pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is for the command, which reports its end to the server
             )
-        return port
 
     def wait(self) -> None:
         """Wait until the server answers.
@@ -115,6 +121,8 @@ class PrivateServer:
     def stop(self) -> None:
         """Leave the server; the last command that leaves ends it, whoever started it."""
         self._starting.close()
+        if self._socket is not None:
+            self._socket.close()
         self._clients.release()
         if self._clients.take() and (address := running_server(self.store)):
             # a new command waits for the lock, and so meets no server that is about to end
@@ -130,16 +138,25 @@ class PrivateServer:
         self._clients.close()
 
 
-def _free(port: int) -> int:
-    """`port` if it is free, else any port that is."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections linger
+def _listen(port: int) -> socket.socket:
+    """Socket that listens on `port` if that is free, else on any port that is."""
+    for number in (port, 0):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier server linger
         try:
-            probe.bind(("127.0.0.1", port))
+            listener.bind((HOST, number))
+            listener.listen(BACKLOG)
+            return listener
         except OSError:
-            probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-    return number
+            listener.close()
+    raise ServerError(f"no port of {HOST} is free")
+
+
+def _last_port(store: Store) -> int:
+    """Port of the last private server; 0 = none is known."""
+    path = store.prefect / ".serving"
+    _, _, port = path.read_text(errors="replace").partition(" ") if path.exists() else ("", "", "")
+    return int(port) if port.isdigit() else 0
 
 
 def running_server(store: Store) -> tuple[int, int] | None:
@@ -173,7 +190,12 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
 
     `meanwhile` is called while a private server starts, which takes seconds: the place for slow imports.
     """
-    quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_CLI_PROMPT": "false", "DO_NOT_TRACK": "1"}
+    quiet = {
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_CLI_PROMPT": "false",
+        "DO_NOT_TRACK": "1",
+        **HEARTBEAT,
+    }
     if url := os.environ.get("PREFECT_API_URL"):
         os.environ.update(quiet)
         check_server(url)
@@ -181,7 +203,7 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
         return
     server = PrivateServer(store)
     try:
-        os.environ.update(quiet | private_settings(store, server.port))
+        os.environ.update(quiet | server.settings)
         with collector_paused():
             import prefect  # noqa: F401  (every client needs it, and it takes seconds)
 
@@ -228,9 +250,7 @@ def check_server(url: str) -> None:
 
 
 def _healthy(port: int) -> bool:
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer,
-    ):
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError), direct.open(f"{own_origin(port)}/api/health", timeout=2) as answer:
         return bool(answer.status == 200)
     return False

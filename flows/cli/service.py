@@ -246,7 +246,7 @@ def dashboard(store: StoreOption, show: OpenOption = False) -> None:
 
     from voicemill.flows.display.terminal import say
     from voicemill.flows.service.access import entry_page, secret_file
-    from voicemill.flows.service.server import prefect_api
+    from voicemill.flows.service.client import prefect_api
 
     opened = open_store(store)
     with prefect_api(opened) as url, entry_page(opened, url) as page:

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from voicemill.flows.service.server import collector_paused
+from voicemill.flows.service.client import collector_paused
 from voicemill.storage.locks import FileLock
 
 

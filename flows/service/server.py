@@ -1,4 +1,4 @@
-"""Which Prefect server a command uses: that of PREFECT_API_URL, or a private one of the store on loopback.
+"""The private Prefect server of a store, on loopback: found, started, started again, left.
 
 Prefect's ephemeral mode loses task runs when the process ends, so no command uses it. The private server keeps its
 SQLite database in `<store>/prefect`. Locks tell who is there; the operating system frees them whatever happens:
@@ -12,19 +12,15 @@ requests wait in the socket, and no other process can take the port. Who may use
 """
 
 import contextlib
-import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
-from voicemill.flows.service.access import HEARTBEAT, HOST, own_origin, private_settings, renew_secret
+from voicemill.flows.service.access import HOST, own_origin, private_settings, renew_secret
 from voicemill.storage.errors import ServerError
 from voicemill.storage.locks import FileLock, lock_holder
 from voicemill.storage.store import Store
@@ -37,6 +33,10 @@ BACKLOG = 2048
 """Connections that wait for the server, as many as uvicorn has."""
 STOP_LIMIT: Seconds = 10.0
 """Time limit for the server to close its connections; then it is killed."""
+
+
+class PortTaken(ServerError):
+    """Another process has the port of a server that must keep it."""
 
 
 class PrivateServer:
@@ -58,10 +58,14 @@ class PrivateServer:
         self._starting.take(wait=True)
         self._clients = FileLock(store.prefect / ".clients")
         self._clients.take(shared=True, wait=True)  # waits for a server that is ending
+        self.alone = False
+        """Whether no command used the store's server before: flow runs in progress belong to dead processes."""
         try:
             if address := running_server(store):
                 self.port: int = address[1]
             else:
+                self.alone = self._clients.take()
+                self._clients.take(shared=True, wait=True)
                 supervised = lock_holder(store.prefect / ".up") is not None if supervised is None else supervised
                 if not supervised:
                     renew_secret(store)
@@ -104,6 +108,10 @@ class PrivateServer:
         Raises:
             ServerError: it ended, or did not answer within START_LIMIT.
         """
+        self._wait()
+        self._starting.close()
+
+    def _wait(self) -> None:
         end = time.monotonic() + START_LIMIT
         while not _healthy(self.port):
             if self._process is not None and self._process.poll() is not None:
@@ -116,7 +124,27 @@ class PrivateServer:
                     f"see {self.store.prefect / 'server.log'}"
                 )
             time.sleep(0.05)
-        self._starting.close()
+
+    def revive(self) -> bool:
+        """Start the server again if it has ended, with the same port and secret; returns whether it was started.
+
+        While the command that started the first one lives, it holds the port, and no other can.
+
+        Raises:
+            PortTaken: another process has the port.
+            ServerError: the new server ended too.
+        """
+        if running_server(self.store):
+            return False
+        with FileLock(self.store.prefect / ".starting") as starting:
+            starting.take(wait=True)
+            if running_server(self.store):
+                return False
+            if self._socket is None:
+                self._socket = _listen(self.port, fixed=True)
+            self._start()
+            self._wait()
+        return True
 
     def stop(self) -> None:
         """Leave the server; the last command that leaves ends it, whoever started it."""
@@ -138,9 +166,13 @@ class PrivateServer:
         self._clients.close()
 
 
-def _listen(port: int) -> socket.socket:
-    """Socket that listens on `port` if that is free, else on any port that is."""
-    for number in (port, 0):
+def _listen(port: int, *, fixed: bool = False) -> socket.socket:
+    """Socket that listens on `port` if that is free, else, unless it is `fixed`, on any port that is.
+
+    Raises:
+        ServerError: none is free; PortTaken where it is fixed.
+    """
+    for number in (port,) if fixed else (port, 0):
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier server linger
         try:
@@ -149,6 +181,8 @@ def _listen(port: int) -> socket.socket:
             return listener
         except OSError:
             listener.close()
+    if fixed:
+        raise PortTaken(f"port {port} of {HOST} is taken by another process")
     raise ServerError(f"no port of {HOST} is free")
 
 
@@ -167,86 +201,6 @@ def running_server(store: Store) -> tuple[int, int] | None:
             return int(process), int(port)
         time.sleep(0.02)  # it has started, and has not written them yet
     return None
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Pause the garbage collector during imports, and leave what they made out of later collections.
-
-    Imports make hundreds of thousands of objects, nearly all of which stay: those of the Prefect server take 3.3 s of
-    CPU time this way, and 4.8 s with the collector at work.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@contextmanager
-def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
-    """Make this process a client of its server and yield the dashboard's address; enter it before Prefect is imported.
-
-    `meanwhile` is called while a private server starts, which takes seconds: the place for slow imports.
-    """
-    quiet = {
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-        "PREFECT_CLI_PROMPT": "false",
-        "DO_NOT_TRACK": "1",
-        **HEARTBEAT,
-    }
-    if url := os.environ.get("PREFECT_API_URL"):
-        os.environ.update(quiet)
-        check_server(url)
-        yield url.removesuffix("/api")
-        return
-    server = PrivateServer(store)
-    try:
-        os.environ.update(quiet | server.settings)
-        with collector_paused():
-            import prefect  # noqa: F401  (every client needs it, and it takes seconds)
-
-            meanwhile()
-        server.wait()
-        try:
-            yield server.url
-        finally:
-            _flush()
-    finally:
-        server.stop()
-
-
-def _flush() -> None:
-    """Send what Prefect has queued before the server ends: task runs are recorded from events sent by threads."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogHandler
-
-    EventsWorker.drain_all(timeout=10)
-    APILogHandler().flush()
-
-
-BUSY_SERVER_S = 60
-"""How long a server that accepts a connection may take to say that it is healthy: many tasks at once keep it busy."""
-
-
-def check_server(url: str) -> None:
-    """Check that a Prefect server answers at `url`; 401 passes, because a server that wants credentials is there.
-
-    Raises:
-        ServerError: nothing answers there, or with an error.
-    """
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=BUSY_SERVER_S):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code != 401:
-            raise ServerError(f"PREFECT_API_URL is {url}, which answered {error.code} to /health") from error
-    except OSError as error:
-        raise ServerError(
-            f"PREFECT_API_URL is {url}, where no Prefect server answers ({error}). "
-            "Start it, or `unset PREFECT_API_URL` to use a private server"
-        ) from error
 
 
 def _healthy(port: int) -> bool:

@@ -19,8 +19,9 @@ from types import FrameType
 from typing import Any
 
 from voicemill.flows.service.access import HEARTBEAT
+from voicemill.flows.service.client import check_server
 from voicemill.flows.service.processes import end_processes, find_processes, flow_run, mark
-from voicemill.flows.service.server import PrivateServer, check_server, running_server
+from voicemill.flows.service.server import PrivateServer
 from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read_state
 from voicemill.storage.errors import ServerError, VoicemillError
 from voicemill.storage.locks import FileLock
@@ -114,14 +115,14 @@ class Supervisor:
         """Start server, deployments and children; then the state says that it is ready."""
         self.connect()
         if self.server is not None:
-            self.run_deploy("crash")
+            self.run_deploy("crash", alone=self.server.alone)
         deployments = self.run_deploy("deploy")
         self.record(deployments=tuple(json.loads(deployments)))
         for child in self.children:
             child.keep_running(self.store, self.environment)
         self.record(ready=True)
 
-    def connect(self, port: int = 0) -> None:
+    def connect(self) -> None:
         """Use the server of PREFECT_API_URL, or start the store's private one, at its last port if that is free.
 
         Raises:
@@ -131,7 +132,7 @@ class Supervisor:
             check_server(url)
             self.environment = os.environ | PREFECT | mark(self.store)
         else:
-            self.server = PrivateServer(self.store, port or _last_port(self.store), supervised=bool(port))
+            self.server = PrivateServer(self.store, _last_port(self.store), supervised=False)
             self.server.wait()
             url = f"{self.server.url}/api"
             self.environment = os.environ | PREFECT | self.server.settings | mark(self.store)
@@ -156,14 +157,18 @@ class Supervisor:
             time.sleep(POLL)
             if not (self.store.root / "store.json").exists():
                 raise Stopped  # the store was removed: nothing must be written there again
-            if self.server is not None and running_server(self.store) is None:
-                print("the server ended; restarting it", flush=True)
-                port = self.server.port
-                self.server.stop()
-                self.connect(port)
+            self.keep_server()
             changes = [child.keep_running(self.store, self.environment) for child in self.children]
             if any(changes):
                 self.record()
+
+    def keep_server(self) -> None:
+        """Start the private server again if it has ended; where that fails, at the next look."""
+        try:
+            if self.server is not None and self.server.revive():
+                print("the server had ended, and was started again", flush=True)
+        except ServerError as error:
+            print(f"the server ended and does not start again: {error}", flush=True)
 
     def record(self, **changes: Any) -> None:
         """Write the state, with the children of this moment."""

@@ -86,6 +86,7 @@ class Page(BaseHTTPRequestHandler):
 
 ATTEMPTS = """
 (async () => {
+  if (!location.href.startsWith("http")) await new Promise(() => {});  // ends with the empty page before ours
   const found = [], url = URL_, secret = SECRET_;
   const attempt = async (name, path, options) => {
     try {

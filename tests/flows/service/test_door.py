@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,7 @@ from support import intruder
 from support.prefect_server import CHROMIUM, ask, driven, dump, enter, get, secret_of
 
 from voicemill.flows.service import access
+from voicemill.flows.service.deploy import AUTOMATIONS
 from voicemill.flows.service.server import PrivateServer
 from voicemill.storage.errors import ServerError
 from voicemill.storage.store import Store
@@ -69,6 +72,27 @@ def test_the_dashboard_opens_without_a_question(server: PrivateServer, tmp_path:
     shown = enter(server.url, tmp_path, tmp_path / "owner")
     assert "Run a task or flow to get started" in shown
     assert "Login" not in shown
+
+
+HEARTBEAT = """
+from voicemill.flows.service.client import prefect_api
+from voicemill.storage.store import Store
+with prefect_api(Store.open("STORE")):
+    from prefect.settings import get_current_settings
+    print(get_current_settings().flows.heartbeat_frequency)
+"""
+
+
+def test_a_flow_of_a_command_sends_heartbeats_as_often_as_the_rule_wants(server: PrivateServer) -> None:
+    """On the private server, and on one that PREFECT_API_URL names."""
+    (rule,) = [rule for rule in json.loads(AUTOMATIONS.read_text()) if rule["name"] == "crash zombie flows"]
+    command = [sys.executable, "-c", HEARTBEAT.replace("STORE", str(server.store.root))]
+    named = {"PREFECT_API_URL": server.settings["PREFECT_API_URL"]}
+    for settings in ({}, named):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | settings
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert 3 * int(done.stdout) <= rule["trigger"]["within"]
 
 
 class Page(BaseHTTPRequestHandler):

@@ -1,5 +1,6 @@
 """The flow `compress`: an entry of a voice becomes ONNX graphs of lower precision, as an entry of its own."""
 
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ def compare(plan: CompressionPlan, folder: GraphFolder) -> tuple[list[Spoken], s
         return spoken({name: load() for name, load in engines.items()}, sentences), ""
     except (NoData, ConfigError, StoreError) as error:  # compression does not depend on the comparison
         dashboard.log(f"the engines are not compared: {error}")
-        return [], f"The engines were not compared: {error}"
+        return [], f"The engines were not compared: {markdown.text(error)}"
 
 
 def size_table(rows: Sequence[Part]) -> str:
@@ -138,20 +139,20 @@ def _figure(value: float | None) -> str:
 
 def show(plan: CompressionPlan, result: Compressed, entry: Entry) -> None:
     """Add the summary to the run's page."""
-    voice = f"--store {plan.store.root} --voice {plan.voice}"
-    text = f"""# {plan.voice}, entry {entry.number}: compressed
+    voice = shlex.join(["--store", str(plan.store.root), "--voice", plan.voice])
+    name, path = markdown.text(plan.entry.name), markdown.code(entry.path(STEM))
+    speak = f"voicemill speak {voice} --number {entry.number} --reference RECORDING --text TEXT --out speech.wav"
+    text = f"""# {markdown.text(plan.voice)}, entry {entry.number}: compressed
 
-ONNX graphs of entry {plan.entry.name} ({plan.entry.card.kind}) in {plan.precision}, in `{entry.path(STEM)}`.
+ONNX graphs of entry {name} ({plan.entry.card.kind}) in {plan.precision}, in {path}.
 
 {entry.card.account}
 
 Synthesise with it:
 
-```
-voicemill speak {voice} --number {entry.number} --reference RECORDING --text TEXT --out speech.wav
-```
+{markdown.block(speak)}
 
-Measure its quality: `voicemill evaluate {voice}`.
+Measure its quality: {markdown.code(f"voicemill evaluate {voice}")}.
 """
     total = result.parts[-1]
     size = f"entry {entry.number} of {plan.voice}: {total.after / 1e6:.2f} MB, {total.smaller:.2f} times smaller"

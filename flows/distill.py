@@ -1,5 +1,6 @@
 """The flow `distill`: a trained entry of a voice teaches smaller, faster models, its students."""
 
+import shlex
 import time
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from voicemill.flows.display.result import FlowResult
 from voicemill.flows.entries import add_entry, file_list
 from voicemill.flows.plans.distill import DistillOptions, DistillPlan, plan_distill
 from voicemill.flows.plans.retrain import folder_of
+from voicemill.flows.report import markdown
 from voicemill.flows.training import train, training_table
 from voicemill.storage.units import Seconds
 from voicemill.storage.voices.cards import Entry, Kind, Training
@@ -99,16 +101,18 @@ def announce(plan: DistillPlan) -> None:
 def show(plan: DistillPlan, student: Student, entry: Entry) -> None:
     """Add the summary of one student to the run's page."""
     share = student.bytes / max(student.teacher_bytes, 1)
-    text = f"""# {plan.voice}, entry {entry.number}: {student.kind}
+    teacher = markdown.text(plan.teacher.name)
+    evaluate = shlex.join(["voicemill", "evaluate", "--store", str(plan.store.root), "--voice", plan.voice])
+    text = f"""# {markdown.text(plan.voice)}, entry {entry.number}: {student.kind}
 
-Made from entry {plan.teacher.name} on corpus version {plan.corpus.version.number}: {student.bytes / 1e6:.2f} MB,
+Made from entry {teacher} on corpus version {plan.corpus.version.number}: {student.bytes / 1e6:.2f} MB,
 {share:.0%} of the teacher's {student.teacher_bytes / 1e6:.2f} MB.
 
 {training_table(student.trainings)}
 
 {file_list(entry)}
 
-Measure its quality: `voicemill evaluate --store {plan.store.root} --voice {plan.voice}`.
+Measure its quality: {markdown.code(evaluate)}.
 """
     dashboard.show_markdown(f"distill-{student.kind}", text, f"entry {entry.number} of {plan.voice}")
     dashboard.log(f"{plan.voice}, entry {entry.number} ({student.kind}): {entry.folder}")

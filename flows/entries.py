@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voicemill.flows.display import dashboard
+from voicemill.flows.report import markdown
 from voicemill.storage.forgetting.forget import retire_if_forgotten
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry
@@ -20,4 +21,4 @@ def add_entry(store: Store, card: Card, files: Mapping[str, Path]) -> Entry:
 
 def file_list(entry: Entry) -> str:
     """Markdown list of an entry's weights."""
-    return "\n".join(f"- {stem}: `{entry.path(stem)}`" for stem in entry.card.weights)
+    return "\n".join(f"- {stem}: {markdown.code(entry.path(stem))}" for stem in entry.card.weights)

@@ -175,19 +175,20 @@ def show(result: Evaluated) -> None:
         "ll" + "r" * len(totals),
     )
     missing = comparison.missing_figures({entry.entry: entry.missing for entry in result.entries})
+    text, code = markdown.text, markdown.code
     lines = []
     for (reason, entries), metrics in missing.items():
         of = "" if len(entries) == len(result.entries) else f" for {', '.join(entries)}"
-        lines.append(f"- missing{of}: **{', '.join(metrics)}**: {reason}")
-    judges = ", ".join(f"{role} `{model}`" for role, model in result.judges.items())
-    listed = "\n".join([*lines, *(f"- {note}" for note in result.notes)])
-    text = f"""# {title}
+        lines.append(f"- missing{text(of)}: **{text(', '.join(metrics))}**: {text(reason)}")
+    judges = ", ".join(f"{role} {code(model)}" for role, model in result.judges.items())
+    listed = "\n".join([*lines, *(f"- {text(note)}" for note in result.notes)])
+    page = f"""# {text(title)}
 
-{result.sentences} sentences, test set `{result.testset[:12]}`, judged by {judges}. Report: `{result.report}`
+{result.sentences} sentences, test set `{result.testset[:12]}`, judged by {judges}. Report: {code(result.report)}
 
 {figures}
 
 {listed}
 """
-    dashboard.show_markdown("evaluate-summary", text, title)
+    dashboard.show_markdown("evaluate-summary", page, title)
     dashboard.log(f"report: {result.report}")

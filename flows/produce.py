@@ -190,21 +190,28 @@ def show(result: Produced, report: str) -> None:
     gates = markdown.table(
         ("entry", "kind", "verdict", "reason", "report", ""),
         (
-            (row.entry, row.kind, row.verdict, row.reason, f"`{row.report}`", f"[run]({row.run})")
+            (row.entry, row.kind, row.verdict, row.reason, markdown.code(row.report), markdown.link("run", row.run))
             for row in result.promotions
         ),
     )
     speech = markdown.table(
         ("entry", "kind", "engine", "seconds", "real-time factor", "file"),
         (
-            (row.entry, row.kind, row.engine, f"{row.seconds:.2f}", f"{row.took_s / row.seconds:.3f}", f"`{row.path}`")
+            (
+                row.entry,
+                row.kind,
+                row.engine,
+                f"{row.seconds:.2f}",
+                f"{row.took_s / row.seconds:.3f}",
+                markdown.code(row.path),
+            )
             for row in result.said
         ),
         "lllrrl",
     )
-    text = f"""# {result.voice}, from corpus version {result.version}
+    text = f"""# {markdown.text(result.voice)}, from corpus version {result.version}
 
-Report of the corpus: `{report}`
+Report of the corpus: {markdown.code(report)}
 
 ## Promotions
 

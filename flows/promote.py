@@ -161,10 +161,11 @@ def end(result: Promoted, began: float) -> Promoted:
         f"promote · {result.entry} · {result.verdict.lower()}", [f"voice:{voice}", f"entry:{result.entry}"]
     )
     dashboard.log(f"{result.verdict}: {result.reason}")
-    links = f"Report: `{result.report}` · [the evaluation]({evaluation})" if result.report else ""
-    text = f"""# {result.entry}: {result.verdict.lower()}
+    page = markdown.link("the evaluation", evaluation)
+    links = f"Report: {markdown.code(result.report)} · {page}" if result.report else ""
+    text = f"""# {markdown.text(result.entry)}: {result.verdict.lower()}
 
-{result.reason}
+{markdown.text(result.reason)}
 
 {verdict_table(result.rows)}
 

@@ -145,7 +145,7 @@ def announce(plan: RetrainPlan, decision: Decision) -> None:
         "phases": ", ".join(f"{phase}: {network}" for phase, network in plan.trainings()),
     }
     title = f"{'Training' if decision.train else 'Not training'} {plan.voice}: {decision.verdict.lower()}"
-    text = f"# {title}\n\n{decision.reason}\n\n{markdown.table(('', ''), rows.items())}\n"
+    text = f"# {markdown.text(title)}\n\n{markdown.text(decision.reason)}\n\n{markdown.table(('', ''), rows.items())}\n"
     dashboard.show_markdown("retrain-decision", text, summary)
 
 
@@ -184,9 +184,9 @@ def speak_command(entry: Entry) -> str:
 
 def show(result: Retrained, entry: Entry) -> None:
     """Add the summary to the run's page."""
-    text = f"""# {result.voice}, entry {entry.number}
+    text = f"""# {markdown.text(result.voice)}, entry {entry.number}
 
-Trained on corpus version {result.version}: {result.reason}
+Trained on corpus version {result.version}: {markdown.text(result.reason)}
 
 {training_table(result.trainings)}
 
@@ -194,9 +194,7 @@ Trained on corpus version {result.version}: {result.reason}
 
 Synthesise with it:
 
-```
-{result.speak}
-```
+{markdown.block(result.speak)}
 """
     dashboard.show_markdown("retrain-summary", text, f"entry {entry.number} of {result.voice}")
     dashboard.log(f"{result.voice}, entry {entry.number}: {entry.folder}\n{result.speak}")

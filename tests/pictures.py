@@ -4,16 +4,15 @@ Writes `run.png`, the page of the first refresh in the Prefect dashboard, and `r
 version 1, to `flows/pictures/`. Both come from headless Chromium, are halved in size and reduced to 64 colours: 30 kB.
 """
 
-import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
 
 from PIL import Image
+from support.prefect_server import ask, enter
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "flows" / "pictures"
@@ -31,6 +30,8 @@ def photograph(url: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
         options = [f"--window-size={SIZE[0]},{SIZE[1]}", f"--virtual-time-budget={PATIENCE_MS}", f"--screenshot={shot}"]
+        if url.startswith("http"):
+            enter(url, Path(folder), Path(folder) / "profile")
         basics = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/profile"]
         subprocess.run([chromium, *basics, *options, url], check=True, capture_output=True, timeout=180)
         picture = Image.open(shot).convert("RGB").resize((SIZE[0] // 2, SIZE[1] // 2), Image.Resampling.LANCZOS)
@@ -47,11 +48,7 @@ def first_refresh(api: str) -> str:
         "sort": "START_TIME_ASC",
         "limit": 1,
     }
-    request = urllib.request.Request(
-        f"{api}/flow_runs/filter", json.dumps(query).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        (run,) = json.load(answer)
+    (run,) = ask(api, "flow_runs/filter", **query)
     return str(run["id"])
 
 

@@ -4,13 +4,13 @@ import json
 import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from voicemill.flows.cli.options import JsonOption, OwnerOption, StoreOption
 from voicemill.flows.cli.running import open_store, print_json
+from voicemill.flows.plans import help_texts
 
 if TYPE_CHECKING:
     from voicemill.storage.store import Store
@@ -103,6 +103,7 @@ def forget(
     speaker: OwnerOption,
     store: StoreOption,
     inbox: Annotated[str | None, typer.Option(help="Inbox folder in which the speaker's files are erased too")] = None,
+    wait: Annotated[bool, typer.Option(help=help_texts.WAIT)] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,7 +119,7 @@ def forget(
     if not yes:
         where = f"{store} and {inbox}" if inbox else store
         typer.confirm(f"Erase everything of speaker {speaker!r} in {where}? This cannot be undone.", abort=True)
-    receipt = forget_speaker(opened, speaker, inbox=Path(inbox) if inbox else None, created=_now())
+    receipt = forget_speaker(opened, speaker, inbox=inbox, created=_now(), wait=wait)
     if as_json:
         print_json(asdict(receipt))
     else:

@@ -48,7 +48,7 @@ def run_here(
     `load` imports and returns the flow: it is called while the server starts, after Prefect's settings are made. `bar`
     is entered while the flow runs.
     """
-    from voicemill.flows.service.server import prefect_api
+    from voicemill.flows.service.client import prefect_api
 
     with prefect_api(store, load), bar or nullcontext():
         result = load()(options)

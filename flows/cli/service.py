@@ -172,7 +172,7 @@ def _server_of(store: str | None, inbox: str) -> tuple[str, str]:
 
     The server is that of PREFECT_API_URL, or the private one that `voicemill up` holds for the store; "" = none.
     """
-    from voicemill.flows.service.server import private_settings
+    from voicemill.flows.service.access import private_settings
     from voicemill.flows.service.up import read_state, supervisor_pid
 
     os.environ.update({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "DO_NOT_TRACK": "1"})
@@ -195,7 +195,7 @@ def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
     from voicemill.flows.service.up import read_state
     from voicemill.storage.inbox import consent
     from voicemill.storage.inbox.consent import CONSENTS
-    from voicemill.storage.inbox.metadata import decode_text
+    from voicemill.storage.inbox.layouts import decode_text
 
     if store is None:
         return ""
@@ -237,15 +237,22 @@ def watch(
 
 
 def dashboard(store: StoreOption, show: OpenOption = False) -> None:
-    """Serve the Prefect dashboard of a store until Ctrl-C."""
+    """Serve the Prefect dashboard of a store until Ctrl-C.
+
+    The page asks for a password, which is the content of `STORE/prefect/.secret`; --open enters it.
+    """
     import threading
     import webbrowser
 
     from voicemill.flows.display.terminal import say
-    from voicemill.flows.service.server import prefect_api
+    from voicemill.flows.service.access import entry_page, secret_file
+    from voicemill.flows.service.client import prefect_api
 
-    with prefect_api(open_store(store)) as url:
+    opened = open_store(store)
+    with prefect_api(opened) as url, entry_page(opened, url) as page:
         say(f"{url}/v2/runs   (Ctrl-C stops)")
+        if page is not None:
+            say(f"password: the content of {secret_file(opened)}; with --open this command enters it")
         if show:
-            webbrowser.open(f"{url}/v2/runs")
+            webbrowser.open(page.as_uri() if page is not None else f"{url}/v2/runs")
         threading.Event().wait()

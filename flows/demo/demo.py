@@ -10,7 +10,7 @@ from voicemill.flows.demo.corpus import add_one_upload, synthesise
 from voicemill.flows.display.progress import fresh
 from voicemill.flows.display.summary import Summary
 from voicemill.flows.display.terminal import console, progress_bar, say, show_summary
-from voicemill.flows.service.server import prefect_api
+from voicemill.flows.service.client import prefect_api
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import write_text
 from voicemill.storage.store import Store

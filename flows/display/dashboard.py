@@ -5,16 +5,18 @@ opens them.
 """
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import TypeVar, cast
 
 from prefect import get_run_logger
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 
 from voicemill.flows.display.result import FlowResult
+from voicemill.flows.report import markdown
 
 R = TypeVar("R", bound=FlowResult)
 
@@ -22,7 +24,8 @@ R = TypeVar("R", bound=FlowResult)
 def name_run(name: str, tags: list[str]) -> None:
     """Rename and tag the current flow run; what it works on is known only after it started."""
     with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, name=name, tags=sorted({*flow_run.tags, *tags}))
+        tags = sorted({*flow_run.tags, *map(markdown.name, tags)})
+        client.update_flow_run(flow_run.id, name=markdown.name(name), tags=tags)
 
 
 def log(message: str) -> None:
@@ -36,8 +39,13 @@ def run_address() -> str:
 
 
 def show_markdown(key: str, text: str, description: str) -> None:
-    """Add a Markdown artifact to the page of the current run."""
-    create_markdown_artifact(markdown=text, key=key, description=description)
+    """Add a Markdown artifact to the page of the current run; what `text` has from outside is escaped already."""
+    create_markdown_artifact(markdown=text, key=key, description=markdown.text(description))
+
+
+def show_table(key: str, rows: Iterable[Mapping[str, object]], description: str) -> None:
+    """Add a table to the page of the current run; strings of its cells are shown as they are."""
+    create_table_artifact(table=[markdown.cells(row) for row in rows], key=key, description=markdown.text(description))
 
 
 def complete(result: FlowResult, began: float) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
-from voicemill.flows.display.dashboard import show_markdown
+from voicemill.flows.display.dashboard import show_markdown, show_table
 from voicemill.flows.display.progress import Progress
 from voicemill.flows.display.summary import HELD, Summary
 from voicemill.flows.report import markdown
@@ -59,11 +59,11 @@ def show_summary(
     ]
     of = f"version {summary.version}: {_hours(total)}"
     kept = f"{_hours(summary.seconds.get('kept', 0.0))} kept, {summary.speakers} speakers"
-    create_table_artifact(table=outcomes, key="refresh-outcomes", description=f"seconds by outcome and reason; {of}")
-    create_table_artifact(table=by_speaker, key="refresh-speakers", description=f"seconds by speaker; {kept}")
+    show_table("refresh-outcomes", outcomes, f"seconds by outcome and reason; {of}")
+    show_table("refresh-speakers", by_speaker, f"seconds by speaker; {kept}")
     if texts:
         rows = [text_row(share) for share in texts]
-        create_table_artifact(table=rows, key="refresh-text", description=f"text and word times; {of}")
+        show_table("refresh-text", rows, f"text and word times; {of}")
     text = _markdown(summary, total)
     show_markdown("refresh-summary", text, f"summary of {of}, {kept}")
 
@@ -97,13 +97,17 @@ def _markdown(summary: Summary, total: float) -> str:
         ],
         "lrrrrr",
     )
-    store = shlex.quote(summary.store)
+    text, code = markdown.text, markdown.code
     notes = [HELD] if summary.all_held else []
-    notes += [f"{'**cannot be trained**, ' * bool(gap['untrainable'])}{gap['line']}" for gap in summary.without_text]
-    notes += [f"held, no consent: **{speaker}** ({n} uploads)" for speaker, n in summary.held.items()]
-    notes += [f"failed, the next refresh retries it: `{path}`: {error}" for path, error in summary.failures.items()]
-    notes += [f"batch `{id_}` broke, the next refresh retries it: {why}" for id_, why in summary.broken.items()]
-    notes += [f"inbox: {problem}" for problem in summary.problems]
+    notes += [
+        f"{'**cannot be trained**, ' * bool(gap['untrainable'])}{text(gap['line'])}" for gap in summary.without_text
+    ]
+    notes += [f"held, no consent: **{text(speaker)}** ({n} uploads)" for speaker, n in summary.held.items()]
+    notes += [
+        f"failed, the next refresh retries it: {code(path)}: {text(error)}" for path, error in summary.failures.items()
+    ]
+    notes += [f"batch `{id_}` broke, the next refresh retries it: {text(why)}" for id_, why in summary.broken.items()]
+    notes += [f"inbox: {text(problem)}" for problem in summary.problems]
     more = [f"... and {len(notes) - LISTED} more: `voicemill refresh --json` lists all"] if len(notes) > LISTED else []
     listed = "\n".join(f"- {note}" for note in notes[:LISTED] + more)
     return f"""# Corpus version {summary.version} ({state})
@@ -115,7 +119,7 @@ of {_hours(total)}, in {summary.wall_s:.0f} s. Uploads: {uploads}.
 
 {stages}
 
-Report: `{summary.report}` (`voicemill report --store {store} --open` opens it)
+Report: {code(summary.report)} ({code(f"voicemill report --store {shlex.quote(summary.store)} --open")} opens it)
 
 [all artifacts of this refresh](/v2/runs/flow-run/{flow_run.id}?tab=Artifacts) ·
 [subflows and task runs](/v2/runs/flow-run/{flow_run.id})

@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from voicemill.flows.display.curves import VALIDATION, image, sparkline
+from voicemill.flows.report import markdown
 from voicemill.model.training.engine.run import Progress
 from voicemill.storage.units import Seconds
 
@@ -72,18 +73,18 @@ class TrainingBoard:
     def _show(self) -> None:
         assert self.latest is not None
         share = 100.0 if self._outcome else round(100 * self.latest.step / self.latest.steps, 1)
-        description = self.describe()
-        markdown = f"# {self.title}\n\n{description}\n\n{image(self.series)}\n"
+        title, description = markdown.text(self.title), markdown.text(self.describe())
+        page = f"# {title}\n\n{description}\n\n{image(self.series)}\n"
         if not self._ids:
             key = "training-" + (re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-"))
             artifacts: dict[str, Any] = {
                 "progress": create_progress_artifact(progress=share, key=f"{key}-progress", description=description),
                 "losses": create_table_artifact(table=self.table(), key=f"{key}-losses", description=description),
-                "curves": create_markdown_artifact(markdown=markdown, key=f"{key}-curves", description=description),
+                "curves": create_markdown_artifact(markdown=page, key=f"{key}-curves", description=description),
             }
             self._ids = {name: cast(UUID, id_) for name, id_ in artifacts.items()}  # coroutines only if called from one
             return
-        data: dict[str, Any] = {"progress": share, "losses": json.dumps(self.table()), "curves": markdown}
+        data: dict[str, Any] = {"progress": share, "losses": json.dumps(self.table()), "curves": page}
         with get_client(sync_client=True) as client:
             for name, id_ in self._ids.items():
                 client.update_artifact(id_, ArtifactUpdate(data=data[name], description=description))

@@ -7,6 +7,7 @@ change, the card stored with the entry does not.
 from collections.abc import Iterable, Iterator
 
 from voicemill.flows.report import markdown
+from voicemill.flows.report.markdown import Markup
 from voicemill.model.judging.scores import shown
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -30,10 +31,10 @@ marking."""
 
 def model_card(store: Store, entry: Entry) -> str:
     """Return the card of one entry."""
-    card, now = entry.card, read_status(entry.folder.parent)
+    card, now, text = entry.card, read_status(entry.folder.parent), markdown.text
     parts = [
-        f"# {entry.name}",
-        f"A {card.kind} voice, {now.of(entry.number)}, of {card.created}. {_sentence(card.reason)}".rstrip(),
+        f"# {markdown.text(entry.name)}",
+        f"A {card.kind} voice, {now.of(entry.number)}, of {card.created}. {text(_sentence(card.reason))}".rstrip(),
         _section("Origin", markdown.table(("", ""), _lineage(store, entry))),
         _section("Trainings", _trainings(card)),
         _section("Compression", card.account),
@@ -61,18 +62,18 @@ def _lineage(store: Store, entry: Entry) -> Iterator[tuple[str, str]]:
     yield "speakers", _listed(card.speakers) or "all of the corpus"
     yield "trained on the speech of", _listed(card.heard) or "all speakers of the corpus version"
     yield "corpus version", str(card.corpus_version)
-    yield "recipe", f"`{card.recipe[:16]}`"
+    yield "recipe", markdown.code(card.recipe[:16])
     for name in ancestors(store, entry.name, through="parents"):
         ancestor = next(
             (other for other in registry.entries(store, name.rpartition("/")[0]) if other.name == name), None
         )
         yield "made from", f"{name} ({ancestor.card.kind})" if ancestor else f"{name}, which is gone"
     for stem, file in card.base.items():
-        yield f"base of {stem}", f"`{file.path}`, sha256 `{file.sha256[:16]}`"
+        yield f"base of {stem}", Markup(f"{markdown.code(file.path)}, sha256 {markdown.code(file.sha256[:16])}")
     yield "content encoder", card.content
-    yield "config", f"`{card.config[:16]}`"
+    yield "config", markdown.code(card.config[:16])
     yield "code", card.code
-    yield "files", f"`{entry.digest[:16]}`"
+    yield "files", markdown.code(entry.digest[:16])
 
 
 def _trainings(card: Card) -> str:
@@ -93,7 +94,10 @@ def _figures(entry: Entry) -> Iterator[str]:
             for name, metric in METRICS.items()
             if name in scores["totals"]
         ]
-        missing = "".join(f"\n- missing: {name}: {why}" for name, why in scores.get("missing", {}).items())
+        missing = "".join(
+            f"\n- missing: {markdown.text(name)}: {markdown.text(why)}"
+            for name, why in scores.get("missing", {}).items()
+        )
         table = markdown.table(("figure", "", "unit", "sentences", "meaning"), rows, "lrlr")
         yield f"Test set `{testset[:12]}`\n\n{table}\n{missing}".rstrip()
 
@@ -101,7 +105,7 @@ def _figures(entry: Entry) -> Iterator[str]:
 def _rights(store: Store, card: Card) -> Iterator[str]:
     yield from _consents(store, card)
     for stem, file in card.base.items():
-        yield f"- base of {stem}: the licence of `{file.path}` applies to models made from it"
+        yield f"- base of {stem}: the licence of {markdown.code(file.path)} applies to models made from it"
     yield "- the trained weights are yours; voicemill itself is licensed under Apache-2.0"
 
 
@@ -109,14 +113,14 @@ def _consents(store: Store, card: Card) -> Iterator[str]:
     try:
         rows = CorpusVersion.open(store, card.corpus_version).uploads(["speaker", "consent"]).to_pylist()
     except StoreError as error:
-        yield f"- consents: unknown: {error}"
+        yield f"- consents: unknown: {markdown.text(error)}"
         return
     consents: dict[str, set[str]] = {}
     for row in rows:
         if row["consent"] and (not card.heard or row["speaker"] in card.heard):
             consents.setdefault(row["speaker"], set()).add(row["consent"])
     for speaker in sorted(consents)[:SHOWN]:
-        yield f"- consent of {speaker}: {'; '.join(sorted(consents[speaker]))}"
+        yield f"- consent of {markdown.text(speaker)}: {markdown.text('; '.join(sorted(consents[speaker])))}"
     if len(consents) > SHOWN:
         yield f"- consents of {len(consents) - SHOWN} more speakers: see table `uploads` of the corpus version"
     if card.corpus_version in forgotten_versions(store):
@@ -126,10 +130,12 @@ def _consents(store: Store, card: Card) -> Iterator[str]:
 def _files(entry: Entry) -> Iterator[tuple[str, object, str]]:
     for name, sha256 in entry.card.files.items():
         path = entry.folder / name
-        yield f"`{name}`", f"{path.stat().st_size:,}" if path.exists() else "gone", f"`{sha256}`"
+        size = f"{path.stat().st_size:,}" if path.exists() else "gone"
+        yield markdown.code(name), size, markdown.code(sha256)
     for stem, path in entry.weights.items():
         if not path.is_relative_to(entry.folder):
-            yield f"`{path}` ({stem})", f"{path.stat().st_size:,}" if path.exists() else "gone", "outside the entry"
+            size = f"{path.stat().st_size:,}" if path.exists() else "gone"
+            yield Markup(f"{markdown.code(path)} ({stem})"), size, "outside the entry"
 
 
 def _history_table(entry: Entry, now: VoiceStatus) -> str:

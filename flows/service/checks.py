@@ -85,7 +85,7 @@ def _embedded_models() -> Check:
 
 
 def _server() -> Check:
-    from voicemill.flows.service.server import check_server
+    from voicemill.flows.service.client import check_server
 
     url = os.environ.get("PREFECT_API_URL")
     if not url:

@@ -2,7 +2,8 @@
 
 `python -m voicemill.flows.service.deploy VERB`, with the settings of `voicemill up` as JSON on stdin. A process of its
 own, because a Prefect client takes 150 MB and the supervisor lives for months. Verbs:
-- `crash`   mark runs as crashed that the server holds for running although no process of them is left;
+- `crash`   mark runs of our pools as crashed that the server takes for running although no process of them is left, and
+            with `alone` those of commands too;
 - `deploy`  create or update pools, variables, deployments with their triggers, and automations; repeated, it changes
             nothing. Prints the deployments with their next runs;
 - `cancel`  cancel runs, and wait until they have ended.
@@ -18,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -33,10 +34,12 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling, Crashed
+from prefect.states import Cancelling
 from prefect.variables import Variable
 
+from voicemill.flows.service.runs import crash_runs
 from voicemill.flows.service.up import POOLS, UpSettings
+from voicemill.flows.service.worker import pool_template
 from voicemill.storage.errors import ServerError, VoicemillError
 from voicemill.storage.units import Seconds
 
@@ -55,10 +58,12 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
         ServerError: `prefect deploy` failed; with its output.
     """
     for pool in POOLS:
+        template = pool_template()
         try:
             client.read_work_pool(pool)
+            client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         except ObjectNotFound:
-            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
     for name, value in settings.variables().items():
         Variable.set(name, value, overwrite=True)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
@@ -107,14 +112,6 @@ def _runs(client: SyncPrefectClient, states: list[StateType], deployment: Any = 
     )
 
 
-def crash(client: SyncPrefectClient) -> None:
-    """Mark the runs of our pools in progress as crashed; for a time when no process of them is left."""
-    for run in _runs(client, [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]):
-        client.set_flow_run_state(
-            run.id, Crashed(message="no process of it was left when `voicemill up` started"), True
-        )
-
-
 def cancel(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[UUID]:
     """Cancel flow runs and wait for their end; returns those that did not end within CANCEL_LIMIT."""
     remaining = set(runs)
@@ -134,14 +131,15 @@ def _final(run: FlowRun) -> bool:
 def main() -> None:
     """Run one verb; an expected error is one message and exit status 1."""
     verb, raw = sys.argv[1], json.load(sys.stdin)
-    runs = [UUID(run) for run in raw.pop("runs", [])]
+    runs, alone = [UUID(run) for run in raw.pop("runs", [])], raw.pop("alone", False)
     try:
         with get_client(sync_client=True) as client:
             if verb == "deploy":
                 deploy(client, UpSettings.of(raw))
                 print(json.dumps(list_deployments(client)))
             elif verb == "crash":
-                crash(client)
+                # where nobody used the server before, runs of killed commands are left too
+                crash_runs(client, "no process of it was left when `voicemill up` started", () if alone else POOLS)
             else:
                 remaining = cancel(client, runs)
                 print(f"cancelled {len(runs) - len(remaining)} of {len(runs)}")

@@ -1,4 +1,4 @@
-"""Which Prefect server a command uses: that of PREFECT_API_URL, or a private one of the store on loopback.
+"""The private Prefect server of a store, on loopback: found, started, started again, left.
 
 Prefect's ephemeral mode loses task runs when the process ends, so no command uses it. The private server keeps its
 SQLite database in `<store>/prefect`. Locks tell who is there; the operating system frees them whatever happens:
@@ -6,21 +6,21 @@ SQLite database in `<store>/prefect`. Locks tell who is there; the operating sys
 - `.clients` is shared by all commands that use the server, which ends when it can take that lock alone. So the command
   that started it may end, or be killed, before the others, and none loses its server;
 - `.starting` is held by a command that looks for the server or starts it: two do not start two.
+
+The command that starts the server opens its socket and keeps it: while a server that was killed is started again,
+requests wait in the socket, and no other process can take the port. Who may use the server: access.py and door.py.
 """
 
 import contextlib
-import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
+from voicemill.flows.service.access import HOST, own_origin, private_settings, renew_secret
 from voicemill.storage.errors import ServerError
 from voicemill.storage.locks import FileLock, lock_holder
 from voicemill.storage.store import Store
@@ -29,68 +29,78 @@ from voicemill.storage.units import Seconds
 START_LIMIT: Seconds = 240.0
 """Time limit for the server to answer. The first start creates the database: 8-9 s on two idle cores, later ones 3.5 s,
 and over 60 s beside five other processes. A server that ends is noticed at once."""
+BACKLOG = 2048
+"""Connections that wait for the server, as many as uvicorn has."""
 STOP_LIMIT: Seconds = 10.0
 """Time limit for the server to close its connections; then it is killed."""
 
 
-def private_settings(store: Store, port: int) -> dict[str, str]:
-    """Environment of the private server and of its clients."""
-    return {
-        "PREFECT_HOME": str(store.prefect),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        # the dashboard calls this address, not the one it was loaded from
-        "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
+class PortTaken(ServerError):
+    """Another process has the port of a server that must keep it."""
 
 
 class PrivateServer:
     """The private server of a store, started by this process or found running.
 
-    A new one listens on `port` if that is free; 0 = any port.
+    A new one listens on `port` if that is free; 0 = any port. It has a new secret, unless it takes the place of one
+    that `voicemill up` holds (`supervised`): there it takes over port and secret, which workers know.
+
+    Raises:
+        ServerError: the secret of a server that runs cannot be read.
     """
 
-    def __init__(self, store: Store, port: int = 0) -> None:
+    def __init__(self, store: Store, port: int = 0, *, supervised: bool | None = None) -> None:
         self.store = store
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
         store.prefect.mkdir(parents=True, exist_ok=True)
         self._starting = FileLock(store.prefect / ".starting")
         self._starting.take(wait=True)
         self._clients = FileLock(store.prefect / ".clients")
         self._clients.take(shared=True, wait=True)  # waits for a server that is ending
-        address = running_server(store)
-        self.port: int = address[1] if address else self._start(_free(port))
+        self.alone = False
+        """Whether no command used the store's server before: flow runs in progress belong to dead processes."""
+        try:
+            if address := running_server(store):
+                self.port: int = address[1]
+            else:
+                self.alone = self._clients.take()
+                self._clients.take(shared=True, wait=True)
+                supervised = lock_holder(store.prefect / ".up") is not None if supervised is None else supervised
+                if not supervised:
+                    renew_secret(store)
+                self._socket = _listen((supervised and _last_port(store)) or port)
+                self.port = self._socket.getsockname()[1]
+            self.settings: dict[str, str] = private_settings(store, self.port)
+            if self._socket is not None:
+                self._start()
+        except BaseException:
+            self._starting.close()
+            self._clients.close()
+            raise
 
     @property
     def url(self) -> str:
         """Address of the dashboard."""
-        return f"http://127.0.0.1:{self.port}"
+        return own_origin(self.port)
 
-    def _start(self, port: int) -> int:
+    def _start(self) -> None:
         folder = self.store.prefect
+        assert self._socket is not None
         with FileLock(folder / ".serving") as serving, (folder / "server.log").open("ab") as log:
             serving.note("")  # what an earlier server wrote
             serving.take(wait=True)  # inherited by the server: from here on `running_server` sees it
-            command = [
-                sys.executable,
-                "-m",
-                "voicemill.flows.service.serve",
-                str(self.store.prefect),
-                str(serving.fileno()),
-                str(port),
-            ]
+            descriptors = [serving.fileno(), self._socket.fileno()]
+            command = [sys.executable, "-m", "voicemill.flows.service.serve", str(folder), *map(str, descriptors)]
             self._process = subprocess.Popen(
                 command,
-                env=os.environ | private_settings(self.store, port),
+                env=os.environ | self.settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[serving.fileno()],
+                pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is for the command, which reports its end to the server
             )
-        return port
 
     def wait(self) -> None:
         """Wait until the server answers.
@@ -98,6 +108,10 @@ class PrivateServer:
         Raises:
             ServerError: it ended, or did not answer within START_LIMIT.
         """
+        self._wait()
+        self._starting.close()
+
+    def _wait(self) -> None:
         end = time.monotonic() + START_LIMIT
         while not _healthy(self.port):
             if self._process is not None and self._process.poll() is not None:
@@ -110,11 +124,33 @@ class PrivateServer:
                     f"see {self.store.prefect / 'server.log'}"
                 )
             time.sleep(0.05)
-        self._starting.close()
+
+    def revive(self) -> bool:
+        """Start the server again if it has ended, with the same port and secret; returns whether it was started.
+
+        While the command that started the first one lives, it holds the port, and no other can.
+
+        Raises:
+            PortTaken: another process has the port.
+            ServerError: the new server ended too.
+        """
+        if running_server(self.store):
+            return False
+        with FileLock(self.store.prefect / ".starting") as starting:
+            starting.take(wait=True)
+            if running_server(self.store):
+                return False
+            if self._socket is None:
+                self._socket = _listen(self.port, fixed=True)
+            self._start()
+            self._wait()
+        return True
 
     def stop(self) -> None:
         """Leave the server; the last command that leaves ends it, whoever started it."""
         self._starting.close()
+        if self._socket is not None:
+            self._socket.close()
         self._clients.release()
         if self._clients.take() and (address := running_server(self.store)):
             # a new command waits for the lock, and so meets no server that is about to end
@@ -130,16 +166,31 @@ class PrivateServer:
         self._clients.close()
 
 
-def _free(port: int) -> int:
-    """`port` if it is free, else any port that is."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections linger
+def _listen(port: int, *, fixed: bool = False) -> socket.socket:
+    """Socket that listens on `port` if that is free, else, unless it is `fixed`, on any port that is.
+
+    Raises:
+        ServerError: none is free; PortTaken where it is fixed.
+    """
+    for number in (port,) if fixed else (port, 0):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier server linger
         try:
-            probe.bind(("127.0.0.1", port))
+            listener.bind((HOST, number))
+            listener.listen(BACKLOG)
+            return listener
         except OSError:
-            probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-    return number
+            listener.close()
+    if fixed:
+        raise PortTaken(f"port {port} of {HOST} is taken by another process")
+    raise ServerError(f"no port of {HOST} is free")
+
+
+def _last_port(store: Store) -> int:
+    """Port of the last private server; 0 = none is known."""
+    path = store.prefect / ".serving"
+    _, _, port = path.read_text(errors="replace").partition(" ") if path.exists() else ("", "", "")
+    return int(port) if port.isdigit() else 0
 
 
 def running_server(store: Store) -> tuple[int, int] | None:
@@ -152,85 +203,8 @@ def running_server(store: Store) -> tuple[int, int] | None:
     return None
 
 
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Pause the garbage collector during imports, and leave what they made out of later collections.
-
-    Imports make hundreds of thousands of objects, nearly all of which stay: those of the Prefect server take 3.3 s of
-    CPU time this way, and 4.8 s with the collector at work.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@contextmanager
-def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
-    """Make this process a client of its server and yield the dashboard's address; enter it before Prefect is imported.
-
-    `meanwhile` is called while a private server starts, which takes seconds: the place for slow imports.
-    """
-    quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_CLI_PROMPT": "false", "DO_NOT_TRACK": "1"}
-    if url := os.environ.get("PREFECT_API_URL"):
-        os.environ.update(quiet)
-        check_server(url)
-        yield url.removesuffix("/api")
-        return
-    server = PrivateServer(store)
-    try:
-        os.environ.update(quiet | private_settings(store, server.port))
-        with collector_paused():
-            import prefect  # noqa: F401  (every client needs it, and it takes seconds)
-
-            meanwhile()
-        server.wait()
-        try:
-            yield server.url
-        finally:
-            _flush()
-    finally:
-        server.stop()
-
-
-def _flush() -> None:
-    """Send what Prefect has queued before the server ends: task runs are recorded from events sent by threads."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogHandler
-
-    EventsWorker.drain_all(timeout=10)
-    APILogHandler().flush()
-
-
-BUSY_SERVER_S = 60
-"""How long a server that accepts a connection may take to say that it is healthy: many tasks at once keep it busy."""
-
-
-def check_server(url: str) -> None:
-    """Check that a Prefect server answers at `url`; 401 passes, because a server that wants credentials is there.
-
-    Raises:
-        ServerError: nothing answers there, or with an error.
-    """
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=BUSY_SERVER_S):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code != 401:
-            raise ServerError(f"PREFECT_API_URL is {url}, which answered {error.code} to /health") from error
-    except OSError as error:
-        raise ServerError(
-            f"PREFECT_API_URL is {url}, where no Prefect server answers ({error}). "
-            "Start it, or `unset PREFECT_API_URL` to use a private server"
-        ) from error
-
-
 def _healthy(port: int) -> bool:
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer,
-    ):
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError), direct.open(f"{own_origin(port)}/api/health", timeout=2) as answer:
         return bool(answer.status == 200)
     return False

@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass, replace
 from types import FrameType
 from typing import Any
 
+from voicemill.flows.service.access import HEARTBEAT
+from voicemill.flows.service.client import check_server
 from voicemill.flows.service.processes import end_processes, find_processes, flow_run, mark
-from voicemill.flows.service.server import PrivateServer, check_server, private_settings, running_server
+from voicemill.flows.service.server import PrivateServer
 from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read_state
 from voicemill.storage.errors import ServerError, VoicemillError
 from voicemill.storage.locks import FileLock
@@ -32,12 +34,8 @@ FIRST_WAIT: Seconds = 1.0
 """Wait before a restart; each death doubles it, up to LONGEST_WAIT, and a life longer than STEADY resets it."""
 LONGEST_WAIT: Seconds = 60.0
 STEADY: Seconds = 120.0
-PREFECT = {
-    "PREFECT_WORKER_QUERY_SECONDS": "5",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # flows/automations.json misses it after 90 s
-    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # else a queued run is tried twice a minute
-}
-"""Prefect settings of the server, the workers and their flow runs."""
+PREFECT = {"PREFECT_WORKER_QUERY_SECONDS": "5", **HEARTBEAT}
+"""Prefect settings of the workers and their flow runs."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -108,9 +106,8 @@ class Supervisor:
         self.store, self.settings = store, settings
         self.state = State(settings)
         self.server: PrivateServer | None = None
-        worker = ["prefect", "worker", "start", "--type", "process", "--name", f"up-{os.uname().nodename}"]
         watch = ["voicemill.flows.cli.main", "watch", "--inbox", settings.inbox, "--store", settings.store]
-        commands = {pool: [*worker, "--pool", pool, "--limit", str(limit)] for pool, limit in POOLS.items()}
+        commands = {pool: ["voicemill.flows.service.worker", pool, str(limit)] for pool, limit in POOLS.items()}
         commands["watcher"] = watch
         self.children = [Child(name, [sys.executable, "-m", *words]) for name, words in commands.items()]
 
@@ -118,14 +115,14 @@ class Supervisor:
         """Start server, deployments and children; then the state says that it is ready."""
         self.connect()
         if self.server is not None:
-            self.run_deploy("crash")
+            self.run_deploy("crash", alone=self.server.alone)
         deployments = self.run_deploy("deploy")
         self.record(deployments=tuple(json.loads(deployments)))
         for child in self.children:
             child.keep_running(self.store, self.environment)
         self.record(ready=True)
 
-    def connect(self, port: int = 0) -> None:
+    def connect(self) -> None:
         """Use the server of PREFECT_API_URL, or start the store's private one, at its last port if that is free.
 
         Raises:
@@ -135,11 +132,10 @@ class Supervisor:
             check_server(url)
             self.environment = os.environ | PREFECT | mark(self.store)
         else:
-            os.environ.update(PREFECT)
-            self.server = PrivateServer(self.store, port or _last_port(self.store))
+            self.server = PrivateServer(self.store, _last_port(self.store), supervised=False)
             self.server.wait()
             url = f"{self.server.url}/api"
-            self.environment = os.environ | private_settings(self.store, self.server.port) | mark(self.store)
+            self.environment = os.environ | PREFECT | self.server.settings | mark(self.store)
         self.record(url=url.removesuffix("/api"), last=url.removesuffix("/api"))
 
     def run_deploy(self, verb: str, **options: Any) -> str:
@@ -161,14 +157,18 @@ class Supervisor:
             time.sleep(POLL)
             if not (self.store.root / "store.json").exists():
                 raise Stopped  # the store was removed: nothing must be written there again
-            if self.server is not None and running_server(self.store) is None:
-                print("the server ended; restarting it", flush=True)
-                port = self.server.port
-                self.server.stop()
-                self.connect(port)
+            self.keep_server()
             changes = [child.keep_running(self.store, self.environment) for child in self.children]
             if any(changes):
                 self.record()
+
+    def keep_server(self) -> None:
+        """Start the private server again if it has ended; where that fails, at the next look."""
+        try:
+            if self.server is not None and self.server.revive():
+                print("the server had ended, and was started again", flush=True)
+        except ServerError as error:
+            print(f"the server ended and does not start again: {error}", flush=True)
 
     def record(self, **changes: Any) -> None:
         """Write the state, with the children of this moment."""

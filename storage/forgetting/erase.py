@@ -1,7 +1,6 @@
-"""Finding and erasing what belongs to one speaker outside the tables: stage outputs, evaluations, copies, inbox."""
+"""Finding and erasing what belongs to one speaker outside the tables: stage outputs, evaluations, copies."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -102,29 +101,6 @@ def erase_trainings(store: Store, versions: Iterable[int]) -> None:
             erase_folder(path.parent)  # renamed first: after a kill the folder must not lack its run.json
     for folder in store.training.glob(".gone-*"):
         shutil.rmtree(folder)
-
-
-def erase_inbox(inbox: Path, traces: Traces) -> Iterator[str]:
-    """Delete the speaker's uploads in the inbox, under any name, with the texts and turns beside them; yield paths."""
-    for path in sorted(inbox.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.stat().st_size in traces.sizes and _is_copy(path, traces):
-            for file in (path, *(path.with_suffix(ending) for ending in (".txt", ".lab", ".rttm"))):
-                if file.exists():
-                    file.unlink()
-                    yield file.relative_to(inbox).as_posix()
-
-
-def remaining_mentions(store: Store, traces: Traces, inbox: Path | None) -> Iterator[str]:
-    """Paths of the files that still hold the speaker's name as a word; shards and stage outputs are not looked at."""
-    name = re.compile(rb"(?<![0-9A-Za-z])" + re.escape(traces.speaker.encode()) + rb"(?![0-9A-Za-z])")
-    for path in sorted(store.root.rglob("*")):
-        skipped = path.name.startswith("forgetting-") or path.suffix in (".parquet", ".arrow")
-        if path.is_file() and not skipped and name.search(path.read_bytes()):
-            yield path.relative_to(store.root).as_posix()
-    for path in sorted(inbox.rglob("*")) if inbox else ():
-        listing = path.suffix.lower() in (".csv", ".list", ".scp", ".txt", ".rttm", "") and path.is_file()
-        if inbox and listing and name.search(path.read_bytes()):
-            yield f"inbox:{path.relative_to(inbox).as_posix()}"
 
 
 def _artifact_mentions(path: Path, traces: Traces) -> bool:

@@ -9,14 +9,15 @@
 5. The stage cache of every batch with an upload of the speaker, in whatever recipe; the listing cache of the scan; all
    reports, which are made again; evaluations on corpus versions with the speaker; quarantined and fetched copies; the
    working folders of trainings, which hold audio samples; on request the files in the inbox.
-6. The receipt, which names voices but no person: it holds a salted hash, by which a name can be checked against it, and
-   lists the files that still hold the name: consents, and the history of runs.
+6. The receipt, which names no person: it holds a salted hash, by which a name or a file of the inbox can be checked
+   against it, and lists the files that still hold the name: consents, and the history of runs.
 
 Speakers who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
 """
 
 import hashlib
 import secrets
+import unicodedata
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,19 @@ from voicemill.storage.forgetting.erase import (
     erase_cache,
     erase_copies,
     erase_evaluations,
-    erase_inbox,
     erase_trainings,
     json_objects,
     read_arrow,
-    remaining_mentions,
 )
+from voicemill.storage.forgetting.mentions import name_pattern, remaining_mentions
+from voicemill.storage.inbox import erasure
 from voicemill.storage.store import Store
 from voicemill.storage.voices.lineage import lanes_to_retrain, models_trained_on, retire_models
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """Record of one forgetting. It holds no name but those of voices."""
+    """Record of one forgetting; `sealed` is the form that is stored."""
 
     created: str
     """ISO 8601."""
@@ -65,13 +66,34 @@ class Receipt:
     retrain: tuple[str, ...] = ()
     """Lanes of other speakers' voices, "base/trained", that lost their champion or all their entries."""
     inbox: tuple[str, ...] = ()
-    """Files deleted in the inbox."""
+    """Files deleted or rewritten in the inbox."""
     mentions: tuple[str, ...] = ()
     """Files that still hold the name (never audio, features or text): consents, history of runs, inbox metadata."""
 
     def matches(self, speaker: str) -> bool:
         """Whether this is the receipt of that speaker."""
         return self.who == _hash(self.salt, speaker)
+
+    def erased(self, path: str) -> bool:
+        """Whether this file of the inbox, or its digest, was deleted or rewritten."""
+        return bool({path, _hash(self.salt, path)} & set(self.inbox))
+
+    def sealed(self, speaker: str) -> "Receipt":
+        """The receipt as it is stored: no name, no path of the inbox."""
+        name, stand_in = name_pattern(speaker), self.who[:16].encode()
+
+        def seal(text: str) -> str:
+            if text.startswith("inbox:"):
+                return f"inbox:{_hash(self.salt, text.removeprefix('inbox:'))}"
+            return name.sub(stand_in, text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+        return replace(
+            self,
+            models=tuple(map(seal, self.models)),
+            retrain=tuple(map(seal, self.retrain)),
+            inbox=tuple(_hash(self.salt, path) for path in self.inbox),
+            mentions=tuple(map(seal, self.mentions)),
+        )
 
 
 def interrupted_speakers(store: Store) -> list[str]:
@@ -130,23 +152,33 @@ def retire_if_forgotten(store: Store, model: str, *, when: str) -> bool:
     return False
 
 
-def forget_speaker(store: Store, speaker: str, *, created: str, inbox: Path | None = None) -> Receipt:
+def forget_speaker(
+    store: Store, speaker: str, *, created: str, inbox: str | Path | None = None, wait: bool = False
+) -> Receipt:
     """Remove a speaker from the store, and from a local inbox if it is given. May be repeated after a kill.
 
     Raises:
-        StoreError: the store holds nothing of this speaker.
+        StoreError: the store and the inbox hold nothing of this speaker.
         StoreBusy: a refresh holds the store.
+        InboxError: the inbox is not a folder on this machine, or cannot be read.
     """
-    with store.locked(f"forget (started {created})"):
+    speaker = unicodedata.normalize("NFC", speaker)
+    box = erasure.local_inbox(inbox) if inbox is not None else None
+    with store.locked(f"forget (started {created})", wait=wait):
         mark = store.root / f"forgetting-{tables.folder_of(speaker)[-12:]}.json"
         traces, receipt = collect_traces(store, speaker), None
+        if box is not None:
+            own = erasure.uploads_of(box, speaker)  # not in any version yet, held, or added since
+            traces |= Traces(speaker=speaker, content=own.content, pcm=frozenset(), sizes=own.sizes)
         if (raw := read_json(mark)) is not None:
             content, pcm, sizes = (frozenset(raw[name]) for name in ("content", "pcm", "sizes"))
             traces |= Traces(speaker=speaker, content=content, pcm=pcm, sizes=sizes)
             receipt = _receipt(raw["receipt"])
-        elif not traces.content:
+        known = erasure.Bytes(traces.content, traces.sizes)
+        if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker, known).paths)):
             raise StoreError(
-                f"{store.root} holds nothing of a speaker {speaker!r}: `voicemill ledger --by speaker` lists all names"
+                f"{store.root} holds nothing of a speaker {speaker!r}{f', nor does {box.url}' if box else ''}: "
+                "`voicemill ledger --by speaker` lists all names"
             )
         receipt = receipt or _draft(store, traces, created)
         _note(mark, traces, receipt)
@@ -162,13 +194,14 @@ def forget_speaker(store: Store, speaker: str, *, created: str, inbox: Path | No
         erase_trainings(store, receipt.versions)
         erase_evaluations(store, forgotten_versions(store))  # and leftovers of other forgettings
         erase_folder(store.reports)
-        if inbox is not None:
-            for file in erase_inbox(inbox, traces):
-                receipt = replace(receipt, inbox=(*receipt.inbox, file))
-                _note(mark, traces, receipt)
-        receipt = replace(receipt, mentions=tuple(remaining_mentions(store, traces, inbox)))
+        if box is not None:
+            plan = erasure.plan_erasure(box, speaker, known)
+            receipt = replace(receipt, inbox=tuple(dict.fromkeys((*receipt.inbox, *plan.paths))))
+            _note(mark, traces, receipt)
+            plan.carry_out()
+        receipt = replace(receipt, mentions=tuple(remaining_mentions(store, speaker, box.root if box else None)))
         name = f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"
-        write_json(store.receipts / name, asdict(receipt), indent=1)
+        write_json(store.receipts / name, asdict(receipt.sealed(speaker)), indent=1)
         mark.unlink()
         return receipt
 

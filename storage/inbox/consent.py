@@ -8,6 +8,7 @@ the CSV dates that "no" later. Without a record there is no consent.
 
 import csv
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -134,7 +135,7 @@ def _jsonl(store: Store) -> _Source:
         try:
             raw = json.loads(line)
             granted = {"grant": True, "withdraw": False}[raw["action"]]
-            record = ConsentRecord(str(raw["speaker"]), granted, str(raw["time"]), str(raw.get("note", "")))
+            record = ConsentRecord(_name(str(raw["speaker"])), granted, str(raw["time"]), str(raw.get("note", "")))
         except (ValueError, KeyError, TypeError):
             source.problems.append(Problem(path.name, number, "not a consent record: passed over"))
         else:
@@ -160,9 +161,19 @@ def _table(text: str) -> _Source:
     return source
 
 
+def is_grant(row: Mapping[str, str], speaker: str) -> bool:
+    """Whether a row of the table grants the consent of this speaker."""
+    return _name(row.get("speaker", "")) == speaker and row.get("consent", "").strip().lower() in _YES
+
+
+def _name(speaker: str) -> str:
+    """Name of a speaker as the listing has it: composed, so that a "no" is not missed for its spelling."""
+    return unicodedata.normalize("NFC", speaker.strip())
+
+
 def _row(row: Mapping[str, str], line: int, source: _Source) -> None:
     """Add the record of one row; any value that is not a clear yes is a no."""
-    speaker, value = row.get("speaker", "").strip(), row.get("consent", "").strip().lower()
+    speaker, value = _name(row.get("speaker", "")), row.get("consent", "").strip().lower()
     if not speaker:
         source.problems.append(Problem(CONSENTS, line, "no speaker"))
         return

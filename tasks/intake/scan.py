@@ -22,7 +22,8 @@ from voicemill.storage.inbox.consent import CONSENTS, Consent
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.metadata import SIDECARS, Description, Metadata, decode_text, folder_speaker, read_metadata
+from voicemill.storage.inbox.layouts import Description, decode_text, folder_speaker
+from voicemill.storage.inbox.metadata import SIDECARS, Metadata, read_metadata
 from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload

@@ -94,7 +94,7 @@ class Inbox:
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The command line, connected to one private server for the session."""
-    from voicemill.flows.service.server import PrivateServer, private_settings
+    from voicemill.flows.service.server import PrivateServer
     from voicemill.storage.store import Store
 
     server = PrivateServer(Store.open(tmp_path_factory.mktemp("server") / "store", create=True))
@@ -102,7 +102,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     own = {"PYTHONPATH": str(ROOT), "VOICEMILL_LOCKS": str(tmp_path_factory.mktemp("locks"))}
     try:
         server.wait()
-        yield Cli(os.environ | private_settings(server.store, server.port) | own)
+        yield Cli(os.environ | server.settings | own)
     finally:
         server.stop()
 

@@ -4,6 +4,7 @@ The moments are shares of the processor time that a whole refresh takes, its wor
 clock they fall at the same places of the run on a busy machine.
 """
 
+import json
 import os
 import random
 import resource
@@ -18,7 +19,11 @@ from typing import Any
 
 import pytest
 from support.configs import plain
+from support.prefect_server import ask
 from support.store_contents import Rows, contents, differences, numbers, processes, strays
+
+from voicemill.flows.service.server import PrivateServer, running_server
+from voicemill.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -103,6 +108,21 @@ def gone(store: Path, within: float = 20.0) -> list[str]:
     return left
 
 
+def runs_of(folder: Path) -> dict[str, list[str]]:
+    """Name of a flow -> states of its runs, and "tasks" -> those of all task runs, from the store's own history."""
+    server = PrivateServer(Store.open(folder))
+    try:
+        server.wait()
+        names = {flow["id"]: flow["name"] for flow in ask(f"{server.url}/api", "flows/filter")}
+        states: dict[str, list[str]] = {}
+        for run in ask(f"{server.url}/api", "flow_runs/filter"):
+            states.setdefault(names[run["flow_id"]], []).append(run["state_type"])
+        states["tasks"] = [run["state_type"] for run in ask(f"{server.url}/api", "task_runs/filter")]
+        return states
+    finally:
+        server.stop()
+
+
 # on a push: 8 moments, spread evenly over the run; nightly: all 20
 @pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n in (1, 3) else pytest.mark.nightly) for n in range(5)])
 def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tmp_path: Path, part: int) -> None:
@@ -134,15 +154,66 @@ def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tm
         assert [line for found in pool.map(survive, MOMENTS[part::5]) for line in found] == []
 
 
+def outputs(store: Path) -> int:
+    """Number of outputs of the stages of batches in a store."""
+    return sum(path.parent.name != "scan" for path in (store / "stages").glob("*/*"))
+
+
 def test_the_private_server_of_a_killed_refresh_ends(alone: Any, course: Course, tmp_path: Path) -> None:
     inbox, store = course.start(tmp_path)
     options = ("refresh", "--inbox", inbox, "--store", store, "--config", course.config, "--json")
     told = {"VOICEMILL_TEST": str(store)}
     assert kill_at(lambda: alone.start(*options, **told), 0.05 * course.cost)
     assert gone(store) == []
-    assert kill_at(lambda: alone.start(*options, **told), 0.6 * course.cost)
+    before = outputs(store)
+    with alone.start(*options, **told) as process:
+        while process.poll() is None and outputs(store) <= before:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
     # at once, while the orphaned server is about to end: the refresh must not rely on it
     alone.refresh(inbox, store, "--config", course.config, **told)
     assert differences(contents(store), course.after) == []
     assert numbers(store) == [1, 2]
     assert gone(store) == []
+    states = runs_of(store)  # the refresh closed what the killed one left, with its subflow and task runs
+    assert sorted(states["refresh"]) == ["COMPLETED", "CRASHED"]
+    assert set(states["prepare-lot"]) <= {"COMPLETED", "CRASHED"}
+    assert set(states["tasks"]) <= {"COMPLETED", "CRASHED"}
+
+
+def test_a_refresh_survives_its_private_server(alone: Any, course: Course, tmp_path: Path) -> None:
+    inbox, store = course.start(tmp_path)
+    before = outputs(store)
+    with alone.start("refresh", "--inbox", inbox, "--store", store, "--config", course.config, "--json") as process:
+        while process.poll() is None and outputs(store) <= before:
+            time.sleep(0.01)
+        server = running_server(Store.open(store))
+        assert server is not None
+        os.kill(server[0], signal.SIGKILL)
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert json.loads(out)["published"]
+    assert differences(contents(store), course.after) == []
+    assert numbers(store) == [1, 2]
+    assert set(runs_of(store)["refresh"]) == {"COMPLETED"}
+
+
+def test_a_refresh_without_a_server_ends_at_once_with_one_line(alone: Any, course: Course, tmp_path: Path) -> None:
+    """Each new server is killed too: after the last one the command does not wait for minutes."""
+    inbox, store = course.start(tmp_path)
+    before = outputs(store)
+    options = ("refresh", "--inbox", inbox, "--store", store, "--config", course.config, "--json")
+    with alone.start(*options) as process:
+        killed = 0
+        while process.poll() is None:
+            server = running_server(Store.open(store))
+            if server is not None and outputs(store) > before:
+                os.kill(server[0], signal.SIGKILL)
+                killed += 1
+            time.sleep(0.05)
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert killed >= 1
+    assert "the private Prefect server is lost" in err
+    assert "Traceback" not in err

@@ -7,11 +7,11 @@ import shlex
 import signal
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import prefect_server
 from support.refreshed_store import RefreshedStore
 from support.tiny_voice import VOICE_TOML
 
@@ -53,10 +53,7 @@ def words(copied: RefreshedStore, *more: object) -> tuple[object, ...]:
 
 
 def ask(cli: Any, path: str, **body: Any) -> Any:
-    address = f"{cli.environment['PREFECT_API_URL']}/{path}"
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    return prefect_server.ask(cli.environment["PREFECT_API_URL"], path, **body)
 
 
 def flow_run(cli: Any, address: str) -> dict[str, Any]:

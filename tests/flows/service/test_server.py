@@ -1,6 +1,7 @@
 """The Prefect server behind a refresh: its history, its dashboard, and its scheduler."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.prefect_server import CHROMIUM, ask, page
+from support.prefect_server import CHROMIUM, ask, dump, enter, page
 from support.refreshed_store import STAGE_NAMES, RefreshedStore
 
 from voicemill.flows.service.server import PrivateServer
@@ -103,6 +104,48 @@ def test_the_dashboard_shows_the_run(served: tuple[RefreshedStore, str], tmp_pat
     wanted = ("refresh · 3 speakers · v1", "version:1", "refresh-outcomes", "refresh-speakers")
     shown = page(f"{url}/v2/runs/flow-run/{run['id']}?tab=Artifacts", wanted, tmp_path)
     assert [words for words in wanted if words not in shown] == []
+
+
+HOSTILE = (
+    "[x](http://evil.example/a) ![i](http://evil.example/b.png) <img src=http://evil.example/c> http://evil.example"
+)
+SHOW = """
+import sys
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from voicemill.flows.display import dashboard, refresh
+from voicemill.flows.display.summary import Summary
+text = sys.argv[1]
+summary = Summary(
+    store="/s", version=1, published=True, uploads={}, seconds={}, reasons={}, stages={}, speakers=1, utterances=0,
+    batches_run=0, batches_unchanged=0, held={text: 1}, problems=[text], broken={"b": text}, failures={text: text},
+    without_text=[{"untrainable": True, "line": text}], report=text,
+)
+@flow(name="hostile")
+def show():
+    dashboard.name_run(text, [text])
+    refresh.show_summary(summary, [], [{"speaker": text}])
+    dashboard.show_markdown("hostile-description", "text", text)
+    create_markdown_artifact(markdown=text, key="unescaped")  # what the page makes of it
+show()
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_text_from_outside_is_no_link_and_no_image(cli, tmp_path: Path) -> None:
+    """On the pages of both user interfaces of Prefect."""
+    api = cli.environment["PREFECT_API_URL"]
+    cli(HOSTILE, command=[sys.executable, "-c", SHOW])
+    artifacts = {row["key"]: row["id"] for row in ask(api, "artifacts/filter")}
+    profile = tmp_path / "profile"
+    enter(api, tmp_path, profile)
+    links = {}
+    for key in ("refresh-summary", "refresh-speakers", "hostile-description", "unescaped"):
+        for ui in ("v2/artifacts/artifact", "artifacts/artifact"):
+            html = dump(f"{api.removesuffix('/api')}/{ui}/{artifacts[key]}", profile, 20)
+            assert "evil.example" in html, (key, ui)
+            links[key, ui] = sorted(set(re.findall(r"""(?:href|src)=["'][^"']*evil[^"']*""", html)))
+    assert {key for (key, _), found in links.items() if found} == {"unescaped"}, links
 
 
 DEPLOYMENT = """

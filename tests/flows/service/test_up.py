@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.workers.process import ProcessWorker
+from support import intruder
 from support.prefect_server import CHROMIUM, ask, page
 
 from voicemill.flows.service import processes, up
 from voicemill.flows.service.server import running_server
+from voicemill.flows.service.worker import pool_template
 from voicemill.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -304,6 +308,51 @@ def test_what_is_killed_comes_back(standing: Standing, chained: dict[str, Any]) 
         file.write(bytes(2))
     assert standing.upload(copy)["files"][0]["outcome"] == "new"
     until(lambda: len(standing.runs("refresh/on-upload", "COMPLETED")) > before)
+
+
+def test_nobody_gets_in(standing: Standing, chained: dict[str, Any]) -> None:
+    """After runs of all kinds: no port but that of the server and those on which Prefect's workers wait for their own
+    flow runs, each with a token; and the secret is in no database, log or command line."""
+    url = standing.state.url
+    assert intruder.breaches(url, standing.store.root) == []
+    server = running_server(standing.store)
+    assert server is not None
+    assert intruder.listening([server[0], up.supervisor_pid(standing.store)]) == {server[1]}
+    workers = {standing.state.children[pool] for pool in up.POOLS}
+    assert intruder.listening([pid for pid in standing.processes() if pid not in {*workers, server[0]}]) == set()
+
+
+def crashed(standing: Standing, ids: list[str]) -> list[dict[str, Any]]:
+    """These runs, once all of them have crashed."""
+    runs = [run for run in standing.runs("refresh/monthly", "CRASHED") if run["id"] in ids]
+    return runs if len(runs) == len(ids) else []
+
+
+def test_workers_run_no_command_of_a_job_variable(standing: Standing, chained: dict[str, Any]) -> None:
+    """Not even of somebody with the secret: the server takes no such run, and a worker refuses one that it took."""
+    marker = standing.folder / "owned"
+    api = standing.api
+    (deployment,) = ask(api, "deployments/filter", deployments={"name": {"any_": ["monthly"]}})
+    start = f"deployments/{deployment['id']}/create_flow_run"
+    hostile: list[dict[str, Any]] = [
+        {"command": f"touch {marker}"},
+        {"env": {"PATH": str(standing.folder)}},
+        {"env.PYTHONPATH": str(standing.folder)},
+        {"working_dir": str(standing.folder)},
+    ]
+    for variables in hostile:
+        with pytest.raises(urllib.error.HTTPError, match="422"):
+            ask(api, start, job_variables=variables)
+    template = ProcessWorker.get_default_base_job_template()
+    ask(api, "work_pools/cpu", "PATCH", base_job_template=template)
+    try:
+        ids = [ask(api, start, job_variables=variables)["id"] for variables in hostile]
+        done = until(lambda: crashed(standing, ids))
+    finally:
+        ask(api, "work_pools/cpu", "PATCH", base_job_template=pool_template())
+    for run in done:
+        assert "run the flows of their deployments and no other command" in run["state"]["message"]
+    assert not marker.exists()
 
 
 def long_training(standing: Standing) -> dict[str, Any]:

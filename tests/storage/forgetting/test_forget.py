@@ -163,7 +163,7 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert [path.name for path in (store.models / "zoe" / "0002" / "evaluations").iterdir()] == ["1.json"]
     assert receipt.rows["utterances"] == 4
     assert receipt.mentions == ()
-    assert receipts(store) == [receipt]
+    assert receipts(store) == [receipt.sealed(WHO)]
     assert receipt.matches(WHO)
     assert not receipt.matches("zoe forgotten")
     assert WHO not in next(store.receipts.glob("*.json")).read_text()
@@ -285,8 +285,13 @@ def test_inbox_files_are_deleted_on_request(tmp_path: Path) -> None:
     (tmp_path / "inbox" / "metadata.csv").write_text(f"speaker,file\n{WHO},renamed.wav\n")
     receipt = forget_speaker(store, WHO, created=f.WHEN, inbox=tmp_path / "inbox")
     assert sorted(path.name for path in inbox.iterdir()) == ["other.rttm", "other.wav"]
-    assert receipt.inbox == ("elsewhere/renamed.wav", "elsewhere/renamed.txt", "elsewhere/renamed.rttm")
-    assert receipt.mentions == ("inbox:elsewhere/other.rttm", "inbox:metadata.csv")
+    files = ("elsewhere/renamed.rttm", "elsewhere/renamed.txt", "elsewhere/renamed.wav", "metadata.csv")
+    assert receipt.inbox == files
+    assert receipt.mentions == ("inbox:elsewhere/other.rttm",)
+    (stored,) = receipts(store)
+    assert all(stored.erased(path) for path in files)
+    assert not stored.erased("elsewhere/other.wav")
+    assert not any(path in next(store.receipts.glob("*.json")).read_text() for path in (*files, "other"))
     assert sha256 in tombstones.read(store).content
 
 

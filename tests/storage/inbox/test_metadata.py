@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from voicemill.storage.inbox.inbox import Inbox, InboxFile, Listing
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.metadata import Description, Metadata, folder_speaker, read_metadata
+from voicemill.storage.inbox.layouts import Description, folder_speaker
+from voicemill.storage.inbox.metadata import Metadata, read_metadata
 
 
 def read(files: dict[str, str | bytes]) -> Metadata:

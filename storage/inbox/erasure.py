@@ -1,0 +1,265 @@
+"""Erasing a speaker from a local inbox: every door through which a scan reads is one through which this erases.
+
+| door | what goes |
+|---|---|
+| audio | files with the bytes of the speaker's uploads, under any name, and all that a scan counts for the speaker |
+| transcripts and turns beside it | `.txt`, `.lab`, `.rttm` of the same stem, in any case |
+| `metadata.csv`, `*.list`, `wav.scp` with `text` and `utt2spk` | rows of the speaker, and of the files above |
+| `languages.csv` | rows of the speaker's folders, where nothing is left in them |
+| `consents.csv` | rows that grant; one that refuses stays, because without it an assumed consent would apply |
+| turns of other recordings | the speaker's name, which a neutral one replaces: who speaks when still counts there |
+
+Links go with the file that they lead to. The plan is made first and carried out in an order that a kill does not harm:
+tables, then what lies beside the audio, the audio last, by which a repetition finds the rest again.
+"""
+
+import csv
+import io
+import os
+import posixpath
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicemill.storage.errors import InboxError
+from voicemill.storage.files import whole_file
+from voicemill.storage.inbox.consent import CONSENTS, is_grant
+from voicemill.storage.inbox.folder_languages import LANGUAGES
+from voicemill.storage.inbox.inbox import Inbox, Listing, extension, unsafe_path, without_extension
+from voicemill.storage.inbox.layouts import KALDI_TABLES, MetadataFile, MetadataRow, folder_speaker, metadata_rows
+from voicemill.storage.inbox.metadata import SIDECARS, read_metadata
+from voicemill.storage.inbox.rttm import RTTM
+from voicemill.storage.keys import file_digest
+
+Lines = Callable[[str], list[str]]
+"""Splits a text into lines with their ends, as the reader of the file does."""
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Digests of the speaker's uploads, and their sizes: only files of such a size are hashed."""
+
+    content: frozenset[str]
+    sizes: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What is erased in an inbox; paths are relative to it."""
+
+    inbox: Inbox
+    rewritten: Mapping[str, tuple[bytes, bytes]]
+    """Path -> bytes before and after."""
+    deleted: tuple[str, ...]
+    """In the order of their deletion."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of all files that are deleted or rewritten."""
+        return (*self.deleted, *sorted(self.rewritten))
+
+    def carry_out(self) -> None:
+        """Rewrite and delete the files, then the folders in which nothing is left.
+
+        Raises:
+            InboxError: a table changed since the plan was made; nothing after it was erased.
+            OSError: a file cannot be changed.
+        """
+        for path, (before, after) in self.rewritten.items():
+            file = (self.inbox.root / path).resolve()
+            if file.read_bytes() != before:
+                raise InboxError(f"{path} changed while the speaker was erased from it: run the same command again")
+            if after.strip():
+                with whole_file(file, durable=True) as temporary:
+                    temporary.write_bytes(after)
+                    shutil.copymode(file, temporary)
+            else:
+                file.unlink()
+        for path in self.deleted:
+            (self.inbox.root / path).unlink(missing_ok=True)
+        for folder in {(self.inbox.root / path).parent for path in self.deleted}:
+            while folder != self.inbox.root and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()  # its name may be the speaker's
+                folder = folder.parent
+
+
+def local_inbox(url: str | Path) -> Inbox:
+    """The inbox, which must lie on this machine.
+
+    Raises:
+        InboxError: it does not, or it is no folder.
+    """
+    inbox = Inbox(url)
+    if not inbox.local:
+        raise InboxError(
+            f"{inbox.url} is not a folder on this machine: erase the speaker's files there with the tools of its file "
+            "system, and run the command again without --inbox"
+        )
+    return inbox
+
+
+def uploads_of(inbox: Inbox, speaker: str) -> Bytes:
+    """Digests and sizes of all audio that a scan would count for the speaker, whether or not it was ever prepared.
+
+    Raises:
+        InboxError, OSError: the inbox or a file of the speaker cannot be read.
+    """
+    paths = [inbox.root / path for path in _counted_for(inbox, inbox.listing(), speaker)]
+    sizes = {path: path.stat().st_size for path in paths}
+    content = frozenset(file_digest(path) for path, size in sizes.items() if size)
+    return Bytes(content, frozenset(size for size in sizes.values() if size))
+
+
+def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
+    """All that is to be erased in an inbox; nothing is changed yet.
+
+    Raises:
+        InboxError, OSError: the inbox cannot be read.
+    """
+    listing = inbox.listing()
+    audio = {*_counted_for(inbox, listing, speaker), *_with_bytes(inbox, known)}
+    beside = set(_beside(inbox, audio))
+    linked = _linked(inbox, audio | beside)
+    rewritten: dict[str, tuple[bytes, bytes]] = {}
+    for path, lines, split in _table_lines(inbox, listing, speaker, audio):
+        before = rewritten.get(path, (inbox.read_bytes(path), b""))[0]
+        kept = (line for number, line in enumerate(split(before.decode()), 1) if number not in lines)
+        if lines:
+            rewritten[path] = before, "".join(kept).encode()
+    for path in listing.others:
+        if path.lower().endswith(RTTM) and path not in beside | linked:
+            before = inbox.read_bytes(path)
+            if (after := _without_voice(before, speaker)) != before:
+                rewritten[path] = before, after
+    others = sorted((beside | linked) - audio)
+    return Erasure(inbox, rewritten, (*others, *sorted(audio)))
+
+
+def _counted_for(inbox: Inbox, listing: Listing, speaker: str) -> Iterator[str]:
+    """Paths of the audio that a scan counts for the speaker."""
+    stated = read_metadata(listing, inbox.read_bytes).descriptions
+    for entry in listing.audio:
+        description = stated.get(entry.path)
+        if ((description and description.speaker) or folder_speaker(entry.path)) == speaker:
+            yield entry.path
+
+
+def _with_bytes(inbox: Inbox, known: Bytes) -> Iterator[str]:
+    """Paths of all files with these bytes, hidden and temporary ones included."""
+    for path in inbox.root.rglob("*"):
+        ours = path.is_file() and not path.is_symlink() and path.stat().st_size in known.sizes
+        if ours and file_digest(path) in known.content:
+            yield path.relative_to(inbox.root).as_posix()
+
+
+def _linked(inbox: Inbox, paths: Iterable[str]) -> set[str]:
+    """Paths of the links that lead to these files, and of the files in the inbox that these links lead to."""
+    targets = {target for path in paths if (target := (inbox.root / path).resolve()).is_relative_to(inbox.root)}
+    links = {path for path in inbox.root.rglob("*") if path.is_symlink() and path.resolve() in targets}
+    return {path.relative_to(inbox.root).as_posix() for path in targets | links}
+
+
+def _beside(inbox: Inbox, audio: Iterable[str]) -> Iterator[str]:
+    """Paths of the transcripts and turns that belong to these files, as a scan finds them."""
+    stems: dict[str, set[str]] = {}
+    for path in audio:
+        stems.setdefault(posixpath.dirname(path), set()).add(without_extension(path).lower())
+    for folder, names in stems.items():
+        for name in os.listdir(inbox.root / folder):
+            path = posixpath.join(folder, name)
+            if without_extension(path).lower() in names and name.lower().endswith((*SIDECARS, RTTM)):
+                yield path
+
+
+def _table_lines(
+    inbox: Inbox, listing: Listing, speaker: str, audio: set[str]
+) -> Iterator[tuple[str, set[int], Lines]]:
+    """Path of each table, the numbers of its lines that go, and how it is split into lines."""
+    for source, rows in metadata_rows(listing, inbox.read_bytes, [], set()):
+        doomed = [row for row in rows if _concerns(source, row, speaker, audio)]
+        by_newline = extension(source.path) in ("list", "scp")
+        numbers = {line for row in doomed for line in range(row.line, row.stop)}
+        yield source.path, numbers, _by_newline if by_newline else _universal
+        keys = {row.key for row in doomed if row.key}
+        for name in KALDI_TABLES if extension(source.path) == "scp" else ():
+            if (path := source.beside(name)) in listing.others:
+                yield path, _lines_of_keys(inbox.read_bytes(path), keys, speaker), _by_newline
+    remaining = {entry.path for entry in listing.audio} - audio
+    in_use = {unicodedata.normalize("NFC", posixpath.dirname(path)) + "/" for path in remaining}
+
+    def of_folder(row: Mapping[str, str]) -> bool:
+        folder = unicodedata.normalize("NFC", posixpath.normpath(row.get("folder", "").replace("\\", "/"))).strip("/")
+        used = any(path.startswith(f"{folder}/") for path in in_use)
+        return folder.partition("/")[0] == speaker and not used
+
+    for name, goes in ((CONSENTS, lambda row: is_grant(row, speaker)), (LANGUAGES, of_folder)):
+        if name in listing.others:
+            yield name, _lines_of_records(inbox.read_bytes(name), goes), _every_break
+
+
+def _concerns(source: MetadataFile, row: MetadataRow, speaker: str, audio: set[str]) -> bool:
+    """Whether a row is about the speaker: it says so, it names a file that goes, or one of the folder that is gone."""
+    path = None if unsafe_path(row.file) else source.place(row.file)
+    if row.description.speaker == speaker or path in audio:
+        return True
+    lost = posixpath.normpath(row.file.replace("\\", "/"))
+    return path is None and not row.description.speaker and folder_speaker(source.beside(lost)) == speaker
+
+
+def _lines_of_keys(data: bytes, keys: set[str], speaker: str) -> set[int]:
+    """Lines of Kaldi's `key value` with one of these keys, or with the speaker as value."""
+    lines: set[int] = set()
+    for number, line in enumerate(_by_newline(data.decode("utf-8-sig")), 1):
+        key, value = (*line.strip().split(maxsplit=1), "", "")[:2]
+        if key and (key in keys or unicodedata.normalize("NFC", value) == speaker):
+            lines.add(number)
+    return lines
+
+
+def _lines_of_records(data: bytes, goes: Callable[[Mapping[str, str]], bool]) -> set[int]:
+    """Lines of the records of a CSV with a header for which this holds; none in a file that a scan cannot read."""
+    lines: set[int] = set()
+    try:
+        rows = csv.reader(data.decode("utf-8-sig").splitlines())
+        header = [name.strip().lower() for name in next(rows, [])]
+        start = rows.line_num + 1
+        for row in rows:
+            if goes(dict(zip(header, row, strict=False))):
+                lines.update(range(start, rows.line_num + 1))
+            start = rows.line_num + 1
+    except (csv.Error, UnicodeDecodeError):
+        pass
+    return lines
+
+
+def _without_voice(data: bytes, speaker: str) -> bytes:
+    """Turns in which a neutral name stands for the speaker's; the same bytes where the speaker does not occur."""
+    try:
+        lines = data.decode("utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError:
+        return data
+    names = {speaker, "_".join(speaker.split())}
+    parts = [re.split(r"(\s+)", line) for line in lines]
+    voices = {unicodedata.normalize("NFC", part[14]) for part in parts if len(part) > 14}
+    number = next(n for n in range(1, len(voices) + 2) if f"forgotten-{n}" not in voices)
+    if not voices & names:
+        return data
+    for part in parts:
+        if len(part) > 14 and unicodedata.normalize("NFC", part[14]) in names:
+            part[14] = f"forgotten-{number}"
+    return "".join("".join(part) for part in parts).encode()
+
+
+def _universal(text: str) -> list[str]:
+    return list(io.StringIO(text, newline=""))
+
+
+def _by_newline(text: str) -> list[str]:
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _every_break(text: str) -> list[str]:
+    return text.splitlines(keepends=True)

@@ -1,0 +1,248 @@
+"""Erasure in the inbox: after it, a scan reads nothing of the speaker through any door, and all of everybody else."""
+
+import json
+import os
+import re
+import sqlite3
+import unicodedata
+from pathlib import Path
+
+import pytest
+from support import factories as f
+from support import kill_points
+
+from voicemill.storage.errors import InboxError, StoreError
+from voicemill.storage.forgetting import forget, tombstones
+from voicemill.storage.forgetting.forget import forget_speaker, receipts
+from voicemill.storage.forgetting.mentions import name_pattern
+from voicemill.storage.inbox.erasure import local_inbox, plan_erasure, uploads_of
+from voicemill.storage.store import Store
+from voicemill.tasks.intake import scan
+
+WHO = "Zoë Ångström"
+TEXT = "xylophone quartz zephyr"
+OTHER = "words of others"
+RTTM = "SPEAKER talk 1 {at} 1.0 <NA> <NA> {who} <NA> <NA>\n"
+WORD = "Zoë_Ångström"
+
+TABLES = {
+    "metadata.csv": ("\ufeffspeaker,file,language,text\r\n", f'ann,ann/a.wav,en,"{OTHER},\r\nsecond line"\r\n',
+                     f'{WHO},shared/1.wav,en,"{TEXT},\r\nof two lines"\r\n', f"bob,shared/2.wav,en,{OTHER}\r\n",
+                     f"{WHO},shared/lost.wav,en,{TEXT}\r\n"),
+    "list/train.list": (f"b.wav|bob|en|{OTHER}\n", f'"z.wav"|{WHO}|en|{TEXT}\n', f"b2.wav|bob|en|{OTHER}"),
+    "kaldi/wav.scp": ("u1 k1.wav\n", "u2 k2.wav\n"),
+    "kaldi/text": (f"u1 {TEXT}\n", f"u2 {OTHER}\n"),
+    "kaldi/utt2spk": (f"u1 {WHO}\n", "u2 bob\n"),
+    f"{WHO}/metadata.csv": (f"lj1|{TEXT}|{TEXT}\n",),
+    "languages.csv": ("folder,language\n", f"{WHO},en\n", f"{WHO}/sub,de\n", "ann,de\n"),
+    "consents.csv": ("speaker,consent,note\n", f"{WHO},yes,signed\n", "ann,yes,\n", "bob,yes,\n"),
+}  # fmt: skip
+"""Path -> lines."""
+KEPT = {
+    "metadata.csv": (0, 1, 3), "list/train.list": (0, 2), "kaldi/wav.scp": (1,), "kaldi/text": (1,),
+    "kaldi/utt2spk": (1,), f"{WHO}/metadata.csv": (), "languages.csv": (0, 3), "consents.csv": (0, 2, 3),
+}  # fmt: skip
+"""Path -> lines that stay, byte for byte."""
+MINE = [f"{WHO}/one.WAV", f"{WHO}/sub/two.flac", f"{WHO}/wavs/lj1.wav", "shared/1.wav", "list/z.wav", "kaldi/k1.wav"]
+THEIRS = ["ann/a.wav", "shared/2.wav", "list/b.wav", "list/b2.wav", "kaldi/k2.wav"]
+
+
+def fill(inbox: Path) -> None:
+    for number, path in enumerate((*MINE, *THEIRS)):
+        write(inbox / path, bytes([number + 1]) * (1000 + number))
+    for path, lines in TABLES.items():
+        write(inbox / path, "".join(lines).encode())
+    write(inbox / "ann" / "copy.mp3", (inbox / MINE[0]).read_bytes())  # the same bytes in another folder
+    write(inbox / "ann" / ".hidden.wav", (inbox / MINE[0]).read_bytes())
+    for path in (f"{WHO}/one.TXT", f"{WHO}/One.Lab", f"{WHO}/sub/two.txt", "ann/COPY.Txt"):
+        write(inbox / path, TEXT.encode())
+    write(inbox / WHO / "ONE.Rttm", RTTM.format(at=0, who=WORD).encode())
+    write(inbox / "ann" / "a.rttm", (RTTM.format(at=0, who="ann") + RTTM.format(at=1, who=WORD)).encode())
+    write(inbox / "blobs" / "0.bin", b"linked" * 100)
+    (inbox / "shared" / "link.wav").symlink_to(inbox / WHO / "one.WAV")
+    (inbox / WHO / "outer.wav").symlink_to(inbox / "blobs" / "0.bin")
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def scanned(inbox: Path, store: Store) -> scan.ScanResult:
+    return scan.scan(inbox, store, scan.Settings(), assume_consent="test")
+
+
+def everything(inbox: Path) -> dict[str, bytes]:
+    return {path.relative_to(inbox).as_posix(): path.read_bytes() for path in inbox.rglob("*") if path.is_file()}
+
+
+def check_erased(inbox: Path, store: Store) -> None:
+    after = scanned(inbox, store)
+    assert sorted(upload.path for upload in after.uploads) == sorted(THEIRS)
+    assert {upload.speaker for upload in after.uploads} == {"ann", "bob"}
+    assert after.others == ()
+    name = name_pattern(WHO)
+    for path, data in everything(inbox).items():
+        assert TEXT.encode() not in data, path
+        assert not name.search(data), path
+        assert not name.search(path.encode()), path
+    for path, kept in KEPT.items():
+        text = "".join(TABLES[path][number] for number in kept).encode()
+        assert (inbox / path).read_bytes() == text if text else not (inbox / path).exists(), path
+    turns = (inbox / "ann" / "a.rttm").read_text()
+    assert turns == RTTM.format(at=0, who="ann") + RTTM.format(at=1, who="forgotten-1")
+    assert not (inbox / WHO).exists()
+    assert not [path for path in inbox.rglob("*") if path.is_symlink()]
+    assert not (inbox / "blobs").exists()
+
+
+def test_every_door_of_a_scan(tmp_path: Path) -> None:
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    fill(inbox)
+    before = scanned(inbox, store)
+    found = {upload.path for upload in before.uploads if upload.speaker == WHO}
+    assert found | {row.path for row in before.others} >= {*MINE, "ann/copy.mp3", "shared/link.wav"}
+    receipt = forget_speaker(store, unicodedata.normalize("NFD", WHO), created=f.WHEN, inbox=inbox)
+    check_erased(inbox, store)
+    assert receipt.mentions == ()
+    assert set(MINE) < set(receipt.inbox)
+    assert {f"{WHO}/one.TXT", f"{WHO}/One.Lab", f"{WHO}/ONE.Rttm", "ann/COPY.Txt", "metadata.csv"} < set(receipt.inbox)
+    (path,) = store.receipts.glob("*.json")
+    assert not name_pattern(WHO).search(path.read_bytes())
+    (stored,) = receipts(store)
+    assert stored.matches(WHO)
+    assert all(stored.erased(path) for path in receipt.inbox)
+    write(inbox / "ann" / "again.wav", bytes([1]) * 1000)  # never in a version, and yet it does not come back
+    assert [row.detail for row in scanned(inbox, store).others] == ["forgotten"]
+    with pytest.raises(StoreError, match=r"holds nothing of a speaker .*, nor does "):
+        forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+
+
+def test_rows_without_audio_are_enough(tmp_path: Path) -> None:
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    write(inbox / "metadata.csv", f"file,text,speaker\n1.wav,{TEXT},zoe\n2.wav,{OTHER},ann\n".encode())
+    assert forget_speaker(store, "zoe", created=f.WHEN, inbox=inbox).inbox == ("metadata.csv",)
+    assert (inbox / "metadata.csv").read_text() == f"file,text,speaker\n2.wav,{OTHER},ann\n"
+
+
+def test_a_refusal_stays(tmp_path: Path) -> None:
+    """Without it, an assumed consent would apply to whatever comes under that name again."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    write(inbox / "zoe" / "1.wav", b"1" * 100)
+    write(inbox / "consents.csv", b"speaker,consent\nzoe,yes\nzoe,no\nann,yes\n")
+    receipt = forget_speaker(store, "zoe", created=f.WHEN, inbox=inbox)
+    assert (inbox / "consents.csv").read_text() == "speaker,consent\nzoe,no\nann,yes\n"
+    assert receipt.mentions == ("inbox:consents.csv",)
+    assert receipts(store)[0].mentions[0].startswith("inbox:")
+    assert "consents" not in receipts(store)[0].mentions[0]
+    write(inbox / "zoe" / "2.wav", b"2" * 100)
+    assert [row.state for row in scanned(inbox, store).others] == ["held"]
+
+
+def test_an_inbox_elsewhere_is_an_error(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    for url, message in (("memory://box", "not a folder"), (str(tmp_path / "none"), "is not a folder")):
+        with pytest.raises(InboxError, match=message):
+            forget_speaker(store, WHO, created=f.WHEN, inbox=url)
+
+
+def test_a_table_that_changes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    fill(tmp_path)
+    box = local_inbox(tmp_path)
+    plan = plan_erasure(box, WHO, uploads_of(box, WHO))
+    (tmp_path / "metadata.csv").write_text("file,text\nann/a.wav,newer\n")
+    with pytest.raises(InboxError, match=r"metadata\.csv changed .* again"):
+        plan.carry_out()
+    assert (tmp_path / "metadata.csv").read_text() == "file,text\nann/a.wav,newer\n"
+    assert all((tmp_path / path).exists() for path in MINE)
+
+
+def test_a_rewritten_table_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    write(inbox / "real.csv", f"file,speaker\nshared/1.wav,zoe\nshared/2.wav,ann\n{TEXT},zoe\n".encode())
+    write(inbox / "shared" / "1.wav", b"1" * 10)
+    (inbox / "real.csv").chmod(0o640)
+    (inbox / "metadata.csv").symlink_to("real.csv")
+    forget_speaker(store, "zoe", created=f.WHEN, inbox=inbox)
+    assert (inbox / "metadata.csv").is_symlink()
+    assert (inbox / "real.csv").read_text() == "file,speaker\nshared/2.wav,ann\n"
+    assert (inbox / "real.csv").stat().st_mode & 0o777 == 0o640
+
+
+def again(root: str) -> None:
+    """The work that is killed, in a process of its own."""
+    forget_speaker(Store.open(Path(root) / "store"), WHO, created=f.WHEN, inbox=Path(root) / "inbox")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    def make(name: str) -> Path:
+        fill(tmp_path / name / "inbox")
+        Store.open(tmp_path / name / "store", create=True)
+        return tmp_path / name
+
+    calm = make("calm")
+    events = kill_points.run(again, str(calm), root=tmp_path)
+    check_erased(calm / "inbox", Store.open(calm / "store"))
+    interrupted = 0
+    for at in range(events, 0, -max(events // 12, 1)):
+        root = make(f"killed{at}")
+        store = Store.open(root / "store")
+        kill_points.run(again, str(root), root=tmp_path, at=at)
+        if forget.interrupted_speakers(store) == [WHO]:
+            interrupted += 1
+        if not receipts(store):
+            forget_speaker(store, WHO, created="later", inbox=root / "inbox")
+        check_erased(root / "inbox", store)
+        (receipt,) = receipts(store)
+        assert all(receipt.erased(path) for path in (*MINE, "metadata.csv"))
+    assert interrupted >= 4
+
+
+@pytest.mark.parametrize("name", ["Zoë Ångström", "李雷", "anna_b", "o'neil & sons", 'a"b', "ann"])
+def test_every_form_of_a_name_is_found(tmp_path: Path, name: str) -> None:
+    """In Prefect's database too, in pages that SQLite has freed, in its log, and across the blocks of a large file."""
+    store = Store.open(tmp_path / "store", create=True)
+    write(tmp_path / "inbox" / name / "1.wav", b"1" * 100)
+    texts = {"plain": name, "nfd": unicodedata.normalize("NFD", name), "once": json.dumps([name])}
+    texts |= {"twice": json.dumps(json.dumps({"name": name})), "line": json.dumps(f"speakers:\n{name}")}
+    texts["upper"] = re.sub(r"\\u[0-9a-f]{4}", lambda code: code[0].upper().replace("U", "u"), json.dumps(name))
+    for kind, text in texts.items():
+        store.prefect.mkdir(exist_ok=True)
+        database = sqlite3.connect(store.prefect / f"{kind}.sqlite")
+        database.execute("PRAGMA secure_delete=OFF")
+        database.execute("CREATE TABLE runs (parameters TEXT)")
+        database.executemany("INSERT INTO runs VALUES (?)", [(text,)] * 50)
+        database.commit()
+        database.execute("DELETE FROM runs")  # the bytes stay in freed pages
+        database.commit()
+        database.close()
+    write(store.prefect / "large.log", b" " * ((1 << 22) - 3) + json.dumps(name).encode() + b" " * 10)
+    write(store.prefect / "hannah.log", b"hannah xannb zo")
+    mentions = set(forget_speaker(store, name, created=f.WHEN, inbox=tmp_path / "inbox").mentions)
+    assert mentions == {f"prefect/{kind}.sqlite" for kind in texts} | {"prefect/large.log"}
+
+
+def test_waits_for_the_store(tmp_path: Path) -> None:
+    import threading
+    import time
+
+    store = Store.open(tmp_path / "store", create=True)
+    write(tmp_path / "inbox" / "zoe" / "1.wav", b"1" * 100)
+    held, order = threading.Event(), list[str]()
+
+    def hold() -> None:
+        with store.locked("a refresh"):
+            held.set()
+            time.sleep(0.3)
+            order.append("refresh")
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    forget_speaker(store, "zoe", created=f.WHEN, inbox=tmp_path / "inbox", wait=True)
+    order.append("forget")
+    holder.join()
+    assert order == ["refresh", "forget"]
+    assert os.listdir(tmp_path / "inbox") == []
+    assert len(tombstones.read(store).content) == 1

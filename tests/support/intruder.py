@@ -29,7 +29,8 @@ NOBODY = 65534
 OTHER_USER = """
 import encodings.idna, http.client, json, os, sys, urllib.error, urllib.request
 store, pid, url, command = sys.argv[1:]
-os.setgid(65534), os.setuid(65534)
+os.chdir(f"{store}/prefect")  # the modes of the files are tried, not those of the folders above
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
 def read(path):
     try:
         return open(path, "rb").read() and f"{path} is readable"
@@ -42,7 +43,7 @@ def post(path, body):
         return f"POST {path}: {urllib.request.urlopen(request).status}"
     except urllib.error.HTTPError as error:
         return "" if error.code == 401 else f"POST {path}: {error.code}"
-found = [read(f"{store}/prefect/{name}") for name in (".secret", "prefect.db", "prefect.db-wal")]
+found = [read(name) for name in (".secret", "prefect.db", "prefect.db-wal")]
 found += [read(f"/proc/{pid}/environ"), post("/api/deployments/filter", {})]
 found += [post("/api/deployments/00000000-0000-0000-0000-000000000000/create_flow_run", json.loads(command))]
 print(json.dumps([line for line in found if line]))

@@ -1,15 +1,14 @@
 """`voicemill produce` on real recordings: from an inbox to champions of every lane that speak with every engine."""
 
 import csv
-import json
 import shutil
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
+from support.prefect_server import ask
 
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
@@ -48,13 +47,6 @@ def inbox(folder: Path) -> Path:
     return folder
 
 
-def ask(cli: Any, path: str, **body: Any) -> Any:
-    address = f"{cli.environment['PREFECT_API_URL']}/{path}"
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
 def test_recordings_become_champions_that_speak(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cli.environment, "VOICEMILL_LOCKS", str(tmp_path / "locks"))
     (tmp_path / "inbox").mkdir()
@@ -84,15 +76,16 @@ def test_recordings_become_champions_that_speak(cli: Any, tmp_path: Path, monkey
 
 def the_chain_is_in_the_dashboard(cli: Any, result: dict[str, Any]) -> None:
     """Every step is a subflow of the chain, and every promotion links its report and its evaluation."""
-    (chain,) = ask(cli, "flow_runs/filter", flow_runs={"id": {"any_": [result["run"].rpartition("/")[2]]}})
+    api = cli.environment["PREFECT_API_URL"]
+    (chain,) = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [result["run"].rpartition("/")[2]]}})
     below = {"flow_runs": {"parent_flow_run_id": {"any_": [chain["id"]]}}}
-    runs = sorted(ask(cli, "flow_runs/filter", **below), key=lambda run: run["start_time"])
+    runs = sorted(ask(api, "flow_runs/filter", **below), key=lambda run: run["start_time"])
     names = [run["name"].partition(" · ")[0] for run in runs]
     assert names == ["refresh", "retrain", "promote", "distill", "compress", "compress", *["promote"] * 4], names
     assert {run["state_type"] for run in runs} == {"COMPLETED"}
     for run in runs:
         if run["name"].startswith("promote"):
-            (found,) = ask(cli, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+            (found,) = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
             assert "evaluation-anna" in found["data"]
             assert "/runs/flow-run/" in found["data"]
 

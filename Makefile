@@ -34,7 +34,7 @@ demo: $(INSTALLED) ## synthesise a corpus and refresh it three times
 # the long ones, those of flows, come first
 SLOW = OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 -m
 
-test: check ## ruff, mypy --strict and all tests but gpu and nightly: 25 minutes on 2 cores
+test: check ## ruff, mypy --strict and all tests but gpu and nightly: 21 minutes on 2 cores
 	$(SLOW) "(slow or realdata) and not nightly and not gpu"
 
 nightly: check ## the same and the tests marked nightly

@@ -19,7 +19,7 @@ LONGEST_NAME = 200
 _MARKS = re.compile(r"[\\`*\[\]<~]|(?<![^\W_])_|_(?![^\W_])|&(?=#|\w+;)")
 """Characters that Markdown may take for its own anywhere in a line; underscores only at the ends of words."""
 _START = re.compile(r"([#>]|[-+=](?=[-+=\s]|$)|\d+(?=[.)](?:\s|$)))")
-"""What makes a line a heading, a list, a quotation or a rule, at its start."""
+"""Marks at the start of a line that make it a heading, a list, a quotation or a rule."""
 _ADDRESSES = re.compile(r"(?i)(?<=[a-z]:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=\w)")
 
 

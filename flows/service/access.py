@@ -27,7 +27,7 @@ USER = "voicemill"
 """User name of the basic authentication; the secret is the pair `user:password`, as Prefect has it."""
 SECRET_BYTES = 32
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-"""For every process that runs a flow: `automations.json` takes a run for crashed after 90 s without a heartbeat."""
+"""Setting of every process that runs a flow: `automations.json` calls a run crashed 90 s after its last heartbeat."""
 
 
 def secret_file(store: Store) -> Path:

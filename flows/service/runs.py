@@ -23,9 +23,10 @@ PAGE = 200
 
 
 def crash_runs(client: SyncPrefectClient, message: str, pools: Collection[str] = ()) -> int:
-    """Mark the flow runs in progress as crashed, those of these pools only where any is named; returns their number.
+    """Mark the flow runs in progress as crashed, once no process of theirs is left; return their number.
 
-    For a time when no process of them is left.
+    Args:
+        pools: work pools whose runs are meant; none named = all runs.
     """
     running: dict[str, Any] = {
         "flow_run_filter": FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=IN_PROGRESS))),
@@ -33,13 +34,15 @@ def crash_runs(client: SyncPrefectClient, message: str, pools: Collection[str] =
     }
     count = 0
     while runs := client.read_flow_runs(**running, limit=PAGE):
-        tasks = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id for run in runs])),
-            task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=IN_PROGRESS))),
-            limit=PAGE,
-        )
-        for task in tasks:
-            client.set_task_run_state(task.id, Crashed(message=message), True)
+        unfinished: dict[str, Any] = {
+            "flow_run_filter": FlowRunFilter(id=FlowRunFilterId(any_=[run.id for run in runs])),
+            "task_run_filter": TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=IN_PROGRESS))),
+        }
+        while tasks := client.read_task_runs(**unfinished, limit=PAGE):
+            for task in tasks:
+                client.set_task_run_state(task.id, Crashed(message=message), True)
+            if len(tasks) < PAGE:
+                break
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message=message), True)
         count += len(runs)

@@ -48,7 +48,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Erasure:
-    """What is erased in an inbox; paths are relative to it."""
+    """Files that an erasure deletes or rewrites in an inbox; paths are relative to it."""
 
     inbox: Inbox
     rewritten: Mapping[str, tuple[bytes, bytes]]

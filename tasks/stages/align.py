@@ -1,12 +1,12 @@
 """align: start, end and score of every word, and the split of an upload's text over its segments.
 
 What: forced alignment of the text that `transcribe` gives with the kept segments. Engine `ctc`: a wav2vec 2.0 model for
-each language (model/speech/ctc.py), or a small aligner that `voicemill aligner train` makes of the corpus. Engine
+each language (model/speech/ctc.py), or a small aligner that `voicemill aligner train` makes from the corpus. Engine
 `pocketsphinx`: English, and Chinese and German by the nearest English phones, with the model in its wheel. English is
 aligned as the front end of training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole
 upload is aligned with its kept segments end to end; a word belongs to the segment that holds most of it. A text that
 does not fit its audio has status `failed` and the reason: no path, low scores, or speech without a word. Cost: the
-emissions of a ctc model, or pocketsphinx, 10 x real time a core. Rows are independent of the batch, but on a GPU.
+emissions of a ctc model, or pocketsphinx, 10 x real time a core. On a CPU rows do not depend on the batch.
 """
 
 from collections import defaultdict

@@ -41,7 +41,7 @@ class Settings(StageSettings):
     uploads: Literal["found", "marked", "none"] = "found"
     """found: those marked as mixed, and long ones with several voices; marked: only the former; none: no upload."""
     precision: Precision = "auto"
-    """That of the speaker encoder; auto: bfloat16 where the CPU multiplies it, else float32."""
+    """Precision of the speaker encoder; auto: bfloat16 where the CPU multiplies it, else float32."""
     least_s: Seconds = Field(60.0, ge=0)
     """Seconds from which an unmarked upload is searched for several voices. Shorter ones hold few segments, each of
     which `speaker` checks."""

@@ -1,4 +1,4 @@
-"""What others on the machine, and pages of other origins, try on a port of a private Prefect server."""
+"""Attempts of other users of the machine, and of pages of other origins, on a port of a private Prefect server."""
 
 import base64
 import http.client
@@ -152,7 +152,7 @@ def told_secrets(secret: str, store: Path) -> list[str]:
 
 
 def other_user(url: str, store: Path) -> list[str]:
-    """What another user of the machine reads or starts; nothing is tried where this process cannot become one."""
+    """Files that another user of the machine reads, and runs they start; [] where this process cannot become one."""
     if os.geteuid() != 0:
         return []
     server = (store / "prefect" / ".serving").read_text().split()[0]

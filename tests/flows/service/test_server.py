@@ -142,8 +142,10 @@ def test_text_from_outside_is_no_link_and_no_image(cli, tmp_path: Path) -> None:
     links = {}
     for key in ("refresh-summary", "refresh-speakers", "hostile-description", "unescaped"):
         for ui in ("v2/artifacts/artifact", "artifacts/artifact"):
-            html = dump(f"{api.removesuffix('/api')}/{ui}/{artifacts[key]}", profile, 20)
-            assert "evil.example" in html, (key, ui)
+            address = f"{api.removesuffix('/api')}/{ui}/{artifacts[key]}"
+            pages = (dump(address, profile, 20) for _ in range(3))  # a busy machine may not have drawn the first one
+            html = next((html for html in pages if "evil.example" in html), "")
+            assert html, (key, ui)
             links[key, ui] = sorted(set(re.findall(r"""(?:href|src)=["'][^"']*evil[^"']*""", html)))
     assert {key for (key, _), found in links.items() if found} == {"unescaped"}, links
 

@@ -5,13 +5,11 @@ never replaces another. Without them two writers, also of two machines, damage a
 and NFS 4 have both; NFS 3 without lockd, some FUSE and SMB mounts, and FAT lack one.
 """
 
-import fcntl
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import temporary_path
+from voicemill.storage.locks import FileLock
 
 
 def what_is_missing(folder: Path) -> str:
@@ -23,16 +21,14 @@ def what_is_missing(folder: Path) -> str:
     probe = temporary_path(folder / "probe")
     link = probe.with_name(f"{probe.name}-link.tmp")
     try:
-        with probe.open("wb") as one, probe.open("rb") as other:
+        with FileLock(probe) as one, FileLock(probe) as other:
             try:
-                fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if one.take() and other.take():
+                    return "locks on files that exclude: two took the same one"
             except OSError as error:
                 return f"locks on files (flock: {error.strerror})"
-            with suppress(BlockingIOError):
-                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return "locks on files that exclude: two took the same one"
         try:
-            os.link(probe, link)
+            link.hardlink_to(probe)
         except OSError as error:
             return f"hard links ({error.strerror})"
         return ""

@@ -156,11 +156,22 @@ def _with_bytes(inbox: Inbox, known: Bytes) -> Iterator[str]:
 
 
 def _read(inbox: Inbox, path: str) -> bytes:
-    """Content of a table; b"" where it is larger than what a scan reads."""
+    """Content of a table.
+
+    Raises:
+        InboxError: it is larger than what is read.
+    """
     try:
         return inbox.read_bytes(path)
-    except ValueError:
-        return b""
+    except ValueError as error:
+        raise _unsearched(path, str(error)) from error
+
+
+def _unsearched(path: str, reason: str) -> InboxError:
+    return InboxError(
+        f"{path} may name the speaker, and cannot be searched: {reason}. Nothing was erased in the inbox: repair or "
+        "remove the file, and run the same command again"
+    )
 
 
 def _linked(inbox: Inbox, paths: Iterable[str]) -> set[str]:
@@ -188,6 +199,8 @@ def _table_lines(
     """Path of each table, the numbers of its lines that go, and how it is split into lines."""
     for source, rows in metadata_rows(listing, inbox.read_bytes, [], set()):
         doomed = [row for row in rows if _concerns(source, row, speaker, audio)]
+        if source.unread:
+            raise _unsearched(source.path, source.problems[-1].message)
         by_newline = extension(source.path) in ("list", "scp")
         numbers = {line for row in doomed for line in range(row.line, row.stop)}
         yield source.path, numbers, _by_newline if by_newline else _universal

@@ -97,6 +97,8 @@ class MetadataFile:
     problems: list[Problem]
     files: set[str]
     """Metadata files that were read."""
+    unread: bool = False
+    """Whether the file, or the end of it, is not read."""
     _met: int = 0
     """Number of problems, listed or not."""
 
@@ -138,8 +140,9 @@ def metadata_rows(
             rows = parse(source, decode_text(read(path)))
         except (OSError, ValueError) as error:
             source.problem(0, str(error))
-            continue
-        files.add(path)
+            source.unread, rows = True, iter(())
+        else:
+            files.add(path)
         yield source, rows
         source.close()
 
@@ -193,6 +196,7 @@ def _cells(source: MetadataFile, lines: Sequence[str]) -> Iterator[tuple[int, in
             source.problem(line, f"{error}: the row is not used")
             start, broken = line, broken + 1
             if broken == MOST_BROKEN:
+                source.unread = True
                 source.problem(line, f"{broken} broken rows: the lines from here on are not read", always=True)
                 return
 

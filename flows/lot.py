@@ -155,7 +155,8 @@ def _collect(future: PrefectFuture[StageResult], stage: str, batch: Batch, resul
         done: StageResult = future.result()
         active().ended(done)
         return done
-    error = future.state.result(raise_on_failure=False)
+    # a task run stays pending where one that it waits for broke
+    error = future.state.result(raise_on_failure=False) if future.state.is_final() else None
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise error
     active().broke(stage)

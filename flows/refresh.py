@@ -22,6 +22,7 @@ from voicemill.flows.lot import LotResult, prepare_lot, task_runner
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
+from voicemill.flows.plans.room import check_room
 from voicemill.flows.report import page as report
 from voicemill.flows.upload_rows import shards_of, upload_rows
 from voicemill.storage.corpus import ledger, versions
@@ -75,6 +76,7 @@ def refresh(options: RefreshOptions) -> Summary:
                 return without_consent(options, store, listing, began)
             batches = form_batches(store, listing.uploads, before, recipe.config.batches)
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
+            check_room(store, plan, recipe)
             announce(plan, listing, last)
             lots = run_lots(plan, recipe, store)
             repeat = bury_forgotten(store, lots) or hold_voices(store, recipe, plan, lots, last, listing)

@@ -88,6 +88,7 @@ def riff(data: int, present: int) -> bytes:
         (b"\x1aE\xdf\xa3\x80\x18S\x80g\x90" + bytes(16), "matroska", False),
         (b"\x1aE\xdf\xa3\x80\x18S\x80g\x41\x00" + bytes(16), "matroska", True),
         (b"\x1aE\xdf\xa3\x80\x18S\x80g\xff" + bytes(16), "matroska", False),
+        (b"\x1aE\xdf\xa3\x01\x10" + bytes(6), "matroska", False),  # a header of 2 ** 52 bytes
         (b"", "", False),
         (b"RIFF", "", False),
     ],

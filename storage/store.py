@@ -96,6 +96,10 @@ class Store:
             lock.note("")
 
     def drop_temporaries(self) -> None:
-        """Delete temporary files of killed processes in the stage cache. The caller holds the lock."""
-        for path in self.stages.rglob(".*.tmp"):
-            path.unlink(missing_ok=True)
+        """Delete temporary files of killed processes: those in the stage cache, and those that hold names of speakers.
+
+        The caller holds the lock, under which alone they are written.
+        """
+        for pattern in (".forgetting-*.tmp", ".held_voices.json.*.tmp", ".tombstones.json.*.tmp", "stages/**/.*.tmp"):
+            for path in self.root.glob(pattern):
+                path.unlink(missing_ok=True)

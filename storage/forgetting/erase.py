@@ -50,7 +50,7 @@ def phones_folder(store: Store, speaker: str) -> Path:
 
 
 def erase_cache(store: Store, traces: Traces) -> None:
-    """Delete stage outputs that hold an upload of the speaker, and temporaries of killed workers."""
+    """Delete stage outputs that hold an upload of the speaker, and temporaries of workers killed meanwhile."""
     erase_folder(phones_folder(store, traces.speaker))
     for path in sorted(store.stages.rglob("*")):
         if path.name.endswith(".tmp"):

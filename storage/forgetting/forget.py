@@ -166,6 +166,7 @@ def forget_speaker(
     speaker = unicodedata.normalize("NFC", speaker)
     box = erasure.local_inbox(inbox) if inbox is not None else None
     with store.locked(f"forget (started {created})", wait=wait):
+        store.drop_temporaries()
         recover(store)
         mark = store.root / f"forgetting-{tables.folder_of(speaker)[-12:]}.json"
         traces, receipt = collect_traces(store, speaker), None
@@ -199,7 +200,7 @@ def forget_speaker(
             plan = erasure.plan_erasure(box, speaker, known)
             receipt = replace(receipt, inbox=tuple(dict.fromkeys((*receipt.inbox, *plan.paths))))
             _note(mark, traces, receipt)
-            plan.carry_out()
+            plan.carry_out(receipt.inbox)
         receipt = replace(receipt, mentions=tuple(remaining_mentions(store, speaker, box.root if box else None)))
         sync_folders(store.root, *((box.root,) if box else ()))
         path = store.receipts / f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"

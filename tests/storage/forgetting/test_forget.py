@@ -19,7 +19,7 @@ from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
-from voicemill.storage.files import write_bytes
+from voicemill.storage.files import temporary_path, write_bytes
 from voicemill.storage.forgetting import erase, forget, tombstones
 from voicemill.storage.forgetting.forget import collect_traces, forget_speaker, forgotten_versions, receipts
 from voicemill.storage.forgetting.tombstones import Tombstones
@@ -331,6 +331,18 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert (receipt.uploads, receipt.versions) == (2, (2, 3))
         shutil.rmtree(copy)
     assert interrupted >= 10
+
+
+def test_leftovers_of_a_killed_forgetting_go_before_anything_else(tmp_path: Path) -> None:
+    """Also before an error: nothing else leads to them where the store holds no more of the speaker."""
+    store = fill(tmp_path / "store")
+    forget_speaker(store, WHO, created=f.WHEN)
+    for name in ("forgetting-0123.json", "held_voices.json"):
+        temporary_path(store.root / name).write_text(f'{{"speaker": "{WHO}"')
+    assert found(store) == {"name"}
+    with pytest.raises(StoreError, match="holds nothing of a speaker"):
+        forget_speaker(store, WHO, created=f.WHEN)
+    assert found(store) == set()
 
 
 def test_what_a_power_cut_left_unreadable_is_erased_too(tmp_path: Path) -> None:

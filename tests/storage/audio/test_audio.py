@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from voicemill.storage.audio.containers import SLACK, identify
@@ -127,6 +127,7 @@ def test_no_bytes_make_identify_raise(tmp_path_factory: pytest.TempPathFactory, 
 @given(
     st.integers(0, 31_999), st.binary(min_size=1, max_size=60), st.sampled_from(["WAV", "FLAC", "OGG", "NIST", "MP3"])
 )
+@example(at=33, junk=b"\x009", container="WAV")  # 57 bits a sample
 def test_overwritten_bytes_end_in_samples_or_in_an_audio_error(
     tmp_path_factory: pytest.TempPathFactory, at: int, junk: bytes, container: str
 ) -> None:

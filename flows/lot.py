@@ -11,7 +11,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from voicemill.flows.display.progress import active
 from voicemill.flows.plans.refresh import RefreshPlan, find_duplicates, read_plan
-from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.corpus.artifacts import Artifact, complete_artifact
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.records import Batch, Decoded
 from voicemill.storage.store import Store
@@ -108,7 +108,7 @@ def _enrolling_elsewhere(plan: RefreshPlan, recipe: Recipe, batches: Sequence[Ba
     return [
         source
         for source in sources.values()
-        if not artifact_path(store, VOICES.name, recipe.keys(source, duplicates)[VOICES.name]).exists()
+        if not complete_artifact(artifact_path(store, VOICES.name, recipe.keys(source, duplicates)[VOICES.name]))
     ]
 
 

@@ -7,6 +7,7 @@ VoicemillError
 ├── InboxError             the inbox cannot be listed or its metadata cannot be read
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
+│   ├── StoreDamaged       a file of the store is missing, empty, cut short or changed
 │   ├── StoreBusy          another refresh holds the store
 │   ├── StatusConflict     another entry became champion while this one was judged
 │   ├── Retired            a retired entry was requested
@@ -17,6 +18,8 @@ VoicemillError
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
 """
+
+from pathlib import Path
 
 from voicemill.storage.outcomes import Reason
 
@@ -55,6 +58,14 @@ class AudioError(VoicemillError):
 
 class StoreError(VoicemillError):
     """The store is damaged, or the folder is not a store."""
+
+
+class StoreDamaged(StoreError):
+    """A file of the store is missing, empty, cut short or changed; the message names it."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}: restore it from a backup of the store")
+        self.path = path
 
 
 class StoreBusy(StoreError):

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, complete_artifact
+from voicemill.storage.corpus.tables import missing_shards
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure, Reason
-from voicemill.storage.records import Batch, Upload
+from voicemill.storage.records import Batch, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.config import Config
@@ -107,7 +108,9 @@ def _inspect(work: Work) -> _State:
     gaps = gaps_of(work.enrolments, _voices(work))
     key = digest([work.key, sorted(missing), *gaps]) if stage.sealed and (missing or gaps) else work.key
     path = artifact_path(store, work.stage, key)
-    artifact = Artifact(path) if path.exists() else None
+    artifact = complete_artifact(path)
+    if artifact and stage.row is ShardFile and missing_shards(store, artifact.rows(ShardFile)):
+        artifact = None  # the power failed before `publish` flushed its files
     remaining = _remaining(work, inputs, artifact, sealed=stage.sealed)
     return _State(inputs=inputs, missing=missing, key=key, path=path, artifact=artifact, remaining=remaining)
 
@@ -115,7 +118,7 @@ def _inspect(work: Work) -> _State:
 def _voices(work: Work) -> dict[str, Artifact]:
     """Content key -> output of the stage `speaker`, for the enrolments that exist."""
     paths = {e.key: artifact_path(Store(Path(work.store)), VOICES.name, e.key) for e in work.enrolments}
-    return {key: Artifact(path) for key, path in paths.items() if path.exists()}
+    return {key: artifact for key, path in paths.items() if (artifact := complete_artifact(path))}
 
 
 def _remaining(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:

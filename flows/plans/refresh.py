@@ -107,7 +107,10 @@ _ADAPTER = TypeAdapter(RefreshPlan)
 
 
 def write_plan(store: Store, plan: RefreshPlan, name: str) -> Path:
-    """Write the plan for the subflows to read, since flow parameters are limited to 512 KiB; return its path."""
+    """Write the plan for the subflows to read, since flow parameters are limited to 512 KiB; return its path.
+
+    It is flushed to the disk: until a publish it alone links the stage outputs of a speaker to the name, for erasure.
+    """
     path = store.stages / "plans" / f"{name}.json"
     write_bytes(path, _ADAPTER.dump_json(plan))
     return path

@@ -27,7 +27,7 @@ from voicemill.storage.corpus import deltalog
 from voicemill.storage.corpus.rows import completed, schema_of
 from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import put, temporary_path
+from voicemill.storage.files import put, sync_files, temporary_path
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
@@ -146,7 +146,9 @@ class ShardWriter:
         self._writer.close()
         digest, size = file_digest(self._temporary), self._temporary.stat().st_size
         name = f"{self._key}-{digest[:16]}.parquet" if self._key else f"{digest}.parquet"
-        put(self._temporary, self._folder / name)
+        path = self._folder / name
+        # `commit` flushes new files together; a file that is there may be published, and keeps its bytes at all times
+        put(self._temporary, path, durable=path.exists())
         return File(f"{self._folder.name}/{name}", self.speaker, size, self._rows)
 
 
@@ -185,10 +187,12 @@ def active(store: Store, table: str, version: int | None = None) -> dict[str, Fi
     Raises:
         StoreError: that version does not exist.
     """
-    if head(store, table) < (version or 0):
-        if version is None:
-            return {}
-        raise StoreError(f"table {table} of {store.root} has no version {version}; its head is {head(store, table)}")
+    last = head(store, table)  # Delta's own head may be a torn commit
+    version = last if version is None else version
+    if version < 0:
+        return {}
+    if last < version:
+        raise StoreError(f"table {table} of {store.root} has no version {version}; its head is {last}")
     from deltalake import DeltaTable
 
     actions = pa.table(DeltaTable(folder(store, table), version=version).get_add_actions(flatten=True))
@@ -215,10 +219,12 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
     added = [target[path] for path in sorted(target.keys() - present.keys())]
     removed = sorted(present.keys() - target.keys())
     require_files(store, table, added)
+    sync_files((root / file.path for file in added), store.root)
     try:
         if head(store, table) < 0:
             DeltaTable.create(root, schema(table), partition_by=["speaker"], configuration=CONFIGURATION)
         if not added and not removed:
+            deltalog.sync_log(root, store.root)  # a process may have been killed before it did
             return head(store, table)
         actions: list[AddAction | RemoveAction] = [
             AddAction(f.path, f.size, {"speaker": f.speaker}, 0, True, json.dumps({"numRecords": f.rows}))
@@ -234,6 +240,7 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
         delta.create_write_transaction(actions, "append", delta.schema(), ["speaker"], commit_properties=never_rebased)
     except DeltaError as error:
         raise StoreError(f"table {table} of {store.root} could not be written: {error}") from error
+    deltalog.sync_log(root, store.root)
     return head(store, table)
 
 

@@ -1,7 +1,10 @@
 """Files written whole, numbered, locked and appended to: by one helper each, for every writer of the tree."""
 
+import errno
 import multiprocessing
+import os
 import re
+import stat
 import subprocess
 import sys
 import threading
@@ -144,3 +147,23 @@ def test_a_shared_lock_becomes_exclusive_when_it_is_the_last(tmp_path: Path) -> 
         one.close()
         assert two.take()
         one.close()
+
+
+def test_a_file_system_that_cannot_flush_folders_still_flushes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush, failing, flushed = os.fsync, [stat.S_ISDIR], []
+
+    def fsync(descriptor: int) -> None:
+        if any(fails(os.fstat(descriptor).st_mode) for fails in failing):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flushed.append(descriptor)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_text(tmp_path / "a" / "b" / "c", "text")
+    assert (len(flushed), (tmp_path / "a" / "b" / "c").read_text()) == (1, "text")
+    failing.append(stat.S_ISREG)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.write_text(tmp_path / "a" / "b" / "c", "other")
+    assert (tmp_path / "a" / "b" / "c").read_text() == "text"

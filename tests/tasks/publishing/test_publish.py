@@ -210,7 +210,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     calm = Store.open(shutil.copytree(full.root, tmp_path / "calm"))
     events = kill_points.run(make_second, str(calm.root), root=tmp_path)
     want, shards, published = read(calm, 2), parquets(calm), 0
-    for at in range(events, 0, -max(events // 12, 1)):
+    for at in range(events, 0, -max(events // 20, 1)):
         store = Store.open(shutil.copytree(full.root, tmp_path / f"copy{at}"))
         kill_points.run(make_second, str(store.root), root=tmp_path, at=at)
         found = versions.history(store)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter
+from voicemill.storage.errors import MachineError
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Batch, Upload
@@ -157,6 +158,7 @@ def execute(work: Work) -> StageResult:
 
     Raises:
         OSError: the operating system refused to read or write the store; the flow decides what follows.
+        MachineError: a library that the stage needs does not load.
     """
     began, cpu = time.perf_counter(), time.process_time()
     if result := existing_output(work):
@@ -168,6 +170,11 @@ def execute(work: Work) -> StageResult:
     work = replace(work, key=state.key)
     try:
         artifact = _run(stage, work, state, failures)
+    except ImportError as error:
+        raise MachineError(
+            f"the stage {work.stage} needs a library that does not load here: {error}. Install it (`voicemill doctor` "
+            "names what is missing), or lift the limit on memory, and run the command again"
+        ) from error
     except Exception as error:
         if _refused_by_system(error):
             raise

@@ -15,6 +15,7 @@ VoicemillError
 │       └── NothingYet     a later version may: a deployment ends without failure and waits
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
 ├── TrainingFailed         a training ended without usable weights: not finite, out of memory, no data, a crash
+├── MachineError           the machine or the shell gives a process too little: memory, open files, a library
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
 """
@@ -98,6 +99,10 @@ class BreakerOpen(VoicemillError):
 
 class TrainingFailed(VoicemillError):
     """A training did not reach its end; the message holds its last output and its folder."""
+
+
+class MachineError(VoicemillError):
+    """The machine or the shell gives a process too little: memory, open files, a library that does not load."""
 
 
 class WorkerDied(VoicemillError):

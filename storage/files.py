@@ -228,13 +228,19 @@ def sync_tree(folder: Path) -> None:
 
 
 def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
-    """Temporary files and folders in `folder` that were not written to for `age` seconds: their writers were killed."""
+    """Temporary files and folders in `folder` that were not written to for `age` seconds: their writers were killed.
+
+    One whose writer lives is none, whatever the clock says, which may have been set meanwhile.
+    """
+    from voicemill.storage.processes import pid_alive  # psutil, which few commands need
+
     for path in folder.glob(".*.tmp"):
         try:
             idle = time.time() - path.stat().st_mtime
         except FileNotFoundError:  # its writer has just ended
             continue
-        if idle > age:
+        process = path.name.split(".")[-3]
+        if idle > age and not (process.isdigit() and pid_alive(int(process))):
             yield path
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, complete_artifact
 from voicemill.storage.corpus.tables import missing_shards
+from voicemill.storage.errors import MachineError
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Batch, ShardFile, Upload
@@ -160,6 +161,7 @@ def execute(work: Work) -> StageResult:
 
     Raises:
         OSError: the operating system refused to read or write the store; the flow decides what follows.
+        MachineError: a library that the stage needs does not load.
     """
     began, cpu = time.perf_counter(), time.process_time()
     if result := existing_output(work):
@@ -171,6 +173,11 @@ def execute(work: Work) -> StageResult:
     work = replace(work, key=state.key)
     try:
         artifact = _run(stage, work, state, failures)
+    except ImportError as error:
+        raise MachineError(
+            f"the stage {work.stage} needs a library that does not load here: {error}. Install it (`voicemill doctor` "
+            "names what is missing), or lift the limit on memory, and run the command again"
+        ) from error
     except Exception as error:
         if _refused_by_system(error):
             raise

@@ -24,6 +24,7 @@ from voicemill.flows.service.processes import end_processes, find_processes, flo
 from voicemill.flows.service.server import PrivateServer
 from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read_state
 from voicemill.storage.errors import ServerError, VoicemillError
+from voicemill.storage.limits import check_limits
 from voicemill.storage.locks import FileLock
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
@@ -132,6 +133,7 @@ class Supervisor:
             check_server(url)
             self.environment = os.environ | PREFECT | mark(self.store)
         else:
+            check_limits()
             self.server = PrivateServer(self.store, _last_port(self.store), supervised=False)
             self.server.wait()
             url = f"{self.server.url}/api"

@@ -54,6 +54,18 @@ def test_json_keeps_any_text(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "b.json", default=0) == 0
 
 
+def test_the_temporary_of_a_living_writer_is_not_abandoned(tmp_path: Path) -> None:
+    """Not even after a clock that was wrong: its age is then anything."""
+    mine = files.temporary_path(tmp_path / "entry.json")
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    theirs = mine.with_name(mine.name.replace(str(os.getpid()), ended.stdout.decode().strip()))
+    for path in (mine, theirs, tmp_path / ".other.tmp"):
+        path.touch()
+        os.utime(path, (0, 0))
+    assert sorted(files.abandoned(tmp_path, 86_400)) == sorted([theirs, tmp_path / ".other.tmp"])
+    assert list(files.abandoned(tmp_path, 1e12)) == []
+
+
 def test_a_new_file_never_replaces_one(tmp_path: Path) -> None:
     assert files.create_json(tmp_path / "n" / "1.json", 1)
     assert not files.create_json(tmp_path / "n" / "1.json", 2)

@@ -65,8 +65,13 @@ class StoreDamaged(StoreError):
     """A file of the store is missing, empty, cut short or changed; the message names it."""
 
     def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path} {problem}: restore it from a backup of the store")
-        self.path = path
+        marks = ("store.json", "tables/versions")
+        store = next((parent for parent in path.parents if any((parent / mark).exists() for mark in marks)), "STORE")
+        super().__init__(
+            f"{path} {problem}: restore it from a backup of the store, or run `voicemill check --store {store} "
+            "--repair`, which lists all damage and makes again what can be made"
+        )
+        self.path, self.problem = path, problem
 
 
 class StoreBusy(StoreError):

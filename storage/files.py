@@ -6,24 +6,21 @@ returns. With `durable` off a kill loses nothing, and a power cut may lose or em
 can be made again (caches, pages), and for files that `sync_files` flushes together before a commit names them.
 """
 
-import errno
 import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from voicemill.storage.errors import StoreError
-from voicemill.storage.locks import FileLock
+from voicemill.storage import flushing, seals
+from voicemill.storage.errors import StoreDamaged, StoreError
+from voicemill.storage.flushing import make_folder, sync, sync_tree
 from voicemill.storage.units import Seconds
-
-_NO_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
-"""Errors of file systems that cannot flush a folder (network shares, FUSE); PostgreSQL ignores the first two too."""
 
 # -- whole or not at all
 
@@ -50,12 +47,14 @@ def whole_file(path: Path, *, durable: bool = True, parents: bool = True) -> Ite
 
 
 def put(temporary: Path, path: Path, *, durable: bool = True) -> None:
-    """Rename a finished file to `path`, in place of what is there."""
+    """Rename a finished file to `path`, in place of what is there; in a store it is sealed before."""
     if durable:
         sync(temporary)
+    seals.seal(path, temporary, durable=durable)
     os.replace(temporary, path)
     if durable:
         sync(path.parent)
+    seals.confirm(path)
 
 
 @contextmanager
@@ -71,6 +70,7 @@ def whole_folder(path: Path, *, replace: bool = False, durable: bool = True, par
         if durable:
             sync_tree(temporary)
         if replace and path.exists():
+            seals.lift(file for file in path.rglob("*") if file.is_file())
             shutil.rmtree(path)
         if not place(temporary, path, durable=durable) and replace:
             raise FileExistsError(f"{path} was made by another process meanwhile")
@@ -121,6 +121,17 @@ def place(temporary: Path, target: Path, *, durable: bool = True) -> bool:
     """
     if durable and temporary.is_file():
         sync(temporary)
+    seals.seal(target, temporary, durable=durable)
+    if _take_name(temporary, target):
+        if durable:
+            sync(target.parent)
+        seals.confirm(target)
+        return True
+    seals.seal(target, durable=durable)  # what was sealed before did not get the name
+    return False
+
+
+def _take_name(temporary: Path, target: Path) -> bool:
     try:
         os.rename(temporary, target) if temporary.is_dir() else os.link(temporary, target)
     except FileExistsError:
@@ -131,8 +142,6 @@ def place(temporary: Path, target: Path, *, durable: bool = True) -> bool:
         if not temporary.is_file():
             raise
         os.replace(temporary, target)  # a file system without links: there the check and the rename are two steps
-    if durable:
-        sync(target.parent)
     return True
 
 
@@ -168,65 +177,6 @@ def create_json(path: Path, value: Any, *, durable: bool = True) -> bool:
         temporary.unlink(missing_ok=True)
 
 
-def make_folder(path: Path, *, durable: bool = True) -> None:
-    """Make a folder and those above it, and flush the names of the new ones."""
-    if path.is_dir():
-        return
-    make_folder(path.parent, durable=durable)
-    path.mkdir(exist_ok=True)
-    if durable:
-        sync(path.parent)
-
-
-def sync(path: Path, *, without: Path | None = None) -> None:
-    """Flush to the disk: the bytes of a file, the names in a folder (where the file system can flush folders).
-
-    `without`: a file of the folder to delete just before.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if without is not None:
-            without.unlink()
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FOLDERS or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def sync_files(files: Iterable[Path], top: Path) -> None:
-    """Flush files to the disk, then each of their folders up to `top` once, the deepest first.
-
-    Cost: an fsync a file, 16 at a time, since each waits for the disk and not for the processor.
-    """
-    if not (files := list(files)):
-        return
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(sync, files))
-    folders = {folder for file in files for folder in file.parents if folder.is_relative_to(top)}
-    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-        sync(folder)
-
-
-def sync_folders(*tops: Path) -> None:
-    """Flush the names in folders and in all below them, 16 at a time: what was deleted there stays deleted."""
-    folders = [Path(folder) for top in tops for folder, _, _ in os.walk(top)]
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(_sync_present, folders))
-
-
-def _sync_present(path: Path) -> None:
-    with suppress(FileNotFoundError):  # deleted meanwhile, as a server does with its temporary folders
-        sync(path)
-
-
-def sync_tree(folder: Path) -> None:
-    """Flush every file and folder of `folder` to the disk, itself last."""
-    for path in (*(item for item in folder.rglob("*") if not item.is_symlink()), folder):
-        sync(path)
-
-
 def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
     """Temporary files and folders in `folder` that were not written to for `age` seconds: their writers were killed.
 
@@ -249,25 +199,25 @@ def abandoned(folder: Path, age: Seconds) -> Iterator[Path]:
 
 def append_line(path: Path, line: str, *, durable: bool = True) -> None:
     """Append one line under a lock, in one write; a last line that a crash cut off is ended first and stays apart."""
-    make_folder(path.parent, durable=durable)
-    with FileLock(path) as file:
-        file.take(wait=True)
-        size = os.fstat(file.fileno()).st_size
-        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        with open(file.fileno(), "ab", closefd=False) as end:
-            end.write(("\n" if torn else "").encode() + line.encode() + b"\n")
-        if durable:
-            os.fsync(file.fileno())
-            if size == 0:  # its name may be new
-                sync(path.parent)
+    announce = partial(seals.seal_bytes, path)
+    flushing.append_line(path, line, durable=durable, announce=announce, confirm=seals.confirm)
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """The JSON in `path`, or `default` where there is no file."""
+    """The JSON in `path`, or `default` where there is no file.
+
+    Raises:
+        StoreDamaged: it lies in a store and holds no JSON.
+        ValueError: it lies elsewhere and holds no JSON.
+    """
     try:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):  # not asked for before: it may be erased in between
         return default
+    except ValueError as error:
+        if seals.store_of(path) is None:
+            raise
+        raise StoreDamaged(path, f"holds no JSON ({error})") from None
 
 
 def read_loose(path: Path) -> Any:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
-from voicemill.storage.files import make_folder, read_loose, write_json
+from voicemill.storage.files import read_loose, write_json
 from voicemill.storage.filesystem import check_file_system
+from voicemill.storage.flushing import make_folder
 from voicemill.storage.locks import FileLock
 
 FORMAT = 1
@@ -51,8 +52,8 @@ class Store:
         return self.root / "prefect"
 
     @classmethod
-    def open(cls, root: str | Path, *, create: bool = False) -> "Store":
-        """Open the store at `root`, or make one there.
+    def open(cls, root: str | Path, *, create: bool = False, damaged: bool = False) -> "Store":
+        """Open the store at `root`, or make one there; with `damaged` also one that has lost its mark, store.json.
 
         Raises:
             StoreDamaged: its mark, store.json, cannot be read.
@@ -61,6 +62,8 @@ class Store:
         """
         store = cls(Path(root).expanduser().resolve())
         mark = store.root / "store.json"
+        if damaged and store.tables.is_dir():
+            return store
         if mark.exists():
             raw = read_loose(mark)
             version = raw.get("format") if isinstance(raw, dict) else None
@@ -71,6 +74,8 @@ class Store:
                     f"{store.root} has store format {version}; this voicemill reads format {FORMAT}: upgrade voicemill"
                 )
             return store
+        if (store.tables / "versions").is_dir():
+            raise StoreDamaged(mark, "is missing")
         if not create:
             raise StoreError(
                 f"{root} is not a voicemill store (no store.json): `voicemill refresh --store {root}` makes one"

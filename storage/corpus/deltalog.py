@@ -17,8 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from voicemill.storage import seals
 from voicemill.storage.errors import StoreDamaged
-from voicemill.storage.files import sync, sync_files, whole_file
+from voicemill.storage.files import whole_file
+from voicemill.storage.flushing import sync, sync_files
 
 TAIL = 8
 """Number of commits at the end of a log that may not be on the disk yet."""
@@ -112,6 +114,9 @@ def sync_log(root: Path, top: Path) -> None:
     """
     checkpoints = [path for path in (root / "_delta_log").iterdir() if _CHECKPOINT.fullmatch(path.name)]
     sync_files([*_named(root)[-TAIL:], *checkpoints], top)
+    new = seals.seal_new([*_named(root)[-TAIL:], *checkpoints])
+    if any(path in checkpoints for path in new) and (pointer := root / "_delta_log" / "_last_checkpoint").exists():
+        seals.seal(pointer)  # Delta writes it again for each checkpoint
 
 
 def drop_torn(root: Path) -> list[Path]:
@@ -124,6 +129,7 @@ def drop_torn(root: Path) -> list[Path]:
     checkpoints = [path for path in log.glob("*") if _CHECKPOINT.fullmatch(path.name)]
     if doomed or not all(_readable(path) for path in checkpoints):
         doomed += checkpoints  # one may repeat a commit that is dropped
+    seals.lift(doomed)
     for path in doomed:
         path.unlink()
     if doomed:
@@ -156,6 +162,7 @@ def erase(root: Path, doomed: Callable[[dict[str, Any]], bool]) -> int:
     """
     log, erased = root / "_delta_log", 0
     checkpoints = [path for path in log.glob("*") if _CHECKPOINT.fullmatch(path.name)]
+    seals.lift(checkpoints)
     for path in [*checkpoints, *strays(root)]:
         path.unlink()
     for path in commits(root):

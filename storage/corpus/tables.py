@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog
-from voicemill.storage.corpus.rows import completed, schema_of
+from voicemill.storage.corpus.rows import completed, reading, schema_of
 from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
-from voicemill.storage.errors import StoreError
-from voicemill.storage.files import put, sync_files, temporary_path
+from voicemill.storage.errors import StoreDamaged, StoreError
+from voicemill.storage.files import put, temporary_path
+from voicemill.storage.flushing import sync_files
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
@@ -158,7 +159,7 @@ def shard_file(table: str, file: File) -> ShardFile:
 
 
 def missing_shards(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:
-    """Files that are not on disk with their size: their `shards` output must be made again before a publish."""
+    """Files that are not on disk with their size: the stage `shards` must make them again."""
     return [file for file in files if not _whole(folder(store, file.table) / file.path, file.size)]
 
 
@@ -186,6 +187,7 @@ def active(store: Store, table: str, version: int | None = None) -> dict[str, Fi
 
     Raises:
         StoreError: that version does not exist.
+        StoreDamaged: the log cannot be read.
     """
     last = head(store, table)  # Delta's own head may be a torn commit
     version = last if version is None else version
@@ -194,8 +196,12 @@ def active(store: Store, table: str, version: int | None = None) -> dict[str, Fi
     if last < version:
         raise StoreError(f"table {table} of {store.root} has no version {version}; its head is {last}")
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
-    actions = pa.table(DeltaTable(folder(store, table), version=version).get_add_actions(flatten=True))
+    try:
+        actions = pa.table(DeltaTable(folder(store, table), version=version).get_add_actions(flatten=True))
+    except DeltaError as error:
+        raise StoreDamaged(folder(store, table) / "_delta_log", f"cannot be read ({error})") from error
     none = pa.nulls(len(actions), pa.string())  # `versions` is not partitioned
     speakers = actions["partition.speaker"] if "partition.speaker" in actions.column_names else none
     columns = (actions["path"], speakers, actions["size_bytes"], actions["num_records"])
@@ -261,17 +267,14 @@ def read(
     A column that came after the file was written is null.
 
     Raises:
-        StoreError: a file is missing.
+        StoreDamaged: a file is missing or damaged.
     """
     selected = schema(table) if columns is None else pa.schema([schema(table).field(name) for name in columns])
     stored = [name for name in selected.names if name != "speaker"]
     for file in files:
         path = folder(store, table) / file.path
-        try:
-            with pq.ParquetFile(path) as source:
-                rows = source.read(columns=stored, use_threads=False)
-        except FileNotFoundError:
-            raise StoreError(f"{path} is missing: restore it from a backup of the store {store.root}") from None
+        with reading(path), pq.ParquetFile(path) as source:
+            rows = source.read(columns=stored, use_threads=False)
         if "speaker" in selected.names:
             rows = rows.append_column("speaker", pa.repeat(pa.scalar(file.speaker), file.rows))
         yield file, completed(rows, selected)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog, tables
-from voicemill.storage.corpus.rows import from_table, schema_of, to_table
+from voicemill.storage.corpus.rows import from_table, reading, schema_of, to_table
 from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import whole_file
 from voicemill.storage.keys import digest
@@ -275,12 +275,13 @@ def _row(version: Version) -> VersionRow:
 
 
 def _read(path: Path) -> Version:
-    (row,) = from_table(pq.ParquetFile(path).read(use_threads=False), VersionRow)
-    config, pinned, shards, features, raw = (
-        json.loads(text) for text in (row.config, row.pins, row.shards, row.features, row.counts)
-    )
-    raw["causes"] = tuple(Cause(**{f.name: cause[f.name] for f in fields(Cause)}) for cause in raw["causes"])
-    counts = Counts(**raw)
+    with reading(path):
+        (row,) = from_table(pq.ParquetFile(path).read(use_threads=False), VersionRow)
+        config, pinned, shards, features, raw = (
+            json.loads(text) for text in (row.config, row.pins, row.shards, row.features, row.counts)
+        )
+        raw["causes"] = tuple(Cause(**{f.name: cause[f.name] for f in fields(Cause)}) for cause in raw["causes"])
+        counts = Counts(**raw)
     return Version(
         number=row.version,
         created=row.created,

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from voicemill.storage import seals
 from voicemill.storage.corpus import deltalog
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.tables import folder_of
@@ -90,6 +91,7 @@ def erase_evaluations(store: Store, versions: Iterable[int], *, unknown: bool = 
         lineage = raw.get("lineage") if isinstance(raw, dict) else None
         number = lineage.get("corpus_version") if isinstance(lineage, dict) else None
         if number in doomed or (unknown and number is None):
+            seals.lift([path])
             path.unlink(missing_ok=True)
 
 

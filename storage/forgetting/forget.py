@@ -24,8 +24,10 @@ from typing import Any
 
 from voicemill.storage.corpus import deltalog, tables, versions
 from voicemill.storage.corpus.recovery import recover
+from voicemill.storage.corpus.rows import reading
 from voicemill.storage.errors import StoreError
-from voicemill.storage.files import erase_folder, read_json, read_loose, sync, sync_folders, write_json
+from voicemill.storage.files import erase_folder, read_json, read_loose, write_json
+from voicemill.storage.flushing import sync, sync_folders
 from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.forgetting.erase import (
     Traces,
@@ -103,7 +105,7 @@ def interrupted_speakers(store: Store) -> list[str]:
 
 def receipts(store: Store) -> list[Receipt]:
     """All receipts, oldest first."""
-    return [_receipt(read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
+    return [_receipt(path, read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
 
 
 def forgotten_versions(store: Store) -> frozenset[int]:
@@ -117,8 +119,8 @@ def forgotten_versions(store: Store) -> frozenset[int]:
 def _all_receipts(store: Store) -> list[Receipt]:
     """Receipts of all forgettings, also of running ones. The marks are read first: a mark is deleted after its receipt
     is written, so a forgetting that ends in between is found as one of the two."""
-    marks = [raw for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
-    return [*(_receipt(raw["receipt"]) for raw in marks), *receipts(store)]
+    marks = [(path, raw) for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
+    return [*(_receipt(path, raw["receipt"]) for path, raw in marks), *receipts(store)]
 
 
 def evaluation_folder(store: Store, version: int) -> Path:
@@ -175,7 +177,7 @@ def forget_speaker(
             traces |= Traces(speaker=speaker, content=own.content, pcm=frozenset(), sizes=own.sizes)
         if (raw := read_json(mark)) is not None:
             traces |= Traces(speaker, **{name: frozenset(raw[name]) for name in ("content", "pcm", "sizes")})
-            receipt = _receipt(raw["receipt"])
+            receipt = _receipt(mark, raw["receipt"])
         known = erasure.Bytes(traces.content, traces.sizes)
         if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker, known).paths)):
             raise StoreError(
@@ -211,9 +213,7 @@ def forget_speaker(
 
 def collect_traces(store: Store, speaker: str) -> Traces:
     """Identifiers of all that belongs to the speaker: from the shards of all versions, the batches, the cache."""
-    content: set[str] = set()
-    pcm: set[str] = set()
-    sizes: set[int] = set()
+    content, pcm, sizes = set[str](), set[str](), set[int]()
     for path in _shards(store, speaker):
         rows = read_shard(path, {"sha256", "upload", "pcm", "size"})
         for name, values in (("sha256", content), ("upload", content), ("pcm", pcm), ("size", sizes)):
@@ -294,6 +294,7 @@ def _note(mark: Path, traces: Traces, receipt: Receipt) -> None:
     write_json(mark, {"speaker": traces.speaker, "receipt": asdict(receipt), **sets})
 
 
-def _receipt(raw: dict[str, Any]) -> Receipt:
-    lists = {name: tuple(raw.get(name, ())) for name in ("versions", "models", "retrain", "inbox", "mentions")}
-    return Receipt(**{**raw, **lists})
+def _receipt(path: Path, raw: dict[str, Any]) -> Receipt:
+    with reading(path):
+        lists = {name: tuple(raw.get(name, ())) for name in ("versions", "models", "retrain", "inbox", "mentions")}
+        return Receipt(**{**raw, **lists})

@@ -21,6 +21,7 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import Cause, Counts, Version
 from voicemill.storage.errors import StoreError
+from voicemill.storage.flushing import sync_files
 from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.outcomes import Outcome, UploadState
 from voicemill.storage.records import ShardFile
@@ -58,6 +59,10 @@ def publish(
     required = required_files(store, shards, feature_tables, last)
     required["uploads"] = _write_uploads(store, rows)
     if last is not None and _same(store, last, required, recipe, feature_tables):
+        made = {key for key, files in shards.values() if files is not None}  # again, of a damaged store
+        for table, files in required.items():
+            again = (file.path for file in files if table == "uploads" or file.key in made)
+            sync_files((tables.folder(store, table) / path for path in again), store.root)
         _commit(store, required)
         return None
     counts = count(store, required, rows)

@@ -223,6 +223,33 @@ def test_a_power_cut_before_the_first_publish_costs_the_damaged_outputs(cli, ref
     assert differences(contents(copied.store), contents(refreshed.store)) == []
 
 
+def test_a_refresh_makes_damaged_shards_again(cli, refreshed, copied: RefreshedStore) -> None:
+    """What is missing or cut short it sees itself; a flipped bit the check sees, which sets the shard aside."""
+    store = Store.open(copied.store)
+    shards = {path: path.read_bytes() for path in sorted(store.tables.rglob("*.parquet"))}
+
+    def first(table: str) -> Path:
+        return min((store.tables / table).rglob("*.parquet"))
+
+    (mel,) = (path.name for path in (store.tables / "features").glob("mel-*"))
+    flipped = first("utterances")
+    raw = bytearray(flipped.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    flipped.write_bytes(raw)
+    cut(first(f"features/{mel}"), "emptied")
+    cut(first("uploads"), "missing")
+    cli("check", "--store", store.root, status=1)
+    assert (
+        cli("check", "--store", store.root, "--repair").out.count("is made again by the next `voicemill refresh`") == 3
+    )
+    assert not flipped.exists()
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
+    assert (summary["version"], summary["published"]) == (1, False)
+    assert {path: path.read_bytes() for path in sorted(store.tables.rglob("*.parquet"))} == shards
+    assert differences(contents(copied.store), contents(refreshed.store)) == []
+    cli("check", "--store", store.root)
+
+
 # nightly: a whole refresh. On a push test_kill.py (one worker) and test_faults.py (two) compare repaired stores with
 # undisturbed ones
 @pytest.mark.nightly

@@ -11,6 +11,7 @@ import pytest
 from support import factories as f
 from support import kill_points
 
+from voicemill.storage.checking.check import check
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.sweeping import sweep
 from voicemill.storage.corpus.table_rows import UploadRow
@@ -222,5 +223,6 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert len(versions.history(store)) == 2
         sweep(store, versions.pins(store))
         assert parquets(store) == shards
+        assert check(store).damage == []
         shutil.rmtree(store.root)
     assert 3 <= published <= 10  # died before the version, and after it

@@ -8,8 +8,8 @@ import shutil
 import signal
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import pytest
 from prefect.workers.process import ProcessWorker
 from support import intruder
 from support.prefect_server import CHROMIUM, ask, page
+from support.standing import Standing, until
 
-from voicemill.flows.service import processes, up
+from voicemill.flows.service import up
+from voicemill.flows.service.recovery import processes
 from voicemill.flows.service.server import running_server
 from voicemill.flows.service.worker import pool_template
-from voicemill.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -65,6 +66,7 @@ steps = {steps}
 rate = 1e-3
 mix = {{ target = 1.0 }}
 """
+CHILDREN = ["cpu", "gpu", "reconciler", "standby", "watcher"]
 DEPLOYMENTS = [
     "compress/on-promotion",
     "distill/on-promotion",
@@ -74,78 +76,6 @@ DEPLOYMENTS = [
     "retrain/on-corpus",
     "retrain/quarterly",
 ]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A store that is up, and the commands that a test gives it."""
-
-    cli: Any
-    folder: Path
-
-    @property
-    def inbox(self) -> Path:
-        return self.folder / "inbox"
-
-    @property
-    def store(self) -> Store:
-        return Store.open(self.folder / "store", create=True)
-
-    @property
-    def options(self) -> list[str]:
-        """Options of `up`."""
-        words = ["--store", self.store.root, "--inbox", self.inbox, "--training-config", self.folder / "training.toml"]
-        return [*map(str, words), "--speaker", "ann"]
-
-    def start(self) -> up.State:
-        """Run `up`, which starts what does not run yet; returns the state."""
-        self.cli("up", *self.options, "--json")
-        state = up.read_state(self.store)
-        assert state is not None
-        return state
-
-    @property
-    def state(self) -> up.State:
-        state = up.read_state(self.store)
-        assert state is not None
-        return state
-
-    @property
-    def api(self) -> str:
-        return f"{self.state.url}/api"
-
-    def upload(self, *files: Path, speaker: str = "ann", status: int = 0) -> Any:
-        where = ["--speaker", speaker, "--inbox", self.inbox, "--store", self.store.root]
-        return self.cli("upload", *files, *where, "--json", status=status).json
-
-    def runs(self, deployment: str, *states: str) -> list[dict[str, Any]]:
-        """Flow runs of a deployment, oldest first."""
-        flow, _, name = deployment.partition("/")
-        body: dict[str, Any] = {
-            "flows": {"name": {"any_": [flow]}},
-            "deployments": {"name": {"any_": [name]}},
-            "sort": "EXPECTED_START_TIME_ASC",
-        }
-        if states:
-            body["flow_runs"] = {"state": {"type": {"any_": list(states)}}}
-        found: list[dict[str, Any]] = ask(self.api, "flow_runs/filter", **body)
-        return found
-
-    def versions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.cli("versions", "--store", self.store.root, "--json").json
-        return found
-
-    def processes(self) -> list[int]:
-        return [process.pid for process in processes.find_processes(self.store)]
-
-
-def until(what: Callable[[], Any], limit: float = 900.0) -> Any:
-    """Wait until a condition is true; returns its value."""
-    end = time.monotonic() + limit
-    while not (found := what()) and time.monotonic() < end:
-        time.sleep(0.25)
-    assert found, "it did not become true"
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +98,7 @@ def standing(alone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standi
 def test_up_starts_everything_once(standing: Standing) -> None:
     state = standing.state
     assert state.ready
-    assert sorted(state.children) == ["cpu", "gpu", "watcher"]
+    assert sorted(state.children) == CHILDREN
     assert [row["name"] for row in state.deployments] == DEPLOYMENTS
     assert state.url.startswith("http://127.0.0.1:")
     shown = standing.cli("up", *standing.options).out
@@ -384,7 +314,7 @@ def test_a_cancelled_training_leaves_no_process(standing: Standing, chained: dic
     ask(standing.api, f"flow_runs/{run['id']}/set_state", state={"type": "CANCELLING"})
     until(lambda: not of_run(standing, run), 300)
     until(lambda: [r for r in standing.runs("retrain/on-corpus", "CANCELLED") if r["id"] == run["id"]], 300)
-    assert sorted(standing.state.children) == ["cpu", "gpu", "watcher"]
+    assert sorted(standing.state.children) == CHILDREN
     assert standing.state.children["gpu"] in standing.processes()
 
 

@@ -6,6 +6,8 @@ RESUMED = "resumed"
 """Tag of a run that takes up lost work: it also sends the events that the lost run may not have sent."""
 ATTEMPT = "attempt:"
 """Beginning of the tag that counts the runs of the same work."""
+KILLED = "killed"
+"""Tag of a run that fails because a process within it was killed: it is taken up like one that crashed."""
 SERVER_NOTE = ".server-seen"
 """File beside the database of a private server: the server at the last look of the reconciler. `down` removes it."""
 

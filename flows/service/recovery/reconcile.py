@@ -33,7 +33,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Scheduled
 
-from voicemill.flows.service.recovery.attempts import ATTEMPT, RESUMED, SERVER_NOTE, attempt_of
+from voicemill.flows.service.recovery.attempts import ATTEMPT, KILLED, RESUMED, SERVER_NOTE, attempt_of
 from voicemill.flows.service.recovery.processes import find_processes, flow_run
 from voicemill.flows.service.recovery.runs import (
     IN_PROGRESS,
@@ -102,14 +102,15 @@ def reconcile(
         store: of a private server, whose runs all have their processes on this machine; None = another server.
     """
     yield from _close_dead(client, policy, pools, store)
-    crashed = FlowRunFilter(
-        state=state_filter(StateType.CRASHED),
+    ended_badly = FlowRunFilter(
+        state=state_filter(StateType.CRASHED, StateType.FAILED),
         end_time=FlowRunFilterEndTime(after_=_now() - LOOK_BACK),
     )
     for run in client.read_flow_runs(
-        flow_run_filter=crashed, work_pool_filter=pool_filter(pools), sort=FlowRunSort.END_TIME_DESC, limit=PAGE
+        flow_run_filter=ended_badly, work_pool_filter=pool_filter(pools), sort=FlowRunSort.END_TIME_DESC, limit=PAGE
     ):
-        if run.deployment_id is not None and not {TAKEN_UP, COVERED, GIVEN_UP} & set(run.tags):
+        crashed = run.state_type == StateType.CRASHED or KILLED in run.tags
+        if crashed and run.deployment_id is not None and not {TAKEN_UP, COVERED, GIVEN_UP} & set(run.tags):
             close_contents(client, [run], _message(run))
             yield _take_up(client, policy, run)
 

@@ -335,14 +335,16 @@ def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing
 
 # nightly. On a push `test_what_is_killed_comes_back` kills a worker and the server, `down` ends a training
 @pytest.mark.nightly
-def test_a_killed_supervisor_leaves_nothing_that_down_or_up_does_not_end(standing: Standing) -> None:
+def test_the_standby_of_a_killed_supervisor_starts_everything_again(standing: Standing) -> None:
     run = long_training(standing)
-    before = standing.processes()
+    before, url = standing.processes(), standing.state.url
+    standby = standing.state.children["standby"]
     os.kill(up.supervisor_pid(standing.store), signal.SIGKILL)
-    until(lambda: up.supervisor_pid(standing.store) == 0)
-    standing.start()
+    until(lambda: standing.state.ready and standing.state.children.get("standby", standby) != standby, 120)
+    assert up.supervisor_pid(standing.store) == standby
+    assert standing.state.url == url
     after = standing.processes()
-    assert set(before) & set(after) == set()
+    assert set(before) & set(after) == {standby}
     states = [r["state_type"] for r in standing.runs("retrain/on-corpus") if r["id"] == run["id"]]
     assert states in (["CRASHED"], ["CANCELLED"])
     os.kill(up.supervisor_pid(standing.store), signal.SIGKILL)

@@ -183,6 +183,16 @@ def test_a_run_with_job_variables_is_not_repeated(runs: Runs) -> None:
     assert [run["state_name"] for run in runs.all()] == ["Given up"]
 
 
+def test_a_failed_run_is_taken_up_only_where_a_process_of_it_was_killed(runs: Runs) -> None:
+    failed, killed = runs.start(), runs.start(number=2)
+    ask(runs.api, f"flow_runs/{killed}", "PATCH", tags=["killed"])
+    for run in (failed, killed):
+        runs.move(run, "PENDING", "RUNNING", "FAILED")
+    (line,) = runs.look()
+    assert "attempt 2" in line
+    assert [run["parameters"] for run in runs.all()] == [{}, {"number": 2}, {"number": 2}]
+
+
 def test_old_crashes_are_history(runs: Runs) -> None:
     run = runs.start()
     old = (datetime.now(UTC) - timedelta(days=8)).isoformat()

@@ -50,8 +50,6 @@ from voicemill.storage.units import Seconds
 
 TAKEN_UP, COVERED, GIVEN_UP = "taken-up", "covered", "given-up"
 """Tags of a crashed run: a new run follows it; a later run does the same work; no run follows it."""
-LOOK_BACK = timedelta(days=7)
-"""Age of the crashed runs that are taken up: older ones, which an earlier release left, are history."""
 SOON = timedelta(minutes=1)
 """Time within which a scheduled run starts that makes another one unnecessary."""
 
@@ -70,6 +68,8 @@ class Policy:
     running: Seconds | None = None
     """The same for a RUNNING run: 15 s leave the first word, with the exit status, to its worker. None: processes of
     other machines are not known, and heartbeats decide."""
+    look_back: timedelta = timedelta(days=7)
+    """Age of the crashed runs that are taken up: older ones, which an earlier release left, are history."""
 
 
 def policy_for(store: Store | None, attempts: int, pending: Seconds = 0.0) -> Policy:
@@ -104,7 +104,7 @@ def reconcile(
     yield from _close_dead(client, policy, pools, store)
     ended_badly = FlowRunFilter(
         state=state_filter(StateType.CRASHED, StateType.FAILED),
-        end_time=FlowRunFilterEndTime(after_=_now() - LOOK_BACK),
+        end_time=FlowRunFilterEndTime(after_=_now() - policy.look_back),
     )
     for run in client.read_flow_runs(
         flow_run_filter=ended_badly, work_pool_filter=pool_filter(pools), sort=FlowRunSort.END_TIME_DESC, limit=PAGE

@@ -24,6 +24,7 @@ from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
 from voicemill.flows.plans.room import check_room
 from voicemill.flows.report import page as report
+from voicemill.flows.service.recovery.attempts import is_resumed
 from voicemill.flows.upload_rows import shards_of, upload_rows
 from voicemill.storage.checking.sizes import damaged_files
 from voicemill.storage.corpus import ledger, tables, versions
@@ -84,9 +85,10 @@ def refresh(options: RefreshOptions) -> Summary:
         shards = shards_of(store, plan, lots)
         rows = upload_rows(store, plan, batches, lots, shards, before, listing.others)
         published = publish_version(options, recipe, store, shards, rows)
-        if published is not None:
-            events.corpus_published(store, published, last)
         current = versions.latest(store)
+        if current is not None and (published is not None or is_resumed()):
+            before_it = versions.get(store, current.number - 1) if current.number > 1 else None
+            events.corpus_published(store, current, before_it)
         texts = text_shares(CorpusVersion(store, current)) if current else []
         summary = summarise(store, plan, lots, rows, listing, texts, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # missing, too, after a kill

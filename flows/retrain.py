@@ -22,6 +22,7 @@ from voicemill.flows.plans.retrain import (
     why_unusable,
 )
 from voicemill.flows.report import markdown
+from voicemill.flows.service.recovery.attempts import is_resumed
 from voicemill.flows.training import train, training_table
 from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -77,6 +78,8 @@ def retrain(options: RetrainOptions) -> Retrained:
         reason=decision.reason,
     )
     if not decision.train:
+        if before is not None and is_resumed():
+            events.voice_trained(plan.store, before)  # the run before may have been killed just before it sent this
         return end(result, before, began)
     so_far, trainings = dict(plan.base), []
     for phase, network in plan.trainings():

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from voicemill.flows.display import dashboard
 from voicemill.flows.display.training import RunLog, TrainingBoard
 from voicemill.flows.report import markdown
+from voicemill.flows.service.recovery.attempts import KILLED
 from voicemill.model.training.engine import run
 from voicemill.model.training.engine.run import Result, RunSpec
 from voicemill.storage.errors import TrainingFailed
@@ -61,6 +62,8 @@ def train(spec: RunSpec, place: str) -> tuple[Training, dict[str, str]]:
             )
             log.close()
             board.end(f"{ended.outcome}: {ended.detail}")
+    if ended.killed:
+        dashboard.tag_run(KILLED)
     if ended.result is None or not ended.good:
         output = "\n".join(("", *ended.tail)) if ended.result is None else ""
         raise TrainingFailed(

@@ -41,6 +41,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "down": service.down,
         "upload": service.upload,
         "watch": service.watch,
+        "reconcile": service.reconcile,
         "dashboard": service.dashboard,
     },
     "Setup": {

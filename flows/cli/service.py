@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +39,9 @@ def up(
     speaker: TargetOption = None,
     assume_consent: ConsentOption = "",
     as_json: JsonOption = False,
+    foreground: Annotated[
+        bool, typer.Option(help="Stay until all is down, and stop it all on SIGTERM: for systemd and containers")
+    ] = False,
 ) -> None:
     """Start server, schedules, workers and watcher of a store.
 
@@ -69,6 +73,12 @@ def up(
         print_json(asdict(state))
     else:
         _show_state(state, store, inbox)
+    if foreground:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            service.hold(opened)
+        except (KeyboardInterrupt, SystemExit):
+            service.down(opened)
 
 
 def _absolute(config: str) -> str:
@@ -87,10 +97,8 @@ def _show_state(state: "State", store: str, inbox: str) -> None:
     rows = [(d["name"], d["pool"], d["starts"], d["next"] or "on the event") for d in state.deployments]
     table("what starts by itself", ("deployment", "pool", "starts on", "next run"), rows)
     names = ["supervisor", *state.children, *([] if "PREFECT_API_URL" in os.environ else ["server"])]
-    processes = [(name, state.children.get(name, ""), state.restarts.get(name, 0)) for name in names]
-    table("processes", ("process", "id", "restarts"), processes)
-    for name in names:
-        say(os.path.relpath(log_of(opened, name)), "log      ")
+    processes = [(n, state.children.get(n, ""), state.restarts.get(n, 0), log_of(opened, n).name) for n in names]
+    table(f"processes; logs in {os.path.relpath(opened.prefect)}", ("process", "id", "restarts", "log"), processes)
     where = f"--store {shlex.quote(store)}"
     say(f"voicemill upload FILES --speaker NAME --inbox {shlex.quote(inbox)} {where}", "upload   ")
     say(f"voicemill versions {where}", "corpora  ")
@@ -234,6 +242,36 @@ def watch(
     print(f"watching {box.url} for {url}{warning}", flush=True)
     watcher = watching.Watcher(box.url, memory, settle=settle)
     watching.watch(watcher, events.uploads_arrived, lambda words: print(words, flush=True))
+
+
+def reconcile(
+    store: ServedStoreOption = None,
+    every: Annotated[
+        float, typer.Option(help="Seconds between two looks; 0 = look once", envvar="VOICEMILL_RECONCILE_EVERY")
+    ] = 10.0,
+    attempts: Annotated[
+        int, typer.Option(help="Most runs of the same work, the first included", envvar="VOICEMILL_RECONCILE_ATTEMPTS")
+    ] = 4,
+    pending: Annotated[
+        float,
+        typer.Option(help="Age of a dead PENDING run, seconds; 0 = automatic", envvar="VOICEMILL_RECONCILE_PENDING"),
+    ] = 0.0,
+) -> None:
+    """Close flow runs whose processes died, and start a new run for each crashed one.
+
+    For the server of PREFECT_API_URL. `voicemill up` runs this command. A PENDING run is dead after 600 s, and where
+    the reconciler sees that it has no process, after 60 s.
+    """
+    from voicemill.flows.service.recovery import reconcile as recovery
+    from voicemill.flows.service.up import POOLS
+    from voicemill.storage.errors import ServerError
+
+    opened = open_store(store) if store else None
+    if "PREFECT_API_URL" not in os.environ:
+        raise ServerError("PREFECT_API_URL is not set: a store that is up has a reconciler already (voicemill up)")
+    private = opened if opened is not None and recovery.is_private(opened) else None
+    policy = recovery.policy_for(private, attempts, pending)
+    recovery.watch(policy, tuple(POOLS), private, lambda words: print(words, flush=True), every or None)
 
 
 def dashboard(store: StoreOption, show: OpenOption = False) -> None:

@@ -28,6 +28,12 @@ def name_run(name: str, tags: list[str]) -> None:
         client.update_flow_run(flow_run.id, name=markdown.name(name), tags=tags)
 
 
+def tag_run(tag: str) -> None:
+    """Add a tag to the current flow run."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, tags=sorted({*client.read_flow_run(flow_run.id).tags, tag}))
+
+
 def log(message: str) -> None:
     """Add a line to the log of the current flow run."""
     get_run_logger().info(message)

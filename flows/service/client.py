@@ -135,7 +135,7 @@ def close_dead_runs() -> None:
     """Mark the runs in progress as crashed: no process of them is left, since nobody used their server."""
     from prefect.client.orchestration import get_client
 
-    from voicemill.flows.service.runs import crash_runs
+    from voicemill.flows.service.recovery.runs import crash_runs
 
     with get_client(sync_client=True) as client:
         crash_runs(client, "its command was killed, and left it behind")

@@ -20,15 +20,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
@@ -37,7 +29,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 from prefect.variables import Variable
 
-from voicemill.flows.service.runs import crash_runs
+from voicemill.flows.service.recovery.runs import crash_runs, pool_filter, state_filter
 from voicemill.flows.service.up import POOLS, UpSettings
 from voicemill.flows.service.worker import pool_template
 from voicemill.storage.errors import ServerError, VoicemillError
@@ -81,7 +73,7 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
 
 def list_deployments(client: SyncPrefectClient) -> list[dict[str, str]]:
     """Deployments of our pools, each with what starts it and its next run."""
-    pools = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
+    pools = pool_filter(POOLS)
     rows = []
     for deployment in client.read_deployments(work_pool_filter=pools):
         name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
@@ -103,9 +95,9 @@ def list_deployments(client: SyncPrefectClient) -> list[dict[str, str]]:
 
 
 def _runs(client: SyncPrefectClient, states: list[StateType], deployment: Any = None) -> list[FlowRun]:
-    filter_ = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+    filter_ = FlowRunFilter(state=state_filter(*states))
     one = DeploymentFilter(id=DeploymentFilterId(any_=[deployment])) if deployment else None
-    pools = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
+    pools = pool_filter(POOLS)
     sort = FlowRunSort.EXPECTED_START_TIME_ASC
     return client.read_flow_runs(
         flow_run_filter=filter_, deployment_filter=one, work_pool_filter=pools, sort=sort, limit=200

@@ -2,8 +2,9 @@
 
 `python -m voicemill.flows.service.supervise STORE`, with the settings in `<store>/prefect/up.json`. It imports no
 Prefect, so it stays small; what needs a client runs in a process of its own that ends (flows/service/deploy.py).
-SIGTERM ends it with all that it started. When it is killed, the kernel sends SIGTERM to workers and watcher, and the
-private server ends because no client is left.
+SIGTERM ends it with all that it started. When it is killed, the kernel sends SIGTERM to workers and watcher, the
+private server ends because no client is left, and its standby takes its place: a second process of this module, which
+waits for the lock `.up`. The new supervisor starts a standby of its own.
 """
 
 import ctypes
@@ -14,15 +15,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from types import FrameType
 from typing import Any
 
 from voicemill.flows.service.access import HEARTBEAT
 from voicemill.flows.service.client import check_server
-from voicemill.flows.service.processes import end_processes, find_processes, flow_run, mark
+from voicemill.flows.service.recovery.attempts import SERVER_NOTE
+from voicemill.flows.service.recovery.processes import end_processes, find_processes, flow_run, mark
 from voicemill.flows.service.server import PrivateServer
-from voicemill.flows.service.up import GRACE, POOLS, State, UpSettings, log_of, read_state
+from voicemill.flows.service.up import GRACE, POOLS, State, log_of, read_state
 from voicemill.storage.errors import ServerError, VoicemillError
 from voicemill.storage.limits import check_limits
 from voicemill.storage.locks import FileLock
@@ -38,6 +41,8 @@ STEADY: Seconds = 120.0
 PREFECT = {"PREFECT_WORKER_QUERY_SECONDS": "5", **HEARTBEAT}
 """Prefect settings of the workers and their flow runs."""
 PR_SET_PDEATHSIG = 1
+STANDBY = "standby"
+DEPLOY_ATTEMPTS = 3
 
 
 class Stopped(Exception):
@@ -50,6 +55,8 @@ class Child:
 
     name: str
     command: list[str]
+    orphan: bool = False
+    """Whether it goes on when this process dies, and is no client of the server."""
     process: subprocess.Popen[bytes] | None = None
     began: float = 0.0
     wait: Seconds = FIRST_WAIT
@@ -69,14 +76,17 @@ class Child:
             return True
         if now < self.due:
             return False
-        self.process = start_process(store, self.name, self.command, environment)
+        environment = os.environ | mark(store) if self.orphan else environment
+        self.process = start_process(store, self.name, self.command, environment, orphan=self.orphan)
         self.began = now
         self.restarts += 1
         return True
 
 
-def start_process(store: Store, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a child that writes to its own log and gets SIGTERM when this process dies."""
+def start_process(
+    store: Store, name: str, command: list[str], environment: dict[str, str], *, orphan: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a child that writes to its own log and, unless it may be an orphan, gets SIGTERM when this process dies."""
     with log_of(store, name).open("ab") as log:
         return subprocess.Popen(
             command,
@@ -85,7 +95,7 @@ def start_process(store: Store, name: str, command: list[str], environment: dict
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),  # safe: this process has one thread
+            preexec_fn=None if orphan else _die_with(os.getpid()),  # safe: this process has one thread
         )
 
 
@@ -103,22 +113,26 @@ def _die_with(parent: int) -> Callable[[], None]:
 class Supervisor:
     """Supervisor of one store; the caller holds the lock `.up`."""
 
-    def __init__(self, store: Store, settings: UpSettings) -> None:
-        self.store, self.settings = store, settings
-        self.state = State(settings)
+    def __init__(self, store: Store, before: State) -> None:
+        self.store, self.settings = store, before.settings
+        self.state = State(self.settings, last=before.url or before.last)
         self.server: PrivateServer | None = None
-        watch = ["voicemill.flows.cli.main", "watch", "--inbox", settings.inbox, "--store", settings.store]
         commands = {pool: ["voicemill.flows.service.worker", pool, str(limit)] for pool, limit in POOLS.items()}
-        commands["watcher"] = watch
-        self.children = [Child(name, [sys.executable, "-m", *words]) for name, words in commands.items()]
+        cli, where = "voicemill.flows.cli.main", ["--store", before.settings.store]
+        commands["watcher"] = [cli, "watch", "--inbox", before.settings.inbox, *where]
+        commands["reconciler"] = [cli, "reconcile", *where]
+        commands[STANDBY] = ["voicemill.flows.service.supervise", before.settings.store, STANDBY]
+        self.children = [
+            Child(name, [sys.executable, "-m", *words], orphan=name == STANDBY) for name, words in commands.items()
+        ]
 
     def start(self) -> None:
-        """Start server, deployments and children; then the state says that it is ready."""
+        """Start the standby, server, deployments and children; then the state says that it is ready."""
+        self.children[-1].keep_running(self.store, {})
         self.connect()
         if self.server is not None:
-            self.run_deploy("crash", alone=self.server.alone)
-        deployments = self.run_deploy("deploy")
-        self.record(deployments=tuple(json.loads(deployments)))
+            self.repeat_deploy("crash", alone=self.server.alone)
+        self.record(deployments=tuple(json.loads(self.repeat_deploy("deploy"))))
         for child in self.children:
             child.keep_running(self.store, self.environment)
         self.record(ready=True)
@@ -153,6 +167,20 @@ class Supervisor:
             raise ServerError(f"{verb} failed: {done.stderr[-4000:]}")
         return done.stdout
 
+    def repeat_deploy(self, verb: str, **options: Any) -> str:
+        """`run_deploy`, repeated where it failed: its process, or the server, may have been killed.
+
+        Raises:
+            ServerError: it failed DEPLOY_ATTEMPTS times.
+        """
+        for _ in range(DEPLOY_ATTEMPTS - 1):
+            try:
+                return self.run_deploy(verb, **options)
+            except ServerError as error:
+                print(f"{error}\n{verb} is repeated", flush=True)
+                self.keep_server()
+        return self.run_deploy(verb, **options)
+
     def watch(self) -> None:
         """Restart what dies, until stopped."""
         while True:
@@ -182,7 +210,7 @@ class Supervisor:
     def stop(self) -> None:
         """Cancel the runs in progress, then end every process and leave the private server."""
         for child in self.children:
-            if child.name == "watcher" and child.process is not None:
+            if child.name in ("watcher", "reconciler") and child.process is not None:
                 child.process.terminate()
         runs = sorted({run for process in find_processes(self.store) if (run := flow_run(process))})
         if runs:
@@ -195,6 +223,7 @@ class Supervisor:
         if self.server is not None:
             self.server.stop()
         self.children = []
+        (self.store.prefect / SERVER_NOTE).unlink(missing_ok=True)
         if (self.store.root / "store.json").exists():
             self.record(ready=False)
 
@@ -213,18 +242,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Supervise a store until stopped; return at once where another process does."""
+    """Supervise a store until stopped. Where another process does, return at once, or as its standby wait for that."""
     store = Store.open(sys.argv[1])
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    with FileLock(store.prefect / ".up") as lock:
-        if not lock.take(str(os.getpid())):
+    with suppress(Stopped), FileLock(store.prefect / ".up") as lock:
+        if not lock.take(str(os.getpid()), wait=sys.argv[2:] == [STANDBY]):
             return
         state = read_state(store)
         assert state is not None
-        end_processes(store, GRACE)  # what a killed supervisor left behind
-        supervisor = Supervisor(store, state.settings)
+        supervisor = Supervisor(store, state)
+        supervisor.record(ready=False)
         try:
+            end_processes(store, GRACE)  # what a killed supervisor left behind
             supervisor.start()
             supervisor.watch()
         except Stopped:

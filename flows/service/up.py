@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from voicemill.flows.service.processes import end_processes
+from voicemill.flows.service.recovery.processes import end_processes
 from voicemill.flows.service.server import running_server
 from voicemill.storage.errors import ServerError
 from voicemill.storage.files import read_json, write_json
@@ -32,6 +32,8 @@ START_LIMIT: Seconds = 600.0
 """Time limit for `up`: it takes 25 s on two idle cores, most of it `prefect deploy`, and minutes on busy ones."""
 STOP_LIMIT: Seconds = 90.0
 """Time limit for the supervisor to end, which first lets the runs in progress end."""
+TAKEOVER_LIMIT: Seconds = 20.0
+"""Time limit for the standby to take the place of a supervisor that was killed; it does within a second."""
 GRACE: Seconds = 10.0
 """Time between SIGTERM and SIGKILL for processes that a dead supervisor left behind."""
 
@@ -189,6 +191,22 @@ def down(store: Store) -> int:
     while running_server(store) and not _in_use(store) and time.monotonic() < end:
         time.sleep(0.05)
     return count
+
+
+def hold(store: Store) -> None:
+    """Return once the store is down; `down` ends the wait, and so does an error of the supervisor.
+
+    Raises:
+        ServerError: all processes were killed: what started this command (systemd, a container) starts it again.
+    """
+    end = time.monotonic() + TAKEOVER_LIMIT
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        if supervisor_pid(store):
+            end = time.monotonic() + TAKEOVER_LIMIT
+        elif (state := read_state(store)) is None or not state.ready:
+            return
+    raise ServerError(f"the supervisor of {store.root} and its standby were killed; see {log_of(store, 'supervisor')}")
 
 
 def _in_use(store: Store) -> bool:

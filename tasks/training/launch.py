@@ -57,6 +57,11 @@ class TrainingOutcome:
         """Whether the training reached its end."""
         return self.result is not None and self.result.good
 
+    @property
+    def killed(self) -> bool:
+        """Whether a signal ended it, as where the machine ran out of memory: the same training may well succeed."""
+        return self.result is None and 128 < self.code < 160
+
 
 def command(folder: Path, processes: int, module: str = MODULE) -> list[str]:
     """Command line of the training, for one process or several."""

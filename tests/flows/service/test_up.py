@@ -8,8 +8,8 @@ import shutil
 import signal
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import pytest
 from prefect.workers.process import ProcessWorker
 from support import intruder
 from support.prefect_server import CHROMIUM, ask, page
+from support.standing import Standing, until
 
-from voicemill.flows.service import processes, up
+from voicemill.flows.service import up
+from voicemill.flows.service.recovery import processes
 from voicemill.flows.service.server import running_server
 from voicemill.flows.service.worker import pool_template
-from voicemill.storage.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -65,6 +66,7 @@ steps = {steps}
 rate = 1e-3
 mix = {{ target = 1.0 }}
 """
+CHILDREN = ["cpu", "gpu", "reconciler", "standby", "watcher"]
 DEPLOYMENTS = [
     "compress/on-promotion",
     "distill/on-promotion",
@@ -74,78 +76,6 @@ DEPLOYMENTS = [
     "retrain/on-corpus",
     "retrain/quarterly",
 ]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A store that is up, and the commands that a test gives it."""
-
-    cli: Any
-    folder: Path
-
-    @property
-    def inbox(self) -> Path:
-        return self.folder / "inbox"
-
-    @property
-    def store(self) -> Store:
-        return Store.open(self.folder / "store", create=True)
-
-    @property
-    def options(self) -> list[str]:
-        """Options of `up`."""
-        words = ["--store", self.store.root, "--inbox", self.inbox, "--training-config", self.folder / "training.toml"]
-        return [*map(str, words), "--speaker", "ann"]
-
-    def start(self) -> up.State:
-        """Run `up`, which starts what does not run yet; returns the state."""
-        self.cli("up", *self.options, "--json")
-        state = up.read_state(self.store)
-        assert state is not None
-        return state
-
-    @property
-    def state(self) -> up.State:
-        state = up.read_state(self.store)
-        assert state is not None
-        return state
-
-    @property
-    def api(self) -> str:
-        return f"{self.state.url}/api"
-
-    def upload(self, *files: Path, speaker: str = "ann", status: int = 0) -> Any:
-        where = ["--speaker", speaker, "--inbox", self.inbox, "--store", self.store.root]
-        return self.cli("upload", *files, *where, "--json", status=status).json
-
-    def runs(self, deployment: str, *states: str) -> list[dict[str, Any]]:
-        """Flow runs of a deployment, oldest first."""
-        flow, _, name = deployment.partition("/")
-        body: dict[str, Any] = {
-            "flows": {"name": {"any_": [flow]}},
-            "deployments": {"name": {"any_": [name]}},
-            "sort": "EXPECTED_START_TIME_ASC",
-        }
-        if states:
-            body["flow_runs"] = {"state": {"type": {"any_": list(states)}}}
-        found: list[dict[str, Any]] = ask(self.api, "flow_runs/filter", **body)
-        return found
-
-    def versions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.cli("versions", "--store", self.store.root, "--json").json
-        return found
-
-    def processes(self) -> list[int]:
-        return [process.pid for process in processes.find_processes(self.store)]
-
-
-def until(what: Callable[[], Any], limit: float = 900.0) -> Any:
-    """Wait until a condition is true; returns its value."""
-    end = time.monotonic() + limit
-    while not (found := what()) and time.monotonic() < end:
-        time.sleep(0.25)
-    assert found, "it did not become true"
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +98,7 @@ def standing(alone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standi
 def test_up_starts_everything_once(standing: Standing) -> None:
     state = standing.state
     assert state.ready
-    assert sorted(state.children) == ["cpu", "gpu", "watcher"]
+    assert sorted(state.children) == CHILDREN
     assert [row["name"] for row in state.deployments] == DEPLOYMENTS
     assert state.url.startswith("http://127.0.0.1:")
     shown = standing.cli("up", *standing.options).out
@@ -291,23 +221,34 @@ def test_uploads_close_together_are_refreshed_one_after_another(
     assert {"ann/spare.wav", "ann/0-2.wav"} <= {row["name"] for row in rows}
 
 
-def test_what_is_killed_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
-    url, found = standing.state.url, running_server(standing.store)
-    assert found is not None
-    worker = standing.state.children["cpu"]
-    os.kill(worker, signal.SIGKILL)
-    os.kill(found[0], signal.SIGKILL)
-    until(lambda: standing.state.children.get("cpu", worker) != worker)
-    until(lambda: (now := running_server(standing.store)) and now[0] != found[0] and now[1] == found[1])
-    until(lambda: not standing.runs("refresh/on-upload", "RUNNING"))
-    assert standing.state.restarts["cpu"] == 1
-    assert standing.state.url == url
-    before = len(standing.runs("refresh/on-upload", "COMPLETED"))
+def test_what_is_killed_in_a_refresh_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
+    """Worker, run and server: no hand starts the refresh again."""
+    url, server = standing.state.url, running_server(standing.store)
+    assert server is not None
+    known = {run["id"] for run in standing.runs("refresh/on-upload")}
     copy = Path(shutil.copy(standing.inbox / "ann" / "0.wav", standing.folder / "after.wav"))
     with copy.open("ab") as file:
         file.write(bytes(2))
     assert standing.upload(copy)["files"][0]["outcome"] == "new"
-    until(lambda: len(standing.runs("refresh/on-upload", "COMPLETED")) > before)
+    (run,) = until(lambda: standing.runs("refresh/on-upload", "RUNNING"))
+    worker = standing.state.children["cpu"]
+    for pid in (worker, server[0], *of_run(standing, run)):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: standing.state.children.get("cpu", worker) != worker)
+    until(lambda: (now := running_server(standing.store)) and now[0] != server[0] and now[1] == server[1])
+    assert standing.state.restarts["cpu"] == 1
+    assert standing.state.url == url
+
+    def new_runs(state: str) -> list[dict[str, Any]]:
+        return [new for new in standing.runs("refresh/on-upload", state) if new["id"] not in known]
+
+    follower = until(lambda: new_runs("COMPLETED"), 300)[0]
+    assert "resumed" in follower["tags"]
+    (crashed,) = new_runs("CRASHED")
+    assert crashed["id"] == run["id"]
+    assert {"taken-up", "covered"} & set(crashed["tags"])  # the death of the server starts a refresh, too
+    rows = standing.cli("ledger", "--store", standing.store.root, "--by", "path", "--json").json
+    assert "ann/after.wav" in {row["name"] for row in rows}
 
 
 def test_nobody_gets_in(standing: Standing, chained: dict[str, Any]) -> None:
@@ -375,6 +316,7 @@ def command(pid: int) -> str:
 
 
 def of_run(standing: Standing, run: dict[str, Any]) -> list[int]:
+    """Processes of a flow run."""
     return [p.pid for p in processes.find_processes(standing.store) if processes.flow_run(p) == run["id"]]
 
 
@@ -384,7 +326,7 @@ def test_a_cancelled_training_leaves_no_process(standing: Standing, chained: dic
     ask(standing.api, f"flow_runs/{run['id']}/set_state", state={"type": "CANCELLING"})
     until(lambda: not of_run(standing, run), 300)
     until(lambda: [r for r in standing.runs("retrain/on-corpus", "CANCELLED") if r["id"] == run["id"]], 300)
-    assert sorted(standing.state.children) == ["cpu", "gpu", "watcher"]
+    assert sorted(standing.state.children) == CHILDREN
     assert standing.state.children["gpu"] in standing.processes()
 
 
@@ -405,14 +347,16 @@ def test_down_ends_a_training_in_progress_and_everything_else(standing: Standing
 
 # nightly. On a push `test_what_is_killed_comes_back` kills a worker and the server, `down` ends a training
 @pytest.mark.nightly
-def test_a_killed_supervisor_leaves_nothing_that_down_or_up_does_not_end(standing: Standing) -> None:
+def test_the_standby_of_a_killed_supervisor_starts_everything_again(standing: Standing) -> None:
     run = long_training(standing)
-    before = standing.processes()
+    before, url = standing.processes(), standing.state.url
+    standby = standing.state.children["standby"]
     os.kill(up.supervisor_pid(standing.store), signal.SIGKILL)
-    until(lambda: up.supervisor_pid(standing.store) == 0)
-    standing.start()
+    until(lambda: standing.state.ready and standing.state.children.get("standby", standby) != standby, 120)
+    assert up.supervisor_pid(standing.store) == standby
+    assert standing.state.url == url
     after = standing.processes()
-    assert set(before) & set(after) == set()
+    assert set(before) & set(after) == {standby}
     states = [r["state_type"] for r in standing.runs("retrain/on-corpus") if r["id"] == run["id"]]
     assert states in (["CRASHED"], ["CANCELLED"])
     os.kill(up.supervisor_pid(standing.store), signal.SIGKILL)

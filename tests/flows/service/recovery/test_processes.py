@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from voicemill.flows.service import processes
+from voicemill.flows.service.recovery import processes
 from voicemill.flows.service.supervise import FIRST_WAIT, Child
 from voicemill.storage.store import Store
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from voicemill.flows.service.limits import check_limits
 from voicemill.model.embedded import EMBEDDED
 from voicemill.storage.errors import MachineError, ModelMissing, VoicemillError
 from voicemill.storage.filesystem import free_inodes, what_is_missing
-from voicemill.storage.limits import check_limits
 from voicemill.storage.store import Store
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from voicemill.flows.service.access import HEARTBEAT
+from voicemill.flows.service.limits import check_limits
 from voicemill.flows.service.server import PortTaken, PrivateServer
 from voicemill.storage.errors import ServerError
-from voicemill.storage.limits import check_limits
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 

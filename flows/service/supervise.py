@@ -22,12 +22,12 @@ from typing import Any
 
 from voicemill.flows.service.access import HEARTBEAT
 from voicemill.flows.service.client import check_server
+from voicemill.flows.service.limits import check_limits
 from voicemill.flows.service.recovery.attempts import SERVER_NOTE
 from voicemill.flows.service.recovery.processes import end_processes, find_processes, flow_run, mark
 from voicemill.flows.service.server import PrivateServer
 from voicemill.flows.service.up import GRACE, POOLS, State, log_of, read_state
 from voicemill.storage.errors import ServerError, VoicemillError
-from voicemill.storage.limits import check_limits
 from voicemill.storage.locks import FileLock
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds

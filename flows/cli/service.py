@@ -257,7 +257,7 @@ def reconcile(
         typer.Option(help="Age of a dead PENDING run, seconds; 0 = automatic", envvar="VOICEMILL_RECONCILE_PENDING"),
     ] = 0.0,
 ) -> None:
-    """Close flow runs whose processes died, and start a new run for each crashed one.
+    """Close dead flow runs, and start anew each that crashed.
 
     For the server of PREFECT_API_URL. `voicemill up` runs this command. A PENDING run is dead after 600 s, and where
     the reconciler sees that it has no process, after 60 s.

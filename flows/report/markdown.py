@@ -20,7 +20,7 @@ _MARKS = re.compile(r"[\\`*\[\]<~]|(?<![^\W_])_|_(?![^\W_])|&(?=#|\w+;)")
 """Characters that Markdown may take for its own anywhere in a line; underscores only at the ends of words."""
 _START = re.compile(r"([#>]|[-+=](?=[-+=\s]|$)|\d+(?=[.)](?:\s|$)))")
 """Marks at the start of a line that make it a heading, a list, a quotation or a rule."""
-_ADDRESSES = re.compile(r"(?i)(?<=[a-z]:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=\w)")
+_ADDRESSES = re.compile(r"(?i)(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=\w)")
 
 
 class Markup(str):

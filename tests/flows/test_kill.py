@@ -123,8 +123,8 @@ def runs_of(folder: Path) -> dict[str, list[str]]:
         server.stop()
 
 
-# on a push: 8 moments, spread evenly over the run; nightly: all 20
-@pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n in (1, 3) else pytest.mark.nightly) for n in range(5)])
+# on a push: 4 moments, spread evenly over the run; nightly: all 20
+@pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n == 1 else pytest.mark.nightly) for n in range(5)])
 def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tmp_path: Path, part: int) -> None:
     def survive(share: float) -> list[str]:
         folder = tmp_path / f"{share:.4f}"

@@ -50,6 +50,7 @@ def test_the_estimate_counts_what_is_to_be_decoded(tmp_path: Path, disk: Disk) -
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_disk_that_is_too_small_and_one_that_runs_full(cli, inbox, tmp_path: Path, disk: Disk) -> None:
     """Both end in one line; the store reads, and with room the same command ends as if nothing had been."""
     folder, resize = disk.folder, disk.resize

@@ -221,6 +221,7 @@ def test_uploads_close_together_are_refreshed_one_after_another(
     assert {"ann/spare.wav", "ann/0-2.wav"} <= {row["name"] for row in rows}
 
 
+@pytest.mark.nightly
 def test_what_is_killed_in_a_refresh_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
     """Worker, run and server: no hand starts the refresh again."""
     url, server = standing.state.url, running_server(standing.store)

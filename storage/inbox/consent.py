@@ -4,11 +4,13 @@ There are two sources. `consents.csv` at the inbox root (columns: speaker, conse
 recordings; `voicemill consent grant|withdraw` appends to `<store>/consents.jsonl`. Per speaker the last record of each
 counts. A withdrawal by the command beats any grant of the CSV; a grant by the command beats a "no" of the CSV, unless
 the CSV dates that "no" later, or the grant has a date to come, which a clock wrote that was ahead. Without a record
-there is no consent.
+there is no consent. A refusal may stand in what cannot be read: a damaged line withdraws the consents that it may have
+withdrawn, until they are recorded again, and beside a table that was not read to its end none is assumed.
 """
 
 import csv
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +30,10 @@ Action = Literal["grant", "withdraw"]
 
 _YES = frozenset({"yes", "y", "true", "1", "granted", "grant"})
 _NO = frozenset({"no", "n", "false", "0", "withdrawn", "withdraw", "refused"})
+_SPEAKER = re.compile(r'"speaker": ("(?:[^"\\]|\\.)*")')
+_UNREAD_ROWS = "the rows from here on are not read, and no consent is assumed"
+_UNDECODED = "\ufffd"
+"""What `errors="replace"` puts in the place of bytes that are not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,13 @@ class Consents:
 
     by_speaker: Mapping[str, Consent]
     problems: tuple[Problem, ...] = ()
+    unread: bool = False
+    """Whether a refusal of a speaker without a record may stand in what was not read."""
 
     def of(self, speaker: str, assumed: str | None = None) -> Consent:
         """Consent of a speaker; `assumed` is the reason of `--assume-consent`, for speakers without a record."""
         consent = self.by_speaker.get(speaker, NO_RECORD)
-        if assumed and not consent.granted and not consent.withdrawn:
+        if assumed and not self.unread and not consent.granted and not consent.withdrawn:
             return Consent(True, f"assumed: {assumed}")
         return consent
 
@@ -74,6 +82,16 @@ class ConsentRecord:
 class _Source:
     records: list[ConsentRecord] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    unread: str = ""
+    """What may refuse anyone and was not read; "" = nothing."""
+
+    def doubt(self, speaker: str, line: str) -> None:
+        """Take back the earlier grants that a damaged line may have withdrawn: of one speaker, or "" = of all."""
+        self.unread = self.unread or ("" if speaker else line)
+        for name in {speaker} if speaker else {record.speaker for record in self.records}:
+            self.records.append(
+                ConsentRecord(name, False, note=f"{line} cannot be read and may say so; record it again")
+            )
 
 
 def append_record(store: Store, speaker: str, action: Action, *, time: str, note: str = "") -> None:
@@ -111,8 +129,11 @@ def read_consents(store: Store, text: str | None = None, *, now: str = "") -> Co
         speaker: _consent(by_command.get(speaker), by_table.get(speaker), now)
         for speaker in by_command.keys() | by_table.keys()
     }
+    if commands.unread:
+        for speaker in by_table.keys() - by_command.keys():
+            by_speaker[speaker] = Consent(False, f"{commands.unread} cannot be read and may refuse it", True)
     problems = first_problems(CONSENTS, table.problems)
-    return Consents(by_speaker, (*commands.problems, *problems))
+    return Consents(by_speaker, (*commands.problems, *problems), bool(commands.unread or table.unread))
 
 
 def _consent(command: ConsentRecord | None, table: ConsentRecord | None, now: str) -> Consent:
@@ -121,7 +142,7 @@ def _consent(command: ConsentRecord | None, table: ConsentRecord | None, now: st
         granted, note = (table.granted, table.note) if table else (False, "")
         return Consent(granted, _with_note(f"{CONSENTS}: {'yes' if granted else 'no'}", note), not granted)
     verb = "granted" if command.granted else "withdrawn"
-    return Consent(command.granted, _with_note(f"{verb} {command.time}", command.note), not command.granted)
+    return Consent(command.granted, _with_note(f"{verb} {command.time}".strip(), command.note), not command.granted)
 
 
 def _after(record: ConsentRecord, other: ConsentRecord) -> bool:
@@ -140,14 +161,30 @@ def _jsonl(store: Store) -> _Source:
         if not line.strip():
             continue
         try:
+            if _UNDECODED in line:
+                raise ValueError("bytes that are not UTF-8")
             raw = json.loads(line)
             granted = {"grant": True, "withdraw": False}[raw["action"]]
             record = ConsentRecord(_name(str(raw["speaker"])), granted, str(raw["time"]), str(raw.get("note", "")))
         except (ValueError, KeyError, TypeError):
-            source.problems.append(Problem(path.name, number, "not a consent record: passed over"))
+            source.problems.append(Problem(path.name, number, "not a consent record: it grants nothing"))
+            if (speaker := _may_refuse(line)) is not None:
+                source.doubt(speaker, f"line {number} of {path.name}")
         else:
             source.records.append(record)
     return source
+
+
+def _may_refuse(line: str) -> str | None:
+    """Speaker whose consent an unreadable line may withdraw: "" = anyone's; None = nobody's.
+
+    A line that was cut off before the name was never reported as recorded.
+    """
+    if '"action": "grant"' in line:
+        return None
+    if (found := _SPEAKER.search(line)) and _UNDECODED not in found[1]:
+        return _name(json.loads(found[1], strict=False))
+    return "" if found or line.rstrip().endswith("}") else None
 
 
 def _table(text: str) -> _Source:
@@ -157,14 +194,16 @@ def _table(text: str) -> _Source:
         header = [name.strip().lower() for name in next(rows, [])]
         if "speaker" not in header or "consent" not in header:
             message = (
-                f"its first line must name the columns speaker and consent; it is {','.join(header)!r}: nothing granted"
+                f"its first line must name the columns speaker and consent; it is {','.join(header)!r}: "
+                "nothing is granted, and no consent is assumed"
             )
-            return _Source(problems=[Problem(CONSENTS, 1, message)])
+            return _Source(problems=[Problem(CONSENTS, 1, message)], unread=CONSENTS)
         for row in rows:
             if any(cell.strip() for cell in row):
                 _row(dict(zip(header, row, strict=False)), rows.line_num, source)
     except csv.Error as error:
-        source.problems.append(Problem(CONSENTS, rows.line_num, f"{error}: the rows from here on are not read"))
+        source.problems.append(Problem(CONSENTS, rows.line_num, f"{error}: {_UNREAD_ROWS}"))
+        source.unread = CONSENTS
     return source
 
 
@@ -182,7 +221,10 @@ def _row(row: Mapping[str, str], line: int, source: _Source) -> None:
     """Add the record of one row; any value that is not a clear yes is a no."""
     speaker, value = _name(row.get("speaker", "")), row.get("consent", "").strip().lower()
     if not speaker:
-        source.problems.append(Problem(CONSENTS, line, "no speaker"))
+        refuses = value not in _YES
+        message = "no speaker: it may refuse anyone, so no consent is assumed" if refuses else "no speaker"
+        source.problems.append(Problem(CONSENTS, line, message))
+        source.unread = CONSENTS if refuses else source.unread
         return
     if value not in _YES | _NO:
         message = f"consent of {speaker!r} is {value!r}, not yes or no: taken as no"

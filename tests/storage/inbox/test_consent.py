@@ -77,6 +77,48 @@ def test_a_table_that_cannot_be_read_grants_nothing_and_is_reported(store: Store
     assert not consents.of("anna").granted
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,ok\nanna,no\n",
+        "speaker\nanna\n",
+        "speaker,consent\n,no\n",
+        'speaker,consent\nbob,yes\nanna,"no\0' + "x" * 140_000,
+    ],
+)
+def test_beside_a_table_that_is_not_read_to_its_end_no_consent_is_assumed(store: Store, text: str) -> None:
+    assert not consent.read_consents(store, text).of("anna", "assumed").granted
+
+
+@pytest.mark.parametrize("at", range(94))
+def test_a_damaged_withdrawal_leaves_no_grant_of_before(store: Store, at: int) -> None:
+    """Whatever byte of the line is damaged, but where another name is as good: `voicemill check` finds that one."""
+    for speaker in ("anna", "bob"):
+        consent.append_record(store, speaker, "grant", time=EARLY)
+    path = store.root / "consents.jsonl"
+    granted = path.read_bytes()
+    consent.append_record(store, "anna", "withdraw", time=LATE)
+    line = path.read_bytes()[len(granted) :]
+    name = line.index(b"anna")
+    if at >= len(line) - 1 or name <= at < name + 4:
+        pytest.skip("the end of the line, or the name")
+    path.write_bytes(granted + line[:at] + bytes([line[at] ^ 0x80]) + line[at + 1 :])
+    consents = consent.read_consents(store, "speaker,consent\nanna,yes\n")
+    assert not consents.of("anna", "assumed").granted
+    consent.append_record(store, "anna", "grant", time=LATE)
+    assert consent.read_consents(store).of("anna").granted
+
+
+def test_a_damaged_line_that_names_nobody_may_refuse_anyone(store: Store) -> None:
+    consent.append_record(store, "anna", "grant", time=EARLY)
+    path = store.root / "consents.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"time": "2026", "sp\xffaker": "bob", "action": "withdraw"}\n')
+    consent.append_record(store, "carl", "grant", time=LATE)
+    consents = consent.read_consents(store, "speaker,consent\nbob,yes\n")
+    granted = [name for name in ("anna", "bob", "carl", "dora") if consents.of(name, "assumed").granted]
+    assert granted == ["carl"]
+
+
 def test_a_torn_line_costs_only_itself(store: Store) -> None:
     consent.append_record(store, "anna", "grant", time=EARLY)
     path = store.root / "consents.jsonl"

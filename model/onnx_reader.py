@@ -1,4 +1,4 @@
-"""Reader of ONNX files: their operators with the constants that these read, so that torch can run a network of others.
+"""Reader of ONNX files: operators with the constants that they read, so that torch can run networks of other authors.
 
 Of the format (protocol buffers, field numbers of `onnx.proto`) it reads nodes, integer attributes, and constants stored
 as raw bytes in the file itself; `voicemill.model.onnx_graph` writes the same part. The package `onnx` would read all of
@@ -24,9 +24,9 @@ class Node:
 
     operator: str
     constants: tuple[NDArray[np.generic], ...]
-    """Those of its inputs that are constants, in their order."""
+    """Constant inputs, in their order."""
     integers: Mapping[str, tuple[int, ...]]
-    """Its attributes that are integers or lists of them."""
+    """Attributes that are integers or lists of integers."""
 
 
 def read_nodes(file: Path) -> list[Node]:

@@ -1,4 +1,4 @@
-"""What a store needs of its file system: locks that exclude, and hard links.
+"""Requirements of a store on its file system: locks that exclude, and hard links.
 
 Locks let one refresh at a time work on a store and tell who is there; a link gives a file its name in one step that
 never replaces another. Without them two writers, also of two machines, damage a store in silence. Local file systems
@@ -15,7 +15,7 @@ from voicemill.storage.locks import FileLock
 
 
 def what_is_missing(folder: Path) -> str:
-    """What the file system of a folder lacks, in words; "" = nothing. Tried by two files that are removed again.
+    """Requirement that the file system of a folder lacks, in words; "" = none. Two temporary files try it.
 
     Raises:
         OSError: nothing can be written there.

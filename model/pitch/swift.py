@@ -30,12 +30,13 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE, Frames, Hertz, Samples
 
 STEP: Samples = 256
-"""From frame to frame, at 16 kHz."""
+"""Distance between frames, samples at 16 kHz."""
 WINDOW: Frames = 1024
 """Frames (16 s) in one pass of the network, which bounds its memory."""
 CONTEXT: Frames = 11
 """Frames on either side of a window that its frames depend on: the network sees 2815 samples each way."""
 QUANTUM: Frames = 32
+"""Multiple to which lengths are rounded up, so that few kernels are compiled."""
 SPECTRA = (1024, 2048, 512)
 """Samples at 16 kHz in each of the three spectra."""
 SCORED = 96
@@ -86,13 +87,13 @@ class SwiftF0:
         masked = functional.pad(torch.where(inside, scores, -torch.inf), (1, 1), value=-torch.inf)
         around = masked.argmax(1, keepdim=True) + torch.tensor([-1, 0, 1])
         weights = masked.gather(1, around).double().softmax(1)
-        octaves = functional.pad(self._network.logarithms, (1, 1))
-        hertz = (weights * octaves[around]).sum(1).exp()
+        logarithms = functional.pad(self._network.logarithms, (1, 1))
+        hertz = (weights * logarithms[around]).sum(1).exp()
         return hertz.numpy(), torch.where(inside[scores.argmax(1)], confidence, 0.0).double().numpy()
 
 
 class Network:
-    """The layers of the file; nothing of the file is run but its constants are read."""
+    """Layers with the constants of the file, whose graph is not run."""
 
     def __init__(self, file: Path, dtype: torch.dtype) -> None:
         """`dtype`: bfloat16 or float32."""

@@ -33,7 +33,7 @@ _NO = frozenset({"no", "n", "false", "0", "withdrawn", "withdraw", "refused"})
 _SPEAKER = re.compile(r'"speaker": ("(?:[^"\\]|\\.)*")')
 _UNREAD_ROWS = "the rows from here on are not read, and no consent is assumed"
 _UNDECODED = "\ufffd"
-"""What `errors="replace"` puts in the place of bytes that are not UTF-8."""
+"""Character that `errors="replace"` puts in the place of bytes that are not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class _Source:
     records: list[ConsentRecord] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unread: str = ""
-    """What may refuse anyone and was not read; "" = nothing."""
+    """Place of a possible refusal of anyone that was not read; "" = none."""
 
     def doubt(self, speaker: str, line: str) -> None:
         """Take back the earlier grants that a damaged line may have withdrawn: of one speaker, or "" = of all."""
         self.unread = self.unread or ("" if speaker else line)
         for name in {speaker} if speaker else {record.speaker for record in self.records}:
             self.records.append(
-                ConsentRecord(name, False, note=f"{line} cannot be read and may say so; record it again")
+                ConsentRecord(name, False, note=f"{line} cannot be read and may withdraw the consent; record it again")
             )
 
 

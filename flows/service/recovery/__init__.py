@@ -1,1 +1,1 @@
-"""What happens to flow runs whose processes die: found by the processes that remain, closed, and taken up again."""
+"""Recovery of flow runs whose processes died: they are found, closed, and taken up again."""

@@ -66,21 +66,21 @@ LISTEN = """
   for (let turn = 0; turn < 300 && !at("begin"); turn++) await wait(100);
   at("listener").value = "browser";
   at("begin").click();
-  let early = 0, waited = false;  // trials whose vote was closed at first, each counted once however long it plays
+  const closed = new Map(), voted = new Set();  // by pair: whether its vote was closed when it was first shown
   for (let turn = 0; turn < 600 && at("end").hidden; turn++) {
     await wait(100);
+    const pair = at("count").textContent;
+    if (at("trial").hidden || voted.has(pair)) continue;  // a vote may take longer than a turn to be stored
     const same = document.querySelector("[data-choice=same]");
-    if (at("trial").hidden) continue;
-    if (!same.disabled) {
-      same.click();
-      waited = false;
-    } else {
-      early += !waited;
-      waited = true;
+    if (!closed.has(pair)) closed.set(pair, same.disabled);
+    if (same.disabled) {
       for (const side of ["left", "right"]) await at(side).play();
+    } else {
+      same.click();
+      voted.add(pair);
     }
   }
-  return [at("end").hidden, at("error").textContent, early];
+  return [at("end").hidden, at("error").textContent, [...closed.values()].filter(Boolean).length];
 })()
 """
 """Script of a listener who gives a name, plays both sounds of each pair and votes for no difference."""

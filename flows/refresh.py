@@ -197,7 +197,7 @@ def publish_version(
             uploads=rows,
             shards=shards,
             recipe=recipe.id,
-            config=recipe.config.model_dump(mode="json"),
+            config=recipe.config.recorded(),
             feature_tables=recipe.feature_tables,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             settings=recipe.config.publish,

@@ -221,23 +221,34 @@ def test_uploads_close_together_are_refreshed_one_after_another(
     assert {"ann/spare.wav", "ann/0-2.wav"} <= {row["name"] for row in rows}
 
 
-def test_what_is_killed_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
-    url, found = standing.state.url, running_server(standing.store)
-    assert found is not None
-    worker = standing.state.children["cpu"]
-    os.kill(worker, signal.SIGKILL)
-    os.kill(found[0], signal.SIGKILL)
-    until(lambda: standing.state.children.get("cpu", worker) != worker)
-    until(lambda: (now := running_server(standing.store)) and now[0] != found[0] and now[1] == found[1])
-    until(lambda: not standing.runs("refresh/on-upload", "RUNNING"))
-    assert standing.state.restarts["cpu"] == 1
-    assert standing.state.url == url
-    before = len(standing.runs("refresh/on-upload", "COMPLETED"))
+def test_what_is_killed_in_a_refresh_comes_back(standing: Standing, chained: dict[str, Any]) -> None:
+    """Worker, run and server: no hand starts the refresh again."""
+    url, server = standing.state.url, running_server(standing.store)
+    assert server is not None
+    known = {run["id"] for run in standing.runs("refresh/on-upload")}
     copy = Path(shutil.copy(standing.inbox / "ann" / "0.wav", standing.folder / "after.wav"))
     with copy.open("ab") as file:
         file.write(bytes(2))
     assert standing.upload(copy)["files"][0]["outcome"] == "new"
-    until(lambda: len(standing.runs("refresh/on-upload", "COMPLETED")) > before)
+    (run,) = until(lambda: standing.runs("refresh/on-upload", "RUNNING"))
+    worker = standing.state.children["cpu"]
+    for pid in (worker, server[0], *of_run(standing, run)):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: standing.state.children.get("cpu", worker) != worker)
+    until(lambda: (now := running_server(standing.store)) and now[0] != server[0] and now[1] == server[1])
+    assert standing.state.restarts["cpu"] == 1
+    assert standing.state.url == url
+
+    def new_runs(state: str) -> list[dict[str, Any]]:
+        return [new for new in standing.runs("refresh/on-upload", state) if new["id"] not in known]
+
+    follower = until(lambda: new_runs("COMPLETED"), 300)[0]
+    assert "resumed" in follower["tags"]
+    (crashed,) = new_runs("CRASHED")
+    assert crashed["id"] == run["id"]
+    assert {"taken-up", "covered"} & set(crashed["tags"])  # the death of the server starts a refresh, too
+    rows = standing.cli("ledger", "--store", standing.store.root, "--by", "path", "--json").json
+    assert "ann/after.wav" in {row["name"] for row in rows}
 
 
 def test_nobody_gets_in(standing: Standing, chained: dict[str, Any]) -> None:
@@ -305,6 +316,7 @@ def command(pid: int) -> str:
 
 
 def of_run(standing: Standing, run: dict[str, Any]) -> list[int]:
+    """Processes of a flow run."""
     return [p.pid for p in processes.find_processes(standing.store) if processes.flow_run(p) == run["id"]]
 
 

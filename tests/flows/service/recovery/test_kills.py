@@ -26,7 +26,9 @@ from voicemill.flows.service.server import running_server
 from voicemill.storage.errors import StoreError
 from voicemill.storage.processes import pid_alive
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+# on a push test_up.py kills worker, run and server in a refresh, and test_reconcile.py closes PENDING runs of a server
+# without workers
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 LIMIT = 300.0
 """Time within which the rows must be right after a kill, seconds."""
@@ -152,8 +154,6 @@ def test_a_run_killed_with_its_worker_is_taken_up(kills: Kills) -> None:
     assert "taken-up" in first["tags"]
 
 
-# nightly, as all that follows. On a push test_reconcile.py closes PENDING runs of a server without workers
-@pytest.mark.nightly
 def test_a_pending_run_killed_with_its_worker_is_taken_up(kills: Kills) -> None:
     kills.upload()
     until(lambda: kills.standing.runs("refresh/on-upload", "PENDING"), 60)
@@ -163,7 +163,6 @@ def test_a_pending_run_killed_with_its_worker_is_taken_up(kills: Kills) -> None:
 NAMES = ("supervisor", "standby", "cpu", "gpu", "watcher", "reconciler", "server", "run", "stage")
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_each_process_alone(kills: Kills, name: str) -> None:
     kills.upload()
@@ -172,7 +171,6 @@ def test_each_process_alone(kills: Kills, name: str) -> None:
     print(f"{name}: right after {took:.0f} s")
 
 
-@pytest.mark.nightly
 def test_all_together(kills: Kills) -> None:
     """What starts services, which the test stands in for, sees that `up --foreground` ended, and starts it again."""
 
@@ -196,7 +194,6 @@ def test_all_together(kills: Kills) -> None:
     kills.standing.start()
 
 
-@pytest.mark.nightly
 def test_the_last_attempt_is_stated(kills: Kills) -> None:
     kills.upload()
     end = time.monotonic() + LIMIT

@@ -69,7 +69,7 @@ class Config(_Preparation):
     notify: NotifySettings = NotifySettings()
 
     def recorded(self) -> dict[str, Any]:
-        """Settings as JSON values, for versions and plans: without `notify`, which holds an address that is a secret."""
+        """Settings as JSON values, for versions and plans; without `notify`, whose address may hold a secret."""
         return self.model_dump(mode="json", exclude={"notify"})
 
     def of(self, stage: str) -> Any:

@@ -94,7 +94,7 @@ def deploy_notices(client: SyncPrefectClient, store: str, settings: NotifySettin
             document = client.read_block_document_by_name(name, kind).id
         except ObjectNotFound as error:
             raise ConfigError(
-                f"notify.block is {settings.block!r}, expected the type and name of a notification block of the server, "
+                f"notify.block is {settings.block!r}; expected type and name of a notification block of the server, "
                 "such as slack-webhook/voices: make it on the page Blocks of the dashboard"
             ) from error
         text = {"subject": "voicemill: {{ event.payload.kind }}", "body": "{{ event.payload.text }}"}

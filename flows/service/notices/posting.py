@@ -1,4 +1,4 @@
-"""Events, each posted by a request that the server answers: what starts work or calls somebody must not be lost unseen."""
+"""Events, each posted by a request that the server answers: none is lost unseen."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -57,8 +57,6 @@ from voicemill.storage.locks import lock_holder
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
-LOOK_BACK = timedelta(days=7)
-"""Age of the crashed runs that are taken up: older ones, which an earlier release left, are history."""
 SOON = timedelta(minutes=1)
 """Time within which a scheduled run starts that makes another one unnecessary."""
 
@@ -77,6 +75,8 @@ class Policy:
     running: Seconds | None = None
     """The same for a RUNNING run: 15 s leave the first word, with the exit status, to its worker. None: processes of
     other machines are not known, and heartbeats decide."""
+    look_back: timedelta = timedelta(days=7)
+    """Age of the crashed runs that are taken up: older ones, which an earlier release left, are history."""
 
 
 def policy_for(store: Store | None, attempts: int, pending: Seconds = 0.0) -> Policy:
@@ -111,7 +111,7 @@ def reconcile(
     yield from _close_dead(client, policy, pools, store)
     ended_badly = FlowRunFilter(
         state=state_filter(StateType.CRASHED, StateType.FAILED),
-        end_time=FlowRunFilterEndTime(after_=_now() - LOOK_BACK),
+        end_time=FlowRunFilterEndTime(after_=_now() - policy.look_back),
     )
     for run in client.read_flow_runs(
         flow_run_filter=ended_badly, work_pool_filter=pool_filter(pools), sort=FlowRunSort.END_TIME_DESC, limit=PAGE

@@ -6,6 +6,7 @@ that forgetting has nothing to erase here.
 """
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ def read_notices(store: Store) -> list[Notice]:
 def tell(store: Store, kind: Kind, text: str, key: str) -> bool:
     """Write a notice down and send its event, unless one of the same key is there; returns whether it is new.
 
-    An event that the server does not accept is lost; the file has the notice.
+    Without a server, or with one that does not accept the event, the file alone has the notice.
     """
     key = f"{kind.label}: {key}"
     store.prefect.mkdir(parents=True, exist_ok=True)
@@ -77,6 +78,8 @@ def tell(store: Store, kind: Kind, text: str, key: str) -> bool:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         notice = Notice(when=now, kind=kind.label, text=text, key=key)
         append_line(notices_file(store), json.dumps(asdict(notice), ensure_ascii=False))
+    if "PREFECT_API_URL" not in os.environ:
+        return True
     with suppress(ServerError):
         post_event(EVENT, f"voicemill.store:{store.root}", asdict(notice), {"voicemill.kind": kind.label})
     return True

@@ -106,5 +106,5 @@ def _show(found: "StoreStatus") -> None:
         rows = [(d.name, d.starts, d.last or "never ran", d.next or "on the event") for d in found.deployments]
         table("runs", ("deployment", "starts on", "last run", "next run"), rows)
     if found.voices:
-        rows = [(v.name, v.entries, v.champions or "none", v.candidates) for v in found.voices]
-        table("voices", ("voice", "entries", "champions", "candidates"), rows)
+        voices = [(v.name, v.entries, v.champions or "none", v.candidates) for v in found.voices]
+        table("voices", ("voice", "entries", "champions", "candidates"), voices)

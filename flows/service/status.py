@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -166,7 +166,7 @@ def _ask_server(known: tuple[Mapping[str, str], ...], url: str) -> tuple[tuple[D
 
 
 def _first_run(
-    client: "SyncPrefectClient", deployment: UUID, states: "list[StateType]", sort: "FlowRunSort"
+    client: "SyncPrefectClient", deployment: UUID, states: "Sequence[StateType]", sort: "FlowRunSort"
 ) -> "FlowRun | None":
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
 

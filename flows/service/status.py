@@ -1,6 +1,7 @@
 """Status of a store on one screen: what waits for a person, what went wrong, its runs, its corpus and its voices."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 RECENT = timedelta(days=7)
 """Age of the notices that are shown."""
 SHOWN = 8
-"""Notices shown, at most: the newest."""
+"""Notices and held speakers shown, at most."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,13 @@ def _held(store: Store) -> list[str]:
         return []
     rows = CorpusVersion(store, latest).uploads(["speaker", "state", "reason"]).to_pylist()
     held = Counter(row["speaker"] for row in rows if row["state"] == UploadState.HELD.value and not row["reason"])
-    command = f"voicemill consent grant --speaker NAME --store {store.root}"
-    return [f"consent of {speaker}, {count} uploads are held: {command}" for speaker, count in sorted(held.items())]
+    command = shlex.join(["voicemill", "consent", "grant", "--store", str(store.root), "--speaker"])
+    lines = [
+        f"consent of {speaker}, {count} uploads are held: {command} {shlex.quote(speaker)}"
+        for speaker, count in sorted(held.items())[:SHOWN]
+    ]
+    more = len(held) - len(lines)
+    return [*lines, f"consent of {more} more speakers: voicemill consent list --store {store.root}"] if more else lines
 
 
 def _voice(store: Store, name: str) -> VoiceSummary:

@@ -97,10 +97,8 @@ def _show_state(state: "State", store: str, inbox: str) -> None:
     rows = [(d["name"], d["pool"], d["starts"], d["next"] or "on the event") for d in state.deployments]
     table("what starts by itself", ("deployment", "pool", "starts on", "next run"), rows)
     names = ["supervisor", *state.children, *([] if "PREFECT_API_URL" in os.environ else ["server"])]
-    processes = [
-        (n, state.children.get(n, ""), state.restarts.get(n, 0), os.path.relpath(log_of(opened, n))) for n in names
-    ]
-    table("processes", ("process", "id", "restarts", "log"), processes)
+    processes = [(n, state.children.get(n, ""), state.restarts.get(n, 0), log_of(opened, n).name) for n in names]
+    table(f"processes; logs in {os.path.relpath(opened.prefect)}", ("process", "id", "restarts", "log"), processes)
     where = f"--store {shlex.quote(store)}"
     say(f"voicemill upload FILES --speaker NAME --inbox {shlex.quote(inbox)} {where}", "upload   ")
     say(f"voicemill versions {where}", "corpora  ")

@@ -155,11 +155,11 @@ def _take_up(client: SyncPrefectClient, policy: Policy, run: FlowRun) -> str:
     """Start the run that follows a crashed one, or record why none follows; returns a line about it."""
     assert run.deployment_id is not None
     attempt = attempt_of(run.tags)
+    if run.job_variables:
+        return _give_up(client, run, "it was started with job variables, which are not used again")
     if (later := _later_run(client, run)) is not None:
         _tag(client, run, COVERED)
         return f"{run.name} crashed ({_message(run)}): {later.name}, which started later, does its work"
-    if run.job_variables:
-        return _give_up(client, run, "it was started with job variables, which are not used again")
     if attempt >= policy.attempts:
         return _give_up(client, run, f"this was attempt {attempt} of {policy.attempts}")
     name = run.name.partition(" · attempt ")[0]

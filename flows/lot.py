@@ -1,5 +1,6 @@
 """The subflow `prepare-lot`: up to `run.lot_batches` batches through all stages."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -144,12 +145,20 @@ def _submit(
 
 
 def _collect(future: PrefectFuture[StageResult], stage: str, batch: Batch, result: LotResult) -> StageResult | None:
-    """Wait for a task run. Returns its result, or None if it broke: the batch's first error is recorded."""
+    """Wait for a task run. Returns its result, or None if it broke: the batch's first error is recorded.
+
+    Raises:
+        OSError: the disk is full, which no batch is to blame for: the refresh ends, and resumes when there is room.
+    """
     future.wait()
     if future.state.is_completed():
         done: StageResult = future.result()
         active().ended(done)
         return done
+    # a task run stays pending where one that it waits for broke
+    error = future.state.result(raise_on_failure=False) if future.state.is_final() else None
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error
     active().broke(stage)
     result.broken.setdefault(batch.id, f"{stage}: {future.state.message}")
     return None

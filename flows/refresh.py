@@ -22,6 +22,7 @@ from voicemill.flows.lot import LotResult, prepare_lot, task_runner
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
+from voicemill.flows.plans.room import check_room
 from voicemill.flows.report import page as report
 from voicemill.flows.service.notices.refresh import tell_breaker, tell_held, tell_unkept
 from voicemill.flows.service.recovery.attempts import is_resumed
@@ -77,6 +78,7 @@ def refresh(options: RefreshOptions) -> Summary:
                 return without_consent(options, store, listing, began)
             batches = form_batches(store, listing.uploads, before, recipe.config.batches)
             plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
+            check_room(store, plan, recipe)
             announce(plan, listing, last)
             lots = run_lots(plan, recipe, store)
             repeat = bury_forgotten(store, lots) or hold_voices(store, recipe, plan, lots, last, listing)

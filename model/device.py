@@ -75,3 +75,9 @@ def is_wrong_on_amx(channels: int, taps: int) -> bool:
     transposed convolution too, with its output channels. On AVX-512 alone every size is right.
     """
     return channels < 16 and channels % 2 == 0 and channels * taps > 32 and channels * taps % 32 == 0
+
+
+def can_pack() -> bool:
+    """Whether this torch has oneDNN, and the operators of convolutions with packed weights and fused activations."""
+    operators = ("_convolution_pointwise_", "_reorder_convolution_weight")
+    return bool(torch.backends.mkldnn.is_available()) and all(hasattr(torch.ops.mkldnn, name) for name in operators)

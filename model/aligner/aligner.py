@@ -24,8 +24,9 @@ from voicemill.model.speech.coverage import Part, uncovered
 from voicemill.model.speech.ctc_path import Emission
 from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import Alignment, Span, Unalignable
+from voicemill.model.tensor_file import check_header
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.errors import ModelMissing
+from voicemill.storage.errors import CheckpointError, ModelMissing
 from voicemill.storage.units import RATE
 
 WEIGHTS = "aligner.safetensors"
@@ -79,6 +80,7 @@ class TrainedAligner:
         from safetensors import SafetensorError, safe_open
 
         try:
+            check_header(file)
             with safe_open(file, "np") as opened:
                 raw = json.loads((opened.metadata() or {})["voicemill"])
                 mixtures = Mixtures(*(opened.get_tensor(name) for name in ("weights", "means", "variances")))
@@ -86,7 +88,7 @@ class TrainedAligner:
                 raise ValueError(f"its format is {raw.get('format')}, this version reads {FORMAT}")
             raw["phones"] = tuple(raw["phones"])
             return cls(Description(**raw), mixtures)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, CheckpointError, KeyError, TypeError, ValueError) as error:
             raise ModelMissing(
                 f"{file} is no aligner of this version ({error}): train it anew with `voicemill aligner train`"
             ) from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from voicemill.model.checkpoints import pickles, torchfile
 from voicemill.model.checkpoints.layout import KINDS, POSTERIOR, VERSIONS, Kind, Shape, layout
+from voicemill.model.tensor_file import check_header
 from voicemill.storage.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ def differences(shapes: Mapping[str, Shape], expected: Mapping[str, Shape]) -> s
 def _own(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
+    check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(METADATA, "")

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from voicemill.model.audio.mel import HOP, LogMel
-from voicemill.model.device import DeviceChoice, Placement, place
+from voicemill.model.device import DeviceChoice, Placement, can_pack, place
 from voicemill.model.light.system import LightSystem, Source, load_light
 from voicemill.model.s1.engines import Precision
 from voicemill.model.s2.generator import context
-from voicemill.model.s2.packed import PackedGenerator, can_pack
+from voicemill.model.s2.packed import PackedGenerator
 from voicemill.model.s2.weight_norm import fold
 from voicemill.model.speaking.options import SpeakOptions
 from voicemill.model.speaking.pieces import (

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from voicemill.model.pitch.grid import F0
     from voicemill.storage.corpus.artifacts import Wave
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
 
 class Tracker(Protocol):
     """An F0 engine."""
@@ -34,7 +36,7 @@ class Engine:
     """An engine as the settings name it."""
 
     tracker: str
-    """Module of this package and class, as `bundled.Pyin`."""
+    """Module of this package and class, as `pyin.Pyin`."""
     package: str = ""
     """Package that brings the engine, "" for our own."""
     weights: str = ""
@@ -43,12 +45,14 @@ class Engine:
     """Extra of voicemill that installs the package, "" where voicemill itself does."""
     takes_threshold: bool = True
     """Whether voicing is decided by a threshold on a confidence."""
+    takes_precision: bool = False
+    """Whether it is a network that torch runs in a dtype of choice."""
 
 
 ENGINES: dict[str, Engine] = {
-    "swift": Engine("bundled.SwiftF0", "swift_f0", "model.onnx"),
+    "swift": Engine("swift.SwiftF0", "swift_f0", "model.onnx", takes_precision=True),
     "autocorrelation": Engine("autocorrelation.Autocorrelation"),
-    "pyin": Engine("bundled.Pyin", "librosa", takes_threshold=False),
+    "pyin": Engine("pyin.Pyin", "librosa", takes_threshold=False),
     "harvest": Engine("optional.Harvest", "pyworld", extra="compare", takes_threshold=False),
     "dio": Engine("optional.Dio", "pyworld", extra="compare", takes_threshold=False),
     "fcpe": Engine("optional.Fcpe", "torchfcpe", "assets/fcpe_c_v001.pt", extra="compare"),
@@ -61,8 +65,12 @@ else:
     """Type of the settings that choose an engine: pydantic refuses other names and lists these."""
 
 
-def tracker(engine: str, fmin: Hertz, fmax: Hertz, threshold: float | None = None) -> Tracker:
-    """The engine of that name; `threshold` None keeps the engine's own, and engines without one ignore it.
+def tracker(
+    engine: str, fmin: Hertz, fmax: Hertz, threshold: float | None = None, precision: Precision = "auto"
+) -> Tracker:
+    """The engine of that name; `threshold` None keeps the engine's own.
+
+    `precision`: "auto" is bfloat16 where the CPU multiplies it. Engines without a threshold or precision ignore it.
 
     Raises:
         ConfigError: no such engine, or its package is not installed.
@@ -74,6 +82,10 @@ def tracker(engine: str, fmin: Hertz, fmax: Hertz, threshold: float | None = Non
         package_folder(engine)
     module, name = chosen.tracker.split(".")
     own: dict[str, Any] = {} if threshold is None or not chosen.takes_threshold else {"threshold": threshold}
+    if chosen.takes_precision:
+        from voicemill.model.device import place
+
+        own["dtype"] = place("cpu", precision).dtype
     made: Tracker = getattr(importlib.import_module(f"voicemill.model.pitch.{module}"), name)(fmin, fmax, **own)
     return made
 

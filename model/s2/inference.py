@@ -6,11 +6,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from voicemill.model.device import Placement
+from voicemill.model.device import Placement, can_pack
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.eight_bit import has_fast_bytes, peaks
 from voicemill.model.s2.encoders import Prior
-from voicemill.model.s2.packed import PackedGenerator, can_pack
+from voicemill.model.s2.packed import PackedGenerator
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.s2.weight_norm import fold
 

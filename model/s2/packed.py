@@ -22,12 +22,6 @@ from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, Peaks
 from voicemill.model.s2.generator import SLOPE, Generator, ResidualBlock
 
 
-def can_pack() -> bool:
-    """Whether this torch has oneDNN and the operators used here."""
-    operators = ("_convolution_pointwise_", "_reorder_convolution_weight")
-    return bool(torch.backends.mkldnn.is_available()) and all(hasattr(torch.ops.mkldnn, name) for name in operators)
-
-
 class Packed:
     """One convolution over [batch, channels, 1, time], channels last, output as long as the input."""
 

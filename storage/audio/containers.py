@@ -6,15 +6,28 @@ A header may leave the length open (streamed WAV with 0xFFFFFFFF, live WebM): th
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from voicemill.storage.errors import AudioError
+from voicemill.storage.outcomes import Reason
+
 SLACK = 64
 """Bytes that may be missing at the end: some recorders add the 44-byte header to the length of the data."""
 
+MOST_PARTS = 100_000
+"""Chunks or boxes of the top level. A fragmented MP4 of 14 hours has 50,000 pairs of a second; a WAV has ten."""
+
 OPEN = 0x7FFF_0000
 """Smallest 32-bit length that means "unknown when the header was written" (pipes of ffmpeg, sox, arecord)."""
+
+
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,"
+    "rm,tak,tta,voc,w64,wav,wv"
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +41,16 @@ class Container:
     """Message if the file ends before the length its header states, with both lengths; "" = complete."""
 
 
+def libav_options() -> dict[str, str]:
+    """Options of `av.open` for untrusted files: audio demuxers only."""
+    return {"format_whitelist": _DEMUXERS}
+
+
 def identify(path: Path) -> Container:
     """Container of a file, by its structure; reads a few hundred bytes.
 
     Raises:
+        AudioError: TOO_SLOW, it has more parts than any honest file.
         OSError: the file cannot be read.
     """
     size = path.stat().st_size
@@ -72,7 +91,10 @@ def _wav(file: BinaryIO, size: int) -> int:
     order = ">" if magic == b"RIFX" else "<"
     file.seek(12)
     data = 0
-    while len(chunk := file.read(8)) == 8:
+    for _ in _parts():
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            break
         name, extent = struct.unpack(order + "4sI", chunk)
         at = file.tell()
         if name == b"ds64" and len(wide := file.read(16)) == 16:
@@ -87,9 +109,22 @@ def _wav(file: BinaryIO, size: int) -> int:
     return 0 if total >= OPEN or total + 8 <= size else total + 8 - size + SLACK
 
 
+def _parts() -> Iterator[int]:
+    """Count the parts of a file.
+
+    Raises:
+        AudioError: TOO_SLOW, at the one after the last that an honest file has.
+    """
+    yield from range(MOST_PARTS)
+    raise AudioError(Reason.TOO_SLOW, f"over {MOST_PARTS:,} chunks: reading them takes longer than the audio plays")
+
+
 def _aiff(file: BinaryIO, size: int) -> int:
     file.seek(12)
-    while len(chunk := file.read(8)) == 8:
+    for _ in _parts():
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            break
         name, length = struct.unpack(">4sI", chunk)
         if name == b"SSND":
             return int(file.tell() + length - size)
@@ -119,7 +154,9 @@ def _sph(file: BinaryIO, size: int) -> int:
 def _mp4(file: BinaryIO, size: int) -> int:
     """Bytes missing after the last box of the top level."""
     at = 0
-    while at + 8 <= size:
+    for _ in _parts():
+        if at + 8 > size:
+            break
         file.seek(at)
         length, name = struct.unpack(">I4s", file.read(8))
         if length == 1 and len(wide := file.read(8)) == 8:

@@ -10,7 +10,7 @@ floor(n * 32000 / r + 1/2), the same bytes for any block size.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.storage.audio.containers import Container, identify
+from voicemill.storage.audio.budget import Budget, WatchedFile
+from voicemill.storage.audio.containers import Container, identify, libav_options
 from voicemill.storage.errors import AudioError
 from voicemill.storage.outcomes import Reason
 from voicemill.storage.units import RATE, Samples, Seconds
@@ -32,11 +33,6 @@ RATES = (1_000, 1_000_000)
 """Range of sample rates, Hz; a header that states another one is damaged."""
 
 _SNDFILE = frozenset({"wav", "aiff", "au", "caf", "w64", "flac", "ogg", "sph"})
-
-_DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,"
-    "rm,tak,tta,voc,w64,wav,wv"
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Source:
     """Whether `seconds` is a count; False = an estimate from the bit rate."""
     blocks: Callable[[], Iterator[tuple[int, Wave]]]
     """Iterator over the samples in order: (rate in Hz, float32 [n], mean of the channels). Raises AudioError where they
-    end too soon or are not finite."""
+    end too soon, are not finite, or take too long to read."""
 
 
 @contextmanager
@@ -67,27 +63,30 @@ def open_audio(path: Path) -> Iterator[Source]:
     """
     if path.stat().st_size == 0:
         raise AudioError(Reason.EMPTY, "the file has 0 bytes")
+    budget = Budget()
     container = identify(path)
     with ExitStack() as stack:
         message = ""
         source = None
-        if container.kind in _SNDFILE:
-            source, message = _sndfile(path, container, stack)
-        if source is None:
-            source, libav_message = _libav(path, container, stack)
-            message = message or libav_message
+        with budget.running():
+            if container.kind in _SNDFILE:
+                source, message = _sndfile(path, container, stack)
+            if source is None:
+                source, libav_message = _libav(path, container, stack, budget)
+                message = message or libav_message
         if source is None:
             raise _unopened(container, message)
         if not RATES[0] <= source.rate <= RATES[1]:
             raise AudioError(Reason.DAMAGED, f"the header states a sample rate of {source.rate} Hz")
-        yield source
+        blocks = source.blocks
+        yield replace(source, blocks=lambda: budget.metered(blocks(), lambda block: len(block[1]) / block[0]))
 
 
 def read_samples(source: Source) -> Iterator[Wave]:
     """Yield the samples of an open file as float32 [n], mono, 32 kHz, in blocks of varying length.
 
     Raises:
-        AudioError: TRUNCATED, DAMAGED or NO_SAMPLES, with the number of samples decoded before.
+        AudioError: TRUNCATED, DAMAGED, TOO_SLOW or NO_SAMPLES, with the number of samples decoded before.
     """
     read: list[tuple[int, int]] = []  # rate, frames
     try:
@@ -148,14 +147,16 @@ def measure_seconds(path: Path) -> Seconds:
     """Duration counted over the packets, without decoding, for files whose header gives only an estimate."""
     import av
 
-    total = 0.0
-    with (
-        path.open("rb") as file,
-        av.open(file, mode="r", metadata_errors="replace", options=libav_options()) as container,
-    ):
+    total, budget = 0.0, Budget()
+    with ExitStack() as stack:
+        file = WatchedFile(stack.enter_context(path.open("rb")), budget)
+        with budget.running():
+            container = stack.enter_context(av.open(file, mode="r", metadata_errors="replace", options=libav_options()))
+        packets = iter(container.demux(container.streams.audio[0]))
+        seconds = (float((packet.duration or 0) * (packet.time_base or 0)) for packet in packets)
         try:
-            for packet in container.demux(container.streams.audio[0]):
-                total += float((packet.duration or 0) * (packet.time_base or 0))
+            for duration in budget.metered(seconds, float):
+                total += duration
         except av.error.FFmpegError:
             return total
     return total
@@ -225,16 +226,11 @@ def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source
     ), ""
 
 
-def libav_options() -> dict[str, str]:
-    """Options of `av.open` for untrusted files: audio demuxers only."""
-    return {"format_whitelist": _DEMUXERS}
-
-
-def _libav(path: Path, container: Container, stack: ExitStack) -> tuple[Source | None, str]:
+def _libav(path: Path, container: Container, stack: ExitStack, budget: Budget) -> tuple[Source | None, str]:
     """Open with FFmpeg, by an open file: by name it would take hints from the extension and protocols from the name."""
     import av
 
-    file = stack.enter_context(path.open("rb"))
+    file = WatchedFile(stack.enter_context(path.open("rb")), budget)
     try:
         demuxer = stack.enter_context(av.open(file, mode="r", metadata_errors="replace", options=libav_options()))
         if not demuxer.streams.audio:

@@ -16,6 +16,7 @@ from typing import Literal
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.files import append_line
 from voicemill.storage.inbox.inbox import Problem
+from voicemill.storage.inbox.layouts import first_problems
 from voicemill.storage.store import Store
 
 CONSENTS = "consents.csv"
@@ -106,7 +107,8 @@ def read_consents(store: Store, text: str | None = None) -> Consents:
         speaker: _consent(by_command.get(speaker), by_table.get(speaker))
         for speaker in by_command.keys() | by_table.keys()
     }
-    return Consents(by_speaker, (*commands.problems, *table.problems))
+    problems = first_problems(CONSENTS, table.problems)
+    return Consents(by_speaker, (*commands.problems, *problems))
 
 
 def _consent(command: ConsentRecord | None, table: ConsentRecord | None) -> Consent:

@@ -125,13 +125,13 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
     linked = _linked(inbox, audio | beside)
     rewritten: dict[str, tuple[bytes, bytes]] = {}
     for path, lines, split in _table_lines(inbox, listing, speaker, audio):
-        before = rewritten.get(path, (inbox.read_bytes(path), b""))[0]
-        kept = (line for number, line in enumerate(split(before.decode()), 1) if number not in lines)
+        before = _read(inbox, path)
         if lines:
+            kept = (line for number, line in enumerate(split(before.decode()), 1) if number not in lines)
             rewritten[path] = before, "".join(kept).encode()
     for path in listing.others:
         if path.lower().endswith(RTTM) and path not in beside | linked:
-            before = inbox.read_bytes(path)
+            before = _read(inbox, path)
             if (after := _without_voice(before, speaker)) != before:
                 rewritten[path] = before, after
     others = sorted((beside | linked) - audio)
@@ -153,6 +153,25 @@ def _with_bytes(inbox: Inbox, known: Bytes) -> Iterator[str]:
         ours = path.is_file() and not path.is_symlink() and path.stat().st_size in known.sizes
         if ours and file_digest(path) in known.content:
             yield path.relative_to(inbox.root).as_posix()
+
+
+def _read(inbox: Inbox, path: str) -> bytes:
+    """Content of a table.
+
+    Raises:
+        InboxError: it is larger than what is read.
+    """
+    try:
+        return inbox.read_bytes(path)
+    except ValueError as error:
+        raise _unsearched(path, str(error)) from error
+
+
+def _unsearched(path: str, reason: str) -> InboxError:
+    return InboxError(
+        f"{path} may name the speaker, and cannot be searched: {reason}. Nothing was erased in the inbox: repair or "
+        "remove the file, and run the same command again"
+    )
 
 
 def _linked(inbox: Inbox, paths: Iterable[str]) -> set[str]:
@@ -180,13 +199,15 @@ def _table_lines(
     """Path of each table, the numbers of its lines that go, and how it is split into lines."""
     for source, rows in metadata_rows(listing, inbox.read_bytes, [], set()):
         doomed = [row for row in rows if _concerns(source, row, speaker, audio)]
+        if source.unread:
+            raise _unsearched(source.path, source.problems[-1].message)
         by_newline = extension(source.path) in ("list", "scp")
         numbers = {line for row in doomed for line in range(row.line, row.stop)}
         yield source.path, numbers, _by_newline if by_newline else _universal
         keys = {row.key for row in doomed if row.key}
         for name in KALDI_TABLES if extension(source.path) == "scp" else ():
             if (path := source.beside(name)) in listing.others:
-                yield path, _lines_of_keys(inbox.read_bytes(path), keys, speaker), _by_newline
+                yield path, _lines_of_keys(_read(inbox, path), keys, speaker), _by_newline
     remaining = {entry.path for entry in listing.audio} - audio
     in_use = {unicodedata.normalize("NFC", posixpath.dirname(path)) + "/" for path in remaining}
 
@@ -197,7 +218,7 @@ def _table_lines(
 
     for name, goes in ((CONSENTS, lambda row: is_grant(row, speaker)), (LANGUAGES, of_folder)):
         if name in listing.others:
-            yield name, _lines_of_records(inbox.read_bytes(name), goes), _every_break
+            yield name, _lines_of_records(_read(inbox, name), goes), _every_break
 
 
 def _concerns(source: MetadataFile, row: MetadataRow, speaker: str, audio: set[str]) -> bool:
@@ -212,7 +233,11 @@ def _concerns(source: MetadataFile, row: MetadataRow, speaker: str, audio: set[s
 def _lines_of_keys(data: bytes, keys: set[str], speaker: str) -> set[int]:
     """Lines of Kaldi's `key value` with one of these keys, or with the speaker as value."""
     lines: set[int] = set()
-    for number, line in enumerate(_by_newline(data.decode("utf-8-sig")), 1):
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return lines
+    for number, line in enumerate(_by_newline(text), 1):
         key, value = (*line.strip().split(maxsplit=1), "", "")[:2]
         if key and (key in keys or unicodedata.normalize("NFC", value) == speaker):
             lines.add(number)

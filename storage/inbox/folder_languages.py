@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.inbox.languages import normalise_language
+from voicemill.storage.inbox.layouts import first_problems
 
 LANGUAGES = "languages.csv"
 """Name of the table at the inbox root."""
@@ -56,4 +57,4 @@ def read_folder_languages(text: str) -> FolderLanguages:
         if folder in ("", ".") or by_folder.setdefault(folder, language) != language:
             reason = "no folder" if folder in ("", ".") else f"{folder!r} has a language already: the first row counts"
             problems.append(Problem(LANGUAGES, line, f"{reason}"))
-    return FolderLanguages(by_folder, tuple(problems))
+    return FolderLanguages(by_folder, tuple(first_problems(LANGUAGES, problems)))

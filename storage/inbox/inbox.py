@@ -7,7 +7,7 @@ followed (the files are listed at their own place).
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,13 @@ AUDIO = frozenset(_EXTENSIONS.split())
 """Extensions of uploads. A name decides only whether a file counts as an upload; its format is read from its bytes."""
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
+
+MOST_METADATA = 128 * 2**20
+"""Bytes of a file that describes uploads: two million rows, which take 20 s and 0.8 GB of memory."""
+MOST_TABLE = 8 * 2**20
+"""Bytes of `consents.csv` and `languages.csv`: 200,000 speakers."""
+MOST_TEXT = 4 * 2**20
+"""Bytes of a transcript or of turns: those of 24 hours have under one megabyte."""
 
 DEFAULT_SPEAKER = "default"
 """Speaker of an upload at the inbox root without one in the metadata."""
@@ -161,6 +168,7 @@ class Inbox:
         return listing
 
     def _walk(self, folder: Path, prefix: str, listing: Listing) -> Iterator[InboxFile]:
+        """Files of a folder. One that goes away while it is listed is not there: the next refresh sees what is."""
         with os.scandir(folder) as items:
             for item in items:
                 path = prefix + item.name
@@ -175,8 +183,11 @@ class Inbox:
                         yield from self._walk(Path(item.path), f"{path}/", listing)
                     except PermissionError as error:
                         listing.refused[path] = f"the folder cannot be listed: {error.strerror}"
+                    except (FileNotFoundError, NotADirectoryError):
+                        continue
                 elif item.is_file():
-                    yield _inbox_file(path, item.stat())
+                    with suppress(FileNotFoundError):
+                        yield _inbox_file(path, item.stat())
 
     def _bad_link(self, link: Path) -> str:
         """Reason why a link is not followed; "" = it is."""
@@ -199,15 +210,20 @@ class Inbox:
                 )
                 yield InboxFile(path, int(info.get("size") or 0), " ".join(str(s) for s in stamps if s is not None))
 
-    def read_bytes(self, path: str) -> bytes:
+    def read_bytes(self, path: str, most: int = MOST_METADATA) -> bytes:
         """Content of a small file.
 
         Raises:
             OSError: it cannot be read.
+            ValueError: it has more than `most` bytes.
         """
         if self.local:
-            return self._inside(path).read_bytes()
-        data: bytes = self._fs.cat_file(f"{self._base}/{path}")
+            with self._inside(path).open("rb") as file:
+                data: bytes = file.read(most + 1)
+        else:
+            data = self._fs.cat_file(f"{self._base}/{path}", start=0, end=most + 1)
+        if len(data) > most:
+            raise ValueError(f"over {most // 2**20} MB, which is more than is read: split it, or check what it is")
         return data
 
     def stamp(self, file: InboxFile) -> str:

@@ -5,7 +5,6 @@
 
 import csv
 import io
-import itertools
 import posixpath
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,11 +22,23 @@ from voicemill.storage.inbox.inbox import (
 
 Reader = Callable[[str], bytes]
 
+MOST_PROBLEMS = 1000
+"""Problems of one file that are listed."""
+MOST_BROKEN, MOST_LINES = 1000, 1000
+"""Rows with broken quotes after which a CSV is given up, and lines of one row."""
+
 KALDI_TABLES = ("text", "utt2spk")
 """Files beside `wav.scp` that are read."""
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 """Marks of the column `mixed`, in any case."""
+
+
+def first_problems(path: str, problems: list[Problem]) -> list[Problem]:
+    """The first problems of a file, and the number of the others."""
+    if (more := len(problems) - MOST_PROBLEMS) <= 0:
+        return problems
+    return [*problems[:MOST_PROBLEMS], Problem(path, 0, f"{more:,} more rows with problems, which are not listed")]
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ def decode_text(data: bytes) -> str:
         raise ValueError(f"not UTF-8 (byte {data[error.start]:#04x} in line {line}): save it as UTF-8") from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class MetadataFile:
     """A metadata file that is being read."""
 
@@ -86,9 +97,21 @@ class MetadataFile:
     problems: list[Problem]
     files: set[str]
     """Metadata files that were read."""
+    unread: bool = False
+    """Whether the file, or the end of it, is not read."""
+    _met: int = 0
+    """Number of problems, listed or not."""
 
-    def problem(self, line: int, message: str) -> None:
-        self.problems.append(Problem(self.path, line, message))
+    def problem(self, line: int, message: str, *, always: bool = False) -> None:
+        """Add a problem; of many, the first ones stand for all, and `close` counts the rest."""
+        self._met += not always
+        if always or self._met <= MOST_PROBLEMS:
+            self.problems.append(Problem(self.path, line, message))
+
+    def close(self) -> None:
+        """Add the number of problems that were not listed."""
+        if (more := self._met - MOST_PROBLEMS) > 0:
+            self.problems.append(Problem(self.path, 0, f"{more:,} more rows with problems, which are not listed"))
 
     def beside(self, name: str) -> str:
         return f"{self.folder}/{name}" if self.folder else name
@@ -101,7 +124,7 @@ class MetadataFile:
 
 def metadata_rows(
     listing: Listing, read: Reader, problems: list[Problem], files: set[str]
-) -> Iterator[tuple[MetadataFile, list[MetadataRow]]]:
+) -> Iterator[tuple[MetadataFile, Iterator[MetadataRow]]]:
     """Every metadata file of an inbox with its rows, the deepest first; `files` and `problems` receive what was met."""
     places = {unicodedata.normalize("NFC", entry.path): entry.path for entry in listing.audio}
     kinds = {"metadata.csv": _csv_or_bars, "wav.scp": _kaldi}
@@ -114,12 +137,14 @@ def metadata_rows(
             path=path, folder=folder, places=places, listing=listing, read=read, problems=problems, files=files
         )
         try:
-            rows = list(parse(source, decode_text(read(path))))
+            rows = parse(source, decode_text(read(path)))
         except (OSError, ValueError) as error:
             source.problem(0, str(error))
-            continue
-        files.add(path)
+            source.unread, rows = True, iter(())
+        else:
+            files.add(path)
         yield source, rows
+        source.close()
 
 
 def _csv_or_bars(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
@@ -154,20 +179,34 @@ def _cells(source: MetadataFile, lines: Sequence[str]) -> Iterator[tuple[int, in
 
     After a broken quote, reading continues with the next line.
     """
-    start = 1
+    start, broken = 1, 0
     while start < len(lines):
-        reader = csv.reader(itertools.islice(lines, start, None), strict=True)
+        limit = [start + MOST_LINES]
+        reader = csv.reader(_bounded(lines, start, limit), strict=True)
         line = start + 1
         try:
             for cells in reader:
                 stop = start + reader.line_num + 1
+                limit[0] = stop + MOST_LINES
                 if any(cell.strip() for cell in cells):
                     yield line, stop, cells
                 line = stop
             return
         except csv.Error as error:
             source.problem(line, f"{error}: the row is not used")
-            start = line
+            start, broken = line, broken + 1
+            if broken == MOST_BROKEN:
+                source.unread = True
+                source.problem(line, f"{broken} broken rows: the lines from here on are not read", always=True)
+                return
+
+
+def _bounded(lines: Sequence[str], start: int, limit: list[int]) -> Iterator[str]:
+    """Lines from `start` on; an error at the limit, by which a row has to end: else each quote would read the rest."""
+    for number in range(start, len(lines)):
+        if number >= limit[0]:
+            raise csv.Error(f"a row of over {MOST_LINES} lines")
+        yield lines[number]
 
 
 def _bars(source: MetadataFile, lines: Iterable[str]) -> Iterator[MetadataRow]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.storage.audio.reading import libav_options
+from voicemill.storage.audio.containers import libav_options
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.files import whole_file
 from voicemill.storage.units import Samples

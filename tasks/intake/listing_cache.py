@@ -14,7 +14,7 @@ from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.corpus.rows import schema_of, to_table
 from voicemill.storage.errors import AudioError, ConfigError
 from voicemill.storage.files import whole_file
-from voicemill.storage.inbox.inbox import Inbox, InboxFile, Problem, download_path, without_extension
+from voicemill.storage.inbox.inbox import MOST_TEXT, Inbox, InboxFile, Problem, download_path, without_extension
 from voicemill.storage.inbox.layouts import decode_text
 from voicemill.storage.inbox.metadata import normalise_text
 from voicemill.storage.inbox.rttm import read_rttm, turns_of
@@ -135,7 +135,7 @@ class FileReader:
         if seen := self.memory.recall(entry):
             return seen.text
         try:
-            text = normalise_text(decode_text(self.box.read_bytes(entry.path)))
+            text = normalise_text(decode_text(self.box.read_bytes(entry.path, MOST_TEXT)))
         except (OSError, ValueError) as error:
             self.problems.append(Problem(entry.path, 0, str(error)))
             return ""
@@ -146,7 +146,9 @@ class FileReader:
         """Turns of a recording by the RTTM file beside it; () and a problem where it cannot be read."""
         stem = without_extension(audio.path).rpartition("/")[2]
         try:
-            return turns_of(read_rttm(decode_text(self.box.read_bytes(rttm.path)), rttm.path), stem, rttm.path)
+            return turns_of(
+                read_rttm(decode_text(self.box.read_bytes(rttm.path, MOST_TEXT)), rttm.path), stem, rttm.path
+            )
         except (OSError, ValueError, ConfigError) as error:
             message = str(error).removeprefix(f"{rttm.path}:").strip()
             message = f"line {message}" if message[:1].isdigit() else message

@@ -20,7 +20,7 @@ from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import CONSENTS, Consent
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
-from voicemill.storage.inbox.inbox import Inbox, Listing, Problem, download_path, without_extension
+from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.layouts import Description, decode_text, folder_speaker
 from voicemill.storage.inbox.metadata import SIDECARS, Metadata, read_metadata
@@ -112,7 +112,10 @@ def scan(
     listing = box.listing()
     about = read_metadata(listing, box.read_bytes)
     problems = list(about.problems)
-    consents = consent.read_consents(store, _table(box, listing, CONSENTS, "it grants nothing", problems))
+    stated = _table(box, listing, CONSENTS, "it grants nothing, and no consent is assumed", problems)
+    if stated is None and CONSENTS in listing.others:
+        assume_consent = None  # a refusal may stand in it
+    consents = consent.read_consents(store, stated)
     problems += consents.problems
     memory = ListingCache.load(store, box.id)
     unsafe = about.refused | listing.refused
@@ -232,7 +235,7 @@ def _table(box: Inbox, listing: Listing, name: str, without: str, problems: list
     if name not in listing.others:
         return None
     try:
-        return decode_text(box.read_bytes(name))
+        return decode_text(box.read_bytes(name, MOST_TABLE))
     except (OSError, ValueError) as error:
         problems.append(Problem(name, 0, f"{error}: {without}"))
         return None

@@ -20,10 +20,16 @@ from voicemill.storage.errors import AudioError
 from voicemill.storage.keys import file_digest
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Decoded, Upload
-from voicemill.storage.units import Samples, to_samples, to_seconds
+from voicemill.storage.units import Samples, Seconds, to_samples, to_seconds
 from voicemill.tasks.contract.stage import Audio, Inputs, Stage, StageSettings
 
 VERSION = 1
+
+MOST_GROWTH = 256
+"""Bytes of samples for each byte of the file that are stored at once; Opus at 6 kbit/s has 170, FLAC of silence 39,000.
+Beyond it the file is read to its end first: 46 kB of FLAC would else leave 1.7 GB, also where they are refused."""
+SILENCE = 1e-4
+"""Peak, under which nothing passes the gate of the loudness meter (-70 LUFS)."""
 
 
 class Settings(StageSettings):
@@ -56,7 +62,7 @@ def decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | D
 
 
 def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | Decoded]:
-    pcm, count = hashlib.sha256(), 0
+    pcm, count, measured = hashlib.sha256(), 0, False
     source: Source | None = None
     try:
         with open_audio(path) as source:
@@ -68,6 +74,11 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
                 return
             for wave in regroup(read_samples(source), BLOCK):
                 count += len(wave)
+                if not measured and count * 4 > MOST_GROWTH * path.stat().st_size:
+                    measured = True
+                    if refusal := _refusal(path, limit):
+                        yield _filtered(upload, *refusal, source)
+                        return
                 if count > to_samples(limit):  # the header gave a shorter length, or none
                     yield _over_long(upload, count, source, settings)
                     return
@@ -97,6 +108,24 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
             rate=source.rate,
             channels=source.channels,
         )
+
+
+def _refusal(path: Path, limit: Seconds) -> tuple[Samples, Reason, str] | None:
+    """Why a file whose samples take far more space than its bytes is not kept: read once more, and nothing stored.
+
+    Raises:
+        AudioError: it is damaged.
+    """
+    count, peak = 0, 0.0
+    with open_audio(path) as source:
+        for wave in read_samples(source):
+            count += len(wave)
+            peak = max(peak, float(np.abs(wave).max()))
+            if count > to_samples(limit):
+                return count, Reason.OVER_LONG, f"over {limit / 3600:g} h, which is decode.max_hours"
+    if peak < SILENCE:
+        return count, Reason.TOO_QUIET, f"{to_seconds(count) / 3600:.2f} h without a sample over -80 dBFS"
+    return None
 
 
 def _over_long(upload: Upload, samples: Samples, source: Source, settings: Settings) -> Decoded:

@@ -2,8 +2,8 @@
 
 What: float16 [frames, 1] in Hz, 0 = unvoiced; frame i is centred on sample 320 i + 160, two over each frame of `mel`.
 Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its wheel. Of the engines compared in
-`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 140 x real time on one core. `autocorrelation`
-(Boersma 1993) runs at 500 x and is as good on clean speech, but takes more of the noise for voiced.
+`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 380 x real time on one core. `autocorrelation`
+(Boersma 1993) runs at 650 x and is as good on clean speech, but takes more of the noise for voiced.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from pydantic import model_validator
 
-from voicemill.model.pitch.engines import ENGINES, EngineName, tracker, weights_file
+from voicemill.model.pitch.engines import ENGINES, EngineName, Precision, tracker, weights_file
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Feature, Screened
 from voicemill.storage.units import Hertz
@@ -38,6 +38,8 @@ class Settings(StageSettings):
     threshold: float | None = None
     """Confidence of the engine from which a frame is voiced, 0 to 1. Default: the engine's own (swift 0.5,
     autocorrelation 0.34, fcpe 0.006); pyin, harvest and dio decide by themselves."""
+    precision: Precision = "auto"
+    """Precision of swift; auto: bfloat16 where the CPU multiplies it, else float32."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -52,13 +54,15 @@ class Settings(StageSettings):
                 raise ValueError(f"f0.threshold = {self.threshold}: give a value between 0 and 1")
             if not ENGINES[self.engine].takes_threshold:
                 raise ValueError(f"f0.threshold has no meaning for f0.engine = {self.engine!r}: leave it out")
+        if self.precision != "auto" and not ENGINES[self.engine].takes_precision:
+            raise ValueError(f"f0.precision has no meaning for f0.engine = {self.engine!r}: leave it out")
         return self
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Feature | Failure]:
     """One `Feature` for each kept segment, in their order."""
     rows, waves = kept_segments(inputs), Prepared(inputs)
-    options = (settings.engine, settings.fmin, settings.fmax, settings.threshold)
+    options = (settings.engine, settings.fmin, settings.fmax, settings.threshold, settings.precision)
     engine = inputs.model(("f0", *models(settings).values(), *options), lambda: tracker(*options))
 
     def track(group: Sequence[Screened]) -> Iterable[Feature]:

@@ -24,17 +24,18 @@ from pydantic import Field
 
 from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.embedded import DNSMOS
-from voicemill.model.quality.dnsmos import Dnsmos
+from voicemill.model.quality.dnsmos import WINDOW, Dnsmos, Opinions
 from voicemill.model.quality.network import QualityNetwork, network_digest
-from voicemill.storage.corpus.artifacts import Waves
+from voicemill.storage.corpus.artifacts import Wave, Waves
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Quality, Segment
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 3
+VERSION = 4
 
 WINDOWS_IN_DOUBT = 2
-"""Windows of 9 s that DNSMOS averages where the network is in doubt: each takes 0.4 s."""
+"""Windows of 9 s that DNSMOS averages where the network is in doubt, one for a segment that fits into it: each takes
+0.4 s."""
 
 
 class Settings(StageSettings):
@@ -66,8 +67,7 @@ def measure_segment(
     measures = network.measure(wave)
     doubt = doubt_of(settings)
     is_doubtful = doubt is not None and measures.ovrl < doubt
-    windows = settings.windows if settings.engine == "dnsmos" else WINDOWS_IN_DOUBT
-    opinions = full().opinions(to_16_khz(wave), windows) if is_doubtful else measures
+    opinions = _by_dnsmos(wave, full(), settings) if is_doubtful else measures
     return [
         Quality(
             upload=row.upload,
@@ -83,6 +83,12 @@ def measure_segment(
             speech=measures.speech,
         )
     ]
+
+
+def _by_dnsmos(wave: Wave, network: Dnsmos, settings: Settings) -> Opinions:
+    x = to_16_khz(wave)
+    in_doubt = 1 if len(x) <= WINDOW else WINDOWS_IN_DOUBT
+    return network.opinions(x, settings.windows if settings.engine == "dnsmos" else in_doubt)
 
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Quality | Failure]:

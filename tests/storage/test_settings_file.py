@@ -81,3 +81,20 @@ def test_settings_are_frozen_and_carry_their_help() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Inner().share = 0.1
     assert Inner.model_fields["share"].description == "Share of something."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 100_000, "a = " + "{a = " * 100_000, "a" + ".a" * 100_000 + " = 1"],
+    ids=["lists", "tables", "dots"],
+)
+def test_a_config_nested_too_deep(tmp_path: Path, text: str) -> None:
+    Path("deep.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"deep\.toml.*`voicemill config show` prints one"):
+        load("deep.toml", tmp_path)
+
+
+def test_a_config_of_a_megabyte(tmp_path: Path) -> None:
+    Path("large.toml").write_text("# x\n" * 300_000, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"large\.toml has 1,200,000 bytes; a config has at most 1,048,576"):
+        load("large.toml", tmp_path)

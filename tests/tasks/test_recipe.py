@@ -42,7 +42,7 @@ SHARED = {
     "quality": "bb3b4f8a7e18d2d50f0e5fd74d7308325eb40055cc04d39754f515d6c1ad8f97",
     "screen": "dc8e01a7838638137305ad11abfbc819cc41d7fbdd9af8f71ebb1fb1225fbb6a",
     "speaker": "2ef0a696b48203caaae6cd6f579d8299ee7e4a4c28f735ad4f82e67a5aa0422d",
-    "f0": "2e7071bde01f74361d674e8d02c88926359509f9cd2c3795af5676a18ba66365",
+    "f0": "695ae0a5b7d2a70de5f1950600577098b8ff72a677e08ebef2198445142e0e0e",
     "mel": "4f07b4be9f57fbcf245cdc05a1d03b8c9b74fbd21262e4a9fb4f4e897c28e2e7",
 }
 KEYS = {
@@ -51,23 +51,23 @@ KEYS = {
         "transcribe": "cfe23bb32cfda6fe13e476fb7022aad35879412e4920d755da4a9b64f225ebde",
         "align": "518e54515b12ff82a507424581d6f101f969d0e8fb72108144fcafc691389bfd",
         "content": "45dc0584bf34766e19006b0584123b37459b53352770b6868fee80fd8c4a40f6",
-        "shards": "a78934f3a4c91e407092a619119f842ef79890ae760d38d4fee01e3573bbbade",
+        "shards": "329f943ecf672defac02f65c78fe9d075f8ac7d8466191cfb97d4453ed640e77",
     },
     "production": SHARED
     | {
         "transcribe": "c36911ececd726d0dfe33360b3b96a7c1f2fe1b3528f0ab02a472c47648bceff",
         "align": "8ae223dbbc1ade2b32c577a639fccd0d3ed6eccea6d3958e2d5748454644bd9e",
         "content": "9885f1b44ad2251a942fbea4c36183f7ff0e59a5dac06bd7ee79fc67ca458d0e",
-        "shards": "08e9aea426ed6c3d5401aaf64c318167d6f6a6d13b8c400babe03a3776f33bbf",
+        "shards": "1826bd75159b93f48be16d5851ada2aa15108326f23aad6144a964e932b15b8d",
     },
 }
 IDS = {
-    "default": "6e625f57b30502bfaac27c700cb9d7d7817ccba78d31b77906476f292cb5a7f1",
-    "production": "f118ae6566a30c43877dd2fd8b8fb225d0372e903095412fa3bdce06939f767a",
+    "default": "ad1ed5e04ddb060e2c24e4bfd08fe90f77296434abf64fbca20a30d756b1c59b",
+    "production": "87e9c45da98110b0d26fc0f711b702b22334ae16c9f9fbc32ac2a7b481a1cdfe",
 }
 DUMPS = {
-    "default": "62a46d6e46da768b06d0fddd8817877577e6749732930cc33126c3b54ad37bd1",
-    "production": "30f7c6a6ba9845bd2a796c84fc6750735b625a5fc8ba6a4749117b207a05ea50",
+    "default": "8f44e228eeb6483b3f320002fcd541ed4606f0dc7df88c23cba5c29f4efe4eff",
+    "production": "95e29f885835ba47e9dc7c01f2a2329bb83807fc4e0540b4df70bc5557c83ccb",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [
@@ -96,7 +96,7 @@ def test_the_recipes_of_existing_stores(name: str, monkeypatch: pytest.MonkeyPat
     assert recipe.keys(BATCH, DUPLICATES) == KEYS[name]
     content = {"default": "features/whisper-3-cmvn-f215ea65", "production": "features/content-83a09ef3"}[name]
     voice = "features/voice-febdb3b4"
-    tables = {"speaker": voice, "content": content, "f0": "features/f0-83ce99ed", "mel": "features/mel-e1ef34a0"}
+    tables = {"speaker": voice, "content": content, "f0": "features/f0-a95adfb3", "mel": "features/mel-e1ef34a0"}
     assert list(recipe.feature_tables.items()) == list(tables.items())
 
 

@@ -8,10 +8,10 @@ import torch
 from support.golden import fill, inp
 from torch import Tensor, nn
 
-from voicemill.model.device import Placement
+from voicemill.model.device import Placement, can_pack
 from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, has_fast_bytes, peaks
 from voicemill.model.s2.inference import prepare
-from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, can_pack, padded_length, phases
+from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, padded_length, phases
 from voicemill.model.s2.synthesizer import Synthesizer
 
 pytestmark = pytest.mark.skipif(

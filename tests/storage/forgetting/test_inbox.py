@@ -16,6 +16,8 @@ from voicemill.storage.forgetting import forget, tombstones
 from voicemill.storage.forgetting.forget import forget_speaker, receipts
 from voicemill.storage.forgetting.mentions import name_pattern
 from voicemill.storage.inbox.erasure import local_inbox, plan_erasure, uploads_of
+from voicemill.storage.inbox.inbox import MOST_METADATA
+from voicemill.storage.inbox.layouts import MOST_BROKEN
 from voicemill.storage.store import Store
 from voicemill.tasks.intake import scan
 
@@ -155,6 +157,33 @@ def test_a_table_that_changes_meanwhile_is_not_overwritten(tmp_path: Path) -> No
         plan.carry_out()
     assert (tmp_path / "metadata.csv").read_text() == "file,text\nann/a.wav,newer\n"
     assert all((tmp_path / path).exists() for path in MINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("metadata.csv", b"\0" * (MOST_METADATA + 1), "over 128 MB"),
+        ("consents.csv", b"\0" * (MOST_METADATA + 1), "over 128 MB"),
+        ("talk.rttm", b"\0" * (MOST_METADATA + 1), "over 128 MB"),
+        ("metadata.csv", b"file,speaker\n" + b'x.wav,"x"y\n' * MOST_BROKEN, "the lines from here on are not read"),
+        ("metadata.csv", "file,speaker\nx.wav,Zo\xeb\n".encode("latin-1"), "not UTF-8"),
+    ],
+    ids=["metadata", "consents", "turns", "broken rows", "latin-1"],
+)
+def test_a_table_that_cannot_be_searched(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    """The command says so, and ends the erasure once the table is repaired."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    fill(inbox)
+    before = "".join(TABLES.get(name, ())).encode()
+    write(inbox / name, content)
+    with pytest.raises(InboxError, match=rf"^{name} may name the speaker.*{reason}.*Nothing was erased in the inbox"):
+        forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+    assert all((inbox / path).exists() for path in MINE)
+    (inbox / name).unlink()
+    if before:
+        write(inbox / name, before)
+    forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+    check_erased(inbox, store)
 
 
 def test_a_rewritten_table_keeps_its_mode_and_its_link(tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def test_bad_rows_are_reported_and_the_others_used() -> None:
     }
     assert problems(metadata) == [
         "metadata.csv:3: 3 cells, the header has 2: not used (a comma needs quotes)",
-        "metadata.csv:5: ',' expected after '\"': the row is not used",
-        "metadata.csv:8: ',' expected after '\"': the row is not used",
         "metadata.csv:4: no such audio file: 'none.wav'",
+        "metadata.csv:5: ',' expected after '\"': the row is not used",
         "metadata.csv:7: 'a.wav' is described before, differently: the first description stays",
+        "metadata.csv:8: ',' expected after '\"': the row is not used",
     ]
 
 
@@ -101,7 +101,7 @@ def test_gpt_sovits_list() -> None:
         "wavs/b.wav": Description("anna", "ja", "はい"),
     }
     assert list(metadata.refused) == ["/abs/c.wav"]
-    assert [problem.line for problem in metadata.problems] == [4, 3]
+    assert [problem.line for problem in metadata.problems] == [3, 4]
 
 
 def test_kaldi() -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -245,6 +246,29 @@ def test_empty_files_of_two_speakers_are_no_conflict(inbox: Path, store: Store) 
     result = look(inbox, store, None)
     assert states(result) == {"anna/a.wav": "held", "bob/a.wav": ""}
     assert result.problems == ()
+
+
+@pytest.mark.parametrize(
+    "unread",
+    [b"speaker,consent\nbob,no\n\xff", b"speaker,consent\nbob,no\n" + b"\n" * (8 << 20)],
+    ids=["not UTF-8", "too large"],
+)
+def test_a_consent_table_that_cannot_be_read_lets_nothing_be_assumed(inbox: Path, store: Store, unread: bytes) -> None:
+    """A refusal may stand in it; what the command granted still counts."""
+    for number, speaker in enumerate(("anna", "bob")):
+        put(inbox / speaker / "a.wav", number)
+    (inbox / "consents.csv").write_bytes(unread)
+    consent.append_record(store, "anna", "grant", time="2026-01-01T00:00:00+00:00")
+    result = look(inbox, store, "our own voices")
+    assert states(result) == {"anna/a.wav": "", "bob/a.wav": "held"}
+    assert "it grants nothing, and no consent is assumed" in str(result.problems[0])
+
+
+def test_a_refusal_is_found_in_any_spelling(inbox: Path, store: Store) -> None:
+    """Composed and decomposed letters are one name."""
+    put(inbox / unicodedata.normalize("NFC", "zoë") / "a.wav")
+    (inbox / "consents.csv").write_text(unicodedata.normalize("NFD", "speaker,consent\nzoë,no\n"), encoding="utf-8")
+    assert list(states(look(inbox, store, "our own voices")).values()) == ["held"]
 
 
 def test_without_consent_an_upload_is_held(inbox: Path, store: Store) -> None:

@@ -341,3 +341,51 @@ def test_three_hours_peak_under_one_and_a_half_gigabytes(tmp_path: Path) -> None
     assert (int(samples), outcome) == (3 * 3600 * RATE, "kept")
     assert float(gigabytes) < 1.5
     assert run.stderr == ""
+
+
+def silent_flac(path: Path, hours: float, click: bool = False) -> Path:
+    """FLAC at 8 kHz of digital silence; `click`: one loud sample at its end."""
+    with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC", subtype="PCM_16") as file:
+        block = np.zeros(8000 * 60, np.int16)
+        for _ in range(round(hours * 60)):
+            file.write(block)
+        if click:
+            block[-1] = 20_000
+            file.write(block)
+    return path
+
+
+def rows_of(path: Path, **limits: float) -> tuple[Decoded, int]:
+    """Row of a file, and the bytes of samples that are stored for it."""
+    seconds = soundfile.info(path).duration if path.stat().st_size else 0.0
+    upload = Upload(file_digest(path), "ann", path.name, path.stat().st_size, seconds=seconds)
+    *audio, row = decode(path, upload, Settings(**limits))
+    assert isinstance(row, Decoded)
+    return row, sum(record.wave.nbytes for record in audio if isinstance(record, Audio))
+
+
+def test_silence_of_hours_leaves_no_samples(tmp_path: Path) -> None:
+    """89 kB of FLAC were 0.5 GB of float32: read to its end first, and then refused."""
+    path = silent_flac(tmp_path / "silence.flac", 1.0)
+    assert path.stat().st_size < 100_000
+    row, stored = rows_of(path)
+    assert (row.outcome, row.reason) == (Outcome.FILTERED, Reason.TOO_QUIET.value)
+    assert row.samples == 3600 * RATE
+    assert stored < 257 * path.stat().st_size + BLOCK * 4
+    click, stored = rows_of(silent_flac(tmp_path / "click.flac", 0.2, click=True))
+    assert (click.outcome, stored) == (KEPT, click.samples * 4)
+    assert click.samples == 13 * 60 * RATE
+
+
+@pytest.mark.parametrize("damage", ["cut", "length"])
+def test_refused_files_of_hours_leave_few_samples(tmp_path: Path, damage: str) -> None:
+    path = silent_flac(tmp_path / "bad.flac", 1.0)
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        del data[-500:]
+    else:
+        data[18:26] = bytes([data[18], data[19], data[20], data[21] & 0xF0, 0, 0, 0, 0])  # no length is stated
+    path.write_bytes(data)
+    row, stored = rows_of(path, max_hours=0.5) if damage == "length" else rows_of(path)
+    assert row.reason == (Reason.OVER_LONG if damage == "length" else Reason.TRUNCATED)
+    assert stored < 257 * len(data) + BLOCK * 4

@@ -89,9 +89,9 @@ def _show(found: "StoreStatus") -> None:
         processes = ", ".join(
             f"{name} ({count} restarts)" if (count := found.restarts.get(name, 0)) else name for name in found.processes
         )
-        say(f"{found.url}/v2/runs; runs: {processes}", "up       ", "bold")
+        say(f"{found.url}/v2/runs{'; processes: ' if processes else ''}{processes}", "server   ", "bold")
     else:
-        say(f"no; start it with: voicemill up {where} --inbox INBOX", "up       ", "bold")
+        say(f"none runs; start it with: voicemill up {where} --inbox INBOX", "server   ", "bold")
     if found.version:
         say(
             f"version {found.version} of {found.created}: {found.speakers} speakers, {found.utterances} utterances, "

@@ -60,7 +60,7 @@ class StoreStatus:
 
     store: str
     url: str = ""
-    """Address of the server; "" = the store is not up."""
+    """Address of the server; "" = the store is not up, and PREFECT_API_URL names none."""
     processes: tuple[str, ...] = ()
     restarts: Mapping[str, int] = field(default_factory=dict)
     version: int = 0
@@ -78,14 +78,15 @@ class StoreStatus:
 
 
 def read_status(store: Store) -> StoreStatus:
-    """Read the status of a store; its server is asked if it is up."""
+    """Read the status of a store; the server of PREFECT_API_URL is asked for runs, or that of `voicemill up`."""
     state = read_state(store) if supervisor_pid(store) else None
     deployments: tuple[DeploymentStatus, ...] = ()
     waiting = _held(store)
-    if state is not None and state.url:
+    url = os.environ.get("PREFECT_API_URL", "").removesuffix("/api") or (state.url if state else "")
+    if url:
         if "PREFECT_API_URL" not in os.environ:
-            os.environ.update(private_settings(store, int(state.url.rpartition(":")[2])))
-        deployments, runs = _ask_server(state.deployments, state.url)
+            os.environ.update(private_settings(store, int(url.rpartition(":")[2])))
+        deployments, runs = _ask_server(state.deployments if state else (), url)
         waiting += runs
     latest = versions.latest(store)
     counts: dict[str, Any] = {}
@@ -95,7 +96,7 @@ def read_status(store: Store) -> StoreStatus:
         counts |= {"utterances": totals.utterances, "hours": totals.hours}
     return StoreStatus(
         store=str(store.root),
-        url=state.url if state else "",
+        url=url,
         processes=tuple(sorted(state.children)) if state else (),
         restarts=state.restarts if state else {},
         deployments=deployments,

@@ -147,18 +147,18 @@ def test_a_refresh_tells_what_it_could_not_use(cli: Any, refreshed: RefreshedSto
     assert found == []  # the address may hold a secret
 
 
-def test_the_status_of_a_store_that_is_not_up(cli: Any, refreshed: RefreshedStore, tmp_path: Path) -> None:
+def test_the_status_of_a_store_that_is_not_up(alone: Any, refreshed: RefreshedStore, tmp_path: Path) -> None:
     copied = refreshed.copy_to(tmp_path)
     store = Store.open(copied.store)
     line = Notice(when="2999-01-01T00:00:00+00:00", kind="breaker open", text="nothing was published", key="k")
     notices_file(store).parent.mkdir(exist_ok=True)
     notices_file(store).write_text(json.dumps(vars(line)) + "\n")
-    shown = cli("status", "--store", copied.store).out
+    shown = alone("status", "--store", copied.store).out
     for words in ("BREAKER OPEN: nothing was published", "voicemill up --store", "version 1 of", "3 speakers"):
         assert words in shown
-    found = cli("status", "--store", copied.store, "--json").json
+    found = alone("status", "--store", copied.store, "--json").json
     assert (found["version"], found["url"], found["notices"][0]["kind"]) == (1, "", "breaker open")
-    empty = cli("status", "--store", Store.open(tmp_path / "empty", create=True).root).out
+    empty = alone("status", "--store", Store.open(tmp_path / "empty", create=True).root).out
     assert "no version yet" in empty
 
 

@@ -125,8 +125,8 @@ def test_what_the_server_and_the_disk_tell(store: Store, runs: Runs) -> None:
     flow = ask(runs.api, "flows/", name="refresh")["id"]
     done = ask(runs.api, "flow_runs/", flow_id=flow, state={"type": "COMPLETED"})["id"]
     assert ask(runs.api, f"flow_runs/{done}", "GET")["state_type"] == "COMPLETED"
-    assert [line.partition(":")[0] for line in look(late_days=1e-6)] == ["refresh late"]
-    assert look(late_days=1e-6) == []
+    assert [line.partition(":")[0] for line in look(late_days=1e-9)] == ["refresh late"]
+    assert look(late_days=1e-9) == []
 
 
 def test_a_refresh_tells_what_it_could_not_use(cli: Any, refreshed: RefreshedStore, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.keys import digest
+from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
 
 _COLUMNS = ["upload", "start", "stop", "outcome"]
@@ -22,9 +23,10 @@ def tell_breaker(store: Store, last: Version | None, reason: str) -> None:
 
 
 def tell_unkept(store: Store, version: Version, rows: Iterable[UploadRow], before: Iterable[UploadRow]) -> None:
-    """Tell of the uploads that a version brings and of which no second was kept."""
+    """Tell of the uploads that a version brings and of which no second was kept; duplicates need nobody."""
     known = {row.sha256 for row in before}
-    new = {row.sha256 for row in rows if row.batch and row.sha256 not in known}
+    usable = (row for row in rows if row.batch and row.state is not UploadState.DUPLICATE)
+    new = {row.sha256 for row in usable if row.sha256 not in known}
     lines = ledger.summarise(CorpusVersion(store, version).ledger(_COLUMNS), "upload") if new else []
     kept = {line.name for line in lines if line.kept}
     if unkept := new - kept:

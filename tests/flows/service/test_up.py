@@ -302,9 +302,9 @@ def test_the_status_shows_runs_voices_and_what_went_wrong(standing: Standing, ch
     runs = {row["name"]: row for row in found["deployments"]}
     assert sorted(runs) == DEPLOYMENTS
     assert runs["refresh/monthly"]["next"]
-    assert runs["retrain/on-corpus"]["last"].startswith("Completed")
+    assert runs["retrain/on-corpus"]["last"].startswith(("Completed", "Too little new"))
     assert found["voices"] == [{"name": "ann", "entries": 1, "champions": "", "candidates": 1}]
-    assert {notice["kind"] for notice in found["notices"]} <= {"run crashed", "run failed", "nothing kept"}
+    assert {notice["kind"] for notice in found["notices"]} == {"run crashed", "run failed"}
     assert any("refresh/on-upload crashed" in notice["text"] for notice in found["notices"])
     shown = standing.cli("status", "--store", standing.store.root).out
     for words in ("refresh/on-upload", "RUN CRASHED", "retrain/quarterly", "ann", standing.state.url):

@@ -134,6 +134,8 @@ def test_a_refresh_tells_what_it_could_not_use(cli: Any, refreshed: RefreshedSto
     store = Store.open(copied.store)
     silence = np.zeros(32000, np.float32)
     soundfile.write(copied.inbox / "ann" / "silence.wav", silence, 16000)
+    with Path(shutil.copy(copied.inbox / "ann" / "0.wav", copied.inbox / "ann" / "again.wav")).open("ab") as file:
+        file.write(bytes(2))  # other bytes, the same samples
     (copied.inbox / "dan").mkdir()
     shutil.copy(next((copied.inbox / "ann").glob("*.wav")), copied.inbox / "dan" / "0.wav")
     config = tmp_path / "notices.toml"

@@ -2,7 +2,7 @@
 
 from voicemill.flows.lot import LotResult
 from voicemill.flows.plans.refresh import RefreshPlan
-from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.corpus.artifacts import complete_artifact
 from voicemill.storage.corpus.versions import CorpusVersion, Version
 from voicemill.storage.forgetting import held_voices
 from voicemill.storage.forgetting.erase import Traces, erase_cache
@@ -49,7 +49,7 @@ def _segments(
     segments: list[SpokenSegment] = []
     for batch in plan.batches:
         path = artifact_path(store, VOICES.name, recipe.keys(batch, duplicates)[VOICES.name])
-        rows = Artifact(path).rows(Voice) if path.exists() else []
+        rows = artifact.rows(Voice) if (artifact := complete_artifact(path)) else []
         segments += [SpokenSegment(row.upload, row.seconds, vector(row)) for row in rows]
     if last and last.features.get(VOICES.name) == recipe.feature_tables[VOICES.name] and plan.unchanged:
         present = plan.order.keys() - new

@@ -11,7 +11,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from voicemill.flows.display.progress import active
 from voicemill.flows.plans.refresh import RefreshPlan, find_duplicates, read_plan
-from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.corpus.artifacts import Artifact, complete_artifact
+from voicemill.storage.errors import MachineError
 from voicemill.storage.forgetting import tombstones
 from voicemill.storage.records import Batch, Decoded
 from voicemill.storage.store import Store
@@ -108,7 +109,7 @@ def _enrolling_elsewhere(plan: RefreshPlan, recipe: Recipe, batches: Sequence[Ba
     return [
         source
         for source in sources.values()
-        if not artifact_path(store, VOICES.name, recipe.keys(source, duplicates)[VOICES.name]).exists()
+        if not complete_artifact(artifact_path(store, VOICES.name, recipe.keys(source, duplicates)[VOICES.name]))
     ]
 
 
@@ -149,6 +150,7 @@ def _collect(future: PrefectFuture[StageResult], stage: str, batch: Batch, resul
 
     Raises:
         OSError: the disk is full, which no batch is to blame for: the refresh ends, and resumes when there is room.
+        MachineError: the same of a library that does not load.
     """
     future.wait()
     if future.state.is_completed():
@@ -157,7 +159,8 @@ def _collect(future: PrefectFuture[StageResult], stage: str, batch: Batch, resul
         return done
     # a task run stays pending where one that it waits for broke
     error = future.state.result(raise_on_failure=False) if future.state.is_final() else None
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if error is not None and (full or isinstance(error, MachineError)):
         raise error
     active().broke(stage)
     result.broken.setdefault(batch.id, f"{stage}: {future.state.message}")

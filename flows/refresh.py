@@ -27,7 +27,8 @@ from voicemill.flows.report import page as report
 from voicemill.flows.service.notices.refresh import tell_breaker, tell_held, tell_unkept
 from voicemill.flows.service.recovery.attempts import is_resumed
 from voicemill.flows.upload_rows import shards_of, upload_rows
-from voicemill.storage.corpus import ledger, versions
+from voicemill.storage.checking.sizes import damaged_files
+from voicemill.storage.corpus import ledger, tables, versions
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import UploadRow
@@ -70,14 +71,14 @@ def refresh(options: RefreshOptions) -> Summary:
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
         store.drop_temporaries()
         erase_leftover_evaluations(store)
-        last, before = latest_rows(store)
+        last, before, damaged = latest_rows(store)
         repeat = True
         while repeat:
             listing = scan_inbox(options, store, recipe, before)
             if last is None and listing.held and not listing.uploads:
                 return without_consent(options, store, listing, began)
             batches = form_batches(store, listing.uploads, before, recipe.config.batches)
-            plan = plan_refresh(options.inbox, store, recipe, batches, last, before)
+            plan = plan_refresh(options.inbox, store, recipe, batches, last, before, damaged)
             check_room(store, plan, recipe)
             announce(plan, listing, last)
             lots = run_lots(plan, recipe, store)
@@ -129,10 +130,24 @@ def without_consent(options: RefreshOptions, store: Store, listing: ScanResult, 
     return summary
 
 
-def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow]]:
-    """The last corpus version, and the rows of its uploads."""
-    last = versions.latest(store)
-    return last, from_table(CorpusVersion(store, last).uploads(), UploadRow) if last else []
+def latest_rows(store: Store) -> tuple[Version | None, list[UploadRow], set[str]]:
+    """The last corpus version, the rows of its uploads, and the keys of its shards that are missing or cut short.
+
+    Rows of damaged files are left out: the scan and the outputs of `decode` have them again.
+
+    Raises:
+        StoreDamaged: a log, or a file of uploads that has its size, cannot be read.
+    """
+    if (last := versions.latest(store)) is None:
+        return None, [], set()
+    corpus = CorpusVersion(store, last)
+    damaged = damaged_files(corpus)
+    if damaged:
+        dashboard.log(f"{len(damaged)} files of version {last.number} are missing or cut short: they are made again")
+    paths = {file.path for file in damaged if file.table == "uploads"}
+    whole = [file for file in corpus.shards("uploads") if file.path not in paths]
+    rows = from_table(tables.read_all(store, "uploads", whole), UploadRow)
+    return last, rows, {tables.key_of(file.path) for file in damaged if file.table != "uploads"}
 
 
 @task(name="scan", task_run_name="scan", **_LOCAL)

@@ -7,6 +7,7 @@ VoicemillError
 ├── InboxError             the inbox cannot be listed or its metadata cannot be read
 ├── AudioError             one upload cannot be decoded   (becomes an outcome, never stops a run)
 ├── StoreError             the store is damaged, or not a store
+│   ├── StoreDamaged       a file of the store is missing, empty, cut short or changed
 │   ├── StoreBusy          another refresh holds the store
 │   ├── StatusConflict     another entry became champion while this one was judged
 │   ├── Retired            a retired entry was requested
@@ -14,9 +15,12 @@ VoicemillError
 │       └── NothingYet     a later version may: a deployment ends without failure and waits
 ├── BreakerOpen            a stage dropped or failed far more than before: nothing was published
 ├── TrainingFailed         a training ended without usable weights: not finite, out of memory, no data, a crash
+├── MachineError           the machine or the shell gives a process too little: memory, open files, a library
 ├── WorkerDied             worker processes die again and again   (breaks one batch, never stops a run)
 └── ServerError            the Prefect server cannot be reached or started
 """
+
+from pathlib import Path
 
 from voicemill.storage.outcomes import Reason
 
@@ -57,6 +61,19 @@ class StoreError(VoicemillError):
     """The store is damaged, or the folder is not a store."""
 
 
+class StoreDamaged(StoreError):
+    """A file of the store is missing, empty, cut short or changed; the message names it."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        marks = ("store.json", "tables/versions")
+        store = next((parent for parent in path.parents if any((parent / mark).exists() for mark in marks)), "STORE")
+        super().__init__(
+            f"{path} {problem}: restore it from a backup of the store, or run `voicemill check --store {store} "
+            "--repair`, which lists all damage and makes again what can be made"
+        )
+        self.path, self.problem = path, problem
+
+
 class StoreBusy(StoreError):
     """Another refresh holds the store."""
 
@@ -87,6 +104,10 @@ class BreakerOpen(VoicemillError):
 
 class TrainingFailed(VoicemillError):
     """A training did not reach its end; the message holds its last output and its folder."""
+
+
+class MachineError(VoicemillError):
+    """The machine or the shell gives a process too little: memory, open files, a library that does not load."""
 
 
 class WorkerDied(VoicemillError):

@@ -5,6 +5,8 @@ never replaces another. Without them two writers, also of two machines, damage a
 and NFS 4 have both; NFS 3 without lockd, some FUSE and SMB mounts, and FAT lack one.
 """
 
+import os
+import sys
 from pathlib import Path
 
 from voicemill.storage.errors import StoreError
@@ -35,6 +37,12 @@ def what_is_missing(folder: Path) -> str:
     finally:
         for path in (link, probe):
             path.unlink(missing_ok=True)
+
+
+def free_inodes(folder: Path) -> int:
+    """Number of files that the file system of a folder has room for; 2**63 - 1 where it sets no bound (btrfs, NFS)."""
+    disk = os.statvfs(folder)
+    return disk.f_favail if disk.f_files else sys.maxsize
 
 
 def check_file_system(folder: Path) -> None:

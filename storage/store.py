@@ -1,14 +1,14 @@
 """The store's folders, and the lock that lets one refresh at a time work on it."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicemill.storage.errors import StoreBusy, StoreError
-from voicemill.storage.files import write_json
+from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
+from voicemill.storage.files import read_loose, write_json
 from voicemill.storage.filesystem import check_file_system
+from voicemill.storage.flushing import make_folder
 from voicemill.storage.locks import FileLock
 
 FORMAT = 1
@@ -52,29 +52,37 @@ class Store:
         return self.root / "prefect"
 
     @classmethod
-    def open(cls, root: str | Path, *, create: bool = False) -> "Store":
-        """Open the store at `root`, or make one there.
+    def open(cls, root: str | Path, *, create: bool = False, damaged: bool = False) -> "Store":
+        """Open the store at `root`, or make one there; with `damaged` also one that has lost its mark, store.json.
 
         Raises:
+            StoreDamaged: its mark, store.json, cannot be read.
             StoreError: the folder is missing or is not a store (and `create` is off), it holds something else, its
                 layout is newer than this program, or the file system lacks what a store needs.
         """
         store = cls(Path(root).expanduser().resolve())
         mark = store.root / "store.json"
+        if damaged and store.tables.is_dir():
+            return store
         if mark.exists():
-            version = json.loads(mark.read_text())["format"]
+            raw = read_loose(mark)
+            version = raw.get("format") if isinstance(raw, dict) else None
+            if not isinstance(version, int):
+                raise StoreDamaged(mark, f'does not hold {{"format": {FORMAT}}}')
             if version != FORMAT:
                 raise StoreError(
                     f"{store.root} has store format {version}; this voicemill reads format {FORMAT}: upgrade voicemill"
                 )
             return store
+        if (store.tables / "versions").is_dir():
+            raise StoreDamaged(mark, "is missing")
         if not create:
             raise StoreError(
                 f"{root} is not a voicemill store (no store.json): `voicemill refresh --store {root}` makes one"
             )
-        if store.root.exists() and any(store.root.iterdir()):
+        if store.root.exists() and any(not path.match(f".{mark.name}.*.tmp") for path in store.root.iterdir()):
             raise StoreError(f"{root} is not empty and not a voicemill store: give an empty or a new folder")
-        store.root.mkdir(parents=True, exist_ok=True)
+        make_folder(store.root)
         check_file_system(store.root)
         write_json(mark, {"format": FORMAT})
         return store
@@ -98,6 +106,10 @@ class Store:
             lock.note("")
 
     def drop_temporaries(self) -> None:
-        """Delete temporary files of killed processes in the stage cache. The caller holds the lock."""
-        for path in self.stages.rglob(".*.tmp"):
-            path.unlink(missing_ok=True)
+        """Delete temporary files of killed processes: those in the stage cache, and those that hold names of speakers.
+
+        The caller holds the lock, under which alone they are written.
+        """
+        for pattern in (".forgetting-*.tmp", ".held_voices.json.*.tmp", ".tombstones.json.*.tmp", "stages/**/.*.tmp"):
+            for path in self.root.glob(pattern):
+                path.unlink(missing_ok=True)

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter
+from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactWriter, complete_artifact
+from voicemill.storage.corpus.tables import missing_shards
+from voicemill.storage.errors import MachineError
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure, Reason
-from voicemill.storage.records import Batch, Upload
+from voicemill.storage.records import Batch, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.config import Config
@@ -107,7 +109,9 @@ def _inspect(work: Work) -> _State:
     gaps = gaps_of(work.enrolments, _voices(work))
     key = digest([work.key, sorted(missing), *gaps]) if stage.sealed and (missing or gaps) else work.key
     path = artifact_path(store, work.stage, key)
-    artifact = Artifact(path) if path.exists() else None
+    artifact = complete_artifact(path)
+    if artifact and stage.row is ShardFile and missing_shards(store, artifact.rows(ShardFile)):
+        artifact = None  # the power failed before `publish` flushed its files
     remaining = _remaining(work, inputs, artifact, sealed=stage.sealed)
     return _State(inputs=inputs, missing=missing, key=key, path=path, artifact=artifact, remaining=remaining)
 
@@ -115,7 +119,7 @@ def _inspect(work: Work) -> _State:
 def _voices(work: Work) -> dict[str, Artifact]:
     """Content key -> output of the stage `speaker`, for the enrolments that exist."""
     paths = {e.key: artifact_path(Store(Path(work.store)), VOICES.name, e.key) for e in work.enrolments}
-    return {key: Artifact(path) for key, path in paths.items() if path.exists()}
+    return {key: artifact for key, path in paths.items() if (artifact := complete_artifact(path))}
 
 
 def _remaining(work: Work, inputs: dict[str, Artifact], old: Artifact | None, *, sealed: bool) -> tuple[Upload, ...]:
@@ -157,6 +161,7 @@ def execute(work: Work) -> StageResult:
 
     Raises:
         OSError: the operating system refused to read or write the store; the flow decides what follows.
+        MachineError: a library that the stage needs does not load.
     """
     began, cpu = time.perf_counter(), time.process_time()
     if result := existing_output(work):
@@ -168,6 +173,11 @@ def execute(work: Work) -> StageResult:
     work = replace(work, key=state.key)
     try:
         artifact = _run(stage, work, state, failures)
+    except ImportError as error:
+        raise MachineError(
+            f"the stage {work.stage} needs a library that does not load here: {error}. Install it (`voicemill doctor` "
+            "names what is missing), or lift the limit on memory, and run the command again"
+        ) from error
     except Exception as error:
         if _refused_by_system(error):
             raise

@@ -1,5 +1,7 @@
 """Commands of the corpus: refresh it, list its versions, account for every second, write its report."""
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -137,6 +139,38 @@ def report(store: StoreOption, version: VersionOption = None, show: OpenOption =
     print(path)
     if show:
         webbrowser.open(path.as_uri())
+
+
+def check(
+    store: StoreOption,
+    repair: Annotated[bool, typer.Option("--repair", help="Make again what can be made, name the rest")] = False,
+    wait: Annotated[bool, typer.Option(help=help_texts.WAIT)] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every file of a store, and name the damaged ones.
+
+    Compares bytes with digests, logs with shards, versions with logs and counts, voices with their cards. Changes
+    nothing without --repair. Exit status 1: something is damaged or lost; its line names the file.
+    """
+    from voicemill.flows.display.terminal import say
+    from voicemill.storage.checking.check import check as check_store
+    from voicemill.storage.checking.repair import repair as repair_store
+    from voicemill.storage.store import Store
+
+    opened = Store.open(store, damaged=True)
+    with opened.locked(f"check (process {os.getpid()})", wait=wait):
+        result = repair_store(opened) if repair else check_store(opened)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        for damage in result.repaired:
+            say(f"{damage.path} {damage.problem}", "repaired: ", "green")
+        for damage in result.damage:
+            say(f"{damage.path} {damage.problem}", "damaged: ", "red")
+        for line in result.lost:
+            say(line, "lost: ", "red")
+        say(f"{result.files} files read, {result.size / 1e6:,.1f} MB of them shards; {len(result.damage)} problems")
+    sys.exit(1 if result.damage or result.lost else 0)
 
 
 def diarise(

@@ -19,6 +19,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "versions": corpus.versions,
         "ledger": corpus.ledger,
         "report": corpus.report,
+        "check": corpus.check,
         "diarise": corpus.diarise,
         "aligner": corpus.aligner,
         "consent": consent.consent,

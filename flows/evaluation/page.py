@@ -83,7 +83,7 @@ def path_of(plan: EvaluationPlan, testset: str) -> Path:
 def write(plan: EvaluationPlan, judge: Judge, scores: Mapping[str, Scores], speech: Mapping[str, Speech]) -> Path:
     """Write the page and return its path. `scores`, `speech`: by entry, in the order of the plan."""
     path = path_of(plan, judge.testset.sha256)
-    write_text(path, render(plan, judge, scores, speech))
+    write_text(path, render(plan, judge, scores, speech), durable=False)
     return path
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,24 +58,35 @@ class RefreshPlan:
 
 
 def plan_refresh(
-    inbox: str, store: Store, recipe: Recipe, batches: Iterable[Batch], last: Version | None, rows: Iterable[UploadRow]
+    inbox: str,
+    store: Store,
+    recipe: Recipe,
+    batches: Iterable[Batch],
+    last: Version | None,
+    rows: Iterable[UploadRow],
+    damaged: Collection[str] = (),
 ) -> RefreshPlan:
     """Compare the key that the recipe gives the shards of each batch with the key that the last version pins.
 
     Args:
         rows: uploads of the last version, with the digests of their decoded samples: by these, duplicates with other
             bytes are known before anything is decoded.
+        damaged: keys of shards that are missing or cut short. Their batches run again, and those without rows.
     """
     batches = sorted(batches, key=lambda batch: batch.number)
     order = {upload.sha256: (batch.number, place) for batch in batches for place, upload in enumerate(batch.uploads)}
-    samples_of = {row.sha256: row.pcm for row in rows if row.pcm and row.sha256 in order}
+    known = {row.sha256: row.pcm for row in rows if row.batch}
+    samples_of = {sha256: pcm for sha256, pcm in known.items() if pcm and sha256 in order}
     duplicates = find_duplicates(samples_of, order)
     enrolling = enrolling_batches(batches) if recipe.compares_voices else {}
     pinned = last.shards if last else {}
     unchanged = {
         batch.id: pinned[batch.id]
         for batch in batches
-        if batch.id in pinned and recipe.keys(batch, duplicates, enrolling)[SINK.name] == pinned[batch.id]
+        if batch.id in pinned
+        and pinned[batch.id] not in damaged
+        and all(upload.sha256 in known for upload in batch.uploads)
+        and recipe.keys(batch, duplicates, enrolling)[SINK.name] == pinned[batch.id]
     }
     changed = [batch for batch in batches if batch.id not in unchanged]
     enrolling = {who: enrolling[who] for batch in changed for who in speakers_of(batch) if who in enrolling}
@@ -108,7 +119,10 @@ _ADAPTER = TypeAdapter(RefreshPlan)
 
 
 def write_plan(store: Store, plan: RefreshPlan, name: str) -> Path:
-    """Write the plan for the subflows to read, since flow parameters are limited to 512 KiB; return its path."""
+    """Write the plan for the subflows to read, since flow parameters are limited to 512 KiB; return its path.
+
+    It is flushed to the disk: until a publish it alone links the stage outputs of a speaker to the name, for erasure.
+    """
     path = store.stages / "plans" / f"{name}.json"
     write_bytes(path, _ADAPTER.dump_json(plan))
     return path

@@ -4,6 +4,7 @@ import shutil
 
 from voicemill.flows.plans.refresh import RefreshPlan
 from voicemill.storage.errors import StoreError
+from voicemill.storage.filesystem import free_inodes
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.execute import artifact_path
@@ -40,5 +41,12 @@ def check_room(store: Store, plan: RefreshPlan, recipe: Recipe) -> None:
         raise StoreError(
             f"no room for this refresh: the samples of its new uploads alone take {needed / 1e9:.2f} GB, and "
             f"{store.root} has {free / 1e9:.2f} GB free. Nothing was started; make room, or move the store, and run "
+            "the command again"
+        )
+    files, most = len(plan.batches) * len(recipe.stages), free_inodes(store.root)
+    if files > most:
+        raise StoreError(
+            f"no room for this refresh: its {len(plan.batches)} batches take {files} files or more, and the disk of "
+            f"{store.root} has {most} inodes free (df -i). Nothing was started; make room, or move the store, and run "
             "the command again"
         )

@@ -3,14 +3,16 @@
 import importlib.metadata
 import os
 import re
+import resource
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from voicemill.flows.service.limits import check_limits
 from voicemill.model.embedded import EMBEDDED
-from voicemill.storage.errors import ModelMissing, VoicemillError
-from voicemill.storage.filesystem import what_is_missing
+from voicemill.storage.errors import MachineError, ModelMissing, VoicemillError
+from voicemill.storage.filesystem import free_inodes, what_is_missing
 from voicemill.storage.store import Store
 
 
@@ -48,12 +50,25 @@ def run_checks(store: Path | None) -> Iterator[Check]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     yield Check("memory", f"{memory:.1f} GB", memory >= 2 * cores, "provide 2 GB for each worker, or lower run.workers")
     place = store or Path.cwd()
-    free = _free_gb(place)
-    yield Check("disk", f"{free:.0f} GB free at {place}", free >= 2, "free 2 GB, or move the store to another disk")
+    free, files = _free_gb(place), free_inodes(_existing(place))
+    enough, mend = free >= 2 and files >= 10_000, "free 2 GB and 10,000 files, or move the store to another disk"
+    room = f"{free:.0f} GB" + (f" and {files:,} files" if files < 10**6 else "")
+    yield Check("disk", f"{room} free at {place}", enough, mend)
+    yield _limits()
     yield _file_system(place)
     yield _server()
     if store is not None:
         yield _store(store)
+
+
+def _limits() -> Check:
+    """Whether the shell lets a process open enough files and reserve enough addresses."""
+    try:
+        check_limits()
+    except MachineError as error:
+        return Check("limits", "too low for a refresh", False, str(error))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return Check("limits", f"{files} open files", files >= 256, "raise `ulimit -n` to 1024: many workers need more")
 
 
 def _packages() -> Iterator[Check]:

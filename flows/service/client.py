@@ -1,6 +1,7 @@
 """Which Prefect server a command uses: that of PREFECT_API_URL, or the private one of its store."""
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from voicemill.flows.service.access import HEARTBEAT
+from voicemill.flows.service.limits import check_limits
 from voicemill.flows.service.server import PortTaken, PrivateServer
 from voicemill.storage.errors import ServerError
 from voicemill.storage.store import Store
@@ -45,8 +47,11 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
 
     `meanwhile` is called while a private server starts, which takes seconds: the place for slow imports.
     """
+    check_limits()
+    logging.raiseExceptions = False  # else a record that cannot be sent is two lines more for whoever waits
     quiet = {
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
         **HEARTBEAT,
@@ -69,6 +74,13 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
         try:
             with kept_alive(server):
                 yield server.url
+        except Exception as error:
+            if _from_server(error):
+                raise ServerError(
+                    f"the private Prefect server failed: {server.reason() or error}. What was done stays: fix it, and "
+                    "run the same command again"
+                ) from error
+            raise
         finally:
             _flush()
     finally:
@@ -112,6 +124,11 @@ def kept_alive(server: PrivateServer) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _from_server(error: Exception) -> bool:
+    """Whether an error is an answer of the server, or the lack of one, and not of the flow."""
+    return any(kind.__module__.partition(".")[0] == "httpx" for kind in type(error).__mro__)
 
 
 def close_dead_runs() -> None:

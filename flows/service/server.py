@@ -13,6 +13,8 @@ requests wait in the socket, and no other process can take the port. Who may use
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +33,11 @@ START_LIMIT: Seconds = 240.0
 and over 60 s beside five other processes. A server that ends is noticed at once."""
 BACKLOG = 2048
 """Connections that wait for the server, as many as uvicorn has."""
+FULL = 4 * 10**6
+"""Bytes: a disk with less is full for the server, whose log of changes grows by 4 MB at a time."""
+LONGEST_LOG = 10**6
+"""Bytes of the log in which an error is looked for."""
+ERROR_LINE = re.compile(r"[\w.]*(Error|Exception)\b.*: ")
 STOP_LIMIT: Seconds = 10.0
 """Time limit for the server to close its connections; then it is killed."""
 
@@ -53,6 +60,8 @@ class PrivateServer:
         self.store = store
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        log = store.prefect / "server.log"
+        self._log_start = log.stat().st_size if log.exists() else 0
         store.prefect.mkdir(parents=True, exist_ok=True)
         self._starting = FileLock(store.prefect / ".starting")
         self._starting.take(wait=True)
@@ -88,13 +97,14 @@ class PrivateServer:
         folder = self.store.prefect
         assert self._socket is not None
         with FileLock(folder / ".serving") as serving, (folder / "server.log").open("ab") as log:
+            self._log_start = log.tell()
             serving.note("")  # what an earlier server wrote
             serving.take(wait=True)  # inherited by the server: from here on `running_server` sees it
             descriptors = [serving.fileno(), self._socket.fileno()]
             command = [sys.executable, "-m", "voicemill.flows.service.serve", str(folder), *map(str, descriptors)]
             self._process = subprocess.Popen(
                 command,
-                env=os.environ | self.settings,
+                env=os.environ | self.settings | {"SQLITE_TMPDIR": str(folder)},  # else the server needs room there too
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,15 +125,25 @@ class PrivateServer:
         end = time.monotonic() + START_LIMIT
         while not _healthy(self.port):
             if self._process is not None and self._process.poll() is not None:
-                raise ServerError(
-                    f"the private Prefect server ended at its start; see {self.store.prefect / 'server.log'}"
-                )
+                raise ServerError(f"the private Prefect server ended at its start: {self.reason() or 'no word why'}")
             if time.monotonic() > end:
                 raise ServerError(
                     f"the private Prefect server did not answer on {self.url} within {START_LIMIT:.0f} s; "
                     f"see {self.store.prefect / 'server.log'}"
                 )
             time.sleep(0.05)
+
+    def reason(self) -> str:
+        """Why the server failed: a full disk, or the last error of its log since this command came; "" = unknown."""
+        log = self.store.prefect / "server.log"
+        free = shutil.disk_usage(log.parent).free
+        if free < FULL:
+            return f"no room on the disk of {log.parent} ({free / 1e6:.1f} MB free)"
+        with log.open("rb") as file:
+            file.seek(self._log_start)
+            lines = file.read(LONGEST_LOG).decode(errors="replace").splitlines()
+        errors = [line for line in lines if ERROR_LINE.match(line)]
+        return f"{errors[-1][:300]} (see {log})" if errors else ""
 
     def revive(self) -> bool:
         """Start the server again if it has ended, with the same port and secret; returns whether it was started.

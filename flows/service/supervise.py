@@ -22,6 +22,7 @@ from typing import Any
 
 from voicemill.flows.service.access import HEARTBEAT
 from voicemill.flows.service.client import check_server
+from voicemill.flows.service.limits import check_limits
 from voicemill.flows.service.recovery.attempts import SERVER_NOTE
 from voicemill.flows.service.recovery.processes import end_processes, find_processes, flow_run, mark
 from voicemill.flows.service.server import PrivateServer
@@ -146,6 +147,7 @@ class Supervisor:
             check_server(url)
             self.environment = os.environ | PREFECT | mark(self.store)
         else:
+            check_limits()
             self.server = PrivateServer(self.store, _last_port(self.store), supervised=False)
             self.server.wait()
             url = f"{self.server.url}/api"

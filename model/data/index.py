@@ -18,6 +18,7 @@ from voicemill.model.data import phones
 from voicemill.model.data.minibatch import CONTENT_RATE
 from voicemill.model.settings.training import DataSettings
 from voicemill.storage.corpus import tables
+from voicemill.storage.corpus.rows import reading
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
@@ -173,7 +174,8 @@ class _Part:
             raise StoreError(f"{file.path} and its features of {store.root} hold different utterances")
         texts = rows["text"].to_pylist()
         path = phones.ensure_phones(store, file, texts, rows["language"].to_pylist())
-        readings = pq.read_table(path, columns=["verdict", "count", "placed"], use_threads=False)
+        with reading(path):
+            readings = pq.read_table(path, columns=["verdict", "count", "placed"], use_threads=False)
         frames = ((rows["stop"].to_numpy() - rows["start"].to_numpy()) // HOP).astype(np.int64)
         finite = np.all([np.isfinite(rows[name].to_numpy()) for name in MEASURES], axis=0)
         short = [

@@ -55,7 +55,7 @@ def ensure_phones(store: Store, file: File, texts: Sequence[str], languages: Seq
     folder = phones_folder(store, file.speaker)
     installed = installed_languages()
     path = folder / f"{digest([Path(file.path).stem, phones_version(), sorted(installed), VERSION])[:32]}.parquet"
-    if not path.exists():
+    if not _complete(path):
         ((_, aligned),) = tables.read(store, "utterances", [file], ["start", "stop", "words"])
         rows = []
         for text, language, row in zip(texts, languages, aligned.to_pylist(), strict=True):
@@ -66,9 +66,18 @@ def ensure_phones(store: Store, file: File, texts: Sequence[str], languages: Seq
             rows.append((verdict, len(ids), bool(bounds), ids, bounds))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _SCHEMA]
         table = pa.table(columns, schema=_SCHEMA)
-        with whole_file(path) as temporary:
+        with whole_file(path, durable=False) as temporary:
             pq.write_table(table, temporary, compression="zstd")
     return path
+
+
+def _complete(path: Path) -> bool:
+    """Whether the footer of the file can be read: it is a cache, and a power cut may have emptied it."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _bounds(reading: Phonemes, words: Sequence[Word], start: Samples, stop: Samples) -> list[int]:

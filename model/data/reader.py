@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from voicemill.model.data.bounds import unbounded
 from voicemill.model.data.index import Shard
 from voicemill.model.data.minibatch import CONTENT_RATE
-from voicemill.storage.errors import StoreError
+from voicemill.storage.corpus.rows import reading
+from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.units import RATE, Frames
 
 F = TypeVar("F", bound=np.floating[Any])
@@ -89,7 +91,8 @@ class Columns:
         """Return one row; bytes are not copied."""
         group = int(np.searchsorted(self._starts, row, "right")) - 1
         if group not in self.groups:
-            self.groups[group] = self._file.read_row_group(group, self._names, use_threads=False).combine_chunks()
+            with reading(Path(self._path)):
+                self.groups[group] = self._file.read_row_group(group, self._names, use_threads=False).combine_chunks()
         at = row - int(self._starts[group])
         return {name: self.groups[group][name].chunk(0)[at] for name in self._names}
 
@@ -213,8 +216,11 @@ def _matrix(row: dict[str, pa.Scalar]) -> NDArray[np.float16]:
 
 def _open_parquet(path: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
-    except FileNotFoundError:
+        with reading(Path(path)):
+            return pq.ParquetFile(path)
+    except StoreDamaged:
+        if Path(path).exists():
+            raise
         raise StoreError(
             f"{path} is missing: it was deleted while a training was reading it, or a speaker was forgotten. "
             "Run `voicemill refresh` and train on the version that it makes"

@@ -172,7 +172,7 @@ def _matroska(file: BinaryIO, size: int) -> int:
     if file.read(4) != b"\x1aE\xdf\xa3":
         return 0
     header = _vint(file)
-    if header is None:
+    if header is None or header > size:  # up to 2 ** 56, where no file system can seek
         return 0
     file.seek(header, 1)
     if file.read(4) != b"\x18\x53\x80\x67":

@@ -255,6 +255,8 @@ def _libav(path: Path, container: Container, stack: ExitStack, budget: Budget) -
         except av.error.FFmpegError as error:
             last = _none_left(packets)
             raise AudioError(Reason.TRUNCATED if last else Reason.DAMAGED, _stopped(error)) from error
+        except ValueError as error:  # a header that states 64-bit integers: PyAV has no array of them
+            raise AudioError(Reason.DAMAGED, str(error)) from error
         if container.short:
             raise AudioError(Reason.TRUNCATED, container.short)
 

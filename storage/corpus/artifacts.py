@@ -2,8 +2,9 @@
 
 `<store>/stages/<stage>/<key>.arrow` holds the rows (Arrow IPC) and, in its schema metadata, what was measured and what
 failed. A stage that makes audio writes `<key>.audio.arrow` beside it: float32 samples in blocks of a minute, so that
-no long upload is ever in memory whole. Both are written to temporary names; the rows are renamed last: an artifact is
-there whole or not at all.
+no long upload is ever in memory whole. Both are written to temporary names; the rows are renamed last. Nothing is
+flushed to the disk, since a cache can be made again: after a power cut a file may be empty or cut off. An artifact is
+complete when the footers of its files say so, and `complete_artifact` is the one way to ask.
 """
 
 import json
@@ -134,6 +135,19 @@ class Waves:
         return self._last[1]
 
 
+def complete_artifact(path: Path) -> Artifact | None:
+    """The artifact at `path`; None where it is missing or incomplete. Cost: reading the footers."""
+    artifact = Artifact(path)
+    try:
+        if blocks := len(artifact.meta.blocks):
+            with pa.OSFile(str(audio_path(path))) as file:
+                audio = pa.ipc.open_file(file)
+                return artifact if audio.num_record_batches == blocks else None
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        return None
+    return artifact
+
+
 def audio_path(path: Path) -> Path:
     """Path of the audio of the artifact at `path`."""
     return path.with_suffix(".audio.arrow")
@@ -159,7 +173,7 @@ class ArtifactWriter:
     def audio(self, upload: str, index: int, wave: Wave) -> None:
         """Append float32 samples to an upload (index -1) or a segment; calls for one of them may be repeated."""
         if self._audio is None:
-            temporary = self._stack.enter_context(whole_file(audio_path(self._path)))
+            temporary = self._stack.enter_context(whole_file(audio_path(self._path), durable=False))
             sink = self._stack.enter_context(pa.OSFile(str(temporary), "wb"))
             self._audio = pa.ipc.new_file(sink, _AUDIO)
         last = self._blocks[-1] if self._blocks else None
@@ -182,7 +196,7 @@ class ArtifactWriter:
             self._path.unlink(missing_ok=True)  # never old rows beside new audio: a kill here makes the stage run again
         self._stack.close()
         with (
-            whole_file(self._path) as temporary,
+            whole_file(self._path, durable=False) as temporary,
             pa.OSFile(str(temporary), "wb") as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):

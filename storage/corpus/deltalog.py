@@ -1,38 +1,76 @@
 """The JSON log of a Delta table, read and edited directly: one file for each commit, all of them retained.
 
-Delta itself never changes a commit. We do, in one case: when a speaker is forgotten, every line about the speaker's
+Delta itself never changes a commit. We do, in two cases. When a speaker is forgotten, every line about the speaker's
 files is removed from every commit (`erase`), so that old table versions read without them in any Delta reader, and the
-log no longer names them. Commits keep their numbers, so the pins of corpus versions stay valid.
+log no longer names them. Commits keep their numbers, so the pins of corpus versions stay valid. And Delta flushes
+nothing to the disk: a power cut may leave the last commits empty or cut off (`torn`), which are ignored and dropped.
 """
 
 import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from voicemill.storage.errors import StoreError
-from voicemill.storage.files import write_text
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from voicemill.storage import seals
+from voicemill.storage.errors import StoreDamaged
+from voicemill.storage.files import whole_file
+from voicemill.storage.flushing import sync, sync_files
+
+TAIL = 8
+"""Number of commits at the end of a log that may not be on the disk yet."""
 _COMMIT = re.compile(r"\d{20}\.json")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint.*\.parquet|_last_checkpoint")
 
 
 def commits(root: Path) -> list[Path]:
-    """The commits of the table at `root`, oldest first.
+    """The commits of the table at `root`, oldest first, without those at the end that a power cut tore (`torn`).
 
     Raises:
-        StoreError: one is missing.
+        StoreDamaged: one is missing.
     """
-    paths = sorted(path for path in (root / "_delta_log").glob("*.json") if _COMMIT.fullmatch(path.name))
+    paths = _named(root)
     for number, path in enumerate(paths):
         if int(path.stem) != number:
-            raise StoreError(
-                f"commit {number} of the table {root} is missing: its old versions cannot be read. Restore "
-                f"{root / '_delta_log'} from a backup of the store"
-            )
-    return paths
+            missing = root / "_delta_log" / f"{number:020}.json"
+            raise StoreDamaged(missing, f"is missing, commit {number} of the table: its old versions cannot be read")
+    return paths[: len(paths) - len(_torn(paths))]
+
+
+def torn(root: Path) -> list[Path]:
+    """The last commits of the log from the first one on that is empty or cut off, oldest first.
+
+    A process makes at most three commits before it flushes them (`sync_log`), so only the last ones are read. Delta
+    reads an empty commit as one without changes, and so loses its files without a word.
+    """
+    return _torn(_named(root))
+
+
+def _torn(paths: list[Path]) -> list[Path]:
+    last = paths[-TAIL:]
+    return next((last[at:] for at, path in enumerate(last) if not _whole(path)), [])
+
+
+def _named(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "_delta_log").glob("*.json") if _COMMIT.fullmatch(path.name))
+
+
+def _whole(path: Path) -> bool:
+    facts = path.stat()
+    return _parses(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+@lru_cache(4096)
+def _parses(path: Path, *_: int) -> bool:
+    try:
+        return bool([json.loads(line) for line in path.read_bytes().splitlines()])
+    except ValueError:
+        return False
 
 
 def head(root: Path) -> int:
@@ -44,13 +82,19 @@ def replay(root: Path) -> Iterator[dict[str, dict[str, Any]]]:
     """Yield the state after each commit: path -> `add` action of the table's files. One dict, changed in place."""
     live: dict[str, dict[str, Any]] = {}
     for path in commits(root):
-        for line in path.read_text("utf-8").splitlines():
-            action = json.loads(line)
+        for action in _actions(path):
             if "add" in action:
                 live[action["add"]["path"]] = action["add"]
             elif "remove" in action:
                 live.pop(action["remove"]["path"], None)
         yield live
+
+
+def _actions(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except ValueError:
+        raise StoreDamaged(path, "holds a line that is not JSON") from None
 
 
 def referenced(root: Path, versions: set[int]) -> set[str]:
@@ -61,6 +105,46 @@ def referenced(root: Path, versions: set[int]) -> set[str]:
         if number in versions:
             known |= live.keys()
     return known | live.keys()
+
+
+def sync_log(root: Path, top: Path) -> None:
+    """Flush the last commits and all checkpoints of the table at `root`, and the folders up to `top`, to the disk.
+
+    More than the last commit: a process may have been killed between its commits and this call.
+    """
+    checkpoints = [path for path in (root / "_delta_log").iterdir() if _CHECKPOINT.fullmatch(path.name)]
+    sync_files([*_named(root)[-TAIL:], *checkpoints], top)
+    new = seals.seal_new([*_named(root)[-TAIL:], *checkpoints])
+    if any(path in checkpoints for path in new) and (pointer := root / "_delta_log" / "_last_checkpoint").exists():
+        seals.seal(pointer)  # Delta writes it again for each checkpoint
+
+
+def drop_torn(root: Path) -> list[Path]:
+    """Delete the torn commits of a table, the last first, and torn checkpoints. The caller holds the store's lock.
+
+    Checkpoints repeat the log, so nothing is lost with them. Returns the deleted paths.
+    """
+    log = root / "_delta_log"
+    doomed = torn(root)[::-1]
+    checkpoints = [path for path in log.glob("*") if _CHECKPOINT.fullmatch(path.name)]
+    if doomed or not all(_readable(path) for path in checkpoints):
+        doomed += checkpoints  # one may repeat a commit that is dropped
+    seals.lift(doomed)
+    for path in doomed:
+        path.unlink()
+    if doomed:
+        sync(log)
+    return doomed
+
+
+def _readable(checkpoint: Path) -> bool:
+    try:
+        if checkpoint.suffix != ".parquet":
+            return isinstance(json.loads(checkpoint.read_bytes()), dict)
+        pq.read_metadata(checkpoint)
+    except (ValueError, pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def strays(root: Path) -> list[Path]:
@@ -78,6 +162,7 @@ def erase(root: Path, doomed: Callable[[dict[str, Any]], bool]) -> int:
     """
     log, erased = root / "_delta_log", 0
     checkpoints = [path for path in log.glob("*") if _CHECKPOINT.fullmatch(path.name)]
+    seals.lift(checkpoints)
     for path in [*checkpoints, *strays(root)]:
         path.unlink()
     for path in commits(root):
@@ -87,11 +172,13 @@ def erase(root: Path, doomed: Callable[[dict[str, Any]], bool]) -> int:
         if any(drop):
             times = path.stat()
             text = "\n".join(line for line, out in zip(lines, drop, strict=True) if not out)
-            write_text(path, text)
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            with whole_file(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+                os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
             erased += sum(drop)
     if checkpoints:
         from deltalake import DeltaTable
 
         DeltaTable(root).create_checkpoint()
+    sync_log(root, root)
     return erased

@@ -3,12 +3,16 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+
+from voicemill.storage.errors import StoreDamaged
 
 R = TypeVar("R")
 
@@ -68,6 +72,25 @@ def from_table(table: pa.Table, record: type[R]) -> list[R]:
     names = [field.name for field in dataclasses.fields(typing.cast(Any, record))]
     columns = [[_revive(value, hints[name]) for value in table.column(name).to_pylist()] for name in names]
     return [record(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn errors of reading a damaged file of the store into one that names it.
+
+    Raises:
+        StoreDamaged: the file is missing, or does not hold what it should.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise StoreDamaged(path, "is missing") from None
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise StoreDamaged(path, f"cannot be read ({error})") from error
+    except OSError as error:
+        if error.errno is not None:  # the operating system refused it; Arrow raises OSError for data too
+            raise
+        raise StoreDamaged(path, f"cannot be read ({error})") from error
 
 
 def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from voicemill.storage import seals
 from voicemill.storage.corpus import deltalog, tables
 from voicemill.storage.store import Store
 
@@ -22,6 +23,7 @@ def sweep(store: Store, pins: Mapping[str, Iterable[int]]) -> list[Path]:
         deleted += deltalog.strays(root)
         shards = (path for path in root.rglob("*") if path.is_file() and path.parent.name != "_delta_log")
         deleted += sorted(path for path in shards if path.relative_to(root).as_posix() not in known)
+    seals.lift(path for path in deleted if path.parent.name == "versions")
     for path in deleted:
         if (key := tables.key_of(path.name)) not in keys:
             (store.stages / "shards" / f"{key}.arrow").unlink(missing_ok=True)

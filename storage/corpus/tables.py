@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog
-from voicemill.storage.corpus.rows import completed, schema_of
+from voicemill.storage.corpus.rows import completed, reading, schema_of
 from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
-from voicemill.storage.errors import StoreError
+from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import put, temporary_path
+from voicemill.storage.flushing import sync_files
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
@@ -146,7 +147,9 @@ class ShardWriter:
         self._writer.close()
         digest, size = file_digest(self._temporary), self._temporary.stat().st_size
         name = f"{self._key}-{digest[:16]}.parquet" if self._key else f"{digest}.parquet"
-        put(self._temporary, self._folder / name)
+        path = self._folder / name
+        # `commit` flushes new files together; a file that is there may be published, and keeps its bytes at all times
+        put(self._temporary, path, durable=path.exists())
         return File(f"{self._folder.name}/{name}", self.speaker, size, self._rows)
 
 
@@ -156,7 +159,7 @@ def shard_file(table: str, file: File) -> ShardFile:
 
 
 def missing_shards(store: Store, files: Iterable[ShardFile]) -> list[ShardFile]:
-    """Files that are not on disk with their size: their `shards` output must be made again before a publish."""
+    """Files that are not on disk with their size: the stage `shards` must make them again."""
     return [file for file in files if not _whole(folder(store, file.table) / file.path, file.size)]
 
 
@@ -184,14 +187,21 @@ def active(store: Store, table: str, version: int | None = None) -> dict[str, Fi
 
     Raises:
         StoreError: that version does not exist.
+        StoreDamaged: the log cannot be read.
     """
-    if head(store, table) < (version or 0):
-        if version is None:
-            return {}
-        raise StoreError(f"table {table} of {store.root} has no version {version}; its head is {head(store, table)}")
+    last = head(store, table)  # Delta's own head may be a torn commit
+    version = last if version is None else version
+    if version < 0:
+        return {}
+    if last < version:
+        raise StoreError(f"table {table} of {store.root} has no version {version}; its head is {last}")
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
-    actions = pa.table(DeltaTable(folder(store, table), version=version).get_add_actions(flatten=True))
+    try:
+        actions = pa.table(DeltaTable(folder(store, table), version=version).get_add_actions(flatten=True))
+    except DeltaError as error:
+        raise StoreDamaged(folder(store, table) / "_delta_log", f"cannot be read ({error})") from error
     none = pa.nulls(len(actions), pa.string())  # `versions` is not partitioned
     speakers = actions["partition.speaker"] if "partition.speaker" in actions.column_names else none
     columns = (actions["path"], speakers, actions["size_bytes"], actions["num_records"])
@@ -215,10 +225,12 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
     added = [target[path] for path in sorted(target.keys() - present.keys())]
     removed = sorted(present.keys() - target.keys())
     require_files(store, table, added)
+    sync_files((root / file.path for file in added), store.root)
     try:
         if head(store, table) < 0:
             DeltaTable.create(root, schema(table), partition_by=["speaker"], configuration=CONFIGURATION)
         if not added and not removed:
+            deltalog.sync_log(root, store.root)  # a process may have been killed before it did
             return head(store, table)
         actions: list[AddAction | RemoveAction] = [
             AddAction(f.path, f.size, {"speaker": f.speaker}, 0, True, json.dumps({"numRecords": f.rows}))
@@ -234,6 +246,7 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
         delta.create_write_transaction(actions, "append", delta.schema(), ["speaker"], commit_properties=never_rebased)
     except DeltaError as error:
         raise StoreError(f"table {table} of {store.root} could not be written: {error}") from error
+    deltalog.sync_log(root, store.root)
     return head(store, table)
 
 
@@ -254,17 +267,14 @@ def read(
     A column that came after the file was written is null.
 
     Raises:
-        StoreError: a file is missing.
+        StoreDamaged: a file is missing or damaged.
     """
     selected = schema(table) if columns is None else pa.schema([schema(table).field(name) for name in columns])
     stored = [name for name in selected.names if name != "speaker"]
     for file in files:
         path = folder(store, table) / file.path
-        try:
-            with pq.ParquetFile(path) as source:
-                rows = source.read(columns=stored, use_threads=False)
-        except FileNotFoundError:
-            raise StoreError(f"{path} is missing: restore it from a backup of the store {store.root}") from None
+        with reading(path), pq.ParquetFile(path) as source:
+            rows = source.read(columns=stored, use_threads=False)
         if "speaker" in selected.names:
             rows = rows.append_column("speaker", pa.repeat(pa.scalar(file.speaker), file.rows))
         yield file, completed(rows, selected)

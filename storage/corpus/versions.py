@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voicemill.storage.corpus import tables
-from voicemill.storage.corpus.rows import from_table, schema_of, to_table
-from voicemill.storage.errors import StoreError
+from voicemill.storage.corpus import deltalog, tables
+from voicemill.storage.corpus.rows import from_table, reading, schema_of, to_table
+from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import whole_file
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
@@ -104,6 +104,7 @@ def append(store: Store, version: Version) -> None:
     root = _root(store)
     if tables.head(store, "versions") < 0:
         DeltaTable.create(root, schema_of(VersionRow), configuration=tables.CONFIGURATION, mode="ignore")
+        deltalog.sync_log(root, store.root)  # from here on, rows without a log are damage
     table = DeltaTable(root)
     last = _numbers(table)[-1:]
     if version.number != (last[0] if last else 0) + 1:
@@ -120,6 +121,7 @@ def append(store: Store, version: Version) -> None:
         raise StoreError(
             f"version {version.number} of {store.root} was made by another process: {error}. Run the command again"
         ) from error
+    deltalog.sync_log(root, store.root)
 
 
 def latest(store: Store) -> Version | None:
@@ -226,13 +228,33 @@ def _root(store: Store) -> Path:
 
 
 def _paths(store: Store) -> list[Path]:
-    """The files of the versions, oldest first."""
-    return [_root(store) / path for path in tables.active(store, "versions")]
+    """The files of the versions, oldest first.
+
+    A version whose commit a power cut tore is among them: its row was flushed before, and so was all that it pins.
+    `recovery.recover` writes the commit again.
+
+    Raises:
+        StoreDamaged: the log lacks versions that have a row.
+    """
+    root = _root(store)
+    paths = [root / path for path in tables.active(store, "versions")]
+    beyond = sorted((path for path in root.glob("[0-9]*.parquet") if _number(path) > len(paths)), key=_number)
+    torn = deltalog.torn(root)
+    following = [path for path in beyond if _number(path) == len(paths) + 1]
+    lost = any(int(path.stem) > 0 for path in torn) and not following
+    if lost or len(following) < len(beyond) or (beyond and not torn and tables.head(store, "versions") < 0):
+        log = f"{len(paths)} versions, and rows {[_number(path) for path in beyond]} lie beside it"
+        raise StoreDamaged(root / "_delta_log", f"lacks corpus versions; it holds {log}")
+    return [*paths, max(following, key=lambda path: path.stat().st_mtime_ns)] if torn and following else paths
 
 
 def _numbers(table: Any) -> list[int]:
     paths = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
-    return sorted(int(path.partition("-")[0]) for path in paths)
+    return sorted(_number(Path(path)) for path in paths)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.partition("-")[0])
 
 
 def _row(version: Version) -> VersionRow:
@@ -253,12 +275,13 @@ def _row(version: Version) -> VersionRow:
 
 
 def _read(path: Path) -> Version:
-    (row,) = from_table(pq.ParquetFile(path).read(use_threads=False), VersionRow)
-    config, pinned, shards, features, raw = (
-        json.loads(text) for text in (row.config, row.pins, row.shards, row.features, row.counts)
-    )
-    raw["causes"] = tuple(Cause(**{f.name: cause[f.name] for f in fields(Cause)}) for cause in raw["causes"])
-    counts = Counts(**raw)
+    with reading(path):
+        (row,) = from_table(pq.ParquetFile(path).read(use_threads=False), VersionRow)
+        config, pinned, shards, features, raw = (
+            json.loads(text) for text in (row.config, row.pins, row.shards, row.features, row.counts)
+        )
+        raw["causes"] = tuple(Cause(**{f.name: cause[f.name] for f in fields(Cause)}) for cause in raw["causes"])
+        counts = Counts(**raw)
     return Version(
         number=row.version,
         created=row.created,

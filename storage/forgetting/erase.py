@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from voicemill.storage import seals
+from voicemill.storage.corpus import deltalog
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.tables import folder_of
+from voicemill.storage.errors import StoreDamaged
 from voicemill.storage.files import erase_folder, read_loose, write_text
 from voicemill.storage.keys import file_digest
 from voicemill.storage.store import Store
@@ -47,7 +51,7 @@ def phones_folder(store: Store, speaker: str) -> Path:
 
 
 def erase_cache(store: Store, traces: Traces) -> None:
-    """Delete stage outputs that hold an upload of the speaker, and temporaries of killed workers."""
+    """Delete stage outputs that hold an upload of the speaker, and temporaries of workers killed meanwhile."""
     erase_folder(phones_folder(store, traces.speaker))
     for path in sorted(store.stages.rglob("*")):
         if path.name.endswith(".tmp"):
@@ -87,6 +91,7 @@ def erase_evaluations(store: Store, versions: Iterable[int], *, unknown: bool = 
         lineage = raw.get("lineage") if isinstance(raw, dict) else None
         number = lineage.get("corpus_version") if isinstance(lineage, dict) else None
         if number in doomed or (unknown and number is None):
+            seals.lift([path])
             path.unlink(missing_ok=True)
 
 
@@ -105,6 +110,8 @@ def erase_trainings(store: Store, versions: Iterable[int]) -> None:
 
 def _artifact_mentions(path: Path, traces: Traces) -> bool:
     rows = read_arrow(path)
+    if rows is None:  # cut off by a power cut: it may hold anything
+        return True
     metadata = b" ".join((rows.schema.metadata or {}).values()).decode("utf-8", "replace")
     if any(sha256 in metadata for sha256 in traces.content):
         return True
@@ -128,6 +135,9 @@ def _prune_json(path: Path, traces: Traces) -> None:
         return [prune(item) for item in value if not concerns(item)] if isinstance(value, list) else value
 
     raw = read_loose(path)
+    if raw is None:  # cut off by a power cut: it may hold anything
+        path.unlink()
+        return
     pruned = prune(raw)
     text = json.dumps(pruned, ensure_ascii=False)
     if any(sha256 in text for sha256 in traces.content) or (isinstance(pruned, dict) and pruned.get("uploads") == []):
@@ -140,10 +150,36 @@ def _is_copy(path: Path, traces: Traces) -> bool:
     return any(sha256 in path.name for sha256 in traces.content) or file_digest(path) in traces.content
 
 
-def read_arrow(path: Path) -> pa.Table:
-    """Rows of a stage output, mapped into memory: only the columns that are read cost anything."""
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+def read_arrow(path: Path) -> pa.Table | None:
+    """Rows of a stage output, mapped into memory: only the columns that are read cost anything.
+
+    None where the file is incomplete.
+    """
+    try:
+        with pa.memory_map(str(path)) as file:
+            return pa.ipc.open_file(file).read_all()
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def read_shard(path: Path, names: set[str]) -> dict[str, list[Any]]:
+    """Column -> values of a shard, for those of the columns `names` that it has.
+
+    Empty where the file cannot be read and was never published: a power cut may leave that.
+
+    Raises:
+        StoreDamaged: it cannot be read, and a commit names it.
+    """
+    try:
+        with pq.ParquetFile(path) as shard:
+            columns = names & set(shard.schema_arrow.names)
+            values: dict[str, list[Any]] = shard.read(columns=sorted(columns), use_threads=False).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        table = path.parents[1]
+        if path.relative_to(table).as_posix() in deltalog.referenced(table, set(range(deltalog.head(table) + 1))):
+            raise StoreDamaged(path, f"cannot be read ({error})") from error
+        return {}
+    return values
 
 
 def json_objects(value: Any) -> Iterator[dict[str, Any]]:

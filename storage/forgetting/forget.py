@@ -9,8 +9,8 @@
 5. The stage cache of every batch with an upload of the speaker, in whatever recipe; the listing cache of the scan; all
    reports, which are made again; evaluations on corpus versions with the speaker; quarantined and fetched copies; the
    working folders of trainings, which hold audio samples; on request the files in the inbox.
-6. The receipt, which names no person: it holds a salted hash, by which a name or a file of the inbox can be checked
-   against it, and lists the files that still hold the name: consents, and the history of runs.
+6. The receipt, when all that was deleted is flushed to the disk. It names no person: it holds a salted hash, by which a
+   name or a file of the inbox can be checked against it, and lists the files that still hold the name.
 
 Speakers who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
 """
@@ -22,11 +22,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from voicemill.storage.corpus import deltalog, tables, versions
+from voicemill.storage.corpus.recovery import recover
+from voicemill.storage.corpus.rows import reading
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import erase_folder, read_json, read_loose, write_json
+from voicemill.storage.flushing import sync, sync_folders
 from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.forgetting.erase import (
     Traces,
@@ -36,6 +37,7 @@ from voicemill.storage.forgetting.erase import (
     erase_trainings,
     json_objects,
     read_arrow,
+    read_shard,
 )
 from voicemill.storage.forgetting.mentions import name_pattern, remaining_mentions
 from voicemill.storage.inbox import erasure
@@ -103,7 +105,7 @@ def interrupted_speakers(store: Store) -> list[str]:
 
 def receipts(store: Store) -> list[Receipt]:
     """All receipts, oldest first."""
-    return [_receipt(read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
+    return [_receipt(path, read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
 
 
 def forgotten_versions(store: Store) -> frozenset[int]:
@@ -117,8 +119,8 @@ def forgotten_versions(store: Store) -> frozenset[int]:
 def _all_receipts(store: Store) -> list[Receipt]:
     """Receipts of all forgettings, also of running ones. The marks are read first: a mark is deleted after its receipt
     is written, so a forgetting that ends in between is found as one of the two."""
-    marks = [raw for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
-    return [*(_receipt(raw["receipt"]) for raw in marks), *receipts(store)]
+    marks = [(path, raw) for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
+    return [*(_receipt(path, raw["receipt"]) for path, raw in marks), *receipts(store)]
 
 
 def evaluation_folder(store: Store, version: int) -> Path:
@@ -159,21 +161,23 @@ def forget_speaker(
 
     Raises:
         StoreError: the store and the inbox hold nothing of this speaker.
+        StoreDamaged: a published shard of the speaker cannot be read.
         StoreBusy: a refresh holds the store.
         InboxError: the inbox is not a folder on this machine, or cannot be read.
     """
     speaker = unicodedata.normalize("NFC", speaker)
     box = erasure.local_inbox(inbox) if inbox is not None else None
     with store.locked(f"forget (started {created})", wait=wait):
+        store.drop_temporaries()
+        recover(store)
         mark = store.root / f"forgetting-{tables.folder_of(speaker)[-12:]}.json"
         traces, receipt = collect_traces(store, speaker), None
         if box is not None:
             own = erasure.uploads_of(box, speaker)  # not in any version yet, held, or added since
             traces |= Traces(speaker=speaker, content=own.content, pcm=frozenset(), sizes=own.sizes)
         if (raw := read_json(mark)) is not None:
-            content, pcm, sizes = (frozenset(raw[name]) for name in ("content", "pcm", "sizes"))
-            traces |= Traces(speaker=speaker, content=content, pcm=pcm, sizes=sizes)
-            receipt = _receipt(raw["receipt"])
+            traces |= Traces(speaker, **{name: frozenset(raw[name]) for name in ("content", "pcm", "sizes")})
+            receipt = _receipt(mark, raw["receipt"])
         known = erasure.Bytes(traces.content, traces.sizes)
         if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker, known).paths)):
             raise StoreError(
@@ -198,24 +202,22 @@ def forget_speaker(
             plan = erasure.plan_erasure(box, speaker, known)
             receipt = replace(receipt, inbox=tuple(dict.fromkeys((*receipt.inbox, *plan.paths))))
             _note(mark, traces, receipt)
-            plan.carry_out()
+            plan.carry_out(receipt.inbox)
         receipt = replace(receipt, mentions=tuple(remaining_mentions(store, speaker, box.root if box else None)))
-        name = f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"
-        write_json(store.receipts / name, asdict(receipt.sealed(speaker)), indent=1)
-        mark.unlink()
+        sync_folders(store.root, *((box.root,) if box else ()))
+        path = store.receipts / f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"
+        write_json(path, asdict(receipt.sealed(speaker)), indent=1)
+        sync(store.root, without=mark)  # a kill has no moment between the two
         return receipt
 
 
 def collect_traces(store: Store, speaker: str) -> Traces:
     """Identifiers of all that belongs to the speaker: from the shards of all versions, the batches, the cache."""
-    content: set[str] = set()
-    pcm: set[str] = set()
-    sizes: set[int] = set()
+    content, pcm, sizes = set[str](), set[str](), set[int]()
     for path in _shards(store, speaker):
-        columns = set(pq.read_schema(path).names) & {"sha256", "upload", "pcm", "size"}
-        rows = pq.ParquetFile(path).read(columns=sorted(columns), use_threads=False)
+        rows = read_shard(path, {"sha256", "upload", "pcm", "size"})
         for name, values in (("sha256", content), ("upload", content), ("pcm", pcm), ("size", sizes)):
-            values |= set(rows[name].to_pylist()) if name in columns else set()
+            values |= set(rows.get(name, ()))
     for path in store.stages.rglob("*.json"):
         for upload in json_objects(read_loose(path)):
             if upload.get("speaker") == speaker and "sha256" in upload:
@@ -223,8 +225,9 @@ def collect_traces(store: Store, speaker: str) -> Traces:
                 sizes.add(int(upload.get("size", 0)))
     for path in (store.stages / "decode").glob("*.arrow"):
         if not path.name.endswith(".audio.arrow"):
-            decoded = read_arrow(path).select(["upload", "pcm"]).to_pylist()
-            pcm |= {row["pcm"] for row in decoded if row["upload"] in content}
+            decoded = read_arrow(path)
+            found = decoded.select(["upload", "pcm"]).to_pylist() if decoded is not None else []
+            pcm |= {row["pcm"] for row in found if row["upload"] in content}
     return Traces(speaker=speaker, content=frozenset(content), pcm=frozenset(pcm - {""}), sizes=frozenset(sizes))
 
 
@@ -291,6 +294,7 @@ def _note(mark: Path, traces: Traces, receipt: Receipt) -> None:
     write_json(mark, {"speaker": traces.speaker, "receipt": asdict(receipt), **sets})
 
 
-def _receipt(raw: dict[str, Any]) -> Receipt:
-    lists = {name: tuple(raw.get(name, ())) for name in ("versions", "models", "retrain", "inbox", "mentions")}
-    return Receipt(**{**raw, **lists})
+def _receipt(path: Path, raw: dict[str, Any]) -> Receipt:
+    with reading(path):
+        lists = {name: tuple(raw.get(name, ())) for name in ("versions", "models", "retrain", "inbox", "mentions")}
+        return Receipt(**{**raw, **lists})

@@ -8,6 +8,7 @@ and the upload stays held: what it holds was not forgotten by whoever sent it un
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from voicemill.storage.corpus.rows import reading
 from voicemill.storage.files import read_json, write_json
 from voicemill.storage.store import Store
 
@@ -41,8 +42,9 @@ IN_TABLES = f"its voice is that of a speaker without consent, whom {FILE} names"
 
 def read(store: Store) -> dict[str, HeldVoice]:
     """Upload -> record."""
-    rows = (HeldVoice(**raw) for raw in read_json(store.root / FILE, []))
-    return {row.upload: row for row in rows}
+    path = store.root / FILE
+    with reading(path):
+        return {row.upload: row for row in (HeldVoice(**raw) for raw in read_json(path, []))}
 
 
 def add(store: Store, held: Iterable[HeldVoice]) -> None:

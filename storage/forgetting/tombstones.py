@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from voicemill.storage.corpus.rows import reading
 from voicemill.storage.files import read_json, write_json
 from voicemill.storage.store import Store
 
@@ -20,8 +21,10 @@ class Tombstones:
 
 def read(store: Store) -> Tombstones:
     """All tombstones of a store."""
-    raw = read_json(store.root / "tombstones.json", {})
-    return Tombstones(frozenset(raw.get("content", ())), frozenset(raw.get("pcm", ())))
+    path = store.root / "tombstones.json"
+    with reading(path):
+        raw = read_json(path, {"content": (), "pcm": ()})
+        return Tombstones(frozenset(raw["content"]), frozenset(raw["pcm"]))
 
 
 def add(store: Store, content: Iterable[str], pcm: Iterable[str]) -> None:

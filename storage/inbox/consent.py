@@ -3,7 +3,8 @@
 There are two sources. `consents.csv` at the inbox root (columns: speaker, consent; optional: note, date) comes with the
 recordings; `voicemill consent grant|withdraw` appends to `<store>/consents.jsonl`. Per speaker the last record of each
 counts. A withdrawal by the command beats any grant of the CSV; a grant by the command beats a "no" of the CSV, unless
-the CSV dates that "no" later. Without a record there is no consent.
+the CSV dates that "no" later, or the grant has a date to come, which a clock wrote that was ahead. Without a record
+there is no consent.
 """
 
 import csv
@@ -11,6 +12,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from voicemill.storage.errors import ConfigError
@@ -94,25 +96,28 @@ def recorded_consents(store: Store, speaker: str | None = None) -> list[ConsentR
     return [record for record in _jsonl(store).records if speaker in (None, record.speaker)]
 
 
-def read_consents(store: Store, text: str | None = None) -> Consents:
+def read_consents(store: Store, text: str | None = None, *, now: str = "") -> Consents:
     """Read the consents of all speakers on record.
 
     Args:
         text: content of the inbox's consents.csv; None where there is none.
+        now: ISO 8601 in UTC; "" = the present.
     """
+    now = now or datetime.now(UTC).isoformat(timespec="seconds")
     commands, table = _jsonl(store), _table(text) if text is not None else _Source()
     by_command = {record.speaker: record for record in commands.records}
     by_table = {record.speaker: record for record in table.records}
     by_speaker = {
-        speaker: _consent(by_command.get(speaker), by_table.get(speaker))
+        speaker: _consent(by_command.get(speaker), by_table.get(speaker), now)
         for speaker in by_command.keys() | by_table.keys()
     }
     problems = first_problems(CONSENTS, table.problems)
     return Consents(by_speaker, (*commands.problems, *problems))
 
 
-def _consent(command: ConsentRecord | None, table: ConsentRecord | None) -> Consent:
-    if command is None or (table is not None and command.granted and not table.granted and _after(table, command)):
+def _consent(command: ConsentRecord | None, table: ConsentRecord | None, now: str) -> Consent:
+    refused = command is not None and command.granted and table is not None and not table.granted
+    if command is None or (refused and table and (command.time > now or _after(table, command))):
         granted, note = (table.granted, table.note) if table else (False, "")
         return Consent(granted, _with_note(f"{CONSENTS}: {'yes' if granted else 'no'}", note), not granted)
     verb = "granted" if command.granted else "withdrawn"

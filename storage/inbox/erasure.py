@@ -22,7 +22,7 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from voicemill.storage.errors import InboxError
 from voicemill.storage.files import whole_file
@@ -61,8 +61,10 @@ class Erasure:
         """Paths of all files that are deleted or rewritten."""
         return (*self.deleted, *sorted(self.rewritten))
 
-    def carry_out(self) -> None:
+    def carry_out(self, earlier: Iterable[str] = ()) -> None:
         """Rewrite and delete the files, then the folders in which nothing is left.
+
+        `earlier`: paths that an interrupted erasure may have deleted, whose folders may still be there.
 
         Raises:
             InboxError: a table changed since the plan was made; nothing after it was erased.
@@ -80,10 +82,10 @@ class Erasure:
                 file.unlink()
         for path in self.deleted:
             (self.inbox.root / path).unlink(missing_ok=True)
-        for folder in {(self.inbox.root / path).parent for path in self.deleted}:
-            while folder != self.inbox.root and folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()  # its name may be the speaker's
-                folder = folder.parent
+        folders = {folder for path in (*self.deleted, *earlier) for folder in PurePosixPath(path).parents[:-1]}
+        for folder in sorted(folders, key=lambda folder: (-len(folder.parts), folder)):
+            if (place := self.inbox.root / folder).is_dir() and not any(place.iterdir()):
+                place.rmdir()  # its name may be the speaker's
 
 
 def local_inbox(url: str | Path) -> Inbox:
@@ -197,17 +199,23 @@ def _table_lines(
     inbox: Inbox, listing: Listing, speaker: str, audio: set[str]
 ) -> Iterator[tuple[str, set[int], Lines]]:
     """Path of each table, the numbers of its lines that go, and how it is split into lines."""
+    keys_of: dict[str, set[str]] = {}
     for source, rows in metadata_rows(listing, inbox.read_bytes, [], set()):
         doomed = [row for row in rows if _concerns(source, row, speaker, audio)]
         if source.unread:
             raise _unsearched(source.path, source.problems[-1].message)
         by_newline = extension(source.path) in ("list", "scp")
         numbers = {line for row in doomed for line in range(row.line, row.stop)}
-        yield source.path, numbers, _by_newline if by_newline else _universal
         keys = {row.key for row in doomed if row.key}
-        for name in KALDI_TABLES if extension(source.path) == "scp" else ():
-            if (path := source.beside(name)) in listing.others:
-                yield path, _lines_of_keys(_read(inbox, path), keys, speaker), _by_newline
+        texts, speakers = (source.beside(name) for name in KALDI_TABLES)
+        if extension(source.path) == "scp":
+            keys_of.setdefault(speakers, set()).update(keys)
+            if texts in listing.others:  # before the keys go, by which a repetition finds them
+                yield texts, _lines_of_keys(_read(inbox, texts), keys, speaker), _by_newline
+        yield source.path, numbers, _by_newline if by_newline else _universal
+    for path in listing.others:
+        if posixpath.basename(path) == KALDI_TABLES[1]:  # last, and also where the list of its files is gone
+            yield path, _lines_of_keys(_read(inbox, path), keys_of.get(path, set()), speaker), _by_newline
     remaining = {entry.path for entry in listing.audio} - audio
     in_use = {unicodedata.normalize("NFC", posixpath.dirname(path)) + "/" for path in remaining}
 

@@ -257,8 +257,8 @@ class Inbox:
         if self.local:
             return self._inside(upload.path)
         cached = download_path(store, upload.sha256)
-        if not cached.exists():
-            with whole_file(cached) as temporary:
+        if not cached.exists() or cached.stat().st_size != upload.size:  # cut off by a power cut
+            with whole_file(cached, durable=False) as temporary:
                 self._fs.get_file(f"{self._base}/{upload.path}", str(temporary))
         return cached
 

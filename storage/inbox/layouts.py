@@ -34,11 +34,11 @@ TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 """Marks of the column `mixed`, in any case."""
 
 
-def first_problems(path: str, problems: list[Problem]) -> list[Problem]:
-    """The first problems of a file, and the number of the others."""
-    if (more := len(problems) - MOST_PROBLEMS) <= 0:
+def first_problems(path: str, problems: list[Problem], most: int = MOST_PROBLEMS) -> list[Problem]:
+    """The first problems of a file or folder, and the number of the others."""
+    if (more := len(problems) - most) <= 0:
         return problems
-    return [*problems[:MOST_PROBLEMS], Problem(path, 0, f"{more:,} more rows with problems, which are not listed")]
+    return [*problems[:most], Problem(path, 0, f"{more:,} more rows with problems, which are not listed")]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from voicemill.storage.corpus.rows import reading
 from voicemill.storage.corpus.tables import folder_of
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.keys import digest, file_digest
@@ -155,9 +156,14 @@ def finite_or_none(value: float) -> float | None:
 
 
 def read_card(path: Path) -> Card:
-    """Read a card; fields that an earlier version did not write have their defaults."""
-    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    raw["speakers"], raw["heard"] = tuple(raw["speakers"]), tuple(raw.get("heard", ()))
-    raw["trainings"] = tuple(Training(**training) for training in raw["trainings"])
-    raw["base"] = {name: WeightsFile(**file) for name, file in raw["base"].items()}
-    return Card(**raw)
+    """Read a card; fields that an earlier version did not write have their defaults.
+
+    Raises:
+        StoreDamaged: it is missing, or is no card.
+    """
+    with reading(path):
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw["speakers"], raw["heard"] = tuple(raw["speakers"]), tuple(raw.get("heard", ()))
+        raw["trainings"] = tuple(Training(**training) for training in raw["trainings"])
+        raw["base"] = {name: WeightsFile(**file) for name, file in raw["base"].items()}
+        return Card(**raw)

@@ -5,7 +5,6 @@ the sha256 of each. Evaluations are added beside them later (`evaluations/`); wh
 or retired is recorded by the voice (`voicemill.storage.voices.status`).
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import ConfigError, Retired, StoreError
-from voicemill.storage.files import abandoned, numbered_folder, write_json
+from voicemill.storage.files import abandoned, numbered_folder, read_json, write_json
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
@@ -183,5 +182,5 @@ def scores(entry: Entry, testset: str = "") -> list[dict[str, Any]]:
     """Evaluations of an entry, oldest first; with `testset` (sha256) those on that test set only."""
     paths = (entry.folder / EVALUATIONS).glob(f"{testset[:12]}*.json")
     ordered = sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path))
-    evaluations = [json.loads(path.read_text("utf-8")) for path in ordered]
+    evaluations = [read_json(path) for path in ordered]
     return [evaluation for evaluation in evaluations if testset in ("", evaluation["testset"])]

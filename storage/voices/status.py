@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from voicemill.storage.errors import StatusConflict, StoreError
+from voicemill.storage.errors import StatusConflict, StoreDamaged, StoreError
 from voicemill.storage.files import abandoned, create_json
 from voicemill.storage.units import Seconds
 
@@ -196,9 +196,7 @@ def _read(path: Path) -> StatusChange:
     try:
         return StatusChange(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise StoreError(
-            f"{path} is no change of status: {error}. Restore the file from a backup of the store"
-        ) from error
+        raise StoreDamaged(path, f"is no change of status ({error})") from error
 
 
 def _named(number: int) -> str:

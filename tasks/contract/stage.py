@@ -202,11 +202,12 @@ class Stage(Generic[S]):
 def guarded(upload: str, work: Callable[[], Iterable[R]], index: int = -1) -> Iterator[R | Failure]:
     """Yield what `work` gives for one upload; where it raises, a `Failure` that quotes the error instead.
 
-    Rows come only when all of them could be made. MemoryError and KeyboardInterrupt pass through.
+    Rows come only when all of them could be made. MemoryError, KeyboardInterrupt and ImportError pass through: for a
+    library that does not load no upload is to blame.
     """
     try:
         rows = list(work())
-    except MemoryError:
+    except (MemoryError, ImportError):
         raise
     except Exception as error:  # a stage must survive whatever one upload does to it; the outcome carries the reason
         yield Failure(upload, f"{type(error).__name__}: {error}"[:500], index)

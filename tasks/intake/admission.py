@@ -12,6 +12,9 @@ from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 
+MOST_NAMES = 5
+"""Speakers that a message names."""
+
 
 @dataclass(frozen=True)
 class ConsentPolicy:
@@ -81,7 +84,7 @@ def select_uploads(
         )
         speakers = sorted({upload.speaker for upload in group}) if first.size else [first.speaker]
         if len(speakers) > 1:
-            words = f"the same bytes under several speakers ({', '.join(speakers)}): counted for {first.speaker}"
+            words = f"the same bytes under several speakers ({_first(speakers)}): counted for {first.speaker}"
             problems.append(Problem(first.path, 0, words))
         missing = next((name for name in speakers if not consents.of(name).granted), None)
         for upload in group:
@@ -96,6 +99,12 @@ def select_uploads(
             else:
                 others.append(excluded_row(upload, UploadState.DUPLICATE, f"same bytes as {first.path}"))
     return selected, others
+
+
+def _first(names: list[str]) -> str:
+    """The first names of a list, and the number of the others."""
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _by_content(uploads: Iterable[Upload]) -> dict[str, list[Upload]]:

@@ -6,7 +6,6 @@ of its own. The id is a digest of the members, so the same uploads give the same
 that leaves the inbox leaves its batch, and returns to its place if it comes back.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from voicemill.storage.corpus.table_rows import UploadRow
-from voicemill.storage.files import write_json
+from voicemill.storage.files import read_loose, write_json
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
@@ -70,8 +69,9 @@ def registry(store: Store, known: Iterable[UploadRow] = ()) -> list[RegisteredBa
     """All batches formed so far, by number; every upload is in one of them."""
     batches: dict[str, RegisteredBatch] = {}
     for path in (store.stages / "batches").glob("[0-9]*.json"):
-        raw = json.loads(path.read_text())
-        batches[raw["id"]] = RegisteredBatch(raw["id"], raw["number"], tuple(raw["uploads"]))
+        raw = read_loose(path)
+        if isinstance(raw, dict):  # of a damaged one the rows of its uploads say what it held; else it is formed again
+            batches[raw["id"]] = RegisteredBatch(raw["id"], raw["number"], tuple(raw["uploads"]))
     lost: dict[tuple[str, int], list[UploadRow]] = defaultdict(list)
     for row in known:
         if row.batch and row.batch not in batches:

@@ -56,7 +56,7 @@ class ListingCache:
         try:
             with pq.ParquetFile(file) as parquet:
                 table = parquet.read()
-        except (FileNotFoundError, pa.ArrowInvalid):
+        except (OSError, pa.ArrowException):
             return cls(file)
         if table.schema.remove_metadata() != schema_of(CachedFile):
             return cls(file)
@@ -86,7 +86,7 @@ class ListingCache:
         kept = [row for path, row in sorted(self.seen.items()) if path in present]
         if not self._changed and len(kept) == len(self.seen):
             return
-        with whole_file(self.file) as temporary:
+        with whole_file(self.file, durable=False) as temporary:
             pq.write_table(to_table(kept, CachedFile), temporary, compression="zstd")
 
 

@@ -22,7 +22,7 @@ from voicemill.storage.inbox.consent import CONSENTS, Consent
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.layouts import Description, decode_text, folder_speaker
+from voicemill.storage.inbox.layouts import Description, decode_text, first_problems, folder_speaker
 from voicemill.storage.inbox.metadata import SIDECARS, Metadata, read_metadata
 from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.outcomes import Reason, UploadState
@@ -88,6 +88,10 @@ def fetch(inbox: str, upload: Upload, store: Store) -> Path:
     return Inbox(inbox).fetch(upload, store)
 
 
+MOST_PROBLEMS = 10_000
+"""Problems of a whole inbox that are listed."""
+
+
 def scan(
     inbox: str | Path,
     store: Store,
@@ -146,7 +150,7 @@ def scan(
     return ScanResult(
         uploads=tuple(sorted(selected, key=lambda upload: upload.path)),
         others=tuple(sorted([*failed, *aside, *refused], key=lambda row: row.path)),
-        problems=tuple(problems),
+        problems=tuple(first_problems(".", problems, MOST_PROBLEMS)),
         ignored=len(listing.others) - about_audio,
         hashed=memory.hashed,
         without_consent=policy.refused({upload.speaker for upload in uploads}),

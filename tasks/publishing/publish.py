@@ -1,8 +1,9 @@
 """publish: one Delta commit for each table, then the row of the corpus version. A version exists or it does not.
 
-The required and present sets of files are compared, so a publish can be repeated without effect, and the next one
-completes table heads that a killed one left half changed; until the last commit, readers see the version before. A
-circuit breaker stops a publish when far more was dropped or failed than in the version before: then nothing is written.
+Each commit is flushed to the disk before the next. The required and present sets of files are compared, so a publish
+can be repeated without effect, and the next one completes table heads that a killed one left half changed; until the
+last commit, readers see the version before. A circuit breaker stops a publish when far more was dropped or failed than
+in the version before: then nothing is written.
 
 Cost: reading columns of the ledger, about a millisecond for each of its files, and one commit for each table; it grows
 with the number of files (`tests/bench/tables.py`).
@@ -13,12 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voicemill.storage.corpus import tables, versions
+from voicemill.storage.corpus.recovery import recover
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.sweeping import sweep
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import Cause, Counts, Version
 from voicemill.storage.errors import StoreError
+from voicemill.storage.flushing import sync_files
 from voicemill.storage.forgetting.forget import forgotten_versions
 from voicemill.storage.outcomes import Outcome, UploadState
 from voicemill.storage.records import ShardFile
@@ -50,11 +53,16 @@ def publish(
         BreakerOpen: far more was dropped, failed or vanished than before, and `force` is off.
         StoreError: a shard is not on disk, or a batch without files is not in the latest version.
     """
+    recover(store)
     rows = sorted(uploads, key=lambda row: (row.speaker, row.path, row.sha256))
     last = versions.latest(store)
     required = required_files(store, shards, feature_tables, last)
     required["uploads"] = _write_uploads(store, rows)
     if last is not None and _same(store, last, required, recipe, feature_tables):
+        made = {key for key, files in shards.values() if files is not None}  # again, of a damaged store
+        for table, files in required.items():
+            again = (file.path for file in files if table == "uploads" or file.key in made)
+            sync_files((tables.folder(store, table) / path for path in again), store.root)
         _commit(store, required)
         return None
     counts = count(store, required, rows)

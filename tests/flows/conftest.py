@@ -15,6 +15,7 @@ import pytest
 from support.configs import plain
 from support.made_once import made_once
 from support.refreshed_store import RefreshedStore
+from support.small_disk import Disk, small_disk
 from support.tiny_voice import VOICE_TOML
 
 ROOT = Path(__file__).parents[2]
@@ -175,6 +176,13 @@ def write_inbox(parent: Path) -> None:
 def inbox(synthesised: Path, tmp_path: Path) -> Inbox:
     """The small inbox, copied with its times."""
     return Inbox(Path(shutil.copytree(synthesised, tmp_path / "inbox")), synthesised.parent / "spare.wav")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of 8 MB."""
+    with small_disk(tmp_path / "disk") as mounted:
+        yield mounted
 
 
 @pytest.fixture

@@ -12,8 +12,11 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from support.power_cuts import CUTS, cut
 from support.refreshed_store import STAGE_NAMES, RefreshedStore, file_bytes, stages_run
+from support.store_contents import contents, differences
 
+from voicemill.storage.corpus.artifacts import audio_path, complete_artifact
 from voicemill.storage.inbox.consent import recorded_consents
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
@@ -195,6 +198,56 @@ def test_withdrawing_consent_removes_uploads_and_granting_it_restores_them(cli, 
     assert (again["version"], again["uploads"]) == (3, {"prepared": 6})
     assert stages_run(again) == {}  # the stage cache still has all outputs
     assert copied.paths_with_utterances(3) == copied.paths_with_utterances(1)
+
+
+def test_a_power_cut_before_the_first_publish_costs_the_damaged_outputs(cli, refreshed, copied: RefreshedStore) -> None:
+    """The batches of each stage lose their rows or their audio in one of the ways; a shard and a listing are cut."""
+    stages, tables = copied.store / "stages", copied.store / "tables"
+    for log in sorted(tables.rglob("_delta_log")):
+        shutil.rmtree(log)
+    shutil.rmtree(tables / "versions")
+    damaged = {}
+    for number, name in enumerate(name for name in STAGE_NAMES if name not in ("mel", "shards")):
+        outputs = [path for path in sorted((stages / name).glob("*.arrow")) if not path.stem.endswith(".audio")]
+        assert len(outputs) == BATCHES
+        for output, way in zip(outputs[: 1 + number % BATCHES], CUTS, strict=False):
+            audio = audio_path(output)
+            cut(audio if audio.exists() and way != "truncated" else output, way)
+            assert complete_artifact(output) is None
+        damaged[name] = 1 + number % BATCHES
+    cut(min((tables / "utterances").rglob("*.parquet")), "emptied")
+    cut(min((stages / "scan").iterdir()), "truncated")
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
+    assert stages_run(summary) == damaged | {"shards": 1}
+    assert (summary["version"], summary["published"]) == (1, True)
+    assert differences(contents(copied.store), contents(refreshed.store)) == []
+
+
+def test_a_refresh_makes_damaged_shards_again(cli, refreshed, copied: RefreshedStore) -> None:
+    """What is missing or cut short it sees itself; a flipped bit the check sees, which sets the shard aside."""
+    store = Store.open(copied.store)
+    shards = {path: path.read_bytes() for path in sorted(store.tables.rglob("*.parquet"))}
+
+    def first(table: str) -> Path:
+        return min((store.tables / table).rglob("*.parquet"))
+
+    (mel,) = (path.name for path in (store.tables / "features").glob("mel-*"))
+    flipped = first("utterances")
+    raw = bytearray(flipped.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    flipped.write_bytes(raw)
+    cut(first(f"features/{mel}"), "emptied")
+    cut(first("uploads"), "missing")
+    cli("check", "--store", store.root, status=1)
+    assert (
+        cli("check", "--store", store.root, "--repair").out.count("is made again by the next `voicemill refresh`") == 3
+    )
+    assert not flipped.exists()
+    summary = cli.refresh(copied.inbox, copied.store, "--config", copied.config)
+    assert (summary["version"], summary["published"]) == (1, False)
+    assert {path: path.read_bytes() for path in sorted(store.tables.rglob("*.parquet"))} == shards
+    assert differences(contents(copied.store), contents(refreshed.store)) == []
+    cli("check", "--store", store.root)
 
 
 # nightly: a whole refresh. On a push test_kill.py (one worker) and test_faults.py (two) compare repaired stores with

@@ -1,7 +1,10 @@
 """Files written whole, numbered, locked and appended to: by one helper each, for every writer of the tree."""
 
+import errno
 import multiprocessing
+import os
 import re
+import stat
 import subprocess
 import sys
 import threading
@@ -14,7 +17,7 @@ from voicemill.storage.locks import FileLock, lock_holder
 
 ROOT = Path(__file__).resolve().parents[2]
 IDIOMS = re.compile(r"\bfcntl\b|\bos\.(link|replace|rename|fsync|O_APPEND)\b|\.with_name\(f\"\.\{|\.open\(\"x")
-HELPERS = {"storage/files.py", "storage/locks.py"}
+HELPERS = {"storage/files.py", "storage/flushing.py", "storage/locks.py"}
 
 
 def test_the_idioms_stand_in_the_helpers_alone() -> None:
@@ -49,6 +52,18 @@ def test_json_keeps_any_text(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "b.json", value, nan=False)
     assert files.read_json(tmp_path / "b.json", default=0) == 0
+
+
+def test_the_temporary_of_a_living_writer_is_not_abandoned(tmp_path: Path) -> None:
+    """Not even after a clock that was wrong: its age is then anything."""
+    mine = files.temporary_path(tmp_path / "entry.json")
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    theirs = mine.with_name(mine.name.replace(str(os.getpid()), ended.stdout.decode().strip()))
+    for path in (mine, theirs, tmp_path / ".other.tmp"):
+        path.touch()
+        os.utime(path, (0, 0))
+    assert sorted(files.abandoned(tmp_path, 86_400)) == sorted([theirs, tmp_path / ".other.tmp"])
+    assert list(files.abandoned(tmp_path, 1e12)) == []
 
 
 def test_a_new_file_never_replaces_one(tmp_path: Path) -> None:
@@ -144,3 +159,23 @@ def test_a_shared_lock_becomes_exclusive_when_it_is_the_last(tmp_path: Path) -> 
         one.close()
         assert two.take()
         one.close()
+
+
+def test_a_file_system_that_cannot_flush_folders_still_flushes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush, failing, flushed = os.fsync, [stat.S_ISDIR], []
+
+    def fsync(descriptor: int) -> None:
+        if any(fails(os.fstat(descriptor).st_mode) for fails in failing):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flushed.append(descriptor)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_text(tmp_path / "a" / "b" / "c", "text")
+    assert (len(flushed), (tmp_path / "a" / "b" / "c").read_text()) == (1, "text")
+    failing.append(stat.S_ISREG)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.write_text(tmp_path / "a" / "b" / "c", "other")
+    assert (tmp_path / "a" / "b" / "c").read_text() == "text"

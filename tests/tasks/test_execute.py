@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.power_cuts import CUTS, cut
 
-from voicemill.storage.corpus.artifacts import Artifact
+from voicemill.storage.corpus.artifacts import Artifact, audio_path
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Batch, Decoded, Denoised, Upload
 from voicemill.storage.store import Store
@@ -96,6 +97,22 @@ def test_runs_once(bench: Bench) -> None:
     assert (again.ran, again.seconds, again.uri) == (False, 0.0, first.uri)
     assert len(bench.seen) == 1
     assert first.peak_mb > 10
+
+
+@pytest.mark.parametrize("damage", CUTS)
+@pytest.mark.parametrize("which", ["rows", "audio"])
+def test_a_damaged_output_is_made_again(bench: Bench, which: str, damage: str) -> None:
+    first = bench.run("decode")
+    bench.run("denoise")
+    path = Path(first.uri)
+    rows, audio = bench.rows(first), audio_path(path).read_bytes()
+    cut(path if which == "rows" else audio_path(path), damage)
+    bench.seen = []
+    again = bench.run("decode")
+    assert (again.ran, again.uri, bench.rows(again)) == (True, first.uri, rows)
+    assert audio_path(path).read_bytes() == audio
+    assert not bench.run("denoise").ran
+    assert bench.seen == [("decode", [A, B, C])]
 
 
 def test_failed_uploads_alone_are_tried_again(bench: Bench) -> None:

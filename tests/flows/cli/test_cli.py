@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, JSON, messages, exit status. Refreshes are in test_refresh.py."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -137,6 +138,7 @@ def talk(path: Path) -> Path:
 JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
     ("versions",): lambda store: ["--store", store],
     ("ledger",): lambda store: ["--store", store],
+    ("check",): lambda store: ["--store", store],
     ("consent", "list"): lambda store: ["--store", store],
     ("models", "list"): lambda store: ["--config", "production"],
     ("config", "show"): lambda store: [],
@@ -197,6 +199,18 @@ def test_ledger_of_one_version_and_one_speaker(alone, store: Path) -> None:
     mine = alone("ledger", "--store", store, "--speaker", "ann", "--json").json
     assert first == mine
     assert sum(line["seconds"] for line in first) == pytest.approx(6.0)
+
+
+def test_check_names_what_is_damaged(alone, store: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(store, tmp_path / "store"))
+    path = min((copy / "tables" / "ledger").rglob("*.parquet"))
+    os.truncate(path, 100)
+    found = alone("check", "--store", copy, "--json", status=1).json
+    assert [damage["path"] for damage in found["damage"]] == [path.relative_to(copy).as_posix()]
+    ran = alone("check", "--store", copy, status=1)
+    assert ran.out.startswith(f"damaged: {found['damage'][0]['path']} has 100 bytes, and ")
+    ran = alone("ledger", "--store", copy, status=2)
+    assert f"`voicemill check --store {copy} --repair`" in ran.err
 
 
 def test_consent_for_a_whole_inbox_leaves_refusals(alone, tmp_path: Path) -> None:

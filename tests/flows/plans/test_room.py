@@ -3,14 +3,12 @@
 The disk is a small tmpfs, which takes root to mount.
 """
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from support.small_disk import Disk
 
 from voicemill.flows.plans.refresh import plan_refresh
 from voicemill.flows.plans.room import bytes_needed, check_room
@@ -21,26 +19,6 @@ from voicemill.storage.records import Batch, Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.config import load
 from voicemill.tasks.recipe import Recipe
-
-Resize = Callable[[str], None]
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[tuple[Path, Resize]]:
-    """A folder on a disk of its own, and how its size is set."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a tmpfs takes root, and a machine that allows it")
-
-    def resize(size: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
-
-    try:
-        yield folder, resize
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def sound(path: Path, seconds: float) -> Path:
@@ -54,8 +32,8 @@ def upload(path: Path, seconds: float) -> Upload:
     return Upload(file_digest(path), "ann", f"ann/{path.name}", path.stat().st_size, seconds=seconds)
 
 
-def test_the_estimate_counts_what_is_to_be_decoded(tmp_path: Path, disk: tuple[Path, Resize]) -> None:
-    folder, resize = disk
+def test_the_estimate_counts_what_is_to_be_decoded(tmp_path: Path, disk: Disk) -> None:
+    folder, resize = disk.folder, disk.resize
     store, recipe = Store.open(folder / "store", create=True), Recipe(load("plain"))
     honest = upload(sound(tmp_path / "a.flac", 60), 60)
     bomb = Upload("b" * 64, "ann", "ann/b.flac", 46_000, seconds=14_000.0)
@@ -72,9 +50,9 @@ def test_the_estimate_counts_what_is_to_be_decoded(tmp_path: Path, disk: tuple[P
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_too_small_and_one_that_runs_full(cli, inbox, tmp_path: Path, disk: tuple[Path, Resize]) -> None:
+def test_a_disk_that_is_too_small_and_one_that_runs_full(cli, inbox, tmp_path: Path, disk: Disk) -> None:
     """Both end in one line; the store reads, and with room the same command ends as if nothing had been."""
-    folder, resize = disk
+    folder, resize = disk.folder, disk.resize
     samples = sum(4 * 32_000 * soundfile.info(path).duration for path in inbox.root.rglob("*.wav"))
     words = ("refresh", "--inbox", inbox.root, "--config", "plain", "--store")
     resize(f"{round(samples * 0.7) // 1024}k")

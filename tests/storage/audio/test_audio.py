@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from voicemill.storage.audio.containers import SLACK, identify
@@ -88,6 +88,7 @@ def riff(data: int, present: int) -> bytes:
         (b"\x1aE\xdf\xa3\x80\x18S\x80g\x90" + bytes(16), "matroska", False),
         (b"\x1aE\xdf\xa3\x80\x18S\x80g\x41\x00" + bytes(16), "matroska", True),
         (b"\x1aE\xdf\xa3\x80\x18S\x80g\xff" + bytes(16), "matroska", False),
+        (b"\x1aE\xdf\xa3\x01\x10" + bytes(6), "matroska", False),  # a header of 2 ** 52 bytes
         (b"", "", False),
         (b"RIFF", "", False),
     ],
@@ -126,6 +127,7 @@ def test_no_bytes_make_identify_raise(tmp_path_factory: pytest.TempPathFactory, 
 @given(
     st.integers(0, 31_999), st.binary(min_size=1, max_size=60), st.sampled_from(["WAV", "FLAC", "OGG", "NIST", "MP3"])
 )
+@example(at=33, junk=b"\x009", container="WAV")  # 57 bits a sample
 def test_overwritten_bytes_end_in_samples_or_in_an_audio_error(
     tmp_path_factory: pytest.TempPathFactory, at: int, junk: bytes, container: str
 ) -> None:

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.power_cuts import CUTS, cut
 
-from voicemill.storage.corpus.artifacts import BLOCK, Artifact, ArtifactMeta, ArtifactWriter, audio_path
+from voicemill.storage.corpus.artifacts import (
+    BLOCK,
+    Artifact,
+    ArtifactMeta,
+    ArtifactWriter,
+    audio_path,
+    complete_artifact,
+)
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Aligned, Word
 
@@ -80,3 +88,29 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     assert not path.exists()
     assert not audio_path(path).exists()
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", CUTS)
+@pytest.mark.parametrize("which", ["rows", "audio"])
+def test_an_artifact_whose_footer_cannot_be_read_is_incomplete(tmp_path: Path, which: str, damage: str) -> None:
+    path = tmp_path / "k.arrow"
+    write(path, [np.zeros(BLOCK + 1, np.float32)])
+    assert complete_artifact(path) == Artifact(path)
+    cut(path if which == "rows" else audio_path(path), damage)
+    assert complete_artifact(path) is None
+
+
+def test_audio_of_another_run_does_not_complete_an_artifact(tmp_path: Path) -> None:
+    path, longer = tmp_path / "k.arrow", tmp_path / "longer.arrow"
+    write(path, [np.zeros(9, np.float32)])
+    write(longer, [np.zeros(BLOCK + 1, np.float32)])
+    audio_path(longer).replace(audio_path(path))
+    assert complete_artifact(path) is None
+
+
+def test_an_artifact_without_audio_is_complete_by_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "k.arrow"
+    with ArtifactWriter(path) as writer:
+        writer.finish([ROW], Aligned, ArtifactMeta("align", "k"))
+    assert complete_artifact(path) == Artifact(path)
+    assert complete_artifact(tmp_path / "other.arrow") is None

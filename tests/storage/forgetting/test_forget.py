@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from support import factories as f
 from support import kill_points
+from support.power_cuts import cut
 
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.errors import StoreBusy, StoreError
-from voicemill.storage.files import write_bytes
+from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
+from voicemill.storage.files import temporary_path, write_bytes
 from voicemill.storage.forgetting import erase, forget, tombstones
 from voicemill.storage.forgetting.forget import collect_traces, forget_speaker, forgotten_versions, receipts
 from voicemill.storage.forgetting.tombstones import Tombstones
@@ -330,3 +331,36 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert (receipt.uploads, receipt.versions) == (2, (2, 3))
         shutil.rmtree(copy)
     assert interrupted >= 10
+
+
+def test_leftovers_of_a_killed_forgetting_go_before_anything_else(tmp_path: Path) -> None:
+    """Also before an error: nothing else leads to them where the store holds no more of the speaker."""
+    store = fill(tmp_path / "store")
+    forget_speaker(store, WHO, created=f.WHEN)
+    for name in ("forgetting-0123.json", "held_voices.json"):
+        temporary_path(store.root / name).write_text(f'{{"speaker": "{WHO}"')
+    assert found(store) == {"name"}
+    with pytest.raises(StoreError, match="holds nothing of a speaker"):
+        forget_speaker(store, WHO, created=f.WHEN)
+    assert found(store) == set()
+
+
+def test_what_a_power_cut_left_unreadable_is_erased_too(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    folder = store.tables / "ledger" / tables.folder_of(WHO)
+    write_bytes(folder / "never-published.parquet", b"")
+    write_bytes(store.stages / "plans" / "plan.json", f'[{{"speaker": "{WHO}", "text": "{TEXT}'.encode())
+    write_bytes(store.stages / "decode" / "key.arrow", b"ARROW1" + TEXT.encode())
+    assert len(collect_traces(store, WHO).content) == 2
+    forget_speaker(store, WHO, created=f.WHEN)
+    assert [path for path in store.root.rglob("*") if path.is_file() and TEXT.encode() in path.read_bytes()] == []
+    assert not folder.exists()
+
+
+def test_a_damaged_published_shard_stops_a_forgetting(tmp_path: Path) -> None:
+    """Its uploads would get no tombstones, and come back."""
+    store = fill(tmp_path / "store")
+    path = min((store.tables / "uploads" / tables.folder_of(WHO)).glob("*.parquet"))
+    cut(path, "truncated")
+    with pytest.raises(StoreDamaged, match=path.name):
+        forget_speaker(store, WHO, created=f.WHEN)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sqlite3
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -226,6 +227,49 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         (receipt,) = receipts(store)
         assert all(receipt.erased(path) for path in (*MINE, "metadata.csv"))
     assert interrupted >= 4
+
+
+@pytest.mark.parametrize("rewrites", range(12))
+def test_killed_between_two_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rewrites: int) -> None:
+    """The keys of Kaldi's tables lead from one to the other, also where one of them is gone whole."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    fill(inbox)
+    write(inbox / "own" / "wav.scp", b"u9 lost.wav\n")
+    write(inbox / "own" / "utt2spk", f"u9 {WHO}\n".encode())
+    write(inbox / "own" / "text", f"u9 {TEXT}\n".encode())
+    done, read = [], Path.read_bytes
+
+    def killed(path: Path) -> bytes:
+        if sys._getframe(1).f_code.co_name == "carry_out":
+            done.append(path)
+            if len(done) > rewrites:
+                raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+    monkeypatch.undo()
+    forget_speaker(store, WHO, created="later", inbox=inbox)
+    check_erased(inbox, store)
+    assert not any((inbox / "own" / name).exists() for name in ("wav.scp", "utt2spk", "text"))
+
+
+def test_killed_before_the_empty_folders_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in them leads to them any more: the mark does, and their names hold the speaker's."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    fill(inbox)
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rmdir", killed)
+    with pytest.raises(KeyboardInterrupt):
+        forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+    monkeypatch.undo()
+    assert (inbox / WHO / "sub").is_dir()
+    forget_speaker(store, WHO, created="later", inbox=inbox)
+    check_erased(inbox, store)
 
 
 @pytest.mark.parametrize("name", ["Zoë Ångström", "李雷", "anna_b", "o'neil & sons", 'a"b', "ann"])

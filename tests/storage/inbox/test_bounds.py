@@ -105,8 +105,9 @@ def test_a_listing_that_changes_while_it_is_read(tmp_path: Path) -> None:
     changer.start()
     try:
         box = Inbox(tmp_path)
-        met = 0
-        for _ in range(400):
+        met, rounds, end = 0, 0, time.monotonic() + 60
+        while rounds < 400 or (met <= 5 and time.monotonic() < end):  # on a busy machine the two seldom meet
+            rounds += 1
             paths = [file.path for file in box.listing().audio]
             met += len(paths) > len(stay)
             assert set(stay) <= set(paths)

@@ -51,6 +51,17 @@ def test_the_command_and_the_table(store: Store, command: consent.Action | None,
     assert consent.read_consents(store, f"speaker,consent,date\n{table}\n").of("anna").granted is granted
 
 
+@pytest.mark.parametrize("table", ["anna,no,", "anna,no,2025-12-31", "anna,no,2026-01-02"])
+def test_a_grant_with_a_date_to_come_is_later_than_no_refusal(store: Store, table: str) -> None:
+    """The clock was ahead when it was written: a date of the table that is later in truth would else lose to it."""
+    consent.append_record(store, "anna", "grant", time=LATE)
+    text = f"speaker,consent,date\n{table}\n"
+    assert not consent.read_consents(store, text, now=EARLY).of("anna", "assumed").granted
+    assert consent.read_consents(store, text, now=LATE).of("anna").granted
+    assert consent.read_consents(store, now=EARLY).of("anna").granted
+    assert consent.read_consents(store, "speaker,consent\nanna,yes\n", now=EARLY).of("anna").granted
+
+
 def test_an_assumed_consent_overrides_no_refusal(store: Store) -> None:
     consent.append_record(store, "anna", "withdraw", time=EARLY)
     consents = consent.read_consents(store, "speaker,consent\nbob,no\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.power_cuts import CUTS, cut
 
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.outcomes import UploadState
@@ -74,6 +75,17 @@ def test_an_upload_that_is_gone_leaves_and_comes_back(store: Store) -> None:
     assert form_batches(store, [], rows_of(whole), Settings()) == []
     assert [batch.number for batch in form_batches(store, [upload(9)], (), Settings())] == [2]
     assert shape(form_batches(store, [upload(1), upload(2)], (), Settings())) == shape(whole)
+
+
+@pytest.mark.parametrize("damage", CUTS)
+def test_a_damaged_record_of_a_batch_is_written_again(store: Store, damage: str) -> None:
+    formed = form_batches(store, [upload(1), upload(2)], (), Settings())
+    (path,) = (store.stages / "batches").iterdir()
+    raw = path.read_bytes()
+    for rows in ((), rows_of(formed)):  # not published yet, and published
+        cut(path, damage)
+        assert shape(form_batches(store, [upload(1), upload(2)], rows, Settings())) == shape(formed)
+        assert path.read_bytes() == raw
 
 
 def test_what_is_known_of_an_upload_is_what_the_inbox_says_now(store: Store) -> None:

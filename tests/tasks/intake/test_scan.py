@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -237,6 +238,38 @@ def test_the_same_bytes_under_two_speakers_need_both_consents(inbox: Path, store
     result = look(inbox, store, None)
     assert states(result) == {"anna/a.wav": "", "bob/a.wav": "duplicate"}
     assert "several speakers (anna, bob): counted for anna" in str(result.problems[0])
+
+
+def test_of_many_problems_the_first_are_listed(inbox: Path, store: Store) -> None:
+    rows = "file,text\n" + "".join(f"{n}.wav,words\n" for n in range(1000))
+    for n in range(12):
+        put(inbox / f"s{n:02}" / "a.wav", 7)
+        (inbox / f"s{n:02}" / "metadata.csv").write_text(rows)
+    problems = look(inbox, store).problems
+    assert len(problems) == 10_001
+    assert str(problems[-1]) == ".: 2,001 more rows with problems, which are not listed"
+    for n in range(12):
+        (inbox / f"s{n:02}" / "metadata.csv").unlink()
+    (problem,) = look(inbox, store).problems
+    assert "several speakers (s00, s01, s02, s03, s04 and 7 more): counted for s00" in str(problem)
+
+
+# nightly: 20 s. On a push the same steps run on a few files
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_a_hundred_thousand_empty_files(inbox: Path, store: Store) -> None:
+    """Processor time of the first scan 11 s, of the next ones 4 s; one upload, and a row for each of the others."""
+    for speaker in range(100):
+        (inbox / f"s{speaker}").mkdir()
+        for n in range(1000):
+            (inbox / f"s{speaker}" / f"{n}.wav").touch()
+    for limit in (40, 15):
+        began = time.process_time()
+        result = look(inbox, store)
+        assert time.process_time() - began < limit
+        assert ([upload.path for upload in result.uploads], result.problems) == (["s0/0.wav"], ())
+        assert len(result.others) == 99_999
+        assert {row.state for row in result.others} == {UploadState.DUPLICATE}
 
 
 def test_empty_files_of_two_speakers_are_no_conflict(inbox: Path, store: Store) -> None:

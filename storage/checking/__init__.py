@@ -1,0 +1,1 @@
+"""Checking a store for damage, and repairing what can be repaired."""

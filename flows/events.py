@@ -6,9 +6,8 @@ that fails, and an upload whose event is lost would wait for next month's refres
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
+from voicemill.flows.service.notices.posting import post_event
 from voicemill.storage.corpus.versions import Version
 from voicemill.storage.errors import ServerError
 from voicemill.storage.inbox.inbox import Inbox
@@ -23,7 +22,7 @@ def uploads_arrived(inbox: Inbox, files: int, megabytes: float) -> None:
     Raises:
         ServerError: the server did not accept the event.
     """
-    _post("upload.arrived", f"voicemill.inbox:{inbox.url}", {"files": files, "megabytes": round(megabytes, 3)})
+    post_event("upload.arrived", f"voicemill.inbox:{inbox.url}", {"files": files, "megabytes": round(megabytes, 3)})
 
 
 def corpus_published(store: Store, version: Version, before: Version | None) -> None:
@@ -41,7 +40,7 @@ def corpus_published(store: Store, version: Version, before: Version | None) -> 
         "speakers_added": counts.speakers - (old.speakers if old else 0),
     }
     try:
-        _post("corpus.published", f"voicemill.store:{store.root}", payload)
+        post_event("corpus.published", f"voicemill.store:{store.root}", payload)
     except ServerError as error:
         logging.getLogger("prefect.voicemill").warning("No training starts automatically: %s", error)
 
@@ -67,20 +66,6 @@ def _post_voice(name: str, store: Store, entry: Entry, follow_up: str) -> None:
     # triggers match labels, not the payload; the kind selects the deployment
     labels = {"voicemill.voice": entry.card.voice, "voicemill.kind": entry.card.kind}
     try:
-        _post(name, f"voicemill.store:{store.root}", payload, labels)
+        post_event(name, f"voicemill.store:{store.root}", payload, labels)
     except ServerError as error:
         logging.getLogger("prefect.voicemill").warning("%s starts automatically: %s", follow_up, error)
-
-
-def _post(name: str, resource: str, payload: dict[str, Any], labels: Mapping[str, str] | None = None) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.events import Event, Resource
-
-    event = Event(
-        event=name, resource=Resource({"prefect.resource.id": resource} | dict(labels or {})), payload=payload
-    )
-    try:
-        with get_client(sync_client=True) as client:
-            client.request("POST", "/events", json=[event.model_dump(mode="json")])
-    except Exception as error:  # any error of the client, from a refused connection to a wrong password
-        raise ServerError(f"the Prefect server did not accept the event {name}: {error}") from error

@@ -24,6 +24,7 @@ from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
 from voicemill.flows.plans.room import check_room
 from voicemill.flows.report import page as report
+from voicemill.flows.service.notices.refresh import tell_breaker, tell_held, tell_unkept
 from voicemill.flows.service.recovery.attempts import is_resumed
 from voicemill.flows.upload_rows import shards_of, upload_rows
 from voicemill.storage.checking.sizes import damaged_files
@@ -93,6 +94,9 @@ def refresh(options: RefreshOptions) -> Summary:
         summary = summarise(store, plan, lots, rows, listing, texts, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # missing, too, after a kill
             summary.report = write_report(store)
+        if published is not None:
+            tell_unkept(store, published, rows, before)
+        tell_held(store, summary.held)
         drop_plans(store)  # not earlier: until now only they link the audio of the stage cache to its speakers
     dashboard.complete(summary, began)
     show(summary, store, texts)
@@ -118,6 +122,7 @@ def without_consent(options: RefreshOptions, store: Store, listing: ScanResult, 
         problems=[str(problem) for problem in listing.problems],
         inbox=options.inbox,
     )
+    tell_held(store, listing.held)
     dashboard.name_run(f"refresh · no consent of {len(listing.held)} speakers", ["version:0"])
     dashboard.log(HELD)
     dashboard.complete(summary, began)
@@ -214,13 +219,14 @@ def publish_version(
             uploads=rows,
             shards=shards,
             recipe=recipe.id,
-            config=recipe.config.model_dump(mode="json"),
+            config=recipe.config.recorded(),
             feature_tables=recipe.feature_tables,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             settings=recipe.config.publish,
             force=options.force_publish,
         )
     except BreakerOpen as error:  # the ledger with the reasons is not published either
+        tell_breaker(store, versions.latest(store), str(error))
         failed = [row for row in rows if row.state is UploadState.FAILED]
         example = [f"one of {len(failed)} failed uploads: {row.path}: {row.detail}" for row in failed[:1]]
         raise BreakerOpen("\n".join([str(error), *example])) from None

@@ -31,6 +31,20 @@ class RunSettings(StageSettings):
         return self.workers or len(os.sched_getaffinity(0))
 
 
+class NotifySettings(StageSettings):
+    """Who is told of failures. None of it changes an output, enters a key or is recorded with a version."""
+
+    webhook: str = Field("", repr=False)
+    """Address that receives each notice by POST, as JSON with kind, text, when and key; "" = none. It often holds a
+    secret: keep the file to yourself."""
+    block: str = ""
+    """Notification block of the Prefect server, as type/name, such as slack-webhook/voices; "" = none."""
+    late_days: float = Field(35.0, gt=0)
+    """Days without a completed refresh after which one is late. Default: the monthly schedule and four days."""
+    free_gb: float = Field(2.0, ge=0)
+    """Free space of the store's disk, GB, below which it is nearly full. Default: that of `voicemill doctor`."""
+
+
 class _Intake(StageSettings):
     scan: ScanSettings = ScanSettings()
     batches: BatchSettings = BatchSettings()
@@ -48,10 +62,15 @@ else:  # one section for each stage of the list
 
 
 class Config(_Preparation):
-    """The sections `scan` and `batches`, one for each stage, `publish` and `run`."""
+    """The sections `scan` and `batches`, one for each stage, `publish`, `run` and `notify`."""
 
     publish: BreakerSettings = BreakerSettings()
     run: RunSettings = RunSettings()
+    notify: NotifySettings = NotifySettings()
+
+    def recorded(self) -> dict[str, Any]:
+        """Settings as JSON values, for versions and plans; without `notify`, whose address may hold a secret."""
+        return self.model_dump(mode="json", exclude={"notify"})
 
     def of(self, stage: str) -> Any:
         """The settings of a stage."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from voicemill.flows.cli import consent, corpus, judging, produce, service, setup, speak, train, voices, watermark
+from voicemill.flows.cli import consent, corpus, judging, produce, service, setup, speak, train, upkeep, voices
 from voicemill.storage.errors import VoicemillError
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
@@ -34,14 +34,15 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "voices": voices.voices,
         "speak": speak.speak,
         "produce": produce.produce,
-        "watermark": watermark.watermark,
+        "watermark": voices.watermark,
     },
     "Service": {
         "up": service.up,
         "down": service.down,
         "upload": service.upload,
         "watch": service.watch,
-        "reconcile": service.reconcile,
+        "reconcile": upkeep.reconcile,
+        "status": upkeep.status,
         "dashboard": service.dashboard,
     },
     "Setup": {

@@ -244,36 +244,6 @@ def watch(
     watching.watch(watcher, events.uploads_arrived, lambda words: print(words, flush=True))
 
 
-def reconcile(
-    store: ServedStoreOption = None,
-    every: Annotated[
-        float, typer.Option(help="Seconds between two looks; 0 = look once", envvar="VOICEMILL_RECONCILE_EVERY")
-    ] = 10.0,
-    attempts: Annotated[
-        int, typer.Option(help="Most runs of the same work, the first included", envvar="VOICEMILL_RECONCILE_ATTEMPTS")
-    ] = 4,
-    pending: Annotated[
-        float,
-        typer.Option(help="Age of a dead PENDING run, seconds; 0 = automatic", envvar="VOICEMILL_RECONCILE_PENDING"),
-    ] = 0.0,
-) -> None:
-    """Close dead flow runs, and start anew each that crashed.
-
-    For the server of PREFECT_API_URL. `voicemill up` runs this command. A PENDING run is dead after 600 s, and where
-    the reconciler sees that it has no process, after 60 s.
-    """
-    from voicemill.flows.service.recovery import reconcile as recovery
-    from voicemill.flows.service.up import POOLS
-    from voicemill.storage.errors import ServerError
-
-    opened = open_store(store) if store else None
-    if "PREFECT_API_URL" not in os.environ:
-        raise ServerError("PREFECT_API_URL is not set: a store that is up has a reconciler already (voicemill up)")
-    private = opened if opened is not None and recovery.is_private(opened) else None
-    policy = recovery.policy_for(private, attempts, pending)
-    recovery.watch(policy, tuple(POOLS), private, lambda words: print(words, flush=True), every or None)
-
-
 def dashboard(store: StoreOption, show: OpenOption = False) -> None:
     """Serve the Prefect dashboard of a store until Ctrl-C.
 

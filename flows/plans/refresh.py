@@ -1,5 +1,6 @@
 """Plan of a refresh: content keys are compared before any stage runs, so that only changed batches do."""
 
+import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def plan_refresh(
     return RefreshPlan(
         inbox=inbox,
         store=str(store.root),
-        config=recipe.config.model_dump_json(),
+        config=json.dumps(recipe.config.recorded()),
         lots=lots,
         unchanged=unchanged,
         samples_of=samples_of,

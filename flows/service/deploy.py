@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
@@ -27,16 +28,22 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
+from prefect.types import SecretDict
 from prefect.variables import Variable
+from pydantic import SecretStr
 
+from voicemill.flows.service.notices.log import EVENT
 from voicemill.flows.service.recovery.runs import crash_runs, pool_filter, state_filter
 from voicemill.flows.service.up import POOLS, UpSettings
 from voicemill.flows.service.worker import pool_template
-from voicemill.storage.errors import ServerError, VoicemillError
+from voicemill.storage.errors import ConfigError, ServerError, VoicemillError
 from voicemill.storage.units import Seconds
+from voicemill.tasks.config import NotifySettings, load
 
 FILE = Path(__file__).parents[1] / "prefect.yaml"
 AUTOMATIONS = Path(__file__).parents[1] / "automations.json"
+TELLER = "somebody is told"
+"""Name of the automation that sends notices."""
 CANCEL_LIMIT: Seconds = 45.0
 """Time limit for runs to end; Prefect kills their processes after 30 s."""
 SCHEDULE_LIMIT: Seconds = 60.0
@@ -63,12 +70,54 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
     if done.returncode:
         raise ServerError(f"`prefect deploy` ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr}")
     for raw in json.loads(AUTOMATIONS.read_text(encoding="utf-8")):
-        automation = AutomationCore.model_validate(raw)
-        present = client.read_automations_by_name(automation.name)
-        if present:
-            client.update_automation(present[0].id, automation)
-        else:
-            client.create_automation(automation)
+        put_automation(client, AutomationCore.model_validate(raw))
+    deploy_notices(client, settings.store, load(settings.config).notify)
+
+
+def deploy_notices(client: SyncPrefectClient, store: str, settings: NotifySettings) -> None:
+    """Create, update or remove the automation that sends the notices of a store to webhook and notification block.
+
+    Raises:
+        ConfigError: the server has no such block.
+    """
+    fields = ("kind", "text", "when", "key")
+    body = "{" + ", ".join(f'"{name}": {{{{ event.payload.{name} | tojson }}}}' for name in fields) + "}"
+    actions: list[dict[str, Any]] = []
+    if settings.webhook:
+        headers = SecretDict({"Content-Type": "application/json"})
+        block = Webhook(method="POST", url=SecretStr(settings.webhook), headers=headers)
+        document = block.save("voicemill-notices", overwrite=True)
+        actions.append({"type": "call-webhook", "block_document_id": document, "payload": body})
+    if settings.block:
+        kind, _, name = settings.block.partition("/")
+        try:
+            document = client.read_block_document_by_name(name, kind).id
+        except ObjectNotFound as error:
+            raise ConfigError(
+                f"notify.block is {settings.block!r}; expected type and name of a notification block of the server, "
+                "such as slack-webhook/voices: make it on the page Blocks of the dashboard"
+            ) from error
+        text = {"subject": "voicemill: {{ event.payload.kind }}", "body": "{{ event.payload.text }}"}
+        actions.append({"type": "send-notification", "block_document_id": document, **text})
+    present = client.read_automations_by_name(TELLER)
+    if not actions:
+        for automation in present:
+            client.delete_automation(automation.id)
+        return
+    trigger = {"type": "event", "posture": "Reactive", "expect": [EVENT], "threshold": 1}
+    trigger |= {"match": {"prefect.resource.id": f"voicemill.store:{store}"}}
+    description = "Sends each notice of the store to the webhook and the block of [notify]"
+    raw = {"name": TELLER, "description": description, "enabled": True, "trigger": trigger, "actions": actions}
+    put_automation(client, AutomationCore.model_validate(raw))
+
+
+def put_automation(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create an automation, or update the one of its name."""
+    present = client.read_automations_by_name(automation.name)
+    if present:
+        client.update_automation(present[0].id, automation)
+    else:
+        client.create_automation(automation)
 
 
 def list_deployments(client: SyncPrefectClient) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Tags by which a flow run knows that it takes up the work of an earlier one."""
+"""Tags of flow runs: what became of a crashed one, and by which a run knows that it takes up the work of another."""
 
 from collections.abc import Iterable
 
@@ -6,6 +6,8 @@ RESUMED = "resumed"
 """Tag of a run that takes up lost work: it also sends the events that the lost run may not have sent."""
 ATTEMPT = "attempt:"
 """Beginning of the tag that counts the runs of the same work."""
+TAKEN_UP, COVERED, GIVEN_UP = "taken-up", "covered", "given-up"
+"""Tags of a crashed run: a new run follows it; a later run does the same work; no run follows it."""
 KILLED = "killed"
 """Tag of a run that fails because a process within it was killed: it is taken up like one that crashed."""
 SERVER_NOTE = ".server-seen"

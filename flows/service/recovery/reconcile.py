@@ -16,7 +16,7 @@ cut off anywhere and repeated, and several machines may look at one server.
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,16 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Scheduled
 
-from voicemill.flows.service.recovery.attempts import ATTEMPT, KILLED, RESUMED, SERVER_NOTE, attempt_of
+from voicemill.flows.service.recovery.attempts import (
+    ATTEMPT,
+    COVERED,
+    GIVEN_UP,
+    KILLED,
+    RESUMED,
+    SERVER_NOTE,
+    TAKEN_UP,
+    attempt_of,
+)
 from voicemill.flows.service.recovery.processes import find_processes, flow_run
 from voicemill.flows.service.recovery.runs import (
     IN_PROGRESS,
@@ -48,8 +57,6 @@ from voicemill.storage.locks import lock_holder
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 
-TAKEN_UP, COVERED, GIVEN_UP = "taken-up", "covered", "given-up"
-"""Tags of a crashed run: a new run follows it; a later run does the same work; no run follows it."""
 SOON = timedelta(minutes=1)
 """Time within which a scheduled run starts that makes another one unnecessary."""
 
@@ -202,22 +209,14 @@ def _tag(client: SyncPrefectClient, run: FlowRun, tag: str) -> None:
 
 
 def watch(
-    policy: Policy, pools: Collection[str], store: Store | None, report: Callable[[str], None], every: Seconds | None
+    look: Callable[[SyncPrefectClient], Iterable[str]], report: Callable[[str], None], every: Seconds | None
 ) -> None:
-    """Look every `every` seconds until interrupted, and report each change and each kind of trouble once.
-
-    Args:
-        store: of a private server; None = another server.
-        every: None = look once.
-    """
+    """Look every `every` seconds until interrupted, and report each line and each kind of trouble once; None = once."""
     trouble = ""
     while True:
         try:
             with get_client(sync_client=True) as client:
-                if store is not None and _server_died(store):
-                    report(_start_refresh(client))
-                    _note_server(store)
-                for line in reconcile(client, policy, pools, store):
+                for line in look(client):
                     report(line)
             trouble = ""
         except Exception as error:  # any error of the client: a server that is started again, or one that is busy
@@ -229,6 +228,13 @@ def watch(
         if every is None:
             return
         time.sleep(every)
+
+
+def look_at_server(client: SyncPrefectClient, store: Store) -> Iterator[str]:
+    """Start a refresh if the private server of a store has died since the last look; yields a line about it."""
+    if _server_died(store):
+        yield _start_refresh(client)
+        _note_server(store)
 
 
 def _server_died(store: Store) -> bool:

@@ -297,6 +297,21 @@ def test_workers_run_no_command_of_a_job_variable(standing: Standing, chained: d
     assert not marker.exists()
 
 
+def test_the_status_shows_runs_voices_and_what_went_wrong(standing: Standing, chained: dict[str, Any]) -> None:
+    found = standing.cli("status", "--store", standing.store.root, "--json").json
+    assert found["url"] == standing.state.url
+    runs = {row["name"]: row for row in found["deployments"]}
+    assert sorted(runs) == DEPLOYMENTS
+    assert runs["refresh/monthly"]["next"]
+    assert runs["retrain/on-corpus"]["last"].startswith(("Completed", "Too little new"))
+    assert found["voices"] == [{"name": "ann", "entries": 1, "champions": "", "candidates": 1}]
+    assert {notice["kind"] for notice in found["notices"]} == {"run crashed", "run failed"}
+    assert any("refresh/on-upload crashed" in notice["text"] for notice in found["notices"])
+    shown = standing.cli("status", "--store", standing.store.root).out
+    for words in ("refresh/on-upload", "RUN CRASHED", "retrain/quarterly", "ann", standing.state.url):
+        assert words in shown
+
+
 def long_training(standing: Standing) -> dict[str, Any]:
     """Start a retrain run on the gpu pool that would take an hour; returns it once its ranks run."""
     (standing.folder / "training.toml").write_text(TRAINING.format(steps=100_000))

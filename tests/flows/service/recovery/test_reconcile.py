@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from support.flow_runs import Runs
 from support.prefect_server import ask
 
 from voicemill.flows.service.recovery.attempts import attempt_of
@@ -19,44 +20,8 @@ NOW = Policy(attempts=3, pause=0.0, pending=-1.0)
 """A PENDING run is dead at once."""
 
 
-class Runs:
-    """Flow runs of a deployment that takes one run at a time, moved from state to state as workers do.
-
-    It has a work pool of its own: the reconciler looks at all runs of a pool.
-    """
-
-    def __init__(self, api: str, client: SyncPrefectClient, name: str) -> None:
-        self.api, self.client, self.pool = api, client, name
-        ask(api, "work_pools/", name=name, type="process")
-        flow = ask(api, "flows/", name=f"recovery {name}")["id"]
-        self.deployment = ask(
-            api,
-            "deployments/",
-            name=name,
-            flow_id=flow,
-            work_pool_name=name,
-            concurrency_limit=1,
-            concurrency_options={"collision_strategy": "ENQUEUE"},
-            enforce_parameter_schema=False,
-        )["id"]
-
-    def start(self, **parameters: Any) -> str:
-        """Id of a new run of the deployment."""
-        run: str = ask(self.api, f"deployments/{self.deployment}/create_flow_run", parameters=parameters)["id"]
-        return run
-
-    def move(self, run: str, *states: str, message: str = "") -> str:
-        """Propose states one after the other; name of the last that the server accepted or gave instead."""
-        for state in states:
-            body = {"type": state, "message": message}
-            answer = ask(self.api, f"flow_runs/{run}/set_state", state=body)
-        name: str = (answer["state"] or {}).get("name", answer["status"])
-        return name
-
-    def all(self) -> list[dict[str, Any]]:
-        """Runs of the deployment, oldest first."""
-        runs = ask(self.api, "flow_runs/filter", deployments={"id": {"any_": [self.deployment]}})
-        return sorted(runs, key=lambda run: run["created"])
+class LookedAt(Runs):
+    """Flow runs that the reconciler looks at."""
 
     def look(self, policy: Policy = NOW) -> list[str]:
         """One look of the reconciler."""
@@ -64,15 +29,15 @@ class Runs:
 
 
 @pytest.fixture
-def runs(cli: Any, request: pytest.FixtureRequest) -> Iterator[Runs]:
+def runs(cli: Any, request: pytest.FixtureRequest) -> Iterator[LookedAt]:
     api = cli.environment["PREFECT_API_URL"]
     secret = cli.environment["PREFECT_API_AUTH_STRING"]
     here = temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: secret})
     with here, get_client(sync_client=True) as client:
-        yield Runs(api, client, re.sub(r"\W+", "-", request.node.name))
+        yield LookedAt(api, client, re.sub(r"\W+", "-", request.node.name))
 
 
-def test_a_crashed_run_is_followed_by_one_of_the_same_work(runs: Runs) -> None:
+def test_a_crashed_run_is_followed_by_one_of_the_same_work(runs: LookedAt) -> None:
     first = runs.start(upload="a")
     runs.move(first, "PENDING", "RUNNING")
     runs.move(first, "CRASHED", message="status code -9")
@@ -86,7 +51,7 @@ def test_a_crashed_run_is_followed_by_one_of_the_same_work(runs: Runs) -> None:
     assert new["name"] == f"{old['name']} · attempt 2"
 
 
-def test_a_look_that_was_cut_off_starts_nothing_twice(runs: Runs) -> None:
+def test_a_look_that_was_cut_off_starts_nothing_twice(runs: LookedAt) -> None:
     first = runs.start()
     runs.move(first, "PENDING", "RUNNING", "CRASHED")
     runs.look()
@@ -97,7 +62,7 @@ def test_a_look_that_was_cut_off_starts_nothing_twice(runs: Runs) -> None:
     assert [attempt_of(run["tags"]) for run in runs.all()] == [1, 2, 3]
 
 
-def test_the_last_attempt_ends_in_a_state_that_says_so(runs: Runs) -> None:
+def test_the_last_attempt_ends_in_a_state_that_says_so(runs: LookedAt) -> None:
     run = runs.start()
     for _ in range(3):
         runs.move(run, "PENDING", "RUNNING")
@@ -114,7 +79,7 @@ def test_the_last_attempt_ends_in_a_state_that_says_so(runs: Runs) -> None:
     assert runs.move(runs.start(), "PENDING") == "Pending"  # a person's run has the slot
 
 
-def test_a_pending_run_that_died_frees_its_slot(runs: Runs) -> None:
+def test_a_pending_run_that_died_frees_its_slot(runs: LookedAt) -> None:
     dead, waiting = runs.start(number=1), runs.start(number=2)
     assert runs.move(dead, "PENDING") == "Pending"
     assert runs.move(waiting, "PENDING") == "AwaitingConcurrencySlot"
@@ -126,14 +91,14 @@ def test_a_pending_run_that_died_frees_its_slot(runs: Runs) -> None:
     assert [run["state_type"] for run in runs.all()] == ["CRASHED", "PENDING", "SCHEDULED"]
 
 
-def test_a_running_run_of_another_machine_is_left_to_its_heartbeats(runs: Runs) -> None:
+def test_a_running_run_of_another_machine_is_left_to_its_heartbeats(runs: LookedAt) -> None:
     run = runs.start()
     runs.move(run, "PENDING", "RUNNING")
     assert runs.look() == []
     assert runs.all()[0]["state_type"] == "RUNNING"
 
 
-def test_a_run_that_is_being_cancelled_is_not_taken_up(runs: Runs) -> None:
+def test_a_run_that_is_being_cancelled_is_not_taken_up(runs: LookedAt) -> None:
     run = runs.start()
     runs.move(run, "PENDING", "RUNNING", "CANCELLING")
     runs.look(Policy(running=-1.0))
@@ -141,7 +106,7 @@ def test_a_run_that_is_being_cancelled_is_not_taken_up(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("state", [(), ("PENDING", "RUNNING"), ("PENDING", "RUNNING", "COMPLETED")])
-def test_a_later_run_of_the_same_work_makes_another_one_unnecessary(runs: Runs, state: tuple[str, ...]) -> None:
+def test_a_later_run_of_the_same_work_makes_another_one_unnecessary(runs: LookedAt, state: tuple[str, ...]) -> None:
     first, other = runs.start(upload="a"), runs.start(upload="b")
     runs.move(first, "PENDING", "RUNNING", "CRASHED")
     runs.move(other, "PENDING", "RUNNING", "COMPLETED")  # other work
@@ -154,7 +119,7 @@ def test_a_later_run_of_the_same_work_makes_another_one_unnecessary(runs: Runs, 
     assert (len(runs.all()), old["tags"]) == (3, ["covered"])
 
 
-def test_what_ran_within_a_crashed_run_is_closed_with_it(runs: Runs) -> None:
+def test_what_ran_within_a_crashed_run_is_closed_with_it(runs: LookedAt) -> None:
     run = runs.start()
     runs.move(run, "PENDING", "RUNNING")
     inside = [start_task(runs.api, run, number) for number in range(2)]
@@ -175,7 +140,7 @@ def start_task(api: str, run: str, number: int) -> str:
     return task
 
 
-def test_a_run_with_job_variables_is_not_repeated(runs: Runs) -> None:
+def test_a_run_with_job_variables_is_not_repeated(runs: LookedAt) -> None:
     start = f"deployments/{runs.deployment}/create_flow_run"
     run = ask(runs.api, start, job_variables={"command": "true"})["id"]
     runs.move(run, "PENDING", "CRASHED")
@@ -183,7 +148,7 @@ def test_a_run_with_job_variables_is_not_repeated(runs: Runs) -> None:
     assert [run["state_name"] for run in runs.all()] == ["Given up"]
 
 
-def test_a_failed_run_is_taken_up_only_where_a_process_of_it_was_killed(runs: Runs) -> None:
+def test_a_failed_run_is_taken_up_only_where_a_process_of_it_was_killed(runs: LookedAt) -> None:
     failed, killed = runs.start(), runs.start(number=2)
     ask(runs.api, f"flow_runs/{killed}", "PATCH", tags=["killed"])
     for run in (failed, killed):
@@ -193,7 +158,7 @@ def test_a_failed_run_is_taken_up_only_where_a_process_of_it_was_killed(runs: Ru
     assert [run["parameters"] for run in runs.all()] == [{}, {"number": 2}, {"number": 2}]
 
 
-def test_old_crashes_are_history(runs: Runs) -> None:
+def test_old_crashes_are_history(runs: LookedAt) -> None:
     runs.move(runs.start(), "PENDING", "RUNNING", "CRASHED")
     assert runs.look(Policy(look_back=timedelta(0))) == []
     assert len(runs.look()) == 1

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
 
 from voicemill.flows import events
 from voicemill.flows.display import dashboard
@@ -17,6 +17,8 @@ from voicemill.flows.evaluate import Evaluated, evaluate
 from voicemill.flows.plans.options import user_name
 from voicemill.flows.plans.promote import PromoteOptions, PromotionPlan, plan_promotion
 from voicemill.flows.report import markdown
+from voicemill.flows.service.notices.log import Kind, tell
+from voicemill.flows.service.notices.questions import Answer, ask, can_ask, repeat_subflows
 from voicemill.model.judging.promotion import GateDecision, Row, decide
 from voicemill.model.judging.scores import Scores, shown
 from voicemill.model.settings.promotion import METRICS
@@ -58,6 +60,7 @@ class Promoted(FlowResult):
 def promote(options: PromoteOptions) -> Promoted:
     """Evaluate an entry beside its lane's champion; make it champion if the gate passes it, else say why not."""
     began = time.perf_counter()
+    repeat_subflows()
     try:
         plan = plan_promotion(options)
     except Retired as error:  # retired since the event that started the run: not a failure
@@ -85,10 +88,13 @@ def promote(options: PromoteOptions) -> Promoted:
         evaluated = evaluate(plan.evaluation(against))
         verdict = decide(*scores_of(plan, evaluated, against), plan.gate, entry.card.kind)
         result = result_of(plan, verdict, evaluated, against)
-        if not verdict.promote:
+        answer = ask_person(plan, verdict) if verdict.in_doubt else None
+        if answer is not None:
+            result = answered(plan, result, answer)
+        if not result.promoted:
             return end(result, began)
         try:
-            make_champion(plan, against, verdict.reason)
+            make_champion(plan, against, result.reason, forced=answer is not None, by=answer.who if answer else "")
         except StatusConflict as conflict:
             if plan.status.of(entry.number) == "champion":
                 reason = f"{entry.name} was promoted by another run meanwhile"
@@ -113,12 +119,12 @@ def scores_of(plan: PromotionPlan, evaluated: Evaluated, against: int) -> tuple[
     return scores[plan.entry.name], scores[champion] if against else None
 
 
-def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False) -> StatusChange:
-    """Record the promotion. Raises StatusConflict if the lane's champion is no longer `against`."""
+def make_champion(plan: PromotionPlan, against: int, why: str, *, forced: bool = False, by: str = "") -> StatusChange:
+    """Record the promotion, by `by` or `who()`. Raises StatusConflict if the lane's champion is no longer `against`."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     kind = plan.entry.card.kind
     return status.promote(
-        plan.folder, plan.entry.number, kind, instead_of=against, who=who(), when=when, why=why, forced=forced
+        plan.folder, plan.entry.number, kind, instead_of=against, who=by or who(), when=when, why=why, forced=forced
     )
 
 
@@ -141,6 +147,25 @@ def result_of(plan: PromotionPlan, verdict: GateDecision, evaluated: Evaluated, 
         report=evaluated.report,
         run=evaluated.run,
     )
+
+
+def ask_person(plan: PromotionPlan, verdict: GateDecision) -> Answer | None:
+    """Ask whether an entry is promoted that only a lack of test sentences keeps out; None: the run cannot ask."""
+    if can_ask():
+        dashboard.name_run(f"promote · {plan.entry.name} · asks", [f"voice:{plan.entry.card.voice}"])
+        text = f"a promotion has too few test sentences for the gate: {dashboard.run_address()}"
+        tell(plan.store, Kind.ANSWER, text, str(flow_run.id))
+    doubtful = [row for row in verdict.rows if row.detail]
+    figures = ", ".join(f"{row.metric} {shown(row.challenger)}, bound {shown(row.bound) or '-'}" for row in doubtful)
+    question = f"{verdict.reason}. Figures: {figures}. Promote it all the same?"
+    return ask(question, [verdict.reason, verdict.champion, verdict.testset])
+
+
+def answered(plan: PromotionPlan, result: Promoted, answer: Answer) -> Promoted:
+    """Result after the answer of a person to `ask_person`."""
+    if not answer.yes:
+        return replace(result, reason=f"{result.reason}; {answer}")
+    return replace(result, promoted=True, verdict="Forced", reason=answer.why, champion=plan.entry.name)
 
 
 def _finite(value: Any) -> Any:

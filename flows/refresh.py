@@ -24,7 +24,8 @@ from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
 from voicemill.flows.plans.room import check_room
 from voicemill.flows.report import page as report
-from voicemill.flows.service.notices.refresh import tell_breaker, tell_held, tell_unkept
+from voicemill.flows.service.notices.questions import repeat_subflows, withdraw
+from voicemill.flows.service.notices.refresh import confirm_breaker, tell_held, tell_unkept
 from voicemill.flows.service.recovery.attempts import is_resumed
 from voicemill.flows.upload_rows import shards_of, upload_rows
 from voicemill.storage.checking.sizes import damaged_files
@@ -66,6 +67,7 @@ class RefreshOptions(StoreOptions):
 def refresh(options: RefreshOptions) -> Summary:
     """Scan the inbox, run the new and changed batches, publish the next corpus version, and report."""
     began = time.perf_counter()
+    repeat_subflows()
     recipe = Recipe(config.load(options.config))
     store = Store.open(options.store, create=True)
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
@@ -85,7 +87,7 @@ def refresh(options: RefreshOptions) -> Summary:
             repeat = bury_forgotten(store, lots) or hold_voices(store, recipe, plan, lots, last, listing)
         shards = shards_of(store, plan, lots)
         rows = upload_rows(store, plan, batches, lots, shards, before, listing.others)
-        published = publish_version(options, recipe, store, shards, rows)
+        published = publish_or_ask(options, recipe, store, shards, rows)
         current = versions.latest(store)
         if current is not None and (published is not None or is_resumed()):
             before_it = versions.get(store, current.number - 1) if current.number > 1 else None
@@ -208,6 +210,21 @@ def bury_forgotten(store: Store, lots: list[LotResult]) -> bool:
     return bool(affected)
 
 
+def publish_or_ask(
+    options: RefreshOptions, recipe: Recipe, store: Store, shards: Shards, rows: list[UploadRow]
+) -> Version | None:
+    """Publish; where the circuit breaker is open, only after a person has answered that it is right."""
+    try:
+        version = publish_version(options, recipe, store, shards, rows)
+    except BreakerOpen as refusal:
+        withdraw(store, "refresh")
+        confirm_breaker(store, versions.latest(store), refusal)
+        forced = options.model_copy(update={"force_publish": True})
+        return publish_version(forced, recipe, store, shards, rows)
+    withdraw(store, "refresh")
+    return version
+
+
 @task(name="publish", task_run_name="publish", **_LOCAL)
 def publish_version(
     options: RefreshOptions, recipe: Recipe, store: Store, shards: Shards, rows: list[UploadRow]
@@ -226,7 +243,6 @@ def publish_version(
             force=options.force_publish,
         )
     except BreakerOpen as error:  # the ledger with the reasons is not published either
-        tell_breaker(store, versions.latest(store), str(error))
         failed = [row for row in rows if row.state is UploadState.FAILED]
         example = [f"one of {len(failed)} failed uploads: {row.path}: {row.detail}" for row in failed[:1]]
         raise BreakerOpen("\n".join([str(error), *example])) from None
@@ -278,14 +294,6 @@ def show(summary: Summary, store: Store, texts: list[TextShare]) -> None:
     """Add the artifacts to the run's page."""
     last = versions.latest(store)
     lines = ledger.summarise(CorpusVersion(store, last).ledger(_LEDGER_COLUMNS), "speaker") if last else []
-    refresh_page.show_summary(summary, last.counts.causes if last else (), [speaker_row(line) for line in lines], texts)
+    refresh_page.show_summary(summary, last.counts.causes if last else (), lines, texts)
     state = "published" if summary.published else "is current: nothing new"
     dashboard.log(f"corpus version {summary.version} {state}")
-
-
-def speaker_row(line: ledger.SummaryLine) -> dict[str, object]:
-    """Row of the table of speakers."""
-    share = line.kept / line.seconds if line.seconds else 0.0
-    parts = {name: round(getattr(line, name), 1) for name in ("silence", "filtered", "failed", "corrupt")}
-    kept = {"kept s": round(line.kept, 1), "share kept": f"{share:.0%}"}
-    return {"speaker": line.name, "uploads": line.uploads, "seconds": round(line.seconds, 1)} | kept | parts

@@ -43,6 +43,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "watch": service.watch,
         "reconcile": upkeep.reconcile,
         "status": upkeep.status,
+        "answer": upkeep.answer,
         "dashboard": service.dashboard,
     },
     "Setup": {

@@ -1,15 +1,15 @@
-"""Commands that watch over a store: its status on one screen, and the reconciler, which also tells what went wrong."""
+"""Commands that watch over a store: status, answers to runs, and the reconciler, which also tells what went wrong."""
 
 import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from voicemill.flows.cli.options import JsonOption, ServedStoreOption, StoreOption
-from voicemill.flows.cli.running import open_store, print_json
+from voicemill.flows.cli.running import checked, open_store, print_json
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -62,9 +62,9 @@ def reconcile(
 
 
 def status(store: StoreOption, as_json: JsonOption = False) -> None:
-    """Show on one screen how a store is: what waits for a person, what went wrong, runs, corpus and voices.
+    """Show what waits for a person, what went wrong, and the runs.
 
-    Exit status 0 whatever it shows; a store that is not up has no runs to show.
+    One screen, with the corpus and the voices. Exit status 0 whatever it shows; a store that is not up shows no runs.
     """
     from voicemill.flows.service.status import read_status
 
@@ -108,3 +108,33 @@ def _show(found: "StoreStatus") -> None:
     if found.voices:
         voices = [(v.name, v.entries, v.champions or "none", v.candidates) for v in found.voices]
         table("voices", ("voice", "entries", "champions", "candidates"), voices)
+
+
+def answer(
+    decision: Annotated[Literal["yes", "no"], typer.Argument(help="yes: the run goes on all the same; no: it ends")],
+    store: StoreOption,
+    why: Annotated[str, typer.Option(help="Reason, which is recorded with your user name")],
+    run: Annotated[str, typer.Option(help="Id of the flow run. Default: the only one that asks")] = "",
+) -> None:
+    """Answer the question of a run that waits for a person.
+
+    The run then starts again, on a worker of `voicemill up`, and goes on from what it had done.
+    """
+    from voicemill.flows.display.terminal import say
+    from voicemill.flows.plans.options import user_name
+    from voicemill.flows.service.client import prefect_api
+    from voicemill.storage.errors import ConfigError
+
+    with prefect_api(open_store(store)):
+        from prefect.client.orchestration import get_client
+
+        from voicemill.flows.service.notices.questions import Answer, give, open_questions
+
+        with get_client(sync_client=True) as client:
+            questions = [q for q in open_questions(client) if q.text and (not run or q.run == run)]
+            if len(questions) != 1:
+                listed = "".join(f"\n  --run {q.run}: {q.deployment} asks: {q.text}" for q in questions)
+                which = f"run {run} asks nothing" if run else "no run asks anything"
+                raise ConfigError(f"{len(questions)} runs wait for an answer: name one{listed}" if questions else which)
+            give(client, questions[0].run, checked(Answer, answer=decision, who=user_name(), why=why))
+    say(f"{questions[0].name}: {'goes on' if decision == 'yes' else 'ends'}", "answered: ", "green")

@@ -12,6 +12,7 @@ from voicemill.flows.display.dashboard import show_markdown, show_table
 from voicemill.flows.display.progress import Progress
 from voicemill.flows.display.summary import HELD, Summary
 from voicemill.flows.report import markdown
+from voicemill.storage.corpus.ledger import SummaryLine
 from voicemill.storage.corpus.text_coverage import TextShare, remedy
 from voicemill.storage.corpus.versions import Cause
 from voicemill.storage.outcomes import Reason
@@ -40,7 +41,7 @@ class ProgressArtifact:
 
 
 def show_summary(
-    summary: Summary, causes: Iterable[Cause], by_speaker: list[dict[str, object]], texts: Iterable[TextShare] = ()
+    summary: Summary, causes: Iterable[Cause], by_speaker: Iterable[SummaryLine], texts: Iterable[TextShare] = ()
 ) -> None:
     """Create the artifacts: seconds by outcome and reason, seconds and text by speaker, and a summary."""
     texts = list(texts)
@@ -60,12 +61,20 @@ def show_summary(
     of = f"version {summary.version}: {_hours(total)}"
     kept = f"{_hours(summary.seconds.get('kept', 0.0))} kept, {summary.speakers} speakers"
     show_table("refresh-outcomes", outcomes, f"seconds by outcome and reason; {of}")
-    show_table("refresh-speakers", by_speaker, f"seconds by speaker; {kept}")
+    show_table("refresh-speakers", map(speaker_row, by_speaker), f"seconds by speaker; {kept}")
     if texts:
         rows = [text_row(share) for share in texts]
         show_table("refresh-text", rows, f"text and word times; {of}")
     text = _markdown(summary, total)
     show_markdown("refresh-summary", text, f"summary of {of}, {kept}")
+
+
+def speaker_row(line: SummaryLine) -> dict[str, object]:
+    """Row of the table of speakers."""
+    share = line.kept / line.seconds if line.seconds else 0.0
+    parts = {name: round(getattr(line, name), 1) for name in ("silence", "filtered", "failed", "corrupt")}
+    kept = {"kept s": round(line.kept, 1), "share kept": f"{share:.0%}"}
+    return {"speaker": line.name, "uploads": line.uploads, "seconds": round(line.seconds, 1)} | kept | parts
 
 
 def text_row(share: TextShare) -> dict[str, object]:

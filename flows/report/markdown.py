@@ -38,6 +38,11 @@ def text(value: object) -> Markup:
     return Markup(line)
 
 
+def plain(line: str) -> str:
+    """The line that `text` returned `line` for, as a terminal shows it."""
+    return re.sub(r"\\(.)", r"\1", line.replace(JOINER, ""))
+
+
 def code(value: object) -> Markup:
     """A span of code that is shown as it is, in which no address is a link."""
     line = one_line(str(value))

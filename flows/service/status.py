@@ -86,7 +86,7 @@ def read_status(store: Store) -> StoreStatus:
     if url:
         if "PREFECT_API_URL" not in os.environ:
             os.environ.update(private_settings(store, int(url.rpartition(":")[2])))
-        deployments, runs = _ask_server(state.deployments if state else (), url)
+        deployments, runs = _ask_server(state.deployments if state else (), url, str(store.root))
         waiting += runs
     latest = versions.latest(store)
     counts: dict[str, Any] = {}
@@ -137,12 +137,15 @@ def _voice(store: Store, name: str) -> VoiceSummary:
     return VoiceSummary(name, len(entries), champions, candidates)
 
 
-def _ask_server(known: tuple[Mapping[str, str], ...], url: str) -> tuple[tuple[DeploymentStatus, ...], list[str]]:
-    """Runs of each deployment, and those that wait for a person."""
+def _ask_server(
+    known: tuple[Mapping[str, str], ...], url: str, store: str
+) -> tuple[tuple[DeploymentStatus, ...], list[str]]:
+    """Runs of each deployment of a server, and what waits for a person, who may work on `store`."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
+    from voicemill.flows.service.notices.questions import open_questions
     from voicemill.flows.service.recovery.attempts import GIVEN_UP
     from voicemill.flows.service.recovery.runs import pool_filter
 
@@ -154,7 +157,6 @@ def _ask_server(known: tuple[Mapping[str, str], ...], url: str) -> tuple[tuple[D
         for deployment in client.read_deployments(work_pool_filter=pool_filter(POOLS)):
             name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
             last = _first_run(client, deployment.id, began, FlowRunSort.EXPECTED_START_TIME_DESC)
-            asked = _first_run(client, deployment.id, [StateType.PAUSED], FlowRunSort.EXPECTED_START_TIME_DESC)
             coming = _first_run(client, deployment.id, [StateType.SCHEDULED], FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC)
             when = _time(last.end_time or last.start_time) if last else ""
             rows.append(
@@ -167,8 +169,13 @@ def _ask_server(known: tuple[Mapping[str, str], ...], url: str) -> tuple[tuple[D
             )
             if last is not None and (last.state_type is StateType.FAILED or GIVEN_UP in last.tags):
                 waiting.append(f"{name}, whose last run failed: {url}/v2/runs/flow-run/{last.id}")
-            if asked is not None:
-                waiting.append(f"{name}, whose run asks for an answer: {url}/v2/runs/flow-run/{asked.id}")
+        for question in open_questions(client):
+            page = f"{url}/v2/runs/flow-run/{question.run}"
+            if question.text:
+                command = f"voicemill answer yes --store {shlex.quote(store)} --why REASON --run {question.run}"
+                waiting.append(f"{question.deployment} asks: {question.text} {command} (or no), or Resume on {page}")
+            else:
+                waiting.append(f"{question.deployment} was paused: Resume on {page}")
     return tuple(sorted(rows, key=lambda row: row.name)), waiting
 
 

@@ -56,6 +56,11 @@ class GateDecision:
     rows: tuple[Row, ...]
     """Comparisons by metric, in the order of `METRICS`."""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nothing but too few test sentences speaks against the challenger."""
+        return not self.promote and {row.outcome for row in self.rows if row.detail} == {"too few"}
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)
@@ -113,6 +118,8 @@ def _row(metric: Metric, challenger: Scores, champion: Scores | None, bound: flo
     absolute = _Finding("no rule") if bound is None else _absolute(metric, challenger, bound, gate.samples)
     relative = _relative(metric, challenger, champion, gate) if champion else None
     deciding = absolute if absolute.detail or relative is None else relative
+    if relative and deciding.outcome == "too few" and relative.detail:
+        deciding = relative  # it may be worse than a doubt
     spread = relative.spread if relative else None
     return Row(
         metric=name,

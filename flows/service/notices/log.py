@@ -28,6 +28,7 @@ class Kind(Enum):
     FAILED = "run failed", "a run ended with an error, and does not start again by itself"
     CRASHED = "run crashed", "a run died; a new one takes up its work, up to four attempts"
     LATE = "refresh late", "no refresh has completed for `late_days` days"
+    ANSWER = "answer needed", "a run is suspended until a person answers its question"
     BREAKER = "breaker open", "a stage dropped or failed far more than in the version before: nothing was published"
     NOTHING_KEPT = "nothing kept", "no second of a new upload was kept"
     CONSENT = "consent missing", "uploads are held, because no consent of their speakers is on record"

@@ -1,11 +1,14 @@
-"""Notices of a refresh: the breaker is open, nothing of new uploads was kept, speakers have no consent on record."""
+"""Notices of a refresh: the breaker is open, nothing of new uploads was kept, speakers have no consent on record; and
+the question whether to publish all the same."""
 
 from collections.abc import Iterable, Mapping
 
 from voicemill.flows.service.notices.log import Kind, tell
+from voicemill.flows.service.notices.questions import ask, can_ask
 from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
+from voicemill.storage.errors import BreakerOpen
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import UploadState
 from voicemill.storage.store import Store
@@ -13,12 +16,28 @@ from voicemill.storage.store import Store
 _COLUMNS = ["upload", "start", "stop", "outcome"]
 
 
-def tell_breaker(store: Store, last: Version | None, reason: str) -> None:
+def confirm_breaker(store: Store, last: Version | None, refusal: BreakerOpen) -> None:
+    """Tell that the circuit breaker stops a publish, and return once a person answers that it may go on.
+
+    Raises:
+        BreakerOpen: the answer is no, or the run cannot ask.
+    """
+    reason = str(refusal).partition("\n")[0]  # the lines after it name files
+    _tell_breaker(store, last, reason)
+    answer = ask(f"{reason} Publish all the same?", [last.number if last else 0, reason])
+    if answer is None:
+        raise refusal
+    if not answer.yes:
+        raise BreakerOpen(f"{refusal}\n{answer}")
+
+
+def _tell_breaker(store: Store, last: Version | None, reason: str) -> None:
     """Tell that the circuit breaker stopped a publish, once after each version and for each reason."""
     number = last.number if last else 0
     where = f"after version {number}" if last else "as first version"
     rule = reason.partition(" Most of it: ")[0].rstrip(".")
-    text = f"{rule}, {where}; see the run, and if it is right: voicemill refresh --force-publish"
+    run = "the run waits for your answer: voicemill status" if can_ask() else "voicemill refresh --force-publish"
+    text = f"{rule}, {where}; see the run, and if it is right: {run}"
     tell(store, Kind.BREAKER, text, f"{number} {digest(reason)[:16]}")
 
 

@@ -182,12 +182,12 @@ def _take_up(client: SyncPrefectClient, policy: Policy, run: FlowRun) -> str:
 
 
 def _later_run(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
-    """A later run of the same flow with the same parameters, which ended well, is in progress, or is about to start."""
+    """A later run of the same flow with the same parameters: ended well, in progress, waiting, or about to start."""
     times = FlowRunFilterExpectedStartTime(after_=run.expected_start_time, before_=_now() + SOON)
-    well = state_filter(StateType.COMPLETED, StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING)
+    well = [StateType.COMPLETED, StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
     runs = client.read_flow_runs(
         flow_filter=FlowFilter(id=FlowFilterId(any_=[run.flow_id])),
-        flow_run_filter=FlowRunFilter(expected_start_time=times, state=well),
+        flow_run_filter=FlowRunFilter(expected_start_time=times, state=state_filter(*well)),
         limit=PAGE,
     )
     return next((other for other in runs if other.id != run.id and other.parameters == run.parameters), None)

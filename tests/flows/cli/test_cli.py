@@ -138,6 +138,7 @@ def talk(path: Path) -> Path:
 JSON_CALLS: dict[tuple[str, ...], Callable[[Path], list[object]]] = {
     ("versions",): lambda store: ["--store", store],
     ("ledger",): lambda store: ["--store", store],
+    ("status",): lambda store: ["--store", store],
     ("check",): lambda store: ["--store", store],
     ("consent", "list"): lambda store: ["--store", store],
     ("models", "list"): lambda store: ["--config", "production"],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicemill.flows.report import markdown
-from voicemill.flows.report.markdown import Markup, code, link, name, table, text
+from voicemill.flows.report.markdown import Markup, code, link, name, plain, table, text
 
 J = markdown.JOINER
 
@@ -69,6 +69,7 @@ def test_no_mark_is_left_open(value: str) -> None:
     unescaped = re.sub(r"\\[^a-z0-9\s]", "·", shown)
     assert not re.search(r"[\\`*\[\]<~]", unescaped)
     assert not re.search(r"://|www\.|@\w", unescaped)
+    assert plain(shown) == " ".join(value.split())
     for cell in (value, code(value)):
         _, _, row = table(("a",), [(cell,)]).splitlines()
         assert re.sub(r"\\.", "", row).count("|") == 2

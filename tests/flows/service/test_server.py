@@ -115,6 +115,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from voicemill.flows.display import dashboard, refresh
 from voicemill.flows.display.summary import Summary
+from voicemill.storage.corpus.ledger import SummaryLine
 text = sys.argv[1]
 summary = Summary(
     store="/s", version=1, published=True, uploads={}, seconds={}, reasons={}, stages={}, speakers=1, utterances=0,
@@ -124,7 +125,7 @@ summary = Summary(
 @flow(name="hostile")
 def show():
     dashboard.name_run(text, [text])
-    refresh.show_summary(summary, [], [{"speaker": text}])
+    refresh.show_summary(summary, [], [SummaryLine(text, 1)])
     dashboard.show_markdown("hostile-description", "text", text)
     create_markdown_artifact(markdown=text, key="unescaped")  # what the page makes of it
 show()

@@ -117,6 +117,8 @@ def test_too_few_samples_are_kept_out(champion: Scores | None) -> None:
     assert not found.promote
     assert "similarity rests on 4 sentences, fewer than 5" in found.reason
     assert {row.outcome for row in found.rows} == {"too few", "within bounds"}
+    assert found.in_doubt
+    assert not decide(scores(2, SIMILAR[:4], rtf=1.01), champion, GATE).in_doubt  # it is too slow besides
 
 
 def test_too_few_sentences_that_both_have_are_kept_out() -> None:
@@ -125,6 +127,18 @@ def test_too_few_sentences_that_both_have_are_kept_out() -> None:
     found = decide(replace(mine, items={**mine.items, "similarity": elsewhere}), scores(1), GATE)
     assert not found.promote
     assert "similarity can be compared in 4 sentences, fewer than 5" in found.reason
+
+
+def test_a_figure_that_the_champion_lacks_is_more_than_a_doubt() -> None:
+    found = decide(scores(2, SIMILAR[:4]), without(scores(1), "similarity"), GATE)
+    assert {row.metric: row.outcome for row in found.rows} == {
+        "similarity": "missing",
+        "cer": "too few",
+        "rtf": "within bounds",
+    }
+    assert "similarity rests on 4 sentences" in found.reason
+    assert not found.in_doubt
+    assert not decide(scores(2), scores(1), GATE).in_doubt
 
 
 def test_one_sentence_is_no_comparison() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from support.configs import plain
@@ -25,7 +26,7 @@ from voicemill.flows.service.notices.log import Kind, Notice, notices_file, read
 from voicemill.flows.service.notices.lookout import look_out
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.store import Store
-from voicemill.tasks.config import NotifySettings
+from voicemill.tasks.config import NotifySettings, load
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +101,29 @@ def test_a_webhook_receives_each_notice(store: Store, runs: Runs, webhook: tuple
     assert received == [{"kind": "breaker open", "text": text, "when": notice.when, "key": "breaker open: 3"}]
     deploy_notices(runs.client, str(store.root), NotifySettings())
     assert [a for a in ask(runs.api, "automations/filter") if a["name"] == TELLER] == []
+
+
+def test_a_notification_block_of_the_config_receives_each_notice(
+    store: Store, runs: Runs, webhook: tuple[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    address, received = webhook
+    template = {"title": "{{subject}}", "text": "{{body}}", "sender": "{{name}}"}
+    block = CustomWebhookNotificationBlock(name="voices", url=address, json_data=template)
+    block.save("voices", overwrite=True)
+    config = tmp_path / "notify.toml"
+    config.write_text(plain('[notify]\nblock = "custom-webhook/voices"\n'))
+    deploy_notices(runs.client, str(store.root), load(str(config)).notify)
+    time.sleep(2)  # the server reads its automations
+    for number in range(2):
+        assert tell(store, Kind.LATE, f"no refresh within {number} days", str(number))
+        assert not tell(store, Kind.LATE, "told again", str(number))
+    end = time.monotonic() + 60
+    while len(received) < 2 and time.monotonic() < end:
+        time.sleep(0.2)
+    deploy_notices(runs.client, str(store.root), NotifySettings())
+    expected = {"title": "voicemill: refresh late", "sender": "voices"}
+    texts = [f"no refresh within {number} days" for number in range(2)]
+    assert sorted(received, key=lambda row: str(row["text"])) == [expected | {"text": text} for text in texts]
 
 
 def test_an_unknown_block_is_refused(store: Store, runs: Runs) -> None:

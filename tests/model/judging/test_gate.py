@@ -131,11 +131,7 @@ def test_too_few_sentences_that_both_have_are_kept_out() -> None:
 
 def test_a_figure_that_the_champion_lacks_is_more_than_a_doubt() -> None:
     found = decide(scores(2, SIMILAR[:4]), without(scores(1), "similarity"), GATE)
-    assert {row.metric: row.outcome for row in found.rows} == {
-        "similarity": "missing",
-        "cer": "too few",
-        "rtf": "within bounds",
-    }
+    assert [row.outcome for row in found.rows] == ["missing", "too few", "within bounds"]
     assert "similarity rests on 4 sentences" in found.reason
     assert not found.in_doubt
     assert not decide(scores(2), scores(1), GATE).in_doubt

@@ -171,7 +171,7 @@ def test_a_promotion_with_too_few_sentences_is_a_persons_decision(
     assert read_status(store.models / "ann").champions == {}
     (waiting,) = cli("status", "--store", store.root, "--json").json["waiting"]
     assert re.search(
-        r"rtf rests on . sentences?, fewer than 50\. Its figures: rtf [\d.]+ \(bound 1000\)\. Promote it all", waiting
+        r"rtf rests on . sentences?, fewer than 50\. Figures: rtf [\d.]+, bound 1000\. Promote it", waiting
     )
     (notice,) = read_notices(store)
     assert (notice.kind, "ann" in notice.text) == ("answer needed", False)

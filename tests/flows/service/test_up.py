@@ -174,10 +174,14 @@ def test_an_upload_becomes_a_version_and_a_voice_that_speaks(
 
 
 def test_the_new_voice_is_judged_and_kept_out(standing: Standing, chained: dict[str, Any]) -> None:
-    """The shipped gate refuses: three recordings give too few held-out sentences."""
+    """The shipped gate asks: three recordings give too few held-out sentences."""
+    (run, *_) = until(lambda: standing.runs("promote/on-model", "PAUSED", "COMPLETED", "FAILED", "CRASHED"))
+    assert run["state_name"] == "Suspended"
+    standing.cli("answer", "no", "--store", standing.store.root, "--why", "train on more first")
     (run, *_) = until(lambda: standing.runs("promote/on-model", "COMPLETED", "FAILED", "CRASHED"))
     assert (run["name"], run["state_name"]) == ("promote · ann/0001 · not promoted", "Not promoted")
     assert "fewer than 10" in run["state"]["message"]
+    assert run["state"]["message"].endswith("answered no: train on more first")
     assert standing.runs("distill/on-promotion") == []
 
 

@@ -17,7 +17,7 @@ PROJECT = tomllib.loads(TOML)["project"]
 FLOORS = ("flows", "tasks", "model", "storage")
 """The floors from the top: each may import itself and those after it."""
 ROOMS = (
-    "flows/cli", "flows/demo", "flows", "flows/service", "flows/service/recovery", "flows/service/notices",
+    "flows/cli", "flows/demo", "flows", "flows/service", "flows/service/notices", "flows/service/recovery",
     "flows/listening", "flows/evaluation", "flows/display", "flows/report", "flows/plans",
     "tasks", "tasks/training", "tasks/publishing", "tasks/intake", "tasks/stages", "tasks/contract",
     "model/judging", "model/judging/metrics", "model/judging/testset", "model/voices", "model/export",

@@ -12,21 +12,17 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from voicemill.flows.service.notices.log import Kind, tell
+from voicemill.flows.service.recovery.runs import PAGE, pool_filter, state_filter
 from voicemill.storage.store import Store
 from voicemill.tasks.config import NotifySettings
 
 LOOK_BACK = timedelta(days=7)
 """Age of the runs that are looked at."""
-PAGE = 200
 
 
 def look_out(
@@ -39,18 +35,14 @@ def look_out(
             yield f"{kind.label}: {text}"
 
 
-def _states(*types: StateType) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))
-
-
 def _bad_runs(client: SyncPrefectClient, pools: Collection[str]) -> Iterator[tuple[Kind, str, str]]:
     """Runs of the pools that failed or crashed. Their names and messages may name speakers, and are left out."""
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
-            state=_states(StateType.FAILED, StateType.CRASHED),
+            state=state_filter(StateType.FAILED, StateType.CRASHED),
             end_time=FlowRunFilterEndTime(after_=datetime.now(UTC) - LOOK_BACK),
         ),
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(pools))),
+        work_pool_filter=pool_filter(pools),
         sort=FlowRunSort.END_TIME_DESC,
         limit=PAGE,
     )
@@ -74,7 +66,7 @@ def _late_refresh(client: SyncPrefectClient, settings: NotifySettings) -> Iterat
     """The refresh that should have completed by now, whether or not it found anything new."""
     done = client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=["refresh"])),
-        flow_run_filter=FlowRunFilter(state=_states(StateType.COMPLETED)),
+        flow_run_filter=FlowRunFilter(state=state_filter(StateType.COMPLETED)),
         sort=FlowRunSort.END_TIME_DESC,
         limit=1,
     )

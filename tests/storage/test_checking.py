@@ -122,16 +122,17 @@ def cases(*on_each_push: str) -> list[ParameterSet]:
 def damaged_together(store: Store, places: set[int], *, alone: bool) -> list[list[Path]]:
     """Files that a test damages at the same time: of each kind those at these places of its list."""
     single: list[list[Path]] = []
-    cached: list[Path] = []
+    rows: list[Path] = []  # of caches; an output whose rows are damaged is not asked for its audio
+    audio: list[Path] = []
     for name, paths in kinds(store).items():
         for path in sorted({paths[place] for place in places}):
             if name in UNREAD or not path.stat().st_size:
                 continue
-            if name.startswith(CACHES) and not alone:
-                cached.append(path)
+            if name.startswith(CACHES) and path.name != "seals.log" and not alone:
+                (audio if name.endswith(".audio.arrow") else rows).append(path)
             else:
                 single.append([path])
-    return [*single, cached] if cached else single
+    return [*single, *(paths for paths in (rows, audio) if paths)]
 
 
 LOG = "tables/utterances/_delta_log"

@@ -106,45 +106,26 @@ def refreshes(cli: Any, client: Any, of: RefreshedStore) -> Deployed:
     return Deployed(cli.environment["PREFECT_API_URL"], client, "refresh", options)
 
 
-def test_a_question_of_a_refresh_is_put_once_and_no_ends_the_run(
-    cli: Any, worker: None, connected: Any, broken: RefreshedStore
-) -> None:
-    runs, store = refreshes(cli, connected, broken), Store.open(broken.store)
-    first = runs.start()
-    assert runs.wait(first, "Suspended")["name"] == "Suspended"
-    with store.locked("the test", wait=True):
-        pass
-    assert list(reconcile(connected, Policy(pending=-1.0, running=-1.0), [POOL])) == []
-    second = runs.start()  # there is one slot
-    assert runs.wait(second, "Suspended")["name"] == "Suspended"
-    assert runs.state(first)["name"] == "Superseded"
-    (waiting,) = cli("status", "--store", broken.store, "--json").json["waiting"]
-    for words in ("refresh/", "are no longer in the inbox", "voicemill answer yes", f"--run {second}", "/v2/runs/"):
-        assert words in waiting
-    assert runs.resume(second, answer="yes", who="Eve")["status"] == "REJECT"
-    assert runs.resume(second, answer="perhaps", who="Eve", why="so")["status"] == "REJECT"
-    assert runs.resume(second, answer="no", who="Eve", why="bob is to stay")["status"] == "ACCEPT"
-    state = runs.wait(second)
-    assert state["name"] == "Failed"
-    for words in ("nothing was published: 2 uploads", "Eve answered no: bob is to stay"):
-        assert words in state["message"]
-    assert broken.version().version.number == 1
-    (notice,) = read_notices(store)
-    assert notice.kind == "breaker open"
-    assert "the run waits for your answer: voicemill status" in notice.text
-    assert cli("status", "--store", broken.store, "--json").json["waiting"] == []
-
-
 def test_yes_publishes_in_a_process_that_runs_the_flow_anew(
     cli: Any, worker: None, connected: Any, broken: RefreshedStore
 ) -> None:
-    runs = refreshes(cli, connected, broken)
+    runs, store = refreshes(cli, connected, broken), Store.open(broken.store)
     run = runs.start()
     assert runs.wait(run, "Suspended")["name"] == "Suspended"
+    with store.locked("the test", wait=True):
+        pass
+    assert list(reconcile(connected, Policy(pending=-1.0, running=-1.0), [POOL])) == []
+    (waiting,) = cli("status", "--store", broken.store, "--json").json["waiting"]
+    for words in ("refresh/", "are no longer in the inbox", "voicemill answer yes", f"--run {run}", "/v2/runs/"):
+        assert words in waiting
+    (notice,) = read_notices(store)
+    assert notice.kind == "breaker open"
+    assert "the run waits for your answer: voicemill status" in notice.text
+    assert runs.resume(run, answer="yes", who="Eve")["status"] == "REJECT"
+    assert runs.resume(run, answer="perhaps", who="Eve", why="so")["status"] == "REJECT"
     refused = cli("answer", "yes", "--store", broken.store, "--why", "so", "--run", "another", status=2)
     assert "run another asks nothing" in refused.err
-    out = cli("answer", "yes", "--store", broken.store, "--why", "bob moved away").out
-    assert "goes on" in out
+    assert "goes on" in cli("answer", "yes", "--store", broken.store, "--why", "bob moved away").out
     assert runs.wait(run)["name"] == "Completed"
     assert broken.version().version.number == 2
     assert broken.paths() == {"ann/0.wav", "ann/1.wav", "ann/both.wav", "ann/spare.wav", "cem/0.wav"}
@@ -152,10 +133,33 @@ def test_yes_publishes_in_a_process_that_runs_the_flow_anew(
     assert any(log["message"].endswith("answered yes: bob moved away") for log in logs)
     lots = ask(runs.api, "flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run]}})
     assert [lot["state_name"] for lot in lots] == ["Completed", "Completed"]  # a lot of each process
+    assert cli("status", "--store", broken.store, "--json").json["waiting"] == []
+
+
+# nightly: three processes of a flow. On a push test_up.py answers no to a promotion, and a test below withdraws
+@pytest.mark.nightly
+def test_a_later_refresh_asks_in_place_of_an_earlier_one_and_no_ends_it(
+    cli: Any, worker: None, connected: Any, broken: RefreshedStore
+) -> None:
+    runs, store = refreshes(cli, connected, broken), Store.open(broken.store)
+    first = runs.start()
+    assert runs.wait(first, "Suspended")["name"] == "Suspended"
+    second = runs.start()  # there is one slot
+    assert runs.wait(second, "Suspended")["name"] == "Suspended"
+    assert runs.state(first)["name"] == "Superseded"
+    assert runs.resume(second, answer="no", who="Eve", why="bob is to stay")["status"] == "ACCEPT"
+    state = runs.wait(second)
+    assert state["name"] == "Failed"
+    for words in ("nothing was published: 2 uploads", "Eve answered no: bob is to stay"):
+        assert words in state["message"]
+    assert broken.version().version.number == 1
+    assert [notice.kind for notice in read_notices(store)] == ["breaker open"]
     nobody = cli("answer", "yes", "--store", broken.store, "--why", "so", status=2)
     assert "no run asks anything" in nobody.err
 
 
+# nightly: a flow of two processes. On a push test_up.py asks the same question, and answers no
+@pytest.mark.nightly
 def test_a_promotion_with_too_few_sentences_is_a_persons_decision(
     cli: Any, worker: None, connected: Any, refreshed: RefreshedStore, tmp_path: Path
 ) -> None:

@@ -416,6 +416,21 @@ def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:
     assert "unset PREFECT_API_URL" in " ".join(ran.out.split())
 
 
+def test_damage_is_found_where_a_whole_check_is_asked_for(alone, cli, inbox, store: Path, tmp_path: Path) -> None:
+    """By the doctor, and by `refresh --check` before it begins; both name the file and the command."""
+    damaged = shutil.copytree(store, tmp_path / "store")
+    shard = next((damaged / "tables" / "utterances").rglob("*.parquet"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    doctor = " ".join(alone("doctor", "--store", damaged, status=1).out.split())
+    refused = cli("refresh", "--inbox", inbox, "--store", damaged, "--check", status=2).err
+    for text in (doctor, refused):
+        assert shard.name in text.replace("\n", "").replace(" ", "")
+        assert f"voicemill check --store {damaged} --repair" in " ".join(text.split())
+    assert len(list((damaged / "tables" / "versions").glob("*.parquet"))) == 2
+
+
 # -- errors
 
 

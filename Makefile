@@ -30,9 +30,12 @@ setup: $(INSTALLED) ## .venv with everything that the demo and the tests need
 demo: $(INSTALLED) ## synthesise a corpus and refresh it three times
 	$(VENV)/bin/voicemill demo
 
+# Byte code is kept: else every process of a test compiles voicemill, and every process of pytest all tests (11 s)
+TESTS = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+
 # Three processes for two cores: a fifth of the time goes into waiting for servers and processes. Files in their order:
 # the long ones, those of flows, come first
-SLOW = OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 -m
+SLOW = $(TESTS) $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 -m
 
 test: check ## ruff, mypy --strict and all tests but gpu and nightly: 21 minutes on 2 cores
 	$(SLOW) "(slow or realdata) and not nightly and not gpu"
@@ -41,7 +44,7 @@ nightly: check ## the same and the tests marked nightly
 	$(SLOW) "(slow or realdata) and not gpu"
 
 check: lint types ## ruff, mypy and the quick tests, on all cores
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not gpu and not slow and not realdata" -n auto --dist loadfile
+	$(TESTS) $(RUN) -m pytest -m "not gpu and not slow and not realdata" -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff: rules and format
 	$(RUN) -m ruff check .

@@ -114,6 +114,23 @@ def alone() -> Cli:
     return Cli({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandOutput]:
+    """Runs `voicemill` in the process of the test: for commands that start no flow and leave nothing behind in it."""
+    from voicemill.flows.cli.main import main
+
+    def run(*arguments: object, status: int = 0) -> CommandOutput:
+        monkeypatch.setattr(sys, "argv", ["voicemill", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = CommandOutput(*capfd.readouterr())
+        assert (ended.value.code or 0) == status, f"exit {ended.value.code}\n{output.out}\n{output.err}"
+        return output
+
+    return run
+
+
 TEXTS = {
     "ann": (
         "en",

@@ -123,8 +123,8 @@ def runs_of(folder: Path) -> dict[str, list[str]]:
         server.stop()
 
 
-# on a push: 4 moments, spread evenly over the run; nightly: all 20
-@pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n == 1 else pytest.mark.nightly) for n in range(5)])
+# on a push: 2 moments, half a run apart; nightly: all 20
+@pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n == 6 else pytest.mark.nightly) for n in range(10)])
 def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tmp_path: Path, part: int) -> None:
     def survive(share: float) -> list[str]:
         folder = tmp_path / f"{share:.4f}"
@@ -151,7 +151,7 @@ def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tm
         return [f"killed at {share:.3f}: {line}" for line in found]
 
     with ThreadPoolExecutor(2) as pool:
-        assert [line for found in pool.map(survive, MOMENTS[part::5]) for line in found] == []
+        assert [line for found in pool.map(survive, MOMENTS[part::10]) for line in found] == []
 
 
 def outputs(store: Path) -> int:

@@ -110,12 +110,32 @@ WAYS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def ways(*on_each_push: str) -> list[ParameterSet]:
-    """All ways; those that are not named run at night."""
-    return [pytest.param(way, marks=[] if way in on_each_push else [pytest.mark.nightly]) for way in WAYS]
-
-
 CACHES = ("stages/", "reports/")
+
+
+def cases(*on_each_push: str) -> list[ParameterSet]:
+    """`way` and `alone` of a test: on a push the ways that are named, with all caches damaged at once."""
+    # nightly: all ways, and each file is damaged alone
+    night = [pytest.param(way, True, marks=pytest.mark.nightly) for way in WAYS]
+    return [*(pytest.param(way, False) for way in on_each_push), *night]
+
+
+def damaged_together(store: Store, places: set[int], *, alone: bool) -> list[list[Path]]:
+    """Files that a test damages at the same time: of each kind those at these places of its list."""
+    single: list[list[Path]] = []
+    rows: list[Path] = []  # of caches; an output whose rows are damaged is not asked for its audio
+    audio: list[Path] = []
+    for name, paths in kinds(store).items():
+        for path in sorted({paths[place] for place in places}):
+            if name in UNREAD or not path.stat().st_size:
+                continue
+            if name.startswith(CACHES) and path.name != "seals.log" and not alone:
+                (audio if name.endswith(".audio.arrow") else rows).append(path)
+            else:
+                single.append([path])
+    return [*single, *(paths for paths in (rows, audio) if paths)]
+
+
 LOG = "tables/utterances/_delta_log"
 
 
@@ -156,37 +176,41 @@ def test_a_whole_store_has_no_damage(full: Store) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ways("emptied", "truncated", "a bit flipped in its middle", "missing"))
-def test_damage_to_every_kind_of_file_is_found(store: Store, way: str) -> None:
+@pytest.mark.parametrize(("way", "alone"), cases("emptied", "truncated", "a bit flipped in its middle", "missing"))
+def test_damage_to_every_kind_of_file_is_found(store: Store, way: str, alone: bool) -> None:
     """All but a missing file of a cache, which is made again as if it had never been there."""
     unnoticed = []
-    for name, paths in kinds(store).items():
-        for path in {paths[0], paths[-1]}:
-            raw = path.read_bytes()
-            if name in UNREAD or not raw or (way == "missing" and name.startswith(CACHES)):
-                continue
+    for paths in damaged_together(store, {0, -1} if alone else {0}, alone=alone):
+        whole = {path: path.read_bytes() for path in paths}
+        names = [path.relative_to(store.root).as_posix() for path in paths]
+        if way == "missing" and names[0].startswith(CACHES):
+            continue
+        for path in paths:
             WAYS[way](path)
-            found = {damage.path for damage in check(store).damage}
-            relative = path.relative_to(store.root).as_posix()
-            if not any(relative == item or relative.startswith(f"{item}/") for item in found):
-                unnoticed.append(f"{relative}: {sorted(found)}")
-            with suppress(VoicemillError):
-                read_everything(store)
+        found = {damage.path for damage in check(store).damage}
+        for name in names:
+            if not any(name == item or name.startswith(f"{item}/") for item in found):
+                unnoticed.append(f"{name}: {sorted(found)}")
+        with suppress(VoicemillError):
+            read_everything(store)
+        for path, raw in whole.items():
             path.write_bytes(raw)
     assert unnoticed == []
     assert check(store).damage == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ways("emptied", "missing"))
-def test_after_a_repair_the_rows_are_there_or_the_loss_is_named(full: Store, tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize(("way", "alone"), cases("emptied", "missing"))
+def test_after_a_repair_the_rows_are_there_or_the_loss_is_named(
+    full: Store, tmp_path: Path, way: str, alone: bool
+) -> None:
     rows, problems = read_everything(full), []
-    for name, paths in kinds(full).items():
-        if name in UNREAD or not paths[0].stat().st_size:
-            continue
+    for paths in damaged_together(full, {0}, alone=alone):
         store = Store(Path(shutil.copytree(full.root, tmp_path / "store")))
-        relative = paths[0].relative_to(full.root).as_posix()
-        WAYS[way](store.root / relative)
+        names = [path.relative_to(full.root).as_posix() for path in paths]
+        name = " ".join(names)
+        for relative in names:
+            WAYS[way](store.root / relative)
         result = repair(store)
         named = " ".join([*result.lost, *(damage.path for damage in (*result.damage, *result.repaired))])
         again = [damage.path for damage in result.repaired if "next `voicemill refresh`" in damage.problem]
@@ -194,7 +218,7 @@ def test_after_a_repair_the_rows_are_there_or_the_loss_is_named(full: Store, tmp
             if read_everything(store) != rows:
                 problems.append(f"{name}: other rows")
         except VoicemillError as error:
-            if not (result.lost or again) or relative.split("/_delta_log")[0] not in named:
+            if not (result.lost or again) or any(item.split("/_delta_log")[0] not in named for item in names):
                 problems.append(f"{name}: {error}")
         if not (result.lost or again or check(store).damage == []):
             problems.append(f"{name}: {check(store).damage}")

@@ -142,10 +142,12 @@ def publish_problems(root: Path, reported: tuple[str, ...], rows: dict[int, dict
     return problems + differences(contents(root), rows[3])
 
 
-def test_a_published_version_survives(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    with mounted(disk.image, disk.root) as root, disk.copying(monkeypatch, every=7):
+# nightly: three times as many moments
+@pytest.mark.parametrize(("every", "moments"), [(23, 10), pytest.param(7, 30, marks=pytest.mark.nightly)])
+def test_a_published_version_survives(disk: Disk, monkeypatch: pytest.MonkeyPatch, every: int, moments: int) -> None:
+    with mounted(disk.image, disk.root) as root, disk.copying(monkeypatch, every):
         rows = publishing(root, disk.report)
-    assert len(disk.copies) >= 30
+    assert len(disk.copies) >= moments
     assert problems_of(disk, lambda store, reported: publish_problems(store, reported, rows)) == []
 
 
@@ -163,12 +165,16 @@ def test_the_copies_lack_what_is_not_flushed(disk: Disk, monkeypatch: pytest.Mon
     assert len({line.partition(" ")[0] for line in problems}) == 3
 
 
-def test_a_receipt_comes_after_the_erasure(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+# nightly: three times as many moments
+@pytest.mark.parametrize(("every", "moments"), [(16, 10), pytest.param(5, 30, marks=pytest.mark.nightly)])
+def test_a_receipt_comes_after_the_erasure(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, every: int, moments: int
+) -> None:
     with mounted(disk.image, disk.root) as root:
         store = Store.open(root, create=True)
         f.corpus(store, BATCHES)
         os.sync()
-        with disk.copying(monkeypatch, every=5):
+        with disk.copying(monkeypatch, every):
             forget_speaker(store, "zoe", created=f.WHEN)
             disk.report("receipt")
         rows = contents(root)
@@ -187,7 +193,7 @@ def test_a_receipt_comes_after_the_erasure(disk: Disk, monkeypatch: pytest.Monke
             problems += [] if receipts(store) else [str(error)]
         return problems + differences(contents(root), rows)
 
-    assert len(disk.copies) >= 30
+    assert len(disk.copies) >= moments
     assert problems_of(disk, check) == []
 
 

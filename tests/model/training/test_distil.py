@@ -249,18 +249,28 @@ def test_in_half_precision_the_losses_are_nearly_the_same(kind: str) -> None:
         torch.testing.assert_close(other, total, rtol=0.3, atol=0.05)
 
 
+# nightly: longer utterances, 2,400 steps
 @pytest.mark.slow
-def test_a_student_of_the_teacher_s_size_reaches_its_outputs() -> None:
+@pytest.mark.parametrize(
+    ("frames", "rates", "count"),
+    [
+        ([20, 13], (3e-3, 1e-3, 3e-4, 1e-4), 125),
+        pytest.param([40, 26, 33], (3e-3, 1e-3, 3e-4, 1e-4, 1e-4, 3e-5), 400, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_student_of_the_teacher_s_size_reaches_its_outputs(
+    frames: list[int], rates: tuple[float, ...], count: int
+) -> None:
     """From other weights: what both say is the same, code by code, and so is how they attend. The soft targets alone:
     the codes of this corpus are noise, and the teacher, which never saw them, does not say them."""
     settings = DistillSettings(layers=2, student_layers=(1, 2), alpha=1.0, hidden_weight=1.0, attention_weight=1.0)
     torch.manual_seed(1)
     objective = of_s1(settings, Text2Semantic(TRAINED_S1))
-    batch = batch_of([40, 26, 33])
+    batch = batch_of(frames)
     first = objective.validate(batch)
     # so long that places where the teacher nearly ties two codes (.0026 of probability) agree on any processor
-    for rate in (3e-3, 1e-3, 3e-4, 1e-4, 1e-4, 3e-5):
-        steps(objective, batch, 400, rate)
+    for rate in rates:
+        steps(objective, batch, count, rate)
     last = objective.validate(batch)
     tokens = last["loss/weight"]
     assert first["agreement"] / tokens < 0.5
@@ -270,15 +280,17 @@ def test_a_student_of_the_teacher_s_size_reaches_its_outputs() -> None:
     assert last["attention"] < 0.02 * first["attention"]
 
 
+# nightly: longer utterances, twice as many steps
 @pytest.mark.slow
-def test_a_waveform_of_the_teacher_s_size_reaches_the_teacher_s() -> None:
+@pytest.mark.parametrize(("frames", "count"), [([12, 9], 100), pytest.param([24, 18], 200, marks=pytest.mark.nightly)])
+def test_a_waveform_of_the_teacher_s_size_reaches_the_teacher_s(frames: list[int], count: int) -> None:
     """Generator and reference encoder from other weights, on two utterances: log-mel distance of the pieces that it was
     given, and of all that is spoken, from codes and recording to waveform."""
     settings = DistillSettings(s2_sizes={}, reference_share=1.0)
-    objective, batch = of_s2(settings), batch_of([24, 18])
+    objective, batch = of_s2(settings), batch_of(frames)
     before, first = spoken_distance(objective, batch), objective.validate(batch)
     for rate in (3e-3, 1e-3, 3e-4):
-        steps(objective, batch, 200, rate, other_seeds=True)
+        steps(objective, batch, count, rate, other_seeds=True)
     after, last = spoken_distance(objective, batch), objective.validate(batch)
     assert last["log_mel"] < 0.25 * first["log_mel"]
     assert last["log_mel"] / len(batch) < 0.4

@@ -89,7 +89,7 @@ def ran_here(folder: Path, what: RunSpec) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_memory_of_one_rank_halves_the_batch_of_all(tmp_path: Path, rank: int) -> None:
     said = ran(
         tmp_path / "tight", toy_objective.spec(steps=4), 2, megabytes=600, limit_megabytes=1900, limited_rank=rank

@@ -1,7 +1,7 @@
 """Run the training that the run.json of a folder describes: `python -m voicemill.model.training.main FOLDER`, alone or
 as one of several ranks:
 
-    python -m voicemill.model.training.start_ranks 2 python -m voicemill.model.training.main FOLDER
+    python -m voicemill.model.training.engine.start_ranks 2 python -m voicemill.model.training.main FOLDER
 
 It continues from the newest checkpoint of the folder; a training that has finished is not repeated.
 

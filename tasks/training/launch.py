@@ -1,6 +1,6 @@
 """Start a training (`model.training.main`) in processes of its own, follow it, and leave no process behind.
 
-A single process is started directly, several by `voicemill.model.training.start_ranks`, which ends all ranks when one
+A single process is started directly, several by `model/training/engine/start_ranks.py`, which ends all ranks when one
 dies. Both run under `tasks/training/guard.py`, which ends every rank when this process ends, however it ends. Their
 output goes to `<folder>/log.txt` and, line by line, to the caller.
 """
@@ -26,7 +26,7 @@ from voicemill.storage.processes import end_processes, marked_processes
 from voicemill.storage.units import Seconds
 
 MODULE = "voicemill.model.training.main"
-STARTER = "voicemill.model.training.start_ranks"
+STARTER = "voicemill.model.training.engine.start_ranks"
 GUARD = "voicemill.tasks.training.guard"
 GRACE: Seconds = 20.0
 """Time from SIGTERM to SIGKILL: enough for a step and a checkpoint. A Prefect worker kills a cancelled run after 30."""

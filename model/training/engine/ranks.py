@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from voicemill.model.device import place
 from voicemill.model.settings.training import LoopSettings
-from voicemill.model.training.start_ranks import COUNT, MEETING, RANK
+from voicemill.model.training.engine.start_ranks import COUNT, MEETING, RANK
 
 BUCKET = 1 << 24
 """Gradients sent at once: 64 MB of float32, the memory needed beside the gradients themselves."""

@@ -17,7 +17,7 @@ from support import toy_objective
 from support.kill_points import run as killed_at
 
 from voicemill.model.training.engine.run import Result, RunSpec, progress, result
-from voicemill.model.training.start_ranks import MEETING
+from voicemill.model.training.engine.start_ranks import MEETING
 from voicemill.tasks.training.launch import STARTER
 
 PROGRAM = Path(toy_objective.__file__)

@@ -1,5 +1,5 @@
 """Start the ranks of a training on this machine, and end all of them when one fails or this process is told to end:
-`python -m voicemill.model.training.start_ranks RANKS COMMAND...`
+`python -m voicemill.model.training.engine.start_ranks RANKS COMMAND...`
 
 The ranks meet by a file in a folder that only this user can open. torchrun's meeting place is a TCP server without a
 secret on all interfaces, and it unpickles what it finds there: whoever reaches the port could run code as this user.

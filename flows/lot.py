@@ -1,6 +1,8 @@
 """The subflow `prepare-lot`: up to `run.lot_batches` batches through all stages."""
 
 import errno
+import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -175,11 +177,30 @@ def task_runner(config: Config) -> TaskRunner[Any]:
     """
     count = config.run.count
     if config.run.runner == "dask":
-        from prefect_dask import DaskTaskRunner
-
-        return cast(TaskRunner[Any], DaskTaskRunner(cluster_kwargs={"n_workers": count, "threads_per_worker": 1}))
+        return _dask_runner(count)
     if config.run.runner == "ray":
-        from prefect_ray import RayTaskRunner
-
-        return cast(TaskRunner[Any], RayTaskRunner(init_kwargs={"num_cpus": count}))
+        return _ray_runner(count)
     return ThreadPoolTaskRunner(max_workers=2 * count if config.run.runner == "processes" else count)
+
+
+def _dask_runner(count: int) -> TaskRunner[Any]:
+    """Workers of Dask on loopback. Scheduler and workers run what they are sent: only TLS with the certificate of this
+    run, which stays in memory, sends them anything, and their pages of HTTP are off."""
+    import dask
+    from prefect_dask import DaskTaskRunner
+
+    dask.config.set({f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")})
+    cluster = {"n_workers": count, "threads_per_worker": 1, "host": "127.0.0.1", "security": True}
+    return cast(TaskRunner[Any], DaskTaskRunner(cluster_kwargs=cluster | {"dashboard_address": None}))
+
+
+def _ray_runner(count: int) -> TaskRunner[Any]:
+    """Workers of Ray behind a token of this run, unless the environment states the token of a cluster. Ray listens on
+    all interfaces whatever its address is."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    from prefect_ray import RayTaskRunner
+
+    settings = {"num_cpus": count, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    return cast(TaskRunner[Any], RayTaskRunner(init_kwargs=settings))

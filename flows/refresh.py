@@ -28,6 +28,7 @@ from voicemill.flows.service.notices.questions import repeat_subflows, withdraw
 from voicemill.flows.service.notices.refresh import confirm_breaker, tell_held, tell_unkept
 from voicemill.flows.service.recovery.attempts import is_resumed
 from voicemill.flows.upload_rows import shards_of, upload_rows
+from voicemill.storage.checking.check import require_whole
 from voicemill.storage.checking.sizes import damaged_files
 from voicemill.storage.corpus import ledger, tables, versions
 from voicemill.storage.corpus.artifacts import audio_path
@@ -61,6 +62,7 @@ class RefreshOptions(StoreOptions):
     language: str = Field("", description=help_texts.LANGUAGE)
     wait: bool = Field(False, description=help_texts.WAIT)
     force_publish: bool = Field(False, description=help_texts.FORCE_PUBLISH)
+    check: bool = Field(False, description=help_texts.CHECK)
 
 
 @flow(name="refresh", persist_result=False)
@@ -72,6 +74,8 @@ def refresh(options: RefreshOptions) -> Summary:
     store = Store.open(options.store, create=True)
     with store.locked(f"refresh {flow_run.name} (process {os.getpid()})", wait=options.wait):
         store.drop_temporaries()
+        if options.check:
+            require_whole(store)
         erase_leftover_evaluations(store)
         last, before, damaged = latest_rows(store)
         repeat = True

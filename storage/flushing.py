@@ -2,9 +2,9 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from voicemill.storage.locks import FileLock
@@ -72,6 +72,17 @@ def sync_tree(folder: Path) -> None:
         sync(path)
 
 
+@contextmanager
+def locked_file(path: Path) -> Iterator[FileLock]:
+    """Yield the lock of a file, made where it is missing, exclusive; a file replaced meanwhile is opened again."""
+    while True:
+        with FileLock(path) as file:
+            file.take(wait=True)
+            if file.is_at(path):
+                yield file
+                return
+
+
 def append_line(
     path: Path,
     line: str,
@@ -85,8 +96,7 @@ def append_line(
     `announce` is called with the bytes that the file will have, before it is written, and `confirm` afterwards.
     """
     make_folder(path.parent, durable=durable)
-    with FileLock(path) as file:
-        file.take(wait=True)
+    with locked_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
         data = ("\n" if torn else "").encode() + line.encode() + b"\n"

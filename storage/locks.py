@@ -52,6 +52,13 @@ class FileLock:
         """Free the lock; the file stays open."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
+    def is_at(self, path: Path) -> bool:
+        """Whether the path still names the open file, which another process may have replaced."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
     def fileno(self) -> int:
         """Descriptor of the file."""
         return self._descriptor

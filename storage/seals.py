@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -133,8 +133,8 @@ def lift(paths: Iterable[Path]) -> None:
 def read(root: Path) -> Seals:
     """Seals of the store at `root`."""
     seals = Seals()
-    for log in (root / FILE, root / "stages" / FILE):
-        for number, line in enumerate(log.read_bytes().split(b"\n")[:-1] if log.exists() else (), 1):
+    for log in logs_of(root):
+        for number, line in enumerate(log.read_bytes().split(b"\n")[:-1], 1):
             match = _LINE.fullmatch(line.decode("ascii", "replace"))
             if match is None or f"{zlib.crc32(match[2].encode()):08x}" != match[1]:
                 seals.problems.append((log, f"line {number} is no seal"))
@@ -149,19 +149,36 @@ def read(root: Path) -> Seals:
                 seals.present.discard(name)
             else:
                 states[:] = [*(states[-1:] if may_be_missing(name) else states), state]
-        if log.exists() and not log.read_bytes().endswith(b"\n"):
+        if not log.read_bytes().endswith(b"\n"):
             seals.problems.append((log, "is empty or its last line is cut off"))
     return seals
 
 
-def rewrite(root: Path, of: Mapping[str, Iterable[Seal]]) -> dict[Path, str]:
-    """Text of the logs of seals that hold `of` alone, by path."""
-    texts = {root / FILE: "", root / "stages" / FILE: ""}
+def sealable_files(root: Path) -> dict[str, Path]:
+    """Sealed path -> file, of all files of the store at `root` that have seals."""
+    files = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            name = sealed_path(_relative(root, path))
+            if name is not None:
+                files[name] = path
+    return files
+
+
+def text_of(log: Path, of: Mapping[str, Iterable[Seal]], present: Collection[str]) -> str:
+    """Text of a log that holds the seals `of` alone, and confirms those of the paths in `present`."""
+    cached = log.parent.name == "stages"
+    text = ""
     for path, states in sorted(of.items()):
-        log = root / "stages" / FILE if path.startswith("stages/") else root / FILE
-        confirmed = () if may_be_missing(path) else (PRESENT,)
-        texts[log] += "".join(f"{_line(path, state)}\n" for state in (*states, *confirmed))
-    return {log: text for log, text in texts.items() if text or log.exists()}
+        if path.startswith("stages/") == cached:
+            confirmed = (PRESENT,) if path in present else ()
+            text += "".join(f"{_line(path, state)}\n" for state in (*states, *confirmed))
+    return text
+
+
+def logs_of(root: Path) -> list[Path]:
+    """Logs of the seals of the store at `root` that exist."""
+    return [log for log in (root / FILE, root / "stages" / FILE) if log.exists()]
 
 
 def _append(root: Path, states: Iterable[tuple[Path, Seal]], durable: bool) -> None:

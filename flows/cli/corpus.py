@@ -37,6 +37,7 @@ def refresh(
     language: LanguageOption = "",
     wait: Annotated[bool, typer.Option(help=help_texts.WAIT)] = False,
     force_publish: Annotated[bool, typer.Option(help=help_texts.FORCE_PUBLISH)] = False,
+    check: Annotated[bool, typer.Option("--check", help=help_texts.CHECK)] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare new and changed uploads; publish a corpus version.
@@ -58,6 +59,7 @@ def refresh(
         "language": language,
         "wait": wait,
         "force_publish": force_publish,
+        "check": check,
     }
     bar = progress_bar(fresh(), shown=interactive(as_json=as_json))
     run_here(opened, _refresh_flow, options, partial(show_summary, store=store), as_json=as_json, bar=bar)

@@ -37,7 +37,7 @@ def demo(
 
 
 def doctor(
-    store: Annotated[str | None, typer.Option(help="Folder of a store to check too")] = None,
+    store: Annotated[str | None, typer.Option(help="Folder of a store: all its files are checked too")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that this machine can run voicemill.

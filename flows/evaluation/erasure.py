@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from voicemill.flows.plans.evaluate import EvaluationPlan
 from voicemill.model.judging.testset.testset import TestSet
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting.forget import erase_leftover_evaluations, forgotten_versions
+from voicemill.storage.forgetting.forget import erase_leftover_evaluations
+from voicemill.storage.forgetting.receipts import forgotten_versions
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from voicemill.model.training.engine.run import RunSpec
 from voicemill.model.voices.versions import code_version
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, StoreError
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.keys import digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry

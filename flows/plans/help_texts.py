@@ -9,6 +9,7 @@ CONFIG = "TOML file, or a shipped config: default, plain, production"
 LANGUAGE = "Language of uploads that state none, by code or name; takes the place of scan.default_language"
 CONSENT = "Reason that stands in for the consent of every speaker without a record; it is recorded"
 WAIT = "Wait for another refresh of the store to end instead of failing"
+CHECK = "Check every file of the store first, and refuse to begin on a damaged one"
 FORCE_PUBLISH = "Publish even if the circuit breaker refuses"
 
 # -- trainings

@@ -12,7 +12,7 @@ from voicemill.model.judging.scores import shown
 from voicemill.model.settings.promotion import METRICS
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry
 from voicemill.storage.voices.cards import Card, Entry

@@ -115,12 +115,14 @@ def _server() -> Check:
 
 
 def _store(path: Path) -> Check:
+    from voicemill.storage.checking.check import require_whole
     from voicemill.storage.corpus import versions
 
     try:
         store = Store.open(path)
         with store.locked("doctor"):
             last = versions.latest(store)
+            require_whole(store)
     except VoicemillError as error:
         return Check("store", str(path), False, str(error))
     return Check("store", f"{path}: " + (f"corpus version {last.number}" if last else "no corpus version yet"))

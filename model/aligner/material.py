@@ -12,7 +12,7 @@ from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import split
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.units import RATE, Seconds
 
 SHORTEST: Seconds = 0.5

@@ -23,7 +23,7 @@ from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import NoData, StoreError
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.units import RATE
 
 HOP = RATE // CONTENT_RATE

@@ -1,7 +1,7 @@
 """Run the training that the run.json of a folder describes: `python -m voicemill.model.training.main FOLDER`, alone or
-under torchrun.
+as one of several ranks:
 
-    python -m torch.distributed.run --standalone --nproc-per-node 2 -m voicemill.model.training.main FOLDER
+    python -m voicemill.model.training.engine.start_ranks 2 python -m voicemill.model.training.main FOLDER
 
 It continues from the newest checkpoint of the folder; a training that has finished is not repeated.
 

@@ -22,10 +22,10 @@ from voicemill.storage.checking import tables as table_checks
 from voicemill.storage.checking.damage import CheckResult, Findings
 from voicemill.storage.corpus import deltalog
 from voicemill.storage.corpus.artifacts import complete_artifact
-from voicemill.storage.errors import StoreError
+from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import read_loose
 from voicemill.storage.forgetting import held_voices, tombstones
-from voicemill.storage.forgetting.forget import receipts
+from voicemill.storage.forgetting.receipts import receipts
 from voicemill.storage.keys import file_digest
 from voicemill.storage.seals import Seal
 from voicemill.storage.store import FORMAT, Store
@@ -48,27 +48,28 @@ def check(store: Store) -> CheckResult:
     return CheckResult(files=read + len(shards), size=sum(shards.values()), damage=findings.damage)
 
 
+def require_whole(store: Store) -> None:
+    """Check everything in a store, for a command that begins only on a whole one. The caller holds the store's lock.
+
+    Raises:
+        StoreDamaged: something is damaged; names the first file and the number of all problems.
+    """
+    damage = check(store).damage
+    if damage:
+        others = f" ({len(damage)} problems in all)" if len(damage) > 1 else ""
+        raise StoreDamaged(store.root / damage[0].path, f"{damage[0].problem}{others}")
+
+
 def read_mark(store: Store) -> object:
     """Content of store.json; None where it is missing or holds no JSON."""
     mark = store.root / "store.json"
     return read_loose(mark) if mark.is_file() else None
 
 
-def sealable_files(store: Store) -> dict[str, Path]:
-    """Sealed path -> file, of all files of a store that have seals."""
-    files = {}
-    for path in sorted(store.root.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            name = seals.sealed_path(PurePosixPath(path.relative_to(store.root).as_posix()))
-            if name is not None:
-                files[name] = path
-    return files
-
-
 def check_seals(findings: Findings) -> int:
     """Compare all files with their seals; returns the number of files."""
     store = findings.store
-    known, files = seals.read(store.root), sealable_files(store)
+    known, files = seals.read(store.root), seals.sealable_files(store.root)
     for path, problem in known.problems:
         findings.report(path, problem)
     if unsealed := unsealed_files(known, files):

@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from voicemill.storage import seals
-from voicemill.storage.checking.check import check, read_mark, sealable_files, unsealed_files
+from voicemill.storage.checking.check import check, read_mark, unsealed_files
 from voicemill.storage.checking.damage import CheckResult, Damage
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.artifacts import audio_path
 from voicemill.storage.corpus.recovery import recover
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import put, temporary_path, write_json, write_text
+from voicemill.storage.flushing import locked_file
 from voicemill.storage.seals import Seal
 from voicemill.storage.store import FORMAT, Store
 
@@ -56,7 +57,7 @@ def _write_mark(store: Store) -> Iterator[Damage]:
 
 def _flip_back(store: Store, damage: Iterable[Damage]) -> Iterator[Damage]:
     """Undo single flipped bits of small files."""
-    known, files = seals.read(store.root).of, sealable_files(store)
+    known, files = seals.read(store.root).of, seals.sealable_files(store.root)
     names = {path.relative_to(store.root).as_posix(): name for name, path in files.items()}
     for path in sorted({item.path for item in damage} & names.keys()):
         file, states = store.root / path, known.get(names[path], [])
@@ -150,13 +151,14 @@ def _is_shard(path: str) -> bool:
 
 def _seal_anew(store: Store) -> Iterator[Damage]:
     """Write the seals anew: those that there are, new ones of files without, none of caches that are gone."""
-    known, files = seals.read(store.root), sealable_files(store)
+    known, files = seals.read(store.root), seals.sealable_files(store.root)
     unsealed = {name: path for name, path in files.items() if not known.of.get(name)}
     if not known.problems and not unsealed_files(known, files):
         return
     of = {name: states for name, states in known.of.items() if states and (name in files or name in known.present)}
     actual = {name: Seal.of(path) for name, path in files.items()}
     of |= {name: [state] for name, state in actual.items() if name in unsealed or state in of[name]}
-    for log, text in seals.rewrite(store.root, of).items():
-        write_text(log, text)
+    for log in {store.root / seals.FILE, *seals.logs_of(store.root)}:
+        with locked_file(log):
+            write_text(log, seals.text_of(log, of, {name for name in of if not seals.may_be_missing(name)}))
     yield Damage(seals.FILE, f"was written again; {len(unsealed)} files without a seal are sealed as they are")

@@ -6,7 +6,7 @@ Cost: one stat for each file of the version. `check` reads every byte.
 from voicemill.storage.corpus import tables
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreDamaged
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.records import ShardFile
 
 

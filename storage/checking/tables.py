@@ -24,7 +24,7 @@ from voicemill.storage.corpus.rows import from_table, reading
 from voicemill.storage.corpus.versions import CorpusVersion, Version, VersionRow
 from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.forgetting import tombstones
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.store import Store

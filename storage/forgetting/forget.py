@@ -15,16 +15,15 @@
 Speakers who shared a batch lose cached stage outputs, never rows: their audio is prepared again at the next refresh.
 """
 
-import hashlib
 import secrets
 import unicodedata
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from voicemill.storage.corpus import deltalog, tables, versions
 from voicemill.storage.corpus.recovery import recover
-from voicemill.storage.corpus.rows import reading
+from voicemill.storage.corpus.sweeping import compact_seals
 from voicemill.storage.errors import StoreError
 from voicemill.storage.files import erase_folder, read_json, read_loose, write_json
 from voicemill.storage.flushing import sync, sync_folders
@@ -39,88 +38,11 @@ from voicemill.storage.forgetting.erase import (
     read_arrow,
     read_shard,
 )
-from voicemill.storage.forgetting.mentions import name_pattern, remaining_mentions
+from voicemill.storage.forgetting.mentions import remaining_mentions
+from voicemill.storage.forgetting.receipts import Receipt, all_receipts, forgotten_versions, read_receipt, salted_hash
 from voicemill.storage.inbox import erasure
 from voicemill.storage.store import Store
 from voicemill.storage.voices.lineage import lanes_to_retrain, models_trained_on, retire_models
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """Record of one forgetting; `sealed` is the form that is stored."""
-
-    created: str
-    """ISO 8601."""
-    salt: str
-    who: str
-    """sha256 (hex) of the salt and the speaker's name."""
-    uploads: int
-    rows: dict[str, int]
-    """Table -> rows of the latest version."""
-    files: int
-    """Shards deleted, of all versions."""
-    size: int
-    """Bytes of those shards."""
-    versions: tuple[int, ...]
-    """Corpus versions that held the speaker; they read without the speaker now."""
-    models: tuple[str, ...]
-    """Models trained on the speech, directly or through another model: retired, where they are entries of voices."""
-    retrain: tuple[str, ...] = ()
-    """Lanes of other speakers' voices, "base/trained", that lost their champion or all their entries."""
-    inbox: tuple[str, ...] = ()
-    """Files deleted or rewritten in the inbox."""
-    mentions: tuple[str, ...] = ()
-    """Files that still hold the name (never audio, features or text): consents, history of runs, inbox metadata."""
-
-    def matches(self, speaker: str) -> bool:
-        """Whether this is the receipt of that speaker."""
-        return self.who == _hash(self.salt, speaker)
-
-    def erased(self, path: str) -> bool:
-        """Whether this file of the inbox, or its digest, was deleted or rewritten."""
-        return bool({path, _hash(self.salt, path)} & set(self.inbox))
-
-    def sealed(self, speaker: str) -> "Receipt":
-        """The receipt as it is stored: no name, no path of the inbox."""
-        name, stand_in = name_pattern(speaker), self.who[:16].encode()
-
-        def seal(text: str) -> str:
-            if text.startswith("inbox:"):
-                return f"inbox:{_hash(self.salt, text.removeprefix('inbox:'))}"
-            return name.sub(stand_in, text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-
-        return replace(
-            self,
-            models=tuple(map(seal, self.models)),
-            retrain=tuple(map(seal, self.retrain)),
-            inbox=tuple(_hash(self.salt, path) for path in self.inbox),
-            mentions=tuple(map(seal, self.mentions)),
-        )
-
-
-def interrupted_speakers(store: Store) -> list[str]:
-    """Speakers whose forgetting was interrupted: forget them again to complete it."""
-    return sorted(read_json(path)["speaker"] for path in store.root.glob("forgetting-*.json"))
-
-
-def receipts(store: Store) -> list[Receipt]:
-    """All receipts, oldest first."""
-    return [_receipt(path, read_json(path)) for path in sorted(store.receipts.glob("*.json"))]
-
-
-def forgotten_versions(store: Store) -> frozenset[int]:
-    """Numbers of the corpus versions that held a speaker whose forgetting is complete, running or interrupted.
-
-    They read without the speaker, so two trainings on one of them would see different data: none trains on them again.
-    """
-    return frozenset(number for receipt in _all_receipts(store) for number in receipt.versions)
-
-
-def _all_receipts(store: Store) -> list[Receipt]:
-    """Receipts of all forgettings, also of running ones. The marks are read first: a mark is deleted after its receipt
-    is written, so a forgetting that ends in between is found as one of the two."""
-    marks = [(path, raw) for path in store.root.glob("forgetting-*.json") if (raw := read_json(path)) is not None]
-    return [*(_receipt(path, raw["receipt"]) for path, raw in marks), *receipts(store)]
 
 
 def evaluation_folder(store: Store, version: int) -> Path:
@@ -148,7 +70,7 @@ def retire_if_forgotten(store: Store, model: str, *, when: str) -> bool:
 
     To be called after an entry is written: its training may have begun before the forgetting.
     """
-    for receipt in _all_receipts(store):
+    for receipt in all_receipts(store):
         if model in models_trained_on(store, receipt.versions, receipt.matches):
             return bool(retire_models(store, [model], when=when))
     return False
@@ -177,7 +99,7 @@ def forget_speaker(
             traces |= Traces(speaker=speaker, content=own.content, pcm=frozenset(), sizes=own.sizes)
         if (raw := read_json(mark)) is not None:
             traces |= Traces(speaker, **{name: frozenset(raw[name]) for name in ("content", "pcm", "sizes")})
-            receipt = _receipt(mark, raw["receipt"])
+            receipt = read_receipt(mark, raw["receipt"])
         known = erasure.Bytes(traces.content, traces.sizes)
         if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker, known).paths)):
             raise StoreError(
@@ -203,6 +125,7 @@ def forget_speaker(
             receipt = replace(receipt, inbox=tuple(dict.fromkeys((*receipt.inbox, *plan.paths))))
             _note(mark, traces, receipt)
             plan.carry_out(receipt.inbox)
+        compact_seals(store)
         receipt = replace(receipt, mentions=tuple(remaining_mentions(store, speaker, box.root if box else None)))
         sync_folders(store.root, *((box.root,) if box else ()))
         path = store.receipts / f"{receipt.created.replace(':', '')}-{receipt.who[:12]}.json"
@@ -238,7 +161,7 @@ def _draft(store: Store, traces: Traces, created: str) -> Receipt:
     return Receipt(
         created=created,
         salt=salt,
-        who=_hash(salt, speaker),
+        who=salted_hash(salt, speaker),
         uploads=len(traces.content),
         rows={table: sum(file.rows for file in shards if file.speaker == speaker) for table, shards in active.items()},
         files=len(files),
@@ -285,16 +208,6 @@ def _owner(action: dict[str, Any]) -> str | None:
     return value
 
 
-def _hash(salt: str, speaker: str) -> str:
-    return hashlib.sha256(f"{salt}{speaker}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _note(mark: Path, traces: Traces, receipt: Receipt) -> None:
     sets = {name: sorted(getattr(traces, name)) for name in ("content", "pcm", "sizes")}
     write_json(mark, {"speaker": traces.speaker, "receipt": asdict(receipt), **sets})
-
-
-def _receipt(path: Path, raw: dict[str, Any]) -> Receipt:
-    with reading(path):
-        lists = {name: tuple(raw.get(name, ())) for name in ("versions", "models", "retrain", "inbox", "mentions")}
-        return Receipt(**{**raw, **lists})

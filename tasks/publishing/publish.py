@@ -16,13 +16,13 @@ from typing import Any
 from voicemill.storage.corpus import tables, versions
 from voicemill.storage.corpus.recovery import recover
 from voicemill.storage.corpus.rows import to_table
-from voicemill.storage.corpus.sweeping import sweep
+from voicemill.storage.corpus.sweeping import compact_seals, sweep
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.tables import File
 from voicemill.storage.corpus.versions import Cause, Counts, Version
 from voicemill.storage.errors import StoreError
 from voicemill.storage.flushing import sync_files
-from voicemill.storage.forgetting.forget import forgotten_versions
+from voicemill.storage.forgetting.receipts import forgotten_versions
 from voicemill.storage.outcomes import Outcome, UploadState
 from voicemill.storage.records import ShardFile
 from voicemill.storage.store import Store
@@ -85,6 +85,7 @@ def publish(
     )
     versions.append(store, version)
     sweep(store, versions.pins(store))
+    compact_seals(store)
     return version
 
 

@@ -1,14 +1,14 @@
 """Run a command, and end all its descendants when standard input ends: `python -m voicemill.tasks.training.guard`
 
 The starting process holds the other end of a pipe. The operating system closes that end when the process dies, however
-it dies, so nothing that was started here outlives it. Process groups are not enough: torchrun gives every rank its own
-session, and a torchrun that is killed leaves its ranks. So the guard adopts orphans (PR_SET_CHILD_SUBREAPER): every
+it dies, so nothing that was started here outlives it. Process groups are not enough: every rank has a session of its
+own, and a starter of ranks that is killed leaves them. So the guard adopts orphans (PR_SET_CHILD_SUBREAPER): every
 descendant of the command stays below it, and can be found there.
 
-At the end of input the command gets SIGTERM (torchrun passes it on; data loaders must not get it, or a rank could not
-finish its step), and after the grace period every descendant gets SIGKILL. Linux. It imports only the standard library
-and needs 12 MB (psutil: 1.4 MB more, and twice the time to start). Exit status: that of the command, 128 + n where
-signal n ended it.
+At the end of input the command gets SIGTERM (the starter of ranks passes it on; data loaders must not get it, or a rank
+could not finish its step), and after the grace period every descendant gets SIGKILL. Linux. It imports only the
+standard library and needs 12 MB (psutil: 1.4 MB more, and twice the time to start). Exit status: that of the command,
+128 + n where signal n ended it.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Start a training (`model.training.main`) in processes of its own, follow it, and leave no process behind.
 
-A single process is started directly, several by torchrun on one machine (`torch.distributed.run --standalone`). Both
-run under `tasks/training/guard.py`, which ends every rank when this process ends, however it ends. torchrun ends all
-ranks when one dies. Their output goes to `<folder>/log.txt` and, line by line, to the caller.
+A single process is started directly, several by `model/training/engine/start_ranks.py`, which ends all ranks when one
+dies. Both run under `tasks/training/guard.py`, which ends every rank when this process ends, however it ends. Their
+output goes to `<folder>/log.txt` and, line by line, to the caller.
 """
 
 import os
@@ -26,6 +26,7 @@ from voicemill.storage.processes import end_processes, marked_processes
 from voicemill.storage.units import Seconds
 
 MODULE = "voicemill.model.training.main"
+STARTER = "voicemill.model.training.engine.start_ranks"
 GUARD = "voicemill.tasks.training.guard"
 GRACE: Seconds = 20.0
 """Time from SIGTERM to SIGKILL: enough for a step and a checkpoint. A Prefect worker kills a cancelled run after 30."""
@@ -65,10 +66,8 @@ class TrainingOutcome:
 
 def command(folder: Path, processes: int, module: str = MODULE) -> list[str]:
     """Command line of the training, for one process or several."""
-    if processes == 1:
-        return [sys.executable, "-u", "-m", module, str(folder)]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return [sys.executable, "-u", *torchrun, "-m", module, str(folder)]
+    rank = [sys.executable, "-u", "-m", module, str(folder)]
+    return rank if processes == 1 else [sys.executable, "-m", STARTER, str(processes), *rank]
 
 
 def launch(

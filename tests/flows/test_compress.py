@@ -106,9 +106,9 @@ def test_every_engine_speaks(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_voice_is_named_once(cli: Any, tmp_path: Path, more: tuple[str, ...], words: str) -> None:
+def test_a_voice_is_named_once(here: Any, tmp_path: Path, more: tuple[str, ...], words: str) -> None:
     said = ("--reference", "r.wav", "--text", "x", "--out", tmp_path / "x.wav")
-    ran = cli("speak", *more, *said, status=2)
+    ran = here("speak", *more, *said, status=2)
     assert words in " ".join(ran.err.split())
     assert len(ran.err.strip().splitlines()) == 1
 

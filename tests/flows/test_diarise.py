@@ -39,6 +39,8 @@ def write_talk(path: Path, files: list[Path]) -> list[Turn]:
     return [Turn(a, b, file.parent.name) for a, b, file in zip(edges, edges[1:], files, strict=False)]
 
 
+# nightly: two refreshes. On a push tests/tasks/stages/test_diarise.py finds two people in a recording
+@pytest.mark.nightly
 def test_only_the_speaker_is_kept_of_a_mixed_recording(cli: Any, tmp_path: Path) -> None:
     ann, bob = (sorted((SPEECH / name).glob("*.flac")) for name in (ANN, BOB))
     inbox, store = tmp_path / "inbox", tmp_path / "store"

@@ -105,6 +105,8 @@ def test_an_entry_teaches_students_that_speak(cli: Any, taught: tuple[RefreshedS
     assert len(registry.entries(store, "ann")) == 3
 
 
+# nightly: three runs. On a push test_retrain.py resumes a killed training
+@pytest.mark.nightly
 def test_a_killed_distillation_resumes(cli: Any, taught: tuple[RefreshedStore, dict[str, Any]], tmp_path: Path) -> None:
     """Killed in the joint phase after a checkpoint, it ends with the same weights as an undisturbed run."""
     trained = taught[0].copy_to(tmp_path)

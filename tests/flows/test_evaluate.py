@@ -150,6 +150,8 @@ DECODED = """
 """Script that counts the sounds that the browser can decode."""
 
 
+# nightly: whisper transcribes. On a push tests/model/judging/test_embedded_judges.py reads and runs the same judges
+@pytest.mark.nightly
 def test_without_an_option_the_embedded_models_judge_voice_and_recordings(cli: Any, store: Store) -> None:
     """Random weights do not speak: every figure is there, and worse than that of the recordings."""
     own = ("--store", store.root, "--number", 1, "--sentences", 2, "--listened", 1, "--threads", 1, "--json")

@@ -43,7 +43,7 @@ def header(path: Path) -> float:
     return float(round(soundfile.info(path).duration, 3))
 
 
-# nightly: the stages one by one. A push has three of them fail in one run, two by killing their worker
+# nightly: the stages one by one. A push has three of them fail in one run, one by killing its worker
 @pytest.mark.parametrize(
     "faults",
     [
@@ -71,7 +71,12 @@ def header(path: Path) -> float:
         ),
         pytest.param(
             [("decode", "kill", "ann/0.wav"), ("screen", "raise", "bob/0.wav"), ("shards", "kill", "cem/0.wav")],
+            marks=pytest.mark.nightly,
             id="killers",
+        ),
+        pytest.param(
+            [("decode", "kill", "ann/0.wav"), ("screen", "raise", "bob/0.wav"), ("shards", "raise", "cem/0.wav")],
+            id="push",
         ),
     ],
 )
@@ -124,6 +129,8 @@ def test_an_unreadable_file_fails_until_it_is_readable(
     assert [row["id"] for row in contents(store)["utterances"]] == [row["id"] for row in undisturbed["utterances"]]
 
 
+# nightly: three refreshes. On a push tests/tasks/publishing/test_breaker.py opens the breaker
+@pytest.mark.nightly
 def test_a_broken_model_opens_the_breaker(
     cli: Any, inbox: Any, tmp_path: Path, configured: Callable[[str], Path]
 ) -> None:
@@ -151,7 +158,7 @@ def test_a_broken_model_opens_the_breaker(
     assert (seconds(mended, "mel"), seconds(mended, "content")) == (0.0, seconds(mended, "shards"))
 
 
-# nightly: four refreshes of six batches each. On a push a stage raises in the set "killers" above
+# nightly: four refreshes of six batches each. On a push a stage raises in the set "push" above
 @pytest.mark.nightly
 def test_a_full_disk_fails_the_affected_batches(
     cli: Any, inbox: Any, tmp_path: Path, configured: Callable[[str], Path], undisturbed: dict[str, Any]

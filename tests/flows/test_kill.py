@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from support.configs import plain
 from support.prefect_server import ask
+from support.server_database import with_database
 from support.store_contents import Rows, contents, differences, numbers, processes, strays
 
 from voicemill.flows.service.server import PrivateServer, running_server
@@ -53,14 +54,14 @@ class Course:
 
 
 @pytest.fixture(scope="module")
-def course(cli: Any, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> Course:
+def course(cli: Any, synthesised: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Course:
     root = tmp_path_factory.mktemp("course")
     config, inbox, store = root / "config.toml", root / "inbox", root / "store"
     config.write_text(plain(CONFIG))
     shutil.copytree(synthesised, inbox)
     cli.refresh(inbox, store, "--config", config)
     before = contents(store)
-    shutil.copytree(store, root / "first")
+    with_database(Path(shutil.copytree(store, root / "first")), database)
     shutil.copy(synthesised.parent / "spare.wav", inbox / "ann" / "spare.wav")
     began = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert cli.refresh(inbox, store, "--config", config)["published"]
@@ -123,8 +124,8 @@ def runs_of(folder: Path) -> dict[str, list[str]]:
         server.stop()
 
 
-# on a push: 4 moments, spread evenly over the run; nightly: all 20
-@pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n == 1 else pytest.mark.nightly) for n in range(5)])
+# on a push: 2 moments, half a run apart; nightly: all 20
+@pytest.mark.parametrize("part", [pytest.param(n, marks=[] if n == 6 else pytest.mark.nightly) for n in range(10)])
 def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tmp_path: Path, part: int) -> None:
     def survive(share: float) -> list[str]:
         folder = tmp_path / f"{share:.4f}"
@@ -151,7 +152,7 @@ def test_the_refresh_after_a_kill_repairs_the_store(cli: Any, course: Course, tm
         return [f"killed at {share:.3f}: {line}" for line in found]
 
     with ThreadPoolExecutor(2) as pool:
-        assert [line for found in pool.map(survive, MOMENTS[part::5]) for line in found] == []
+        assert [line for found in pool.map(survive, MOMENTS[part::10]) for line in found] == []
 
 
 def outputs(store: Path) -> int:

@@ -23,8 +23,9 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreDamaged, VoicemillError
 from voicemill.storage.files import whole_file, write_json, write_text
 from voicemill.storage.forgetting import held_voices, tombstones
-from voicemill.storage.forgetting.forget import forget_speaker, receipts
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.forgetting.held_voices import HeldVoice
+from voicemill.storage.forgetting.receipts import receipts
 from voicemill.storage.inbox.consent import append_record, read_consents
 from voicemill.storage.inbox.inbox import download_path
 from voicemill.storage.keys import file_digest

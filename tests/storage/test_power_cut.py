@@ -24,7 +24,8 @@ from support.store_contents import Rows, contents, differences, numbers
 from voicemill.storage import files
 from voicemill.storage.corpus import deltalog, tables
 from voicemill.storage.errors import StoreError
-from voicemill.storage.forgetting.forget import forget_speaker, receipts
+from voicemill.storage.forgetting.forget import forget_speaker
+from voicemill.storage.forgetting.receipts import receipts
 from voicemill.storage.inbox.consent import append_record, recorded_consents
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, votes

@@ -1,8 +1,8 @@
 """The processes of a training, one for each device: what they compute in, and how they agree.
 
-Several processes are joined by Lightning Fabric, which starts the process group (gloo on CPUs, NCCL on GPUs) and picks
-each one's device. One process needs none of it, and importing it costs 1 s of CPU, so only several processes do.
-Autocast and the scaler of float16 are torch's own in both.
+Several processes are a process group of torch (gloo on CPUs, NCCL on GPUs), which meets by a file and talks over the
+loopback interface. Autocast and the scaler of float16 are torch's own. Lightning Fabric did this before: it adds 6 s of
+imports to each process and a TCP server on all interfaces.
 
 Each rank adds up its gradients alone; they are averaged when every rank has reported that its backward passes are done.
 torch's DistributedDataParallel averages within the last backward pass instead, which hides the transfer, but there a
@@ -12,7 +12,6 @@ here are small: 41 M gradients of float32 are 165 MB a step.
 
 import math
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from torch.optim import Optimizer
 
 from voicemill.model.device import place
 from voicemill.model.settings.training import LoopSettings
+from voicemill.model.training.engine.start_ranks import COUNT, MEETING, RANK
 
 BUCKET = 1 << 24
 """Gradients sent at once: 64 MB of float32, the memory needed beside the gradients themselves."""
@@ -37,16 +37,10 @@ class Ranks:
     def __init__(self, settings: LoopSettings) -> None:
         placed = place(precision=settings.precision)
         self.reason, self.dtype = placed.reason, placed.dtype
-        self.world, self.rank = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 0  # set by torchrun
-        self._fabric: Any = None
+        self.world, self.rank = int(os.environ.get(COUNT, "1")), int(os.environ.get(RANK, "0"))
+        self.device = torch.device("cuda", self.rank) if placed.device.type == "cuda" else placed.device
         if self.world > 1:
-            self._fabric = _joined(placed.device.type, self.world)
-            self.world, self.rank = int(self._fabric.world_size), int(self._fabric.global_rank)
-            self.device: torch.device = self._fabric.device
-            if self.device.type == "cpu":  # torchrun gives each process one thread
-                torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // self.world))
-        else:
-            self.device = torch.device("cuda", 0) if placed.device.type == "cuda" else placed.device
+            _join(self.device, self.world, self.rank)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32 for what stays float32, as GPT-SoVITS
         self.scaler = torch.amp.GradScaler(self.device.type) if self.dtype == torch.float16 else None
@@ -130,12 +124,16 @@ class Ranks:
 
     def broadcast(self, value: Any) -> Any:
         """Return the value of rank 0."""
-        return self._fabric.broadcast(value) if self._fabric else value
+        if self.world == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, 0, device=self.device)
+        return values[0]
 
     def wait(self) -> None:
         """Wait until every rank is here."""
-        if self._fabric:
-            self._fabric.barrier()
+        if self.world > 1:
+            distributed.barrier(device_ids=[self.rank] if self.device.type == "cuda" else None)
 
     def step(self, optimiser: Optimizer, parameters: Sequence[nn.Parameter], clip: float) -> float:
         """Clip the gradients of one module to a norm and update it; returns the norm before clipping.
@@ -175,21 +173,17 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _joined(accelerator: str, count: int) -> Any:
-    """A Fabric whose process group is up.
-
-    Fabric imports torchmetrics, and with it torchvision, transformers and scikit-learn, to compare a version that only
-    its detection of spikes uses: 5.3 of the 7.9 s of processor time that a process needs to start.
-    """
-    sys.modules.setdefault("torchmetrics", None)  # type: ignore[arg-type]
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
-
-    if sys.modules["torchmetrics"] is None:
-        del sys.modules["torchmetrics"]
-    fabric = Fabric(accelerator=accelerator, devices=count, strategy=DDPStrategy())
-    fabric.launch()
-    return fabric
+def _join(device: torch.device, count: int, rank: int) -> None:
+    """Make the process group with the other ranks of this machine."""
+    for library in ("GLOO", "NCCL"):
+        os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    else:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // count))
+    store = distributed.FileStore(os.environ[MEETING], count)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
 
 
 def _buckets(gradients: Sequence[Tensor]) -> list[list[Tensor]]:

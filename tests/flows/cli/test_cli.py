@@ -165,18 +165,18 @@ def test_json_prints_json_alone(alone, store: Path, words: tuple[str, ...]) -> N
     assert isinstance(ran.json, list | dict)
 
 
-def test_versions(alone, store: Path) -> None:
-    found = alone("versions", "--store", store, "--json").json
+def test_versions(here, store: Path) -> None:
+    found = here("versions", "--store", store, "--json").json
     assert [version["number"] for version in found] == [1, 2]
     assert [version["counts"]["speakers"] for version in found] == [1, 2]
-    out = alone("versions", "--store", store).out
+    out = here("versions", "--store", store).out
     assert "corpus versions" in out
 
 
-def test_versions_of_a_new_store_say_what_to_do(alone, tmp_path: Path) -> None:
+def test_versions_of_a_new_store_say_what_to_do(here, tmp_path: Path) -> None:
     Store.open(tmp_path / "new", create=True)
-    assert alone("versions", "--store", tmp_path / "new", "--json").json == []
-    assert "voicemill refresh --inbox" in " ".join(alone("versions", "--store", tmp_path / "new").out.split())
+    assert here("versions", "--store", tmp_path / "new", "--json").json == []
+    assert "voicemill refresh --inbox" in " ".join(here("versions", "--store", tmp_path / "new").out.split())
 
 
 @pytest.mark.parametrize(
@@ -189,32 +189,32 @@ def test_versions_of_a_new_store_say_what_to_do(alone, tmp_path: Path) -> None:
         ("path", {"ann/0.wav", "zoë/1.wav"}),
     ],
 )
-def test_ledger(alone, store: Path, by: str, names: set[str]) -> None:
-    lines = alone("ledger", "--store", store, "--by", by, "--json").json
+def test_ledger(here, store: Path, by: str, names: set[str]) -> None:
+    lines = here("ledger", "--store", store, "--by", by, "--json").json
     assert {line["name"] for line in lines} == names
     assert sum(line["seconds"] for line in lines) == pytest.approx(10.0)
 
 
-def test_ledger_of_one_version_and_one_speaker(alone, store: Path) -> None:
-    first = alone("ledger", "--store", store, "--version", 1, "--json").json
-    mine = alone("ledger", "--store", store, "--speaker", "ann", "--json").json
+def test_ledger_of_one_version_and_one_speaker(here, store: Path) -> None:
+    first = here("ledger", "--store", store, "--version", 1, "--json").json
+    mine = here("ledger", "--store", store, "--speaker", "ann", "--json").json
     assert first == mine
     assert sum(line["seconds"] for line in first) == pytest.approx(6.0)
 
 
-def test_check_names_what_is_damaged(alone, store: Path, tmp_path: Path) -> None:
+def test_check_names_what_is_damaged(here, store: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(store, tmp_path / "store"))
     path = min((copy / "tables" / "ledger").rglob("*.parquet"))
     os.truncate(path, 100)
-    found = alone("check", "--store", copy, "--json", status=1).json
+    found = here("check", "--store", copy, "--json", status=1).json
     assert [damage["path"] for damage in found["damage"]] == [path.relative_to(copy).as_posix()]
-    ran = alone("check", "--store", copy, status=1)
+    ran = here("check", "--store", copy, status=1)
     assert ran.out.startswith(f"damaged: {found['damage'][0]['path']} has 100 bytes, and ")
-    ran = alone("ledger", "--store", copy, status=2)
+    ran = here("ledger", "--store", copy, status=2)
     assert f"`voicemill check --store {copy} --repair`" in ran.err
 
 
-def test_consent_for_a_whole_inbox_leaves_refusals(alone, tmp_path: Path) -> None:
+def test_consent_for_a_whole_inbox_leaves_refusals(here, tmp_path: Path) -> None:
     """Several speakers by name; all of an inbox who said neither yes nor no, by their folders and metadata."""
     inbox, where = tmp_path / "inbox", ("--store", tmp_path / "store")
     for name in ("ann", "bob", "cem", "dora"):
@@ -222,74 +222,74 @@ def test_consent_for_a_whole_inbox_leaves_refusals(alone, tmp_path: Path) -> Non
         soundfile.write(inbox / name / "a.wav", np.zeros(1600, np.float32), 16_000)
     (inbox / "dora" / "metadata.csv").write_text("speaker,file\nEve O'Neil,a.wav\n")
     (inbox / "consents.csv").write_text("speaker,consent\nbob,no\n")
-    alone("consent", "withdraw", "--speaker", "cem", *where)
-    out = alone("consent", "grant", "--all-in", inbox, *where, "--note", "signed").out
+    here("consent", "withdraw", "--speaker", "cem", *where)
+    out = here("consent", "grant", "--all-in", inbox, *where, "--note", "signed").out
     assert "consent of 'ann' recorded" in out
     assert "'bob' has a recorded refusal" in out
     assert "'cem' has a recorded refusal" in out
-    records = alone("consent", "list", *where, "--json").json
+    records = here("consent", "list", *where, "--json").json
     assert {row["speaker"]: row["granted"] for row in records} == {"cem": False, "ann": True, "Eve O'Neil": True}
-    assert "nothing recorded" in alone("consent", "grant", "--all-in", inbox, *where).out
-    alone("consent", "grant", "--speaker", "bob", "--speaker", "cem", *where)
-    records = alone("consent", "list", *where, "--json").json
+    assert "nothing recorded" in here("consent", "grant", "--all-in", inbox, *where).out
+    here("consent", "grant", "--speaker", "bob", "--speaker", "cem", *where)
+    records = here("consent", "list", *where, "--json").json
     assert [(row["speaker"], row["granted"]) for row in records][-2:] == [("bob", True), ("cem", True)]
-    ran = alone("consent", "grant", *where, status=2)
+    ran = here("consent", "grant", *where, status=2)
     check_message(ran)
     assert "--all-in" in ran.err
 
 
-def test_consent_grant_list_withdraw(alone, tmp_path: Path) -> None:
+def test_consent_grant_list_withdraw(here, tmp_path: Path) -> None:
     where = ("--store", tmp_path / "store")
-    alone("consent", "grant", "--speaker", "Ann O'Neil", *where, "--note", "signed, folder 7")
-    out = alone("consent", "withdraw", "--speaker", "Ann O'Neil", *where).out
+    here("consent", "grant", "--speaker", "Ann O'Neil", *where, "--note", "signed, folder 7")
+    out = here("consent", "withdraw", "--speaker", "Ann O'Neil", *where).out
     assert """voicemill forget --speaker 'Ann O'"'"'Neil'""" in out
-    found = alone("consent", "list", *where, "--json").json
+    found = here("consent", "list", *where, "--json").json
     assert [(r["speaker"], r["granted"], r["note"]) for r in found] == [
         ("Ann O'Neil", True, "signed, folder 7"),
         ("Ann O'Neil", False, ""),
     ]
 
 
-def test_report_prints_its_path(alone, store: Path) -> None:
-    path = Path(alone("report", "--store", store, "--version", 1).out.strip())
+def test_report_prints_its_path(here, store: Path) -> None:
+    path = Path(here("report", "--store", store, "--version", 1).out.strip())
     assert "version 1" in path.read_text("utf-8")
 
 
-def test_forget_asks_first(alone, store: Path) -> None:
+def test_forget_asks_first(alone, here, store: Path) -> None:
     with alone.start("forget", "--speaker", "ann", "--store", store) as process:
         process.communicate("n\n", timeout=60)
     assert process.returncode == 1
-    assert alone("versions", "--store", store, "--json").json[1]["counts"]["speakers"] == 2
+    assert here("versions", "--store", store, "--json").json[1]["counts"]["speakers"] == 2
 
 
 # -- the watermark
 
 
-def test_watermark_check_of_marked_and_unmarked_files(alone, tmp_path: Path) -> None:
-    found = alone("watermark", "check", sound(tmp_path / "a.flac"), "--json").json
+def test_watermark_check_of_marked_and_unmarked_files(here, tmp_path: Path) -> None:
+    found = here("watermark", "check", sound(tmp_path / "a.flac"), "--json").json
     assert found["synthetic"] is True
     assert (found["watermark"]["present"], found["watermark"]["payload"]) == (True, 77)
     assert "trainedAlgorithmicMedia" in found["notice"]["comment"]
-    out = alone("watermark", "check", tmp_path / "a.flac").out
+    out = here("watermark", "check", tmp_path / "a.flac").out
     assert "watermark: found in 0.0 s to 2.0 s, id 77" in out
     assert "trainedAlgorithmicMedia" in out
-    other = alone("watermark", "check", tmp_path / "a.flac", "--key", "mine", "--json").json
+    other = here("watermark", "check", tmp_path / "a.flac", "--key", "mine", "--json").json
     assert other["watermark"]["present"] is False
     assert other["synthetic"] is True  # by the notice
 
     noise = np.random.default_rng(1).normal(0, 0.1, 96_000)
     soundfile.write(tmp_path / "b.wav", noise, 48_000)
-    found = alone("watermark", "check", tmp_path / "b.wav", "--json").json
+    found = here("watermark", "check", tmp_path / "b.wav", "--json").json
     assert (found["synthetic"], found["watermark"]["payload"], found["notice"]) == (False, None, None)
-    assert "not found" in alone("watermark", "check", tmp_path / "b.wav").out
+    assert "not found" in here("watermark", "check", tmp_path / "b.wav").out
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "is not a file"), (b"no sound", "no decoder")])
-def test_watermark_check_of_what_is_no_sound(alone, tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_watermark_check_of_what_is_no_sound(here, tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "a.wav"
     if content:
         path.write_bytes(content)
-    ran = alone("watermark", "check", path, status=2)
+    ran = here("watermark", "check", path, status=2)
     check_message(ran)
     assert said in ran.err
 
@@ -298,28 +298,28 @@ def test_watermark_check_of_what_is_no_sound(alone, tmp_path: Path, content: byt
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
-def test_every_shipped_config_loads_and_shows_itself(alone, name: str, tmp_path: Path) -> None:
+def test_every_shipped_config_loads_and_shows_itself(here, name: str, tmp_path: Path) -> None:
     """The output of `config show` reads back as the same config."""
-    out = alone("config", "show", "--config", name).out
+    out = here("config", "show", "--config", name).out
     path = tmp_path / "shown.toml"
     path.write_text(out, encoding="utf-8")
     assert load(path) == load(name)
     shown = tomllib.loads(out)
     assert list(shown) == list(Config.model_fields)
-    assert alone("config", "show", "--config", name, "--json").json == load(name).model_dump(mode="json")
+    assert here("config", "show", "--config", name, "--json").json == load(name).model_dump(mode="json")
 
 
-def test_config_show_explains_every_setting(alone) -> None:
-    out = alone("config", "show").out
+def test_config_show_explains_every_setting(here) -> None:
+    out = here("config", "show").out
     for section in Config.model_fields:
         for setting, field in type(getattr(Config(), section)).model_fields.items():
             assert field.description, f"{section}.{setting}"
             assert field.description.splitlines()[0] in out
 
 
-def test_config_check_of_the_default(alone) -> None:
-    assert "valid" in alone("config", "check").out
-    assert "valid" in alone("config", "check", "default").out
+def test_config_check_of_the_default(here) -> None:
+    assert "valid" in here("config", "check").out
+    assert "valid" in here("config", "check", "default").out
 
 
 @pytest.mark.parametrize(
@@ -336,22 +336,22 @@ def test_config_check_of_the_default(alone) -> None:
     ],
 )
 def test_a_wrong_config_is_one_message_that_names_the_setting(
-    alone, configured: Callable[[str], Path], text: str, named: str
+    here, configured: Callable[[str], Path], text: str, named: str
 ) -> None:
-    ran = alone("config", "check", configured(text), status=2)
+    ran = here("config", "check", configured(text), status=2)
     check_message(ran)
     assert named in ran.err
 
 
-def test_a_config_that_is_not_there(alone) -> None:
-    ran = alone("config", "check", "prodction", status=2)
+def test_a_config_that_is_not_there(here) -> None:
+    ran = here("config", "check", "prodction", status=2)
     check_message(ran)
     assert "'prodction'" in ran.err
     assert "production" in ran.err
 
 
-def test_embedded_models_are_listed_with_what_a_user_must_know_of_them(alone) -> None:
-    listed = alone("models", "list", "--json").json
+def test_embedded_models_are_listed_with_what_a_user_must_know_of_them(here) -> None:
+    listed = here("models", "list", "--json").json
     assert listed["named"] == []  # the default config has no model to download
     rows = {row["name"]: row for row in listed["embedded"]}
     assert set(rows) == set(EMBEDDED)
@@ -359,7 +359,7 @@ def test_embedded_models_are_listed_with_what_a_user_must_know_of_them(alone) ->
         assert (row["digest"], row["wheel"], row["state"]) == (EMBEDDED[name].digest, EMBEDDED[name].wheel, "installed")
         assert row["install"].endswith(row["wheel"])
         assert all(row[field] for field in ("task", "licence", "origin", "size"))
-    out = alone("models", "list").out
+    out = here("models", "list").out
     for row in rows.values():
         assert all(str(row[field]) in out for field in ("name", "task", "licence", "origin", "wheel"))
         assert row["digest"][:12] in out
@@ -417,6 +417,21 @@ def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:
     assert "unset PREFECT_API_URL" in " ".join(ran.out.split())
 
 
+def test_damage_is_found_where_a_whole_check_is_asked_for(alone, cli, inbox, store: Path, tmp_path: Path) -> None:
+    """By the doctor, and by `refresh --check` before it begins; both name the file and the command."""
+    damaged = shutil.copytree(store, tmp_path / "store")
+    shard = next((damaged / "tables" / "utterances").rglob("*.parquet"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    doctor = " ".join(alone("doctor", "--store", damaged, status=1).out.split())
+    refused = cli("refresh", "--inbox", inbox, "--store", damaged, "--check", status=2).err
+    for text in (doctor, refused):
+        assert shard.name in text.replace("\n", "").replace(" ", "")
+        assert f"voicemill check --store {damaged} --repair" in " ".join(text.split())
+    assert len(list((damaged / "tables" / "versions").glob("*.parquet"))) == 2
+
+
 # -- errors
 
 
@@ -445,14 +460,14 @@ def test_a_folder_with_something_else_in_it_is_not_taken_for_a_store(alone, inbo
 
 
 @pytest.mark.parametrize("number", [3, 0, -1])
-def test_a_version_that_is_missing(alone, store: Path, number: int) -> None:
-    ran = alone("ledger", "--store", store, "--version", number, status=2)
+def test_a_version_that_is_missing(here, store: Path, number: int) -> None:
+    ran = here("ledger", "--store", store, "--version", number, status=2)
     check_message(ran)
     assert f"no corpus version {number}; it has versions 1 to 2" in ran.err
 
 
-def test_a_column_that_the_ledger_lacks(alone, store: Path) -> None:
-    ran = alone("ledger", "--store", store, "--by", "colour", status=2)
+def test_a_column_that_the_ledger_lacks(here, store: Path) -> None:
+    ran = here("ledger", "--store", store, "--by", "colour", status=2)
     check_message(ran)
     assert "outcome" in ran.err
 

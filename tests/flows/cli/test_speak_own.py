@@ -33,12 +33,12 @@ def arguments(root: Path, out: Path, *more: object) -> tuple[object, ...]:
     return ("speak", *named, *said, "--no-watermark", "--precision", "float32", "--out", out, *more)
 
 
-def test_a_small_pair_speaks_with_mfcc_and_with_adapters(cli: Any, root: Path, tmp_path: Path) -> None:
+def test_a_small_pair_speaks_with_mfcc_and_with_adapters(here: Any, root: Path, tmp_path: Path) -> None:
     """The content encoder comes from the checkpoint or from the option; an adapter changes the samples."""
     adapters = ("--adapter", root / "anna-s1", "--adapter", root / "anna-s2")
     heard = {}
     for name, more in {"plain": (), "mfcc": ("--content", "mfcc"), "anna": adapters}.items():
-        said = json.loads(cli(*arguments(root, tmp_path / f"{name}.wav", "--json", *more)).out)
+        said = json.loads(here(*arguments(root, tmp_path / f"{name}.wav", "--json", *more)).out)
         heard[name], rate = soundfile.read(tmp_path / f"{name}.wav")
         assert rate == 32000
         assert len(heard[name]) / rate == pytest.approx(said["seconds"], abs=0.001)
@@ -47,7 +47,7 @@ def test_a_small_pair_speaks_with_mfcc_and_with_adapters(cli: Any, root: Path, t
     assert len(heard["anna"]) != len(heard["plain"]) or np.abs(heard["anna"] - heard["plain"]).max() > 0.01
 
 
-def test_what_does_not_fit_is_said_in_one_line(cli: Any, root: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said_in_one_line(here: Any, root: Path, tmp_path: Path) -> None:
     write_s1(tmp_path / "other.safetensors", prefix="other.")
     base = ("--s1", tmp_path / "other.safetensors")
     for more, words in (
@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_said_in_one_line(cli: Any, root: Path, tmp_path: P
         (("--adapter", root), "not the folder of an adapter"),
         (("--content", "./no-model"), "no folder"),
     ):
-        ran = cli(*arguments(root, tmp_path / "x.wav"), *more, status=2)
+        ran = here(*arguments(root, tmp_path / "x.wav"), *more, status=2)
         assert words in " ".join(ran.err.split())
         assert len(ran.err.strip().splitlines()) == 1
     assert not (tmp_path / "x.wav").exists()

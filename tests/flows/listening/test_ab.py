@@ -40,7 +40,8 @@ def test_votes_are_taken_and_counted(cli: Any, refreshed: RefreshedStore, tmp_pa
         for trial in shown["trials"]:
             post(address, "vote", session=shown["session"], trial=trial["key"], choice="left")
         if CHROMIUM:
-            assert driven(address, LISTEN, tmp_path / "profile") == [False, "", 3]  # no vote before both were heard
+            answers = driven(address, LISTEN, tmp_path / "profile")
+            assert answers[:3] == [False, "", 3]  # no vote before both were heard
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=120)
@@ -59,6 +60,32 @@ def test_votes_are_taken_and_counted(cli: Any, refreshed: RefreshedStore, tmp_pa
     assert "95 % interval" in cli(*pair, "--result").out
 
 
+def test_hostile_names_and_texts_stay_text(cli: Any, refreshed: RefreshedStore, tmp_path: Path) -> None:
+    """A sentence, a listener and an entry's config that are markup: nothing of it becomes an element, or runs."""
+    store = Store.open(refreshed.copy_to(tmp_path).store)
+    for prefix in ("tiny.model.", "<img src=x onerror=alert(1)>.model."):
+        add_entry(store, tmp_path, "ann", prefix)
+    pair = ("ab", "--store", store.root, "--a", 1, "--b", 2)
+    process = cli.start(*pair, "--text", f"Read {MARKUP} aloud.", "--json")
+    try:
+        lines = iter(process.stderr.readline, "")
+        address = next(found[0] for line in lines if (found := re.search(r"http://127.0.0.1:\d+/\S+/", line)))
+        shown = post(address, "begin", listener=MARKUP)
+        assert any(MARKUP in trial["text"] for trial in shown["trials"])
+        for trial in shown["trials"]:
+            post(address, "vote", session=shown["session"], trial=trial["key"], choice="left")
+        if CHROMIUM:
+            answers = driven(address, LISTEN.replace('"browser"', json.dumps(MARKUP)), tmp_path / "profile")
+            assert answers[:2] == [False, ""]
+            assert answers[3:] == ["Which one is better?", 0, 1]  # title, images, scripts of the page
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    assert {vote.listener for vote in votes.history(store, "ann", 1, 2)} == {MARKUP[:60]}
+    assert "95 % interval" in cli(*pair, "--result").out
+
+
+MARKUP = """<img src=x onerror="document.title='x'"><script>1</script>"""
 LISTEN = """
 (async () => {
   const at = id => document.getElementById(id);
@@ -80,7 +107,9 @@ LISTEN = """
       voted.add(pair);
     }
   }
-  return [at("end").hidden, at("error").textContent, [...closed.values()].filter(Boolean).length];
+  const shut = [...closed.values()].filter(Boolean).length;
+  const elements = [document.images.length, document.scripts.length];
+  return [at("end").hidden, at("error").textContent, shut, document.title, ...elements];
 })()
 """
 """Script of a listener who gives a name, plays both sounds of each pair and votes for no difference."""

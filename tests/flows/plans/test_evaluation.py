@@ -13,6 +13,7 @@ from support.voice_entries import add_entry
 
 from voicemill.flows.cli.judging import evaluate, promote
 from voicemill.flows.evaluation import page as evaluation_page
+from voicemill.flows.evaluation import pictures
 from voicemill.flows.evaluation import scoring as evaluation_scores
 from voicemill.flows.evaluation.comparison import differences
 from voicemill.flows.evaluation.erasure import erased_if_forgotten
@@ -417,6 +418,10 @@ def test_hostile_texts_do_not_break_the_page(store: Store, tmp_path: Path) -> No
     assert '<section id="bars">' in html
     assert '<section id="matrix">' not in html  # no encoder judged
     assert "14.0 s, the first 12 s" in html
+    matrix = pictures.matrix({HOSTILE: {HOSTILE: 0.5, "ann": 0.25}})
+    bars = pictures.bars({HOSTILE: {"mcd": {"one": 5.0, "two": 6.0}}})
+    assert not any("<script" in svg for svg in (matrix, *(each.svg for each in bars)))
+    assert all("&lt;/span" in svg for svg in (matrix, *(each.svg for each in bars)))
     path = evaluation_page.write(plan, judge, found, said)
     assert path.parent == evaluation_folder(store, 1)
     assert path.read_text(encoding="utf-8") == html

@@ -208,6 +208,8 @@ def test_two_hundred_files_that_others_drop_make_one_refresh(standing: Standing,
     assert isinstance(held, list)
 
 
+# nightly: two refreshes. On a push test_deployments.py reads the limit of one run at a time
+@pytest.mark.nightly
 def test_uploads_close_together_are_refreshed_one_after_another(
     standing: Standing, chained: dict[str, Any], synthesised: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Adapters as folders: a round trip, and refusal of adapters of another base."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,24 @@ def tensors(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path]
     return changes
 
 
+def linked(name: str, target: str = "") -> Callable[[Path], None]:
+    """A file replaced by a link: to `target`, or to a file outside the folder that is none of its owner's business."""
+
+    def change(folder: Path) -> None:
+        secret = folder.parent / "secret.txt"
+        secret.write_text(f"{SECRET}\n" * 99)
+        (folder / name).unlink()
+        (folder / name).symlink_to(target or secret)
+
+    return change
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+SECRET = "password is swordfish"
 KEY = f"{PREFIX}h.layers.0.linear1.lora_A.weight"
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"it lacks {WEIGHTS}"),
@@ -174,6 +193,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "unknown": (tensors(lambda actual: actual.update(more=torch.ones(1))), "1 unknown: more"),
     "shape": (tensors(lambda actual: actual.update({KEY: torch.ones(3, 5)})), "1 of another shape"),
     "not a number": (tensors(lambda actual: actual[KEY].fill_(float("nan"))), "something else than finite numbers"),
+    "a link to another file": (linked(CONFIG), "damaged: Expecting value"),
+    "a link to other weights": (linked(WEIGHTS), "damaged"),
+    "a link to nothing": (linked(ABOUT, "nowhere"), f"it lacks {ABOUT}"),
+    "a link to a device": (linked(WEIGHTS, "/dev/zero"), f"it lacks {WEIGHTS}"),
+    "a pipe": (lambda folder: pipe(folder / WEIGHTS), f"it lacks {WEIGHTS}"),
     "integers": (tensors(lambda actual: actual.update({KEY: actual[KEY].int()})), "something else than finite numbers"),
 }
 
@@ -200,6 +224,7 @@ def test_a_folder_that_is_damaged_or_hostile_is_refused(case: str, good: Path, t
     assert words in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert len(str(error.value)) < 600
+    assert SECRET[:4] not in str(error.value)
     assert names(module) == ["first"]
     assert_same(output(module), before)
 

@@ -1,31 +1,35 @@
-"""Real processes: several ranks under torchrun, and trainings that are killed."""
+"""Real processes: several ranks, and trainings that are killed."""
 
 import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support import toy_objective
 from support.kill_points import run as killed_at
 
 from voicemill.model.training.engine.run import Result, RunSpec, progress, result
+from voicemill.model.training.engine.start_ranks import MEETING
+from voicemill.tasks.training.launch import STARTER
 
 PROGRAM = Path(toy_objective.__file__)
-ROOT = PROGRAM.parents[1]
+ROOT = PROGRAM.parents[2]
 pytestmark = pytest.mark.slow
 
 
 def started(folder: Path, ranks: int = 1, **how: Any) -> subprocess.Popen[str]:
     """Begin to train a folder, in a process group of its own."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    rank = [sys.executable, str(PROGRAM), str(folder), json.dumps(how)]
     return subprocess.Popen(
-        [sys.executable, *torchrun, str(PROGRAM), str(folder), json.dumps(how)],
+        [sys.executable, "-m", STARTER, str(ranks), *rank] if ranks > 1 else rank,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         stdout=subprocess.PIPE,
@@ -85,7 +89,7 @@ def ran_here(folder: Path, what: RunSpec) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_memory_of_one_rank_halves_the_batch_of_all(tmp_path: Path, rank: int) -> None:
     said = ran(
         tmp_path / "tight", toy_objective.spec(steps=4), 2, megabytes=600, limit_megabytes=1900, limited_rank=rank
@@ -128,6 +132,22 @@ def test_sigterm_to_two_ranks_keeps_the_last_step(tmp_path: Path) -> None:
     assert "continues after step" in said
     ran(tmp_path / "undisturbed", what, 2, dropout=0.3)
     assert losses(tmp_path) == losses(tmp_path / "undisturbed")
+
+
+def test_ranks_listen_on_loopback_alone_and_meet_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    """No port of theirs takes what torchrun's would unpickle; another user cannot open the file by which they meet."""
+    toy_objective.spec(steps=400, checkpoint_every=400, evaluate_every=400).write(tmp_path)
+    with started(tmp_path, 2, pause_s=0.05) as process:
+        _until_step(tmp_path, 3, process)
+        ranks = psutil.Process(process.pid).children(recursive=True)
+        ports = [port.laddr for rank in ranks for port in rank.net_connections() if port.status == psutil.CONN_LISTEN]
+        meetings = {Path(rank.environ()[MEETING]) for rank in ranks if MEETING in rank.environ()}
+        modes = [stat.S_IMODE(path.parent.stat().st_mode) for path in meetings]
+        process.terminate()
+        process.communicate(timeout=60)
+    assert {address.ip for address in ports} <= {"127.0.0.1", "::1"}
+    assert modes == [0o700]
+    assert not next(iter(meetings)).parent.exists()
 
 
 def test_sigterm_ends_a_training_within_seconds_of_its_step(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from voicemill.storage.corpus.flac import flac
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
 from voicemill.storage.files import temporary_path, write_bytes
-from voicemill.storage.forgetting import erase, forget, tombstones
-from voicemill.storage.forgetting.forget import collect_traces, forget_speaker, forgotten_versions, receipts
+from voicemill.storage.forgetting import erase, tombstones
+from voicemill.storage.forgetting.forget import collect_traces, forget_speaker
+from voicemill.storage.forgetting.receipts import forgotten_versions, interrupted_speakers, receipts
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch
@@ -168,7 +169,7 @@ def test_no_byte_is_left(tmp_path: Path) -> None:
     assert receipt.matches(WHO)
     assert not receipt.matches("zoe forgotten")
     assert WHO not in next(store.receipts.glob("*.json")).read_text()
-    assert forget.interrupted_speakers(store) == []
+    assert interrupted_speakers(store) == []
     assert len(votes.history(store, "zoe", 1, 2)) == 2  # they tell no name and no words
     kept = erase.phones_folder(store, "ann") / "0123.parquet"
     assert pq.read_table(kept, partitioning=None)["text"].to_pylist() == [PHONES["ann"]]
@@ -195,7 +196,7 @@ def test_an_erasure_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(shutil, "rmtree", refused)
     with pytest.raises(StoreError, match=r"cannot be erased, and a part of it remains.*Permission denied"):
         forget_speaker(store, WHO, created=f.WHEN)
-    assert forget.interrupted_speakers(store) == [WHO]
+    assert interrupted_speakers(store) == [WHO]
     monkeypatch.undo()
     forget_speaker(store, WHO, created="later")
     check_forgotten(store, before)
@@ -323,7 +324,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         kill_points.run(again, str(copy), root=tmp_path, at=at)
         for number, rows in before.items():
             assert others(store, number) == rows  # half forgotten, the others still read
-        interrupted += forget.interrupted_speakers(store) == [WHO]
+        interrupted += interrupted_speakers(store) == [WHO]
         forget_speaker(store, WHO, created="later")
         check_forgotten(store, before)
         (receipt,) = receipts(store)

@@ -13,9 +13,10 @@ from support import factories as f
 from support import kill_points
 
 from voicemill.storage.errors import InboxError, StoreError
-from voicemill.storage.forgetting import forget, tombstones
-from voicemill.storage.forgetting.forget import forget_speaker, receipts
+from voicemill.storage.forgetting import tombstones
+from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.forgetting.mentions import name_pattern
+from voicemill.storage.forgetting.receipts import interrupted_speakers, receipts
 from voicemill.storage.inbox.erasure import local_inbox, plan_erasure, uploads_of
 from voicemill.storage.inbox.inbox import MOST_METADATA
 from voicemill.storage.inbox.layouts import MOST_BROKEN
@@ -219,7 +220,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         root = make(f"killed{at}")
         store = Store.open(root / "store")
         kill_points.run(again, str(root), root=tmp_path, at=at)
-        if forget.interrupted_speakers(store) == [WHO]:
+        if interrupted_speakers(store) == [WHO]:
             interrupted += 1
         if not receipts(store):
             forget_speaker(store, WHO, created="later", inbox=root / "inbox")

@@ -13,6 +13,7 @@ from voicemill.storage.errors import Retired
 from voicemill.storage.files import write_bytes
 from voicemill.storage.forgetting import forget
 from voicemill.storage.forgetting.forget import forget_speaker, retire_if_forgotten
+from voicemill.storage.forgetting.receipts import receipts
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry, status
 from voicemill.storage.voices.cards import Entry, Kind, WeightsFile
@@ -143,7 +144,7 @@ def test_forgetting_retires_models_and_names_the_lanes_to_retrain(store: Store, 
     receipt = forget_speaker(store, WHO, created=f.WHEN)
     assert receipt.models == ("base/0002", "base/0003", "more/0002", "zoe/0001")
     assert receipt.retrain == ("base/student", "base/trained")  # more has 1 left, and zoe is nobody's any more
-    assert receipt.sealed(WHO) == forget.receipts(store)[-1]
+    assert receipt.sealed(WHO) == receipts(store)[-1]
     standing = read_status(base.folder.parent)
     assert [standing.of(entry.number) for entry in (first, base, student)] == ["candidate", "retired", "retired"]
     assert standing.champions == {}

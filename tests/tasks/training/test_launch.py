@@ -27,7 +27,7 @@ HEAD = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
 folder = Path(sys.argv[1])
-rank = os.environ.get("RANK", "0")
+rank = os.environ.get("VOICEMILL_RANK", "0")
 def wait(name):
     while not (folder / name).exists(): time.sleep(0.01)
 def leave(name, text=""):
@@ -243,12 +243,12 @@ def test_a_rank_that_dies_ends_the_others(folder: Path, how: str) -> None:
     module = program(folder, STUBBORN + TWO + f"if rank == '1':\n{indent(how, '    ')}\ntime.sleep(600)")
     ended = launch.launch(folder, processes=2, module=module)
     assert ended.outcome == "crashed"
-    assert any("stand_in FAILED" in line for line in ended.tail)
+    assert any(line.startswith("rank 1 FAILED") for line in ended.tail)
     assert alive(folder, "pid0", "pid1", "child0", "child1") == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["caller", "torchrun", "both"])
+@pytest.mark.parametrize("victim", ["caller", "starter", "both"])
 def test_a_kill_ends_every_rank(folder: Path, victim: str) -> None:
     """Ranks stand in sessions of their own, out of reach of a process group; one ignores SIGTERM."""
     deaf = "if rank == '1': signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -256,13 +256,13 @@ def test_a_kill_ends_every_rank(folder: Path, victim: str) -> None:
     names = ("pid0", "pid1", "child0", "child1")
     with caller(folder, grace=1.0, processes=2) as process:
         until(lambda: (folder / "up0").exists() and (folder / "up1").exists())
-        assert len(alive(folder, *names)) == 6  # guard, torchrun, two ranks and their children
+        assert len(alive(folder, *names)) == 6  # guard, starter, two ranks and their children
         ranks = {int((folder / name).read_text()) for name in names}
         commands = {p.pid: " ".join(p.cmdline()) for p in training_processes(folder) if p.pid not in ranks}
-        (agent,) = [pid for pid, words in commands.items() if "distributed.run" in words and launch.GUARD not in words]
+        (agent,) = [pid for pid, words in commands.items() if launch.STARTER in words and launch.GUARD not in words]
         if victim != "caller":
             os.kill(agent, signal.SIGKILL)
-        if victim != "torchrun":
+        if victim != "starter":
             process.kill()
         else:
             assert process.communicate(timeout=60)[0] == "crashed\n"

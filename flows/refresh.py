@@ -100,8 +100,7 @@ def refresh(options: RefreshOptions) -> Summary:
         summary = summarise(store, plan, lots, rows, listing, texts, published=published is not None)
         if summary.version and not report.path_of(store, summary.version).exists():  # missing, too, after a kill
             summary.report = write_report(store)
-        if published is not None:
-            tell_unkept(store, published, rows, before)
+        tell_unkept(store, published, rows, before)
         tell_held(store, summary.held)
         drop_plans(store)  # not earlier: until now only they link the audio of the stage cache to its speakers
     dashboard.complete(summary, began)
@@ -221,10 +220,9 @@ def publish_or_ask(
     try:
         version = publish_version(options, recipe, store, shards, rows)
     except BreakerOpen as refusal:
-        withdraw(store, "refresh")
         confirm_breaker(store, versions.latest(store), refusal)
-        forced = options.model_copy(update={"force_publish": True})
-        return publish_version(forced, recipe, store, shards, rows)
+        options = options.model_copy(update={"force_publish": True})
+        version = publish_version(options, recipe, store, shards, rows)
     withdraw(store, "refresh")
     return version
 

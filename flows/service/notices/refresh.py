@@ -4,7 +4,7 @@ the question whether to publish all the same."""
 from collections.abc import Iterable, Mapping
 
 from voicemill.flows.service.notices.log import Kind, tell
-from voicemill.flows.service.notices.questions import ask, can_ask
+from voicemill.flows.service.notices.questions import ask, can_ask, withdraw
 from voicemill.storage.corpus import ledger
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import CorpusVersion, Version
@@ -24,6 +24,8 @@ def confirm_breaker(store: Store, last: Version | None, refusal: BreakerOpen) ->
     """
     reason = str(refusal).partition("\n")[0]  # the lines after it name files
     _tell_breaker(store, last, reason)
+    if can_ask():
+        withdraw(store, "refresh")
     answer = ask(f"{reason} Publish all the same?", [last.number if last else 0, reason])
     if answer is None:
         raise refusal
@@ -41,8 +43,10 @@ def _tell_breaker(store: Store, last: Version | None, reason: str) -> None:
     tell(store, Kind.BREAKER, text, f"{number} {digest(reason)[:16]}")
 
 
-def tell_unkept(store: Store, version: Version, rows: Iterable[UploadRow], before: Iterable[UploadRow]) -> None:
-    """Tell of the uploads that a version brings and of which no second was kept; duplicates need nobody."""
+def tell_unkept(store: Store, version: Version | None, rows: Iterable[UploadRow], before: Iterable[UploadRow]) -> None:
+    """Tell of uploads of which a new version keeps no second, duplicates left out; None: nothing was published."""
+    if version is None:
+        return
     known = {row.sha256 for row in before}
     usable = (row for row in rows if row.batch and row.state is not UploadState.DUPLICATE)
     new = {row.sha256 for row in usable if row.sha256 not in known}

@@ -221,8 +221,7 @@ def publish_or_ask(
         version = publish_version(options, recipe, store, shards, rows)
     except BreakerOpen as refusal:
         confirm_breaker(store, versions.latest(store), refusal)
-        options = options.model_copy(update={"force_publish": True})
-        version = publish_version(options, recipe, store, shards, rows)
+        version = publish_version(options.model_copy(update={"force_publish": True}), recipe, store, shards, rows)
     withdraw(store, "refresh")
     return version
 

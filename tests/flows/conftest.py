@@ -15,6 +15,7 @@ import pytest
 from support.configs import plain
 from support.made_once import made_once
 from support.refreshed_store import RefreshedStore
+from support.server_database import server_database, with_database
 from support.small_disk import Disk, small_disk
 from support.tiny_voice import VOICE_TOML
 
@@ -93,12 +94,18 @@ class Inbox:
 
 
 @pytest.fixture(scope="session")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Database of a private server that was started once, for `with_database`."""
+    return server_database(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def cli(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The command line, connected to one private server for the session."""
     from voicemill.flows.service.server import PrivateServer
     from voicemill.storage.store import Store
 
-    server = PrivateServer(Store.open(tmp_path_factory.mktemp("server") / "store", create=True))
+    server = PrivateServer(Store.open(with_database(tmp_path_factory.mktemp("server") / "store", database)))
     # a device lock of this worker's own: trainings of the other workers do not wait for those of this one
     own = {"PYTHONPATH": str(ROOT), "VOICEMILL_LOCKS": str(tmp_path_factory.mktemp("locks"))}
     try:
@@ -215,13 +222,16 @@ def configured(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def refreshed(alone: Cli, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> RefreshedStore:
+def refreshed(
+    alone: Cli, synthesised: Path, database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RefreshedStore:
     """The small inbox, in four batches, after a first refresh with a server of its own. To be copied, not changed."""
 
     def make(folder: Path) -> dict[str, Any]:
         inbox = Path(shutil.copytree(synthesised, folder / "inbox"))
         (folder / "config.toml").write_text(plain("[batches]\nminutes = 0.2\n"))
-        return alone.refresh(inbox, folder / "store", "--config", folder / "config.toml")
+        store = with_database(folder / "store", database)
+        return alone.refresh(inbox, store, "--config", folder / "config.toml")
 
     folder, summary = made_once(tmp_path_factory, "refreshed", make)
     return RefreshedStore(folder / "inbox", folder / "store", folder / "config.toml", summary)

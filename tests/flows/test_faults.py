@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.configs import plain
+from support.server_database import with_database
 from support.stage_faults import FAULTS, environment, fault, limited, until
 from support.store_contents import contents, differences, numbers, processes, strays
 from support.tiny_speech_models import tiny_encoder
@@ -185,8 +186,8 @@ def test_a_full_disk_fails_the_affected_batches(
     assert strays(store) == []
 
 
-def test_two_refreshes_at_once(alone: Any, inbox: Any, tmp_path: Path) -> None:
-    store, marker = tmp_path / "store", tmp_path / "marker"
+def test_two_refreshes_at_once(alone: Any, inbox: Any, database: Path, tmp_path: Path) -> None:
+    store, marker = with_database(tmp_path / "store", database), tmp_path / "marker"
     waits = environment(fault("slice", "wait", inbox.root / "ann" / "0.wav", marker))
     options = ("refresh", "--inbox", inbox.root, "--store", store, "--json")
     with alone.start(*options, **waits) as first:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from support.configs import plain
 from support.prefect_server import ask
+from support.server_database import with_database
 from support.store_contents import Rows, contents, differences, numbers, processes, strays
 
 from voicemill.flows.service.server import PrivateServer, running_server
@@ -53,14 +54,14 @@ class Course:
 
 
 @pytest.fixture(scope="module")
-def course(cli: Any, synthesised: Path, tmp_path_factory: pytest.TempPathFactory) -> Course:
+def course(cli: Any, synthesised: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Course:
     root = tmp_path_factory.mktemp("course")
     config, inbox, store = root / "config.toml", root / "inbox", root / "store"
     config.write_text(plain(CONFIG))
     shutil.copytree(synthesised, inbox)
     cli.refresh(inbox, store, "--config", config)
     before = contents(store)
-    shutil.copytree(store, root / "first")
+    with_database(Path(shutil.copytree(store, root / "first")), database)
     shutil.copy(synthesised.parent / "spare.wav", inbox / "ann" / "spare.wav")
     began = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert cli.refresh(inbox, store, "--config", config)["published"]

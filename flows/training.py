@@ -1,7 +1,8 @@
 """The task `train`: one network in one phase, in processes of its own, shown on its page while it runs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import task
@@ -13,7 +14,10 @@ from voicemill.flows.report import markdown
 from voicemill.flows.service.recovery.attempts import KILLED
 from voicemill.model.training.engine import run
 from voicemill.model.training.engine.run import Result, RunSpec
-from voicemill.storage.errors import TrainingFailed
+from voicemill.storage.errors import StoreError, TrainingFailed
+from voicemill.storage.files import erase_folder
+from voicemill.storage.forgetting.receipts import forgotten_versions
+from voicemill.storage.store import Store
 from voicemill.storage.voices.cards import Training, finite_or_none
 from voicemill.tasks.training import devices, launch
 
@@ -30,8 +34,13 @@ def train(spec: RunSpec, place: str) -> tuple[Training, dict[str, str]]:
 
     Raises:
         TrainingFailed: the training stopped with an error or crashed; the message quotes its last lines.
+        StoreError: a speaker of the corpus version was forgotten meanwhile; nothing of the folder is left.
     """
-    folder = Path(place)
+    with ended_by_forgetting(spec, Path(place)):
+        return _train(spec, Path(place))
+
+
+def _train(spec: RunSpec, folder: Path) -> tuple[Training, dict[str, str]]:
     title = f"{spec.network} · {spec.phase}"
     holder = f"the training {folder.name} (process {os.getpid()})"
 
@@ -48,6 +57,7 @@ def train(spec: RunSpec, place: str) -> tuple[Training, dict[str, str]]:
             return record(spec, folder, result), exports_of(folder, spec.network, result)
         with devices.reserved_devices(processes, holder, available, waiting) as held:
             spec.write(folder)
+            check_not_forgotten(spec, folder)
             cpu = f"the CPU, {processes} process{'es' if processes > 1 else ''}"
             device = f"{processes} GPUs" if held.gpus else cpu
             dashboard.log(f"{title} trains on {device}; its whole output is in {folder / 'log.txt'}")
@@ -71,6 +81,38 @@ def train(spec: RunSpec, place: str) -> tuple[Training, dict[str, str]]:
             f"{folder}{output}"
         )
     return record(spec, folder, ended.result), exports_of(folder, spec.network, ended.result)
+
+
+@contextmanager
+def ended_by_forgetting(spec: RunSpec, folder: Path) -> Iterator[None]:
+    """Context that ends a training with a plain message if a speaker of its corpus version is forgotten meanwhile.
+
+    Raises:
+        StoreError: that happened; nothing of the folder is left.
+    """
+    try:
+        yield
+    except (OSError, TrainingFailed):  # its folder is gone
+        check_not_forgotten(spec, folder)
+        raise
+
+
+def check_not_forgotten(spec: RunSpec, folder: Path) -> None:
+    """Erase the folder of a training if a speaker of its corpus version was forgotten since it was planned.
+
+    A forgetting leaves its mark before it looks for run.json: either it finds that and erases the folder, which ends
+    what trains in it, or its mark is seen here, once run.json is written.
+
+    Raises:
+        StoreError: a speaker was forgotten.
+    """
+    store = Store.open(spec.store)
+    if spec.version in forgotten_versions(store):
+        erase_folder(folder)
+        raise StoreError(
+            f"{spec.network} · {spec.phase} on corpus version {spec.version} ended: a speaker of that version was "
+            f"forgotten meanwhile, and its folder {folder} is erased. `voicemill refresh` makes a version without them"
+        )
 
 
 def record(spec: RunSpec, folder: Path, result: Result) -> Training:

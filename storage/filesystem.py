@@ -13,6 +13,9 @@ from voicemill.storage.errors import StoreError
 from voicemill.storage.files import temporary_path
 from voicemill.storage.locks import FileLock
 
+PROBES = ".probe.*.tmp"
+"""Names of the temporary files of `what_is_missing`."""
+
 
 def what_is_missing(folder: Path) -> str:
     """Requirement that the file system of a folder lacks, in words; "" = none. Two temporary files try it.
@@ -37,6 +40,14 @@ def what_is_missing(folder: Path) -> str:
     finally:
         for path in (link, probe):
             path.unlink(missing_ok=True)
+
+
+def drop_probes(folder: Path) -> None:
+    """Delete the temporary files of `what_is_missing` that a killed process left: nobody holds their locks."""
+    for path in folder.glob(PROBES):
+        with FileLock(path) as lock:
+            if lock.take():
+                path.unlink(missing_ok=True)
 
 
 def free_inodes(folder: Path) -> int:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
 from voicemill.storage.files import read_loose, write_json
-from voicemill.storage.filesystem import check_file_system
+from voicemill.storage.filesystem import PROBES, check_file_system, drop_probes
 from voicemill.storage.flushing import make_folder
 from voicemill.storage.locks import FileLock
 
 FORMAT = 1
 """Version of the folder layout, written to `<store>/store.json`."""
+STARTED = (".store.json.*.tmp", PROBES)
+"""Names of what a process that was killed while it made a store leaves."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Store:
             raise StoreError(
                 f"{root} is not a voicemill store (no store.json): `voicemill refresh --store {root}` makes one"
             )
-        if store.root.exists() and any(not path.match(f".{mark.name}.*.tmp") for path in store.root.iterdir()):
+        if store.root.exists() and not all(any(map(path.match, STARTED)) for path in store.root.iterdir()):
             raise StoreError(f"{root} is not empty and not a voicemill store: give an empty or a new folder")
         make_folder(store.root)
         check_file_system(store.root)
@@ -106,10 +108,12 @@ class Store:
             lock.note("")
 
     def drop_temporaries(self) -> None:
-        """Delete temporary files of killed processes: those in the stage cache, and those that hold names of speakers.
+        """Delete temporary files of killed processes: those in the stage cache and those at the root of the store.
 
-        The caller holds the lock, under which alone they are written.
+        The caller holds the lock, under which alone they are written; others write probes, each under its own lock.
         """
-        for pattern in (".forgetting-*.tmp", ".held_voices.json.*.tmp", ".tombstones.json.*.tmp", "stages/**/.*.tmp"):
+        names = ("forgetting-*", "held_voices.json", "tombstones.json", "store.json")
+        for pattern in (*(f".{name}.*.tmp" for name in names), "stages/**/.*.tmp"):
             for path in self.root.glob(pattern):
                 path.unlink(missing_ok=True)
+        drop_probes(self.root)

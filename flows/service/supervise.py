@@ -225,7 +225,7 @@ class Supervisor:
         self.children = []
         (self.store.prefect / SERVER_NOTE).unlink(missing_ok=True)
         if (self.store.root / "store.json").exists():
-            self.record(ready=False)
+            self.record(ready=False, stopped=True)
 
 
 def _last_port(store: Store) -> int:

@@ -78,6 +78,8 @@ class State:
     """Address before: a private server takes the same port again, so that bookmarks stay valid."""
     ready: bool = False
     """Whether everything is deployed and started."""
+    stopped: bool = False
+    """Whether the supervisor ended everything and itself, as `down` asks it to; False where it was killed."""
     error: str = ""
     """Why the supervisor ended."""
     deployments: tuple[Mapping[str, str], ...] = ()
@@ -204,7 +206,7 @@ def hold(store: Store) -> None:
         time.sleep(0.5)
         if supervisor_pid(store):
             end = time.monotonic() + TAKEOVER_LIMIT
-        elif (state := read_state(store)) is None or not state.ready:
+        elif (state := read_state(store)) is None or state.stopped:
             return
     raise ServerError(f"the supervisor of {store.root} and its standby were killed; see {log_of(store, 'supervisor')}")
 

@@ -61,12 +61,13 @@ def select_uploads(
     forgotten: Tombstones,
     problems: list[Problem],
 ) -> tuple[list[Upload], list[UploadRow]]:
-    """Select each content once: the file that is in the corpus, otherwise the first by path.
+    """Select each content once: the first file by path, so that the order in which copies arrive does not matter.
 
-    Files with the same bytes under several speakers count for the speaker of the selected file, if all of them consent.
+    Files with the same bytes under several speakers, all of whom must consent, count for the speaker of the selected
+    file. Here the order matters: a speaker who has them in the corpus keeps them, or a copy would take them over.
 
     Args:
-        corpus: sha256 -> path of the uploads in the last version.
+        corpus: sha256 -> speaker of the uploads in the last version.
         problems: receives what a user should look at.
 
     Returns:
@@ -80,7 +81,11 @@ def select_uploads(
             continue
         first = min(
             group,
-            key=lambda u: (not u.size and not consents.of(u.speaker).granted, corpus.get(u.sha256) != u.path, u.path),
+            key=lambda u: (
+                not u.size and not consents.of(u.speaker).granted,
+                corpus.get(u.sha256) != u.speaker,
+                u.path,
+            ),
         )
         speakers = sorted({upload.speaker for upload in group}) if first.size else [first.speaker]
         if len(speakers) > 1:

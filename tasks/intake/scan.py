@@ -104,7 +104,7 @@ def scan(
     """List the inbox and decide on every file.
 
     Args:
-        known: uploads of the last version; among files with the same bytes the one that is in the corpus stays.
+        known: uploads of the last version; files with the same bytes stay with the speaker who has them there.
         assume_consent: a reason that stands for the consent of every speaker without a record.
         language: code or name that stands in for `settings.default_language`; "" = none.
 
@@ -128,7 +128,7 @@ def scan(
     problems += folders.problems
     default = _language(language) or settings.default_language
     uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default))
-    corpus = {row.sha256: row.path for row in known if row.batch}
+    corpus = {row.sha256: row.speaker for row in known if row.batch}
     policy = ConsentPolicy(consents, assume_consent)
     selected, aside = select_uploads(uploads, corpus, policy, tombstones.read(store), problems)
     recorded = held_voices.read(store) if settings.hold_by_voice else {}

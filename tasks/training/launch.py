@@ -93,7 +93,8 @@ def launch(
         grace: seconds between SIGTERM and SIGKILL.
         module: the program; its argument is the folder.
 
-    An exception raised here (by a callback, Ctrl-C, Prefect's cancellation) ends every rank before it propagates.
+    An exception raised here (by a callback, Ctrl-C, Prefect's cancellation) ends every rank before it propagates; so
+    does the end of the folder, which a forgetting erases.
     """
     if (result := run.result(folder)) and not result.good:
         (folder / "result.json").unlink()
@@ -133,11 +134,11 @@ def follow(
     on_line: Callable[[str], None],
     on_progress: Callable[[Progress], None],
 ) -> None:
-    """Pass on lines and progress until the output ends or the guard has ended."""
+    """Pass on lines and progress until the output ends, the guard has ended, or the folder is erased."""
     lines, following, output = Lines(), Following(folder), process.stdout
     assert output
     ended = False
-    while not ended:
+    while not ended and folder.is_dir():
         gone = process.poll() is not None  # checked before reading, so that its last output is read
         ready, _, _ = select.select([output], [], [], 0.0 if gone else 0.1)
         chunk = os.read(output.fileno(), 65536) if ready else b""

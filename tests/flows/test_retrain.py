@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -185,6 +186,30 @@ def test_a_failed_training_fails_the_run_and_names_the_cause(cli: Any, copied: R
     assert registry.latest(Store.open(copied.store), "ann") is None
 
 
+def folder_in_training(copied: RefreshedStore, process: subprocess.Popen[str]) -> Path:
+    """Folder of the training that a command runs, once it has a checkpoint."""
+    end = time.monotonic() + 300
+    while not (started := list(copied.store.glob("training/*/checkpoints/step-*"))):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert training_processes(started[0].parent.parent)
+    return started[0].parent.parent
+
+
+def test_a_forgetting_ends_a_training_on_its_version(cli: Any, copied: RefreshedStore, tmp_path: Path) -> None:
+    (tmp_path / "training.toml").write_text(CONFIG.replace("steps = 24", "steps = 10000"))
+    with cli.start(*words(copied, "--phase", "long")) as process:
+        folder = folder_in_training(copied, process)
+        cli("forget", "--speaker", "cem", "--store", copied.store, "--yes")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a speaker of that version was forgotten meanwhile" in err
+    assert "Traceback" not in err
+    assert list(folder.parent.iterdir()) == []
+    assert training_processes(folder) == []
+
+
 # nightly: the signals that a process may handle. A push covers SIGTERM of a training's own processes in
 # tests/model/training/test_train_real.py and Ctrl-C of a refresh in test_faults.py
 @pytest.mark.parametrize(
@@ -200,13 +225,7 @@ def test_a_killed_training_leaves_no_process_and_is_resumed(
 ) -> None:
     options = words(copied, "--phase", "long", "--json")
     with cli.start(*options) as process:
-        end = time.monotonic() + 300
-        while not (started := list(copied.store.glob("training/*/checkpoints/step-*"))):
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        folder = started[0].parent.parent
-        assert training_processes(folder)
+        folder = folder_in_training(copied, process)
         os.kill(process.pid, how)
         process.communicate(timeout=120)
         assert process.returncode != 0

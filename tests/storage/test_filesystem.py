@@ -10,6 +10,7 @@ import pytest
 
 from voicemill.storage.errors import StoreError
 from voicemill.storage.filesystem import what_is_missing
+from voicemill.storage.locks import FileLock
 from voicemill.storage.store import Store
 
 
@@ -46,3 +47,23 @@ def test_a_file_system_that_lacks_something(
 def test_a_local_disk_has_all_and_nothing_remains(tmp_path: Path) -> None:
     assert what_is_missing(tmp_path) == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_probe_leaves_is_deleted_and_stops_no_store(tmp_path: Path) -> None:
+    def leave() -> list[Path]:
+        probe = tmp_path / "store" / ".probe.123.abcd.tmp"
+        probe.touch()
+        (link := probe.with_name(f"{probe.name}-link.tmp")).hardlink_to(probe)
+        return [probe, link]
+
+    (tmp_path / "store").mkdir()
+    left = leave()
+    store = Store.open(tmp_path / "store", create=True)
+    store.drop_temporaries()
+    assert not any(path.exists() for path in left)
+    with FileLock(leave()[0]) as alive:
+        assert alive.take()
+        store.drop_temporaries()
+        assert all(path.exists() for path in left)
+    store.drop_temporaries()
+    assert [path.name for path in store.root.iterdir()] == ["store.json"]

@@ -201,8 +201,8 @@ def test_the_same_bytes_stay_once(inbox: Path, store: Store) -> None:
     result = look(inbox, store)
     assert states(result) == {"anna/a.wav": "", "anna/b.wav": "duplicate", "anna/c.wav": "duplicate"}
     assert result.others[0].detail == "same bytes as anna/a.wav"
-    known = row_of(replace(result.uploads[0], path="anna/c.wav"))
-    assert [u.path for u in look(inbox, store, known=[known]).uploads] == ["anna/c.wav"]
+    known = row_of(replace(result.uploads[0], path="anna/c.wav"))  # which had arrived first
+    assert [u.path for u in look(inbox, store, known=[known]).uploads] == ["anna/a.wav"]
     assert [u.path for u in look(inbox, store, known=[replace(known, path="gone.wav")]).uploads] == ["anna/a.wav"]
 
 
@@ -238,6 +238,10 @@ def test_the_same_bytes_under_two_speakers_need_both_consents(inbox: Path, store
     result = look(inbox, store, None)
     assert states(result) == {"anna/a.wav": "", "bob/a.wav": "duplicate"}
     assert "several speakers (anna, bob): counted for anna" in str(result.problems[0])
+    bobs = row_of(replace(result.uploads[0], speaker="bob", path="bob/older.wav"))
+    put(inbox / "bob" / "b.wav", 7)
+    result = look(inbox, store, None, known=[bobs])  # bob had them first, and keeps them
+    assert states(result) == {"anna/a.wav": "duplicate", "bob/a.wav": "", "bob/b.wav": "duplicate"}
 
 
 def test_of_many_problems_the_first_are_listed(inbox: Path, store: Store) -> None:

@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from voicemill.flows.service import up
 from voicemill.flows.service.recovery import processes
 from voicemill.flows.service.supervise import FIRST_WAIT, Child
+from voicemill.storage.errors import ServerError
 from voicemill.storage.store import Store
 
 SLEEP = "import time; time.sleep(600)"
@@ -115,3 +118,16 @@ def test_what_dies_is_started_again_after_a_wait_that_doubles(store: Store) -> N
     child.process.wait(20)
     assert child.restarts == 3
     assert waits == pytest.approx([FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT], abs=0.5)
+
+
+def test_all_killed_is_told_from_stopped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up --foreground` fails, so that what started it starts it again, also where a takeover was killed too."""
+    monkeypatch.setattr(up, "TAKEOVER_LIMIT", 0.2)
+    store.prefect.mkdir(exist_ok=True)
+    state = up.State(up.UpSettings(str(store.root), "inbox"), ready=True)
+    for killed in (state, replace(state, ready=False)):
+        killed.write(store)
+        with pytest.raises(ServerError, match="its standby were killed"):
+            up.hold(store)
+    replace(state, ready=False, stopped=True).write(store)
+    up.hold(store)

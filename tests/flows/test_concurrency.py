@@ -79,6 +79,19 @@ class Crowd:
         for number in count():
             yield ("voices", "promote", *self.on_store, "--voice", "ann", "--number", 2 + number % 2, "--force", "both")
 
+    def withdrawals(self) -> Iterator[Words]:
+        for number in count():
+            yield ("consent", ("withdraw", "grant")[number % 2], "--speaker", "cem", *self.on_store)
+
+    def guests(self) -> Iterator[Words]:
+        """Speakers who come, are prepared, and are forgotten."""
+        for number in count():
+            name = f"guest{number}"
+            self.add(name, 1000 + number)
+            while not self.over.wait(0.5) and not self.has(name):
+                pass
+            yield self.forgetting(name)
+
     def forgetting(self, name: str) -> Words:
         """The command that forgets a speaker, whose bytes are noted before."""
         while self.has(name):
@@ -93,7 +106,7 @@ class Crowd:
 
     def has(self, speaker: str) -> bool:
         """Whether the latest version has utterances of a speaker."""
-        return speaker in self.store.version().utterances(["speaker"])["speaker"].to_pylist()
+        return any(file.rows for file in self.store.version().shards("utterances", speaker))
 
     def add(self, speaker: str, number: int) -> None:
         """Put a new recording of bob's voice into the inbox, whole or not at all."""
@@ -178,3 +191,10 @@ def check_after(crowd: Crowd) -> None:
 
 def test_all_at_the_same_time_for_a_moment(crowd: Crowd) -> None:
     run(crowd, 12, {"refresh": crowd.refreshes, "train": crowd.trainings, "promote": crowd.promotions})
+
+
+# nightly: four minutes. On a push the moment above, without withdrawals and speakers who come and go
+@pytest.mark.nightly
+def test_all_at_the_same_time_for_three_minutes(crowd: Crowd) -> None:
+    loops = {"refresh": crowd.refreshes, "train": crowd.trainings, "promote": crowd.promotions}
+    run(crowd, 180, {**loops, "consent": crowd.withdrawals, "guests": crowd.guests})

@@ -66,8 +66,8 @@ IDS = {
     "production": "87e9c45da98110b0d26fc0f711b702b22334ae16c9f9fbc32ac2a7b481a1cdfe",
 }
 DUMPS = {
-    "default": "8f44e228eeb6483b3f320002fcd541ed4606f0dc7df88c23cba5c29f4efe4eff",
-    "production": "95e29f885835ba47e9dc7c01f2a2329bb83807fc4e0540b4df70bc5557c83ccb",
+    "default": "9c2c285c06d48b540a4de28e1678e5a1d58d7fdfd5dffa3bba56f53101477d43",
+    "production": "1694d3089453d97ec790ef0acdf597ac2a1481504563b2d47061d9c03c64d487",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -192,6 +193,64 @@ def test_all_together(kills: Kills) -> None:
     assert service.returncode == 0
     assert kills.standing.processes() == []
     kills.standing.start()
+
+
+@dataclass
+class ServiceManager:
+    """What starts services, as systemd does with Restart=on-failure: starts `up --foreground` again when it fails."""
+
+    standing: Standing
+    starts: int = 0
+    _process: subprocess.Popen[str] | None = None
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "ServiceManager":
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            self._process = self.standing.cli.start("up", *self.standing.options, "--foreground")
+            self.starts += 1
+            self._process.communicate()
+            if self._process.returncode == 0:
+                return
+            self._stopping.wait(0.1)  # RestartSec of systemd
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+
+@pytest.fixture(scope="module")
+def managed(kills: Kills) -> Iterator[ServiceManager]:
+    with ServiceManager(kills.standing) as manager:
+        until(lambda: manager.pid)
+        yield manager
+    kills.standing.start()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_process_or_all_at_a_random_moment(kills: Kills, managed: ServiceManager, seed: int) -> None:
+    """One service throughout: a recording arrives, and up to 15 s later a process is killed, or every one."""
+    rng = random.Random(seed)
+    kills.upload()
+    time.sleep(rng.uniform(0, 15))
+    victims = sorted({managed.pid, *kills.victims("all")} - {0})
+    if seed % 3:
+        victims = [rng.choice(victims)]
+    words = ""
+    with suppress(psutil.Error):
+        words = " ".join(psutil.Process(victims[0]).cmdline()[-4:])
+    took = kill_and_wait(kills, lambda: victims)
+    print(f"seed {seed}: {len(victims)} killed ({words[:60]}), right after {took:.0f} s, start {managed.starts}")
 
 
 def test_the_last_attempt_is_stated(kills: Kills) -> None:

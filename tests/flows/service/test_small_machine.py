@@ -13,12 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import soundfile
+from support.refreshed_store import check_ledger
 from support.small_disk import small_disk
 from support.stage_faults import environment, fault, until
 from support.store_contents import Rows, contents, differences, numbers, processes, strays
 
+from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
 
 pytestmark = pytest.mark.slow
@@ -26,6 +30,7 @@ pytestmark = pytest.mark.slow
 COMMAND = (sys.executable, "-m", "voicemill.flows.cli.main")
 ROOT = Path(__file__).resolve().parents[3]
 DAY = 86_400
+LONG_RATE = 22_050
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,25 @@ def test_low_limits_and_a_full_temporary_folder(alone: Any, inbox: Any, tmp_path
         command = under("n 64", "v 8000000")
         assert alone.refresh(inbox.root, store, command=command, TMPDIR=str(temporary.folder))["failures"] == {}
     check_same(store, calm)
+
+
+@pytest.mark.nightly
+def test_three_hours_of_audio_under_a_limit_of_memory(alone: Any, inbox: Any, tmp_path: Path) -> None:
+    """One upload of 476 MB where a process may reserve 8 GB of addresses: every sample of it is in the ledger."""
+    length = 3 * 3600 * LONG_RATE
+    speech = np.concatenate([soundfile.read(path, dtype="int16")[0] for path in sorted(inbox.root.glob("ann/*.wav"))])
+    whole = tmp_path / "long" / "ann" / "long.wav"
+    whole.parent.mkdir(parents=True)
+    with soundfile.SoundFile(whole, "w", LONG_RATE, 1, "PCM_16") as file:
+        while left := length - file.frames:
+            file.write(speech[:left])
+    words = ("--assume-consent", "test", "--json")
+    store = tmp_path / "store"
+    ran = alone("refresh", "--inbox", whole.parents[1], "--store", store, *words, command=under("v 8000000")).json
+    assert ran["failures"] == {}
+    assert sum(ran["seconds"].values()) == pytest.approx(3 * 3600, abs=1e-6)
+    assert ran["seconds"]["kept"] > 3600
+    check_ledger(CorpusVersion.open(Store.open(store)))
 
 
 def test_a_library_that_does_not_load(alone: Any, inbox: Any, tmp_path: Path) -> None:

@@ -265,3 +265,25 @@ def test_the_last_attempt_is_stated(kills: Kills) -> None:
     kills.refresh_undisturbed()
     assert until(lambda: len(kills.standing.runs("refresh/on-upload", "COMPLETED")) > 0, 60)
     until(lambda: len(contents(kills.standing.store.root)["uploads"]) == kills.uploads, LIMIT)
+
+
+@pytest.mark.parametrize("with_run", [False, True], ids=["worker", "worker and its run"])
+def test_a_worker_that_stands_still_longer_than_a_heartbeat(kills: Kills, with_run: bool) -> None:
+    """SIGSTOP for 100 s; a run without a heartbeat for 90 s is called crashed, and continues when it wakes."""
+    kills.upload()
+    if with_run:
+        until(kills.run_processes, 60)
+    else:
+        time.sleep(kills.rng.uniform(0, 15))
+    stopped = [*kills.victims("cpu"), *(kills.run_processes() if with_run else [])]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        kills.refresh_undisturbed()
+        time.sleep(100)
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):  # what took its place may have ended it
+                os.kill(pid, signal.SIGCONT)
+    until(kills.is_right, LIMIT)
+    assert strays(kills.standing.store.root) == []

@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from voicemill.storage.errors import ServerError
@@ -96,8 +97,21 @@ def private_settings(store: Store, port: int) -> dict[str, str]:
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # else a queued run is tried twice a minute
         "DO_NOT_TRACK": "1",
         **_no_proxy(),
+        **_files_of_pages(),
         **HEARTBEAT,
     }
+
+
+def _files_of_pages() -> dict[str, str]:
+    """Where the server writes the files of its pages, 17 MB, at its first start: beside Prefect, which is the default, or
+    in the user's cache where another user owns the installation, or has written them for that user alone."""
+    spec = find_spec("prefect")
+    place = Path(spec.origin).parent / "server" if spec and spec.origin else Path()
+    written = [folder for name in ("ui_build", "ui_v2_build") if (folder := place / name).exists()]
+    if all(os.access(folder, os.R_OK | os.W_OK | os.X_OK) for folder in (place, *written)):
+        return {}
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "voicemill" / "prefect-pages"
+    return {"PREFECT_UI_STATIC_DIRECTORY": os.environ.get("PREFECT_UI_STATIC_DIRECTORY", str(cache))}
 
 
 def _no_proxy() -> dict[str, str]:

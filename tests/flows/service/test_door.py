@@ -193,3 +193,16 @@ def test_the_command_dashboard(alone: Any, tmp_path: Path) -> None:
             _, err = dashboard.communicate(timeout=60)
     assert "Traceback" not in err
     assert list(store.prefect.glob(".enter-*")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_of_the_installation_has_pages_of_its_own(tmp_path: Path) -> None:
+    """The first server writes them beside Prefect for its own user alone; servers of others must not need them."""
+    code = (
+        "import os\nfrom voicemill.flows.service.access import _files_of_pages as files\n"
+        "print(files())\nos.setgid(65534)\nos.setuid(65534)\nprint(files())"
+    )
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    cache = {"PREFECT_UI_STATIC_DIRECTORY": str(tmp_path / "voicemill" / "prefect-pages")}
+    assert ran.stdout.splitlines() == ["{}", str(cache)]

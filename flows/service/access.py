@@ -103,8 +103,10 @@ def private_settings(store: Store, port: int) -> dict[str, str]:
 
 
 def _files_of_pages() -> dict[str, str]:
-    """Where the server writes the files of its pages, 17 MB, at its first start: beside Prefect, which is the default, or
-    in the user's cache where another user owns the installation, or has written them for that user alone."""
+    """Where the server writes the files of its pages, 17 MB, at its first start: beside Prefect, which is the default.
+
+    In the user's cache, where another user owns the installation, or has written them for that user alone.
+    """
     spec = find_spec("prefect")
     place = Path(spec.origin).parent / "server" if spec and spec.origin else Path()
     written = [folder for name in ("ui_build", "ui_v2_build") if (folder := place / name).exists()]

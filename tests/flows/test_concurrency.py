@@ -31,7 +31,16 @@ from voicemill.storage.voices.status import read_status
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 Words = tuple[object, ...]
-REFUSALS = ("forgotten", "retired", "no voice", "held by", "no utterances", "no speaker", "no entry")
+REFUSALS = (
+    "forgotten",
+    "retired",
+    "no voice",
+    "held by",
+    "no utterances",
+    "no utterance of speaker 'ann'",
+    "no speaker",
+    "no entry",
+)
 """Words of the messages by which a command may refuse, since another one has just taken away what it works on."""
 
 

@@ -107,13 +107,15 @@ def _files_of_pages() -> dict[str, str]:
 
     In the user's cache, where another user owns the installation, or has written them for that user alone.
     """
+    if "PREFECT_UI_STATIC_DIRECTORY" in os.environ:
+        return {}
     spec = find_spec("prefect")
     place = Path(spec.origin).parent / "server" if spec and spec.origin else Path()
     written = [folder for name in ("ui_build", "ui_v2_build") if (folder := place / name).exists()]
     if all(os.access(folder, os.R_OK | os.W_OK | os.X_OK) for folder in (place, *written)):
         return {}
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "voicemill" / "prefect-pages"
-    return {"PREFECT_UI_STATIC_DIRECTORY": os.environ.get("PREFECT_UI_STATIC_DIRECTORY", str(cache))}
+    return {"PREFECT_UI_STATIC_DIRECTORY": str(cache)}
 
 
 def _no_proxy() -> dict[str, str]:

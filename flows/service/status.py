@@ -72,7 +72,7 @@ class StoreStatus:
     deployments: tuple[DeploymentStatus, ...] = ()
     voices: tuple[VoiceSummary, ...] = ()
     waiting: tuple[str, ...] = ()
-    """What waits for a person, each with the command or page that ends it."""
+    """Tasks of a person, each with the command or page that ends it."""
     notices: tuple[Notice, ...] = ()
     """Newest first."""
 

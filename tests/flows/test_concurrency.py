@@ -169,7 +169,7 @@ def run(crowd: Crowd, seconds: float, loops: dict[str, Callable[[], Iterable[Wor
 
 
 def check_after(crowd: Crowd) -> None:
-    """What must be true once all commands have ended."""
+    """Check ledgers, versions, the voice, the traces and the processes once all commands have ended."""
     for name, results in crowd.done.items():
         print(name, [status for status, _ in results])
         for status, message in results:

@@ -16,14 +16,14 @@ from pathlib import Path
 from voicemill.flows.service.notices.posting import post_event
 from voicemill.storage.errors import ServerError
 from voicemill.storage.files import append_line
-from voicemill.storage.locks import FileLock
+from voicemill.storage.flushing import locked_file
 from voicemill.storage.store import Store
 
 EVENT = "voicemill.notice"
 
 
 class Kind(Enum):
-    """What a notice is about."""
+    """Subject of a notice."""
 
     FAILED = "run failed", "a run ended with an error, and does not start again by itself"
     CRASHED = "run crashed", "a run died; a new one takes up its work, up to four attempts"
@@ -48,7 +48,7 @@ class Notice:
     """Label of a `Kind`."""
     text: str
     key: str
-    """What it is about, such as the id of a run; the same key is told once."""
+    """Subject and its instance, such as the id of a run; the same key is told once."""
 
 
 def notices_file(store: Store) -> Path:
@@ -65,16 +65,25 @@ def read_notices(store: Store) -> list[Notice]:
     return notices
 
 
+def told_keys(store: Store) -> set[str]:
+    """Keys of all notices."""
+    return {notice.key for notice in read_notices(store)}
+
+
+def key_of(kind: Kind, key: str) -> str:
+    """Key of a notice, by its subject and the key within that."""
+    return f"{kind.label}: {key}"
+
+
 def tell(store: Store, kind: Kind, text: str, key: str) -> bool:
     """Write a notice down and send its event, unless one of the same key is there; returns whether it is new.
 
     Without a server, or with one that does not accept the event, the file alone has the notice.
     """
-    key = f"{kind.label}: {key}"
+    key = key_of(kind, key)
     store.prefect.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.prefect / ".notices") as lock:
-        lock.take(wait=True)
-        if key in {notice.key for notice in read_notices(store)}:
+    with locked_file(store.prefect / ".notices"):
+        if key in told_keys(store):
             return False
         now = datetime.now(UTC).isoformat(timespec="seconds")
         notice = Notice(when=now, kind=kind.label, text=text, key=key)

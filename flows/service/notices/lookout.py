@@ -1,4 +1,4 @@
-"""What the server and the disk tell about a store: runs that failed or crashed, a refresh that is late, a full disk."""
+"""Notices of a look at server and disk of a store: runs that failed or crashed, a refresh that is late, a full disk."""
 
 import shutil
 from collections.abc import Collection, Iterator
@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from voicemill.flows.service.notices.log import Kind, tell
+from voicemill.flows.service.notices.log import Kind, key_of, tell, told_keys
 from voicemill.flows.service.recovery.runs import PAGE, pool_filter, state_filter
 from voicemill.storage.store import Store
 from voicemill.tasks.config import NotifySettings
@@ -29,14 +29,23 @@ def look_out(
     client: SyncPrefectClient, store: Store, settings: NotifySettings, pools: Collection[str]
 ) -> Iterator[str]:
     """Tell what is the case and was not told before; yields a line for each new notice."""
-    notices = [*_bad_runs(client, pools), *_late_refresh(client, settings), *_full_disk(store, settings)]
+    notices = [
+        *_bad_runs(client, pools, told_keys(store)),
+        *_late_refresh(client, settings),
+        *_full_disk(store, settings),
+    ]
     for kind, text, key in notices:
         if tell(store, kind, text, key):
             yield f"{kind.label}: {text}"
 
 
-def _bad_runs(client: SyncPrefectClient, pools: Collection[str]) -> Iterator[tuple[Kind, str, str]]:
-    """Runs of the pools that failed or crashed. Their names and messages may name speakers, and are left out."""
+def _bad_runs(
+    client: SyncPrefectClient, pools: Collection[str], told: Collection[str]
+) -> Iterator[tuple[Kind, str, str]]:
+    """Runs of the pools that failed or crashed, those told left out: each costs two requests, at every look.
+
+    Their names and messages may name speakers, and are left out too.
+    """
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             state=state_filter(StateType.FAILED, StateType.CRASHED),
@@ -49,6 +58,8 @@ def _bad_runs(client: SyncPrefectClient, pools: Collection[str]) -> Iterator[tup
     for run in reversed(runs):
         given_up = run.state is not None and run.state.name == "Given up"
         kind = Kind.FAILED if given_up or run.state_type == StateType.FAILED else Kind.CRASHED
+        if key_of(kind, str(run.id)) in told:
+            continue
         how = "was given up" if given_up else "failed" if kind is Kind.FAILED else "crashed"
         yield kind, f"{_deployment(client, run)} {how}: {_address(client, run)}", str(run.id)
 

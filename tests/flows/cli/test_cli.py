@@ -418,7 +418,7 @@ def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:
 
 
 def test_damage_is_found_where_a_whole_check_is_asked_for(alone, cli, inbox, store: Path, tmp_path: Path) -> None:
-    """By the doctor, and by `refresh --check` before it begins; both name the file and the command."""
+    """The doctor, and `refresh --check` before it begins, name the file and the command."""
     damaged = shutil.copytree(store, tmp_path / "store")
     shard = next((damaged / "tables" / "utterances").rglob("*.parquet"))
     data = bytearray(shard.read_bytes())

@@ -9,8 +9,11 @@ leaves them out of the pool's template besides, so that the server does not take
 import asyncio
 import os
 import sys
+from abc import ABC
 from typing import Any
 
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.settings import get_current_settings
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
@@ -39,6 +42,20 @@ class FixedCommand(ProcessJobConfiguration):
         super().prepare_for_flow_run(*arguments, **named)
 
 
+class Worker(ProcessWorker, ABC):  # Prefect registers no abstract class, and so keeps its own under "process"
+    """Process worker that lives on when a run is scheduled again before its process has ended.
+
+    A suspended run is scheduled as soon as its answer comes. Prefect's worker takes a second token of its limit for it
+    while the first is still held, which anyio refuses, and that ends the worker with all its runs. Such a run is left
+    for a later look instead.
+    """
+
+    async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        held = self.limiter.statistics().borrowers
+        ready = [entry for entry in flow_run_response if entry.flow_run.id not in held]
+        return await super()._submit_scheduled_flow_runs(ready)
+
+
 def pool_template() -> dict[str, Any]:
     """Template of a pool in which `REFUSED` are no variables: the server refuses a run that sets them."""
     template = ProcessWorker.get_default_base_job_template()
@@ -54,7 +71,7 @@ def main() -> None:
     pool, limit = sys.argv[1], int(sys.argv[2])
     setup_signal_handlers_worker(os.getpid(), f"the worker of {pool}", print)
     ProcessWorker.job_configuration = FixedCommand
-    worker = ProcessWorker(
+    worker = Worker(
         work_pool_name=pool,
         name=f"up-{os.uname().nodename}",
         limit=limit,

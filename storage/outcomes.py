@@ -54,6 +54,7 @@ class Reason(StrEnum):
         "one of several voices in the upload, and whose it is cannot be told from the speaker's other recordings",
     )
     OVERLAPPED_SPEECH = "overlapped_speech", "several people speak at once"
+    UNKNOWN_SPEAKER = "unknown_speaker", "held: the row or the table that names its speaker cannot be read"
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
     OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"

@@ -15,6 +15,10 @@ from voicemill.flows.plans import help_texts
 if TYPE_CHECKING:
     from voicemill.storage.store import Store
 
+NOBODY = 3
+"""Exit status of a withdrawal that is recorded under a name that nobody has."""
+BoxOption = Annotated[str, typer.Option("--inbox", help="Inbox whose speakers are known too; default: that of `up`")]
+
 consent = typer.Typer(help="Record and list the consent of speakers.", no_args_is_help=True)
 
 
@@ -28,22 +32,26 @@ def grant(
         str, typer.Option("--all-in", help="Inbox: every speaker in it who neither consented nor refused")
     ] = "",
     note: Annotated[str, typer.Option(help="Where the consent is documented")] = "",
+    inbox: BoxOption = "",
 ) -> None:
     """Record that speakers allow the use of their voice.
 
-    The next refresh prepares their uploads. A recorded refusal or withdrawal stays: only its own `--speaker` ends it.
+    The next refresh prepares their uploads. A recorded refusal or withdrawal stays: only its own `--speaker` ends it. A
+    name that nobody has yet is recorded too, and the nearest names are offered.
     """
     from voicemill.storage.errors import ConfigError
+    from voicemill.storage.inbox.names import speaker_name
 
     if not speaker and not all_in:
         raise ConfigError("whose consent? Name a speaker with --speaker, or give --all-in INBOX for all speakers in it")
     opened = open_store(store, create=True)
     undecided, refused = _undecided(opened, all_in) if all_in else ([], [])
-    names = list(dict.fromkeys([*(speaker or []), *undecided]))
+    names = list(dict.fromkeys([*map(speaker_name, speaker or []), *undecided]))
     for name in names:
         _record(store, name, "grant", note)
     for name in names:
-        print(f"consent of {name!r} recorded; the next refresh prepares the uploads")
+        nobody = "" if name in undecided else _nobody(opened, name, inbox or all_in)
+        print(f"consent of {name!r} recorded; {nobody or 'the next refresh prepares the uploads'}")
     for name in (name for name in refused if name not in names):
         print(f"{name!r} has a recorded refusal, which stays; to end it, name the speaker with --speaker")
     if not names:
@@ -65,14 +73,47 @@ def withdraw(
     speaker: OwnerOption,
     store: StoreOption,
     note: Annotated[str, typer.Option(help="Reason, or who asked for it")] = "",
+    inbox: BoxOption = "",
 ) -> None:
     """Record that a speaker no longer allows the use of their voice.
 
-    The next corpus version leaves the speaker out; `voicemill forget` erases what is stored.
+    The next corpus version leaves the speaker out; `voicemill forget` erases what is stored. A name that nobody has is
+    recorded too, since a refusal may come first; where other names are known, the exit status is then 3.
     """
+    from voicemill.storage.inbox.names import speaker_name
+
+    speaker = speaker_name(speaker)
     _record(store, speaker, "withdraw", note)
+    if nobody := _nobody(open_store(store), speaker, inbox):
+        print(f"withdrawal of {speaker!r} recorded; {nobody}")
+        raise typer.Exit(NOBODY)
     print(f"withdrawal of {speaker!r} recorded; the next corpus version leaves the speaker out")
     print(f"to erase what is stored: voicemill forget --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}")
+
+
+def _nobody(store: "Store", speaker: str, inbox: str) -> str:
+    """Sentence about a name that none of the speakers known has, with the nearest; "" = it is one, or none is known."""
+    from voicemill.flows.service.up import read_state
+    from voicemill.storage.errors import ConfigError, InboxError, StoreError
+    from voicemill.storage.forgetting.forget import stored_speakers
+    from voicemill.storage.inbox.names import offer
+    from voicemill.tasks.intake.scan import speakers_in
+
+    try:
+        known = stored_speakers(store)
+    except StoreError:  # damaged: `check` says so
+        known = set()
+    state = None if inbox else read_state(store)
+    if box := inbox or (state.settings.inbox if state else ""):
+        try:
+            known |= speakers_in(box, store).keys()
+        except (InboxError, ConfigError):
+            if inbox:
+                raise
+    if speaker in known or not known:
+        return ""
+    where = f"{store.root}{f' or {box}' if box else ''}"
+    return f"nobody in {where} is called {speaker!r} yet{offer(speaker, known)}"
 
 
 def _record(store: str, speaker: str, action: Literal["grant", "withdraw"], note: str) -> None:

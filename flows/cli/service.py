@@ -199,22 +199,20 @@ def _server_of(store: str | None, inbox: str) -> tuple[str, str]:
 
 
 def _held_notice(box: "Inbox", speaker: str, store: str | None) -> str:
-    """The command that records the speaker's consent, if none is on record; else ""."""
+    """The command that records the speaker's consent, if none is on record, or why that is not known; else ""."""
     from voicemill.flows.service.up import read_state
+    from voicemill.storage.errors import ConfigError
     from voicemill.storage.inbox import consent
-    from voicemill.storage.inbox.consent import CONSENTS
-    from voicemill.storage.inbox.layouts import decode_text
 
     if store is None:
         return ""
-    table = box.root / CONSENTS
-    try:
-        text = decode_text(table.read_bytes()) if table.exists() else None
-    except (OSError, ValueError):
-        text = None
     opened = open_store(store)
     state = read_state(opened)
-    if consent.read_consents(opened, text).of(speaker, state.settings.consent if state else "").granted:
+    try:
+        consents = consent.consents_of(box, box.listing(), opened, {speaker})
+    except ConfigError as error:
+        return str(error)
+    if consents.of(speaker, state.settings.consent if state else "").granted:
         return ""
     command = f"voicemill consent grant --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}"
     return f"no consent of {speaker!r} is on record, so the uploads will be held. To record it: {command}"

@@ -16,7 +16,6 @@ Speakers who shared a batch lose cached stage outputs, never rows: their audio i
 """
 
 import secrets
-import unicodedata
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,8 @@ from voicemill.storage.forgetting.erase import (
 from voicemill.storage.forgetting.mentions import remaining_mentions
 from voicemill.storage.forgetting.receipts import Receipt, all_receipts, forgotten_versions, read_receipt, salted_hash
 from voicemill.storage.inbox import erasure
+from voicemill.storage.inbox.inbox import Inbox
+from voicemill.storage.inbox.names import offer, speaker_name
 from voicemill.storage.store import Store
 from voicemill.storage.voices.lineage import lanes_to_retrain, models_trained_on, retire_models
 
@@ -82,12 +83,24 @@ def forget_speaker(
     """Remove a speaker from the store, and from a local inbox if it is given. May be repeated after a kill.
 
     Raises:
-        StoreError: the store and the inbox hold nothing of this speaker.
+        StoreError: the store and the inbox hold nothing of this speaker; the nearest names are offered.
         StoreDamaged: a published shard of the speaker cannot be read.
         StoreBusy: a refresh holds the store.
         InboxError: the inbox is not a folder on this machine, or cannot be read.
     """
-    speaker = unicodedata.normalize("NFC", speaker)
+    name = speaker_name(speaker)
+    for spelling in sorted(other for other in stored_speakers(store) if speaker_name(other) == name != other):
+        _forget(store, spelling, created=created, inbox=None, wait=wait)  # stored before names had one form
+    return _forget(store, name, created=created, inbox=inbox, wait=wait)
+
+
+def stored_speakers(store: Store) -> set[str]:
+    """Names of all speakers with a row in any version of any table, held ones included."""
+    logs = (deltalog.replay(tables.folder(store, name)) for name in tables.names(store))
+    return {owner for states in logs for live in states for add in live.values() if (owner := _owner(add))}
+
+
+def _forget(store: Store, speaker: str, *, created: str, inbox: str | Path | None, wait: bool) -> Receipt:
     box = erasure.local_inbox(inbox) if inbox is not None else None
     with store.locked(f"forget (started {created})", wait=wait):
         store.drop_temporaries()
@@ -103,8 +116,8 @@ def forget_speaker(
         known = erasure.Bytes(traces.content, traces.sizes)
         if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker, known).paths)):
             raise StoreError(
-                f"{store.root} holds nothing of a speaker {speaker!r}{f', nor does {box.url}' if box else ''}: "
-                "`voicemill ledger --by speaker` lists all names"
+                f"{store.root} holds nothing of a speaker {speaker!r}{f', nor does {box.url}' if box else ''}"
+                f"{_nearest(store, speaker, box)}: `voicemill ledger --by speaker` lists all names"
             )
         receipt = receipt or _draft(store, traces, created)
         _note(mark, traces, receipt)
@@ -132,6 +145,12 @@ def forget_speaker(
         write_json(path, asdict(receipt.sealed(speaker)), indent=1)
         sync(store.root, without=mark)  # a kill has no moment between the two
         return receipt
+
+
+def _nearest(store: Store, speaker: str, box: Inbox | None) -> str:
+    """Phrase that offers the nearest names of the store and the inbox."""
+    names = stored_speakers(store)
+    return offer(speaker, names | (erasure.speakers_of(box) if box else set()))
 
 
 def collect_traces(store: Store, speaker: str) -> Traces:

@@ -18,6 +18,7 @@ from voicemill.storage.errors import AudioError, ConfigError, InboxError
 from voicemill.storage.files import place, temporary_path
 from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit_name, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, unfit_speaker
+from voicemill.storage.inbox.names import caseless, speaker_name
 from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.keys import file_digest
 
@@ -47,9 +48,9 @@ def bring_uploads(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterat
         InboxError: the inbox is not a folder on this machine.
         OSError: the inbox cannot be written; files copied before are whole, and no part of another is there.
     """
-    speaker = unicodedata.normalize("NFC", speaker)
-    if reason := unfit_speaker(speaker) or unfit_name(speaker):
+    if reason := unfit_speaker(speaker) or unfit_name(speaker_name(speaker)):
         raise ConfigError(f"--speaker {speaker!r} cannot be the name of a speaker: {reason}")
+    speaker = speaker_name(speaker)
     if not inbox.local:
         raise InboxError(
             f"{inbox.url} is not a folder on this machine: copy files there with the tools of its file system"
@@ -125,12 +126,12 @@ def _names(path: Path) -> Iterator[Path]:
 
 
 def _free(target: Path, beside: Iterable[Path]) -> bool:
-    """Whether no file has this stem: a transcript belongs to every audio file beside it with its stem, in any case.
+    """Whether no file has this stem: a transcript in another case or Unicode form may belong to either of two.
 
     The same transcript and turns may be there, from a copy that was interrupted.
     """
-    stem = without_extension(target.name).lower()
-    present = [name for name in os.listdir(target.parent) if without_extension(name).lower() == stem]
+    stem = caseless(without_extension(target.name))
+    present = [name for name in os.listdir(target.parent) if caseless(without_extension(name)) == stem]
     own = {target.with_suffix(file.suffix).name: file for file in beside}
     return all(name in own and _same(target.parent / name, own[name]) for name in present)
 

@@ -1,37 +1,42 @@
 """Consents: records of the speakers who allow the use of their voice.
 
 There are two sources. `consents.csv` at the inbox root (columns: speaker, consent; optional: note, date) comes with the
-recordings; `voicemill consent grant|withdraw` appends to `<store>/consents.jsonl`. Per speaker the last record of each
-counts. A withdrawal by the command beats any grant of the CSV; a grant by the command beats a "no" of the CSV, unless
-the CSV dates that "no" later, or the grant has a date to come, which a clock wrote that was ahead. Without a record
-there is no consent. A refusal may stand in what cannot be read: a damaged line withdraws the consents that it may have
-withdrawn, until they are recorded again, and beside a table that was not read to its end none is assumed.
+recordings; `voicemill consent grant|withdraw` appends to `<store>/consents.jsonl`. The last record of the command
+counts; in the table a "no" counts, unless a "yes" of the same name has a later date. A withdrawal by the command beats
+any grant of the CSV; a grant by the command beats a "no" of the CSV, unless the CSV dates that "no" later, or the grant
+has a date to come, which a clock wrote that was ahead. Without a record there is no consent. A "no" of a near-equal
+name holds a speaker too, until a later grant names that speaker. A refusal may stand in what cannot be read: a damaged
+line of the command withdraws what it may have withdrawn, and a table that cannot be read whole is an error.
 """
 
-import csv
 import json
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.files import append_line
-from voicemill.storage.inbox.inbox import Problem
+from voicemill.storage.inbox.consent_table import (
+    CONSENTS,
+    ConsentTable,
+    TableRow,
+    contradictions,
+    find_table,
+    is_after,
+    read_table,
+    standing_refusal,
+)
+from voicemill.storage.inbox.inbox import Inbox, Listing, Problem
 from voicemill.storage.inbox.layouts import first_problems
+from voicemill.storage.inbox.names import Slips, folded, speaker_name
 from voicemill.storage.store import Store
-
-CONSENTS = "consents.csv"
-"""Name of the table at the inbox root."""
 
 Action = Literal["grant", "withdraw"]
 
-_YES = frozenset({"yes", "y", "true", "1", "granted", "grant"})
-_NO = frozenset({"no", "n", "false", "0", "withdrawn", "withdraw", "refused"})
 _SPEAKER = re.compile(r'"speaker": ("(?:[^"\\]|\\.)*")')
-_UNREAD_ROWS = "the rows from here on are not read, and no consent is assumed"
 _UNDECODED = "\ufffd"
 """Character that `errors="replace"` puts in the place of bytes that are not UTF-8."""
 
@@ -51,20 +56,87 @@ NO_RECORD = Consent(False, "no consent on record")
 
 
 @dataclass(frozen=True)
+class Decision:
+    """The record that decided about one speaker, and the file that it stands in."""
+
+    consent: Consent
+    place: str
+    time: str = ""
+    number: int = -1
+    """Index among the records of the command; -1 = it stands in the table."""
+
+
+@dataclass(frozen=True)
 class Consents:
     """Consents of all speakers on record."""
 
-    by_speaker: Mapping[str, Consent]
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    """Speaker -> the decision on that very name."""
     problems: tuple[Problem, ...] = ()
     unread: bool = False
     """Whether a refusal of a speaker without a record may stand in what was not read."""
+    refusals: Mapping[str, tuple[tuple[str, Decision], ...]] = field(default_factory=dict)
+    """Folded name -> names of this fold that have refused, and their decisions."""
+    now: str = ""
+
+    @property
+    def by_speaker(self) -> Mapping[str, Consent]:
+        """Speaker on record -> present consent."""
+        return {speaker: self.of(speaker) for speaker in self.decisions}
 
     def of(self, speaker: str, assumed: str | None = None) -> Consent:
         """Consent of a speaker; `assumed` is the reason of `--assume-consent`, for speakers without a record."""
-        consent = self.by_speaker.get(speaker, NO_RECORD)
+        name = speaker_name(speaker)
+        decision = self.decisions.get(name)
+        consent = decision.consent if decision else NO_RECORD
+        if not consent.withdrawn and (other := self._near_refusal(name, decision)):
+            record = other[1].consent.record  # without the name, which stays out of the tables
+            return Consent(
+                False, f"{record}, of a name that is nearly this one: a grant of this very name ends it", True
+            )
         if assumed and not self.unread and not consent.granted and not consent.withdrawn:
             return Consent(True, f"assumed: {assumed}")
         return consent
+
+    def _near_refusal(self, name: str, own: Decision | None) -> tuple[str, Decision] | None:
+        """The first refusal of a near-equal name that no later grant of this name answers."""
+        near = self.refusals.get(folded(name), ())
+        return next((row for row in near if row[0] != name and not self._answers(own, row[1])), None)
+
+    def _answers(self, grant: Decision | None, refusal: Decision) -> bool:
+        if grant is None or not grant.consent.granted:
+            return False
+        if refusal.number >= 0:
+            return grant.number > refusal.number
+        if grant.number >= 0:
+            return not (grant.time > self.now or is_after(refusal.time, grant.time))
+        return bool(refusal.time and grant.time) and grant.time <= self.now and is_after(grant.time, refusal.time)
+
+    def slips(self, speakers: Collection[str]) -> list[Problem]:
+        """Lines about speakers of the inbox whom a record under another name may mean, or who have nearly one name."""
+        present = {speaker_name(name) for name in speakers}
+        absent = Slips(name for name in self.decisions if name not in present)
+        problems = []
+        for speaker in sorted(present - {""}):
+            own = self.decisions.get(speaker)
+            if not (own and own.consent.withdrawn) and (refusal := self._near_refusal(speaker, own)):
+                who, other = refusal
+                message = (
+                    f"{speaker!r} is held for the refusal of {who!r}, nearly the same name: {other.consent.record}"
+                )
+                problems.append(Problem(other.place, 0, message))
+            elif own is None and (near := absent.of(speaker)):
+                other = self.decisions[near[0]]
+                words = "has consent" if other.consent.granted else "refused"
+                message = f"no record of {speaker!r}; {near[0]!r}, whom nobody here is called, {words}: is it the same?"
+                problems.append(Problem(other.place, 0, message))
+        by_fold: dict[str, list[str]] = defaultdict(list)
+        for speaker in sorted(present):
+            by_fold[folded(speaker)].append(speaker)
+        for names in (names for names in by_fold.values() if len(names) > 1):
+            message = f"{', '.join(map(repr, names))} are nearly one name: taken as {len(names)} speakers"
+            problems.append(Problem(names[0], 0, message))
+        return problems
 
 
 @dataclass(frozen=True)
@@ -103,7 +175,8 @@ def append_record(store: Store, speaker: str, action: Action, *, time: str, note
     Raises:
         ConfigError: the speaker's name is empty.
     """
-    if not speaker.strip():
+    speaker = speaker_name(speaker)
+    if not speaker:
         raise ConfigError("the speaker's name is empty: give it, `voicemill consent grant --speaker NAME`")
     line = {"time": time, "speaker": speaker, "action": action, "note": note}
     append_line(store.root / "consents.jsonl", json.dumps(line, ensure_ascii=False))
@@ -111,43 +184,82 @@ def append_record(store: Store, speaker: str, action: Action, *, time: str, note
 
 def recorded_consents(store: Store, speaker: str | None = None) -> list[ConsentRecord]:
     """Records that the command appended, oldest first; of one speaker or of all."""
-    return [record for record in _jsonl(store).records if speaker in (None, record.speaker)]
+    name = speaker if speaker is None else speaker_name(speaker)
+    return [record for record in _jsonl(store).records if name in (None, record.speaker)]
 
 
-def read_consents(store: Store, text: str | None = None, *, now: str = "") -> Consents:
+def consents_of(box: Inbox, listing: Listing, store: Store, speakers: Collection[str]) -> Consents:
+    """Consents on record for an inbox with these speakers.
+
+    Raises:
+        ConfigError: its table cannot be read whole.
+    """
+    path, content = find_table(box, listing) or (CONSENTS, None)
+    return read_consents(store, content, speakers=speakers, path=path)
+
+
+def read_consents(
+    store: Store,
+    table: str | bytes | None = None,
+    *,
+    now: str = "",
+    speakers: Collection[str] = (),
+    path: str = CONSENTS,
+) -> Consents:
     """Read the consents of all speakers on record.
 
     Args:
-        text: content of the inbox's consents.csv; None where there is none.
+        table: content of the inbox's consents.csv; None where there is none.
         now: ISO 8601 in UTC; "" = the present.
+        speakers: names in the inbox: evidence for the encoding of the table, and compared with those on record.
+
+    Raises:
+        ConfigError: the table cannot be read whole; the message names the line.
     """
     now = now or datetime.now(UTC).isoformat(timespec="seconds")
-    commands, table = _jsonl(store), _table(text) if text is not None else _Source()
-    by_command = {record.speaker: record for record in commands.records}
-    by_table = {record.speaker: record for record in table.records}
-    by_speaker = {
-        speaker: _consent(by_command.get(speaker), by_table.get(speaker), now)
+    commands = _jsonl(store)
+    stated = read_table(table, speakers, path) if table is not None else ConsentTable()
+    by_command = {record.speaker: (number, record) for number, record in enumerate(commands.records)}
+    by_table: dict[str, list[TableRow]] = defaultdict(list)
+    for row in stated.rows:
+        by_table[row.speaker].append(row)
+    decisions = {
+        speaker: _decide(by_command.get(speaker), by_table.get(speaker, []), path, now)
         for speaker in by_command.keys() | by_table.keys()
     }
     if commands.unread:
-        for speaker in by_table.keys() - by_command.keys():
-            by_speaker[speaker] = Consent(False, f"{commands.unread} cannot be read and may refuse it", True)
-    problems = first_problems(CONSENTS, table.problems)
-    return Consents(by_speaker, (*commands.problems, *problems), bool(commands.unread or table.unread))
+        unread = Consent(False, f"{commands.unread} cannot be read and may refuse it", True)
+        decisions |= dict.fromkeys(by_table.keys() - by_command.keys(), Decision(unread, "consents.jsonl"))
+    refusals: dict[str, dict[str, Decision]] = defaultdict(dict)
+    for speaker, decision in sorted(decisions.items()):
+        if decision.consent.withdrawn:
+            names = {speaker}.union(*(row.readings for row in by_table.get(speaker, []) if not row.granted))
+            for name in names:
+                refusals[folded(name)][speaker] = decision
+    consents = Consents(
+        decisions=decisions,
+        unread=bool(commands.unread),
+        refusals={key: tuple(rows.items()) for key, rows in refusals.items()},
+        now=now,
+    )
+    problems = [*stated.problems, *contradictions(by_table, path)]
+    listed = (*commands.problems, *first_problems(path, problems), *first_problems(path, consents.slips(speakers)))
+    return replace(consents, problems=listed)
 
 
-def _consent(command: ConsentRecord | None, table: ConsentRecord | None, now: str) -> Consent:
-    refused = command is not None and command.granted and table is not None and not table.granted
-    if command is None or (refused and table and (command.time > now or _after(table, command))):
-        granted, note = (table.granted, table.note) if table else (False, "")
-        return Consent(granted, _with_note(f"{CONSENTS}: {'yes' if granted else 'no'}", note), not granted)
-    verb = "granted" if command.granted else "withdrawn"
-    return Consent(command.granted, _with_note(f"{verb} {command.time}".strip(), command.note), not command.granted)
-
-
-def _after(record: ConsentRecord, other: ConsentRecord) -> bool:
-    """Whether `record` is dated later; compared to the precision of its date (a day, or a second)."""
-    return record.time > other.time[: len(record.time)]
+def _decide(command: tuple[int, ConsentRecord] | None, rows: list[TableRow], path: str, now: str) -> Decision:
+    """The decision on one name, by the last record of the command and the rows of the table."""
+    refusal = standing_refusal(rows, now)
+    number, record = command or (-1, None)
+    if record is None or (record.granted and refusal and (record.time > now or is_after(refusal.time, record.time))):
+        row = refusal or [row for row in rows if row.granted][-1]
+        consent = Consent(
+            row.granted, _with_note(f"{path}: {'yes' if row.granted else 'no'}", row.note), not row.granted
+        )
+        return Decision(consent, path, row.time)
+    verb = "granted" if record.granted else "withdrawn"
+    text = _with_note(f"{verb} {record.time}".strip(), record.note)
+    return Decision(Consent(record.granted, text, not record.granted), "consents.jsonl", record.time, number)
 
 
 def _with_note(text: str, note: str) -> str:
@@ -165,7 +277,8 @@ def _jsonl(store: Store) -> _Source:
                 raise ValueError("bytes that are not UTF-8")
             raw = json.loads(line)
             granted = {"grant": True, "withdraw": False}[raw["action"]]
-            record = ConsentRecord(_name(str(raw["speaker"])), granted, str(raw["time"]), str(raw.get("note", "")))
+            name = speaker_name(str(raw["speaker"]))
+            record = ConsentRecord(name, granted, str(raw["time"]), str(raw.get("note", "")))
         except (ValueError, KeyError, TypeError):
             source.problems.append(Problem(path.name, number, "not a consent record: it grants nothing"))
             if (speaker := _may_refuse(line)) is not None:
@@ -183,51 +296,5 @@ def _may_refuse(line: str) -> str | None:
     if '"action": "grant"' in line:
         return None
     if (found := _SPEAKER.search(line)) and _UNDECODED not in found[1]:
-        return _name(json.loads(found[1], strict=False))
+        return speaker_name(json.loads(found[1], strict=False))
     return "" if found or line.rstrip().endswith("}") else None
-
-
-def _table(text: str) -> _Source:
-    source = _Source()
-    rows = csv.reader(text.splitlines())
-    try:
-        header = [name.strip().lower() for name in next(rows, [])]
-        if "speaker" not in header or "consent" not in header:
-            message = (
-                f"its first line must name the columns speaker and consent; it is {','.join(header)!r}: "
-                "nothing is granted, and no consent is assumed"
-            )
-            return _Source(problems=[Problem(CONSENTS, 1, message)], unread=CONSENTS)
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                _row(dict(zip(header, row, strict=False)), rows.line_num, source)
-    except csv.Error as error:
-        source.problems.append(Problem(CONSENTS, rows.line_num, f"{error}: {_UNREAD_ROWS}"))
-        source.unread = CONSENTS
-    return source
-
-
-def is_grant(row: Mapping[str, str], speaker: str) -> bool:
-    """Whether a row of the table grants the consent of this speaker."""
-    return _name(row.get("speaker", "")) == speaker and row.get("consent", "").strip().lower() in _YES
-
-
-def _name(speaker: str) -> str:
-    """Name of a speaker as the listing has it: composed, so that a "no" is not missed for its spelling."""
-    return unicodedata.normalize("NFC", speaker.strip())
-
-
-def _row(row: Mapping[str, str], line: int, source: _Source) -> None:
-    """Add the record of one row; any value that is not a clear yes is a no."""
-    speaker, value = _name(row.get("speaker", "")), row.get("consent", "").strip().lower()
-    if not speaker:
-        refuses = value not in _YES
-        message = "no speaker: it may refuse anyone, so no consent is assumed" if refuses else "no speaker"
-        source.problems.append(Problem(CONSENTS, line, message))
-        source.unread = CONSENTS if refuses else source.unread
-        return
-    if value not in _YES | _NO:
-        message = f"consent of {speaker!r} is {value!r}, not yes or no: taken as no"
-        source.problems.append(Problem(CONSENTS, line, message))
-    date, note = (row.get("date") or "").strip(), (row.get("note") or "").strip()
-    source.records.append(ConsentRecord(speaker, value in _YES, date, note))

@@ -3,7 +3,7 @@
 | door | what goes |
 |---|---|
 | audio | files with the bytes of the speaker's uploads, under any name, and all that a scan counts for the speaker |
-| transcripts and turns beside it | `.txt`, `.lab`, `.rttm` of the same stem, in any case |
+| transcripts and turns beside it | `.txt`, `.lab`, `.rttm` that a scan reads for it, or that may belong to it |
 | `metadata.csv`, `*.list`, `wav.scp` with `text` and `utt2spk` | rows of the speaker, and of the files above |
 | `languages.csv` | rows of the speaker's folders, where nothing is left in them |
 | `consents.csv` | rows that grant; one that refuses stays, because without it an assumed consent would apply |
@@ -14,23 +14,24 @@ tables, then what lies beside the audio, the audio last, by which a repetition f
 """
 
 import csv
-import io
 import os
 import posixpath
 import re
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from voicemill.storage.errors import InboxError
+from voicemill.storage.errors import ConfigError, InboxError
 from voicemill.storage.files import whole_file
-from voicemill.storage.inbox.consent import CONSENTS, is_grant
+from voicemill.storage.inbox.consent_table import CONSENTS, without_grants
+from voicemill.storage.inbox.decoding import lines_of
 from voicemill.storage.inbox.folder_languages import LANGUAGES
-from voicemill.storage.inbox.inbox import Inbox, Listing, extension, unsafe_path, without_extension
+from voicemill.storage.inbox.inbox import AUDIO, Inbox, Listing, extension, unsafe_path, without_extension
 from voicemill.storage.inbox.layouts import KALDI_TABLES, MetadataFile, MetadataRow, folder_speaker, metadata_rows
 from voicemill.storage.inbox.metadata import SIDECARS, read_metadata
+from voicemill.storage.inbox.names import beside, composed, speaker_name
 from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.keys import file_digest
 
@@ -109,7 +110,7 @@ def uploads_of(inbox: Inbox, speaker: str) -> Bytes:
     Raises:
         InboxError, OSError: the inbox or a file of the speaker cannot be read.
     """
-    paths = [inbox.root / path for path in _counted_for(inbox, inbox.listing(), speaker)]
+    paths = [inbox.root / path for path, owner in _owners(inbox, inbox.listing()) if owner == speaker]
     sizes = {path: path.stat().st_size for path in paths}
     content = frozenset(file_digest(path) for path, size in sizes.items() if size)
     return Bytes(content, frozenset(size for size in sizes.values() if size))
@@ -122,9 +123,10 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
         InboxError, OSError: the inbox cannot be read.
     """
     listing = inbox.listing()
-    audio = {*_counted_for(inbox, listing, speaker), *_with_bytes(inbox, known)}
-    beside = set(_beside(inbox, audio))
-    linked = _linked(inbox, audio | beside)
+    own = (path for path, owner in _owners(inbox, listing) if owner == speaker)
+    audio = {*own, *_with_bytes(inbox, known)}
+    texts = set(_beside(inbox, audio))
+    linked = _linked(inbox, audio | texts)
     rewritten: dict[str, tuple[bytes, bytes]] = {}
     for path, lines, split in _table_lines(inbox, listing, speaker, audio):
         before = _read(inbox, path)
@@ -132,21 +134,30 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
             kept = (line for number, line in enumerate(split(before.decode()), 1) if number not in lines)
             rewritten[path] = before, "".join(kept).encode()
     for path in listing.others:
-        if path.lower().endswith(RTTM) and path not in beside | linked:
+        if path.lower().endswith(RTTM) and path not in texts | linked:
             before = _read(inbox, path)
             if (after := _without_voice(before, speaker)) != before:
                 rewritten[path] = before, after
-    others = sorted((beside | linked) - audio)
+    try:
+        if table := without_grants(inbox, listing, speaker):
+            rewritten[table[0]] = table[1:]
+    except ConfigError as error:
+        raise _unsearched(CONSENTS, str(error)) from error
+    others = sorted((texts | linked) - audio)
     return Erasure(inbox, rewritten, (*others, *sorted(audio)))
 
 
-def _counted_for(inbox: Inbox, listing: Listing, speaker: str) -> Iterator[str]:
-    """Paths of the audio that a scan counts for the speaker."""
+def _owners(inbox: Inbox, listing: Listing) -> Iterator[tuple[str, str]]:
+    """Path of each audio file and the speaker for whom a scan counts it."""
     stated = read_metadata(listing, inbox.read_bytes).descriptions
     for entry in listing.audio:
         description = stated.get(entry.path)
-        if ((description and description.speaker) or folder_speaker(entry.path)) == speaker:
-            yield entry.path
+        yield entry.path, (description and description.speaker) or folder_speaker(entry.path)
+
+
+def speakers_of(inbox: Inbox) -> set[str]:
+    """Speakers for whom a scan counts audio."""
+    return {speaker for _, speaker in _owners(inbox, inbox.listing())}
 
 
 def _with_bytes(inbox: Inbox, known: Bytes) -> Iterator[str]:
@@ -184,15 +195,15 @@ def _linked(inbox: Inbox, paths: Iterable[str]) -> set[str]:
 
 
 def _beside(inbox: Inbox, audio: Iterable[str]) -> Iterator[str]:
-    """Paths of the transcripts and turns that belong to these files, as a scan finds them."""
-    stems: dict[str, set[str]] = {}
+    """Paths of the transcripts and turns that belong to these files, as a scan finds them, or may belong to them."""
+    doomed: dict[str, set[str]] = {}
     for path in audio:
-        stems.setdefault(posixpath.dirname(path), set()).add(without_extension(path).lower())
-    for folder, names in stems.items():
-        for name in os.listdir(inbox.root / folder):
-            path = posixpath.join(folder, name)
-            if without_extension(path).lower() in names and name.lower().endswith((*SIDECARS, RTTM)):
-                yield path
+        doomed.setdefault(posixpath.dirname(path), set()).add(without_extension(path))
+    for folder, stems in doomed.items():
+        paths = [posixpath.join(folder, name) for name in os.listdir(inbox.root / folder)]
+        recordings = stems.union(without_extension(path) for path in paths if extension(path) in AUDIO)
+        for files in (beside(recordings, paths, ending) for ending in (*SIDECARS, RTTM)):
+            yield from (path for stem in stems for path in files.all_of(stem))
 
 
 def _table_lines(
@@ -212,26 +223,25 @@ def _table_lines(
             keys_of.setdefault(speakers, set()).update(keys)
             if texts in listing.others:  # before the keys go, by which a repetition finds them
                 yield texts, _lines_of_keys(_read(inbox, texts), keys, speaker), _by_newline
-        yield source.path, numbers, _by_newline if by_newline else _universal
+        yield source.path, numbers, _by_newline if by_newline else lines_of
     for path in listing.others:
         if posixpath.basename(path) == KALDI_TABLES[1]:  # last, and also where the list of its files is gone
             yield path, _lines_of_keys(_read(inbox, path), keys_of.get(path, set()), speaker), _by_newline
     remaining = {entry.path for entry in listing.audio} - audio
-    in_use = {unicodedata.normalize("NFC", posixpath.dirname(path)) + "/" for path in remaining}
+    in_use = {composed(posixpath.dirname(path)) + "/" for path in remaining}
 
     def of_folder(row: Mapping[str, str]) -> bool:
-        folder = unicodedata.normalize("NFC", posixpath.normpath(row.get("folder", "").replace("\\", "/"))).strip("/")
+        folder = composed(posixpath.normpath(row.get("folder", "").replace("\\", "/"))).strip("/")
         used = any(path.startswith(f"{folder}/") for path in in_use)
-        return folder.partition("/")[0] == speaker and not used
+        return speaker_name(folder.partition("/")[0]) == speaker and not used
 
-    for name, goes in ((CONSENTS, lambda row: is_grant(row, speaker)), (LANGUAGES, of_folder)):
-        if name in listing.others:
-            yield name, _lines_of_records(_read(inbox, name), goes), _every_break
+    if LANGUAGES in listing.others:
+        yield LANGUAGES, _lines_of_records(_read(inbox, LANGUAGES), of_folder), partial(str.splitlines, keepends=True)
 
 
 def _concerns(source: MetadataFile, row: MetadataRow, speaker: str, audio: set[str]) -> bool:
     """Whether a row is about the speaker: it says so, it names a file that goes, or one of the folder that is gone."""
-    path = None if unsafe_path(row.file) else source.place(row.file)
+    path = None if unsafe_path(row.file) else source.place(row)
     if row.description.speaker == speaker or path in audio:
         return True
     lost = posixpath.normpath(row.file.replace("\\", "/"))
@@ -247,7 +257,7 @@ def _lines_of_keys(data: bytes, keys: set[str], speaker: str) -> set[int]:
         return lines
     for number, line in enumerate(_by_newline(text), 1):
         key, value = (*line.strip().split(maxsplit=1), "", "")[:2]
-        if key and (key in keys or unicodedata.normalize("NFC", value) == speaker):
+        if key and (key in keys or speaker_name(value) == speaker):
             lines.add(number)
     return lines
 
@@ -276,23 +286,15 @@ def _without_voice(data: bytes, speaker: str) -> bytes:
         return data
     names = {speaker, "_".join(speaker.split())}
     parts = [re.split(r"(\s+)", line) for line in lines]
-    voices = {unicodedata.normalize("NFC", part[14]) for part in parts if len(part) > 14}
+    voices = {speaker_name(part[14]) for part in parts if len(part) > 14}
     number = next(n for n in range(1, len(voices) + 2) if f"forgotten-{n}" not in voices)
     if not voices & names:
         return data
     for part in parts:
-        if len(part) > 14 and unicodedata.normalize("NFC", part[14]) in names:
+        if len(part) > 14 and speaker_name(part[14]) in names:
             part[14] = f"forgotten-{number}"
     return "".join("".join(part) for part in parts).encode()
 
 
-def _universal(text: str) -> list[str]:
-    return list(io.StringIO(text, newline=""))
-
-
 def _by_newline(text: str) -> list[str]:
     return re.findall(r"[^\n]*\n|[^\n]+", text)
-
-
-def _every_break(text: str) -> list[str]:
-    return text.splitlines(keepends=True)

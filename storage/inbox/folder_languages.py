@@ -6,13 +6,13 @@ its language. The nearest folder counts. Metadata of a file comes first, the set
 
 import csv
 import posixpath
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.layouts import first_problems
+from voicemill.storage.inbox.names import speaker_name
 
 LANGUAGES = "languages.csv"
 """Name of the table at the inbox root."""
@@ -28,12 +28,17 @@ class FolderLanguages:
 
     def of(self, path: str) -> str:
         """Language of the nearest listed folder of an upload; "" = none is listed."""
-        folder = unicodedata.normalize("NFC", posixpath.dirname(path))
+        folder = _key(posixpath.dirname(path))
         while folder:
             if folder in self.by_folder:
                 return self.by_folder[folder]
             folder = posixpath.dirname(folder)
         return ""
+
+
+def _key(folder: str) -> str:
+    """Form in which folders are compared: each part as the name of a speaker is."""
+    return "/".join(map(speaker_name, folder.split("/")))
 
 
 def read_folder_languages(text: str) -> FolderLanguages:
@@ -48,7 +53,7 @@ def read_folder_languages(text: str) -> FolderLanguages:
         if not any(cell.strip() for cell in cells):
             continue
         cell = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        folder = unicodedata.normalize("NFC", posixpath.normpath(cell.get("folder", "").replace("\\", "/"))).strip("/")
+        folder = _key(posixpath.normpath(cell.get("folder", "").replace("\\", "/")).strip("/"))
         try:
             language = normalise_language(cell.get("language", ""))
         except ValueError as error:

@@ -6,9 +6,8 @@
 import csv
 import io
 import posixpath
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voicemill.storage.inbox.inbox import (
     AUDIO,
@@ -19,6 +18,7 @@ from voicemill.storage.inbox.inbox import (
     unsafe_path,
     without_extension,
 )
+from voicemill.storage.inbox.names import Places, speaker_name
 
 Reader = Callable[[str], bytes]
 
@@ -64,12 +64,14 @@ class MetadataRow:
     description: Description
     key: str = ""
     """Kaldi's name of the utterance, under which other files of the folder speak of it."""
+    upload: str = ""
+    """Path of the upload, where the layout has found it."""
 
 
 def folder_speaker(path: str) -> str:
     """Speaker of an upload by its top-level folder; `default` for a file at the inbox root."""
     top, _, rest = path.partition("/")
-    return unicodedata.normalize("NFC", top) if rest else DEFAULT_SPEAKER
+    return (speaker_name(top) if rest else "") or DEFAULT_SPEAKER
 
 
 def decode_text(data: bytes) -> str:
@@ -91,7 +93,7 @@ class MetadataFile:
 
     path: str
     folder: str
-    places: dict[str, str]
+    places: Places
     listing: Listing
     read: Reader
     problems: list[Problem]
@@ -99,6 +101,8 @@ class MetadataFile:
     """Metadata files that were read."""
     unread: bool = False
     """Whether the file, or the end of it, is not read."""
+    doubtful: dict[str, str] = field(default_factory=dict)
+    """Path of an upload that a row names which cannot be used -> reason why its speaker is not known."""
     _met: int = 0
     """Number of problems, listed or not."""
 
@@ -116,17 +120,30 @@ class MetadataFile:
     def beside(self, name: str) -> str:
         return f"{self.folder}/{name}" if self.folder else name
 
-    def place(self, file: str) -> str | None:
-        """Path of the upload that a row names; None where the inbox has none."""
-        name = unicodedata.normalize("NFC", posixpath.normpath(file.replace("\\", "/")))
-        return self.places.get(self.beside(name)) or self.places.get(name)
+    def named(self, file: str) -> list[str]:
+        """Uploads that a written path may mean."""
+        name = posixpath.normpath(file.replace("\\", "/"))
+        return self.places.find(self.beside(name), name)
+
+    def place(self, row: MetadataRow) -> str | None:
+        """Path of the upload that a row names; None where the inbox has none, or it is open which."""
+        if row.upload:
+            return row.upload
+        uploads = self.named(row.file)
+        return uploads[0] if len(uploads) == 1 else None
+
+    def doubt(self, line: int, cells: Iterable[str]) -> None:
+        """Note the uploads that the cells of a row may name which is not used, and which would name the speaker."""
+        names = (cell.strip(" \t\r\n\"'\u202a") for cell in cells)
+        for upload in (upload for name in names if name for upload in self.named(name)):
+            self.doubtful.setdefault(upload, f"{self.path}:{line} names its speaker and is not used: fix that line")
 
 
 def metadata_rows(
     listing: Listing, read: Reader, problems: list[Problem], files: set[str]
 ) -> Iterator[tuple[MetadataFile, Iterator[MetadataRow]]]:
     """Every metadata file of an inbox with its rows, the deepest first; `files` and `problems` receive what was met."""
-    places = {unicodedata.normalize("NFC", entry.path): entry.path for entry in listing.audio}
+    places = Places((entry.path, entry.path) for entry in listing.audio)
     kinds = {"metadata.csv": _csv_or_bars, "wav.scp": _kaldi}
     for path in sorted(listing.others, key=lambda path: (-path.count("/"), path)):
         parse = _list if extension(path) == "list" else kinds.get(path.rpartition("/")[2].lower())
@@ -161,12 +178,13 @@ def _csv_or_bars(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
 def _csv(source: MetadataFile, lines: Sequence[str], header: list[str]) -> Iterator[MetadataRow]:
     names = ("speaker", "file", "language", "text", "mixed")
     columns = {name: header.index(name) for name in names if name in header}
-    for line, stop, cells in _cells(source, lines):
+    for line, stop, cells in _cells(source, lines, "speaker" in columns):
         if len(cells) != len(header):
             source.problem(line, f"{len(cells)} cells, the header has {len(header)}: not used (a comma needs quotes)")
+            source.doubt(line, cells if "speaker" in columns else ())
             continue
         cell = {name: cells[at].strip() for name, at in columns.items()}
-        speaker = unicodedata.normalize("NFC", cell.get("speaker", ""))
+        speaker = speaker_name(cell.get("speaker", ""))
         mark = cell.get("mixed", "").lower()
         if mark not in (*TRUE, *FALSE):
             source.problem(line, f"mixed is {mark[:20]!r}, neither true nor false: taken as true")
@@ -174,7 +192,7 @@ def _csv(source: MetadataFile, lines: Sequence[str], header: list[str]) -> Itera
         yield MetadataRow(line, stop, cell["file"], Description(*texts, mixed=mark not in FALSE))
 
 
-def _cells(source: MetadataFile, lines: Sequence[str]) -> Iterator[tuple[int, int, list[str]]]:
+def _cells(source: MetadataFile, lines: Sequence[str], speakers: bool) -> Iterator[tuple[int, int, list[str]]]:
     """Rows after the header with the line they begin in and the one after their last.
 
     After a broken quote, reading continues with the next line.
@@ -194,6 +212,7 @@ def _cells(source: MetadataFile, lines: Sequence[str]) -> Iterator[tuple[int, in
             return
         except csv.Error as error:
             source.problem(line, f"{error}: the row is not used")
+            source.doubt(line, lines[line - 1].split(",") if speakers else ())
             start, broken = line, broken + 1
             if broken == MOST_BROKEN:
                 source.unread = True
@@ -211,7 +230,7 @@ def _bounded(lines: Sequence[str], start: int, limit: list[int]) -> Iterator[str
 
 def _bars(source: MetadataFile, lines: Iterable[str]) -> Iterator[MetadataRow]:
     """Rows of LJSpeech: the normalised text where a row has one, else the text."""
-    stems = {without_extension(name): name for name in source.places}
+    stems = Places((without_extension(entry.path), entry.path) for entry in source.listing.audio)
     for number, line in enumerate(lines, 1):
         cells = line.rstrip("\r\n").split("|")
         if not line.strip():
@@ -224,9 +243,10 @@ def _bars(source: MetadataFile, lines: Iterable[str]) -> Iterator[MetadataRow]:
             yield MetadataRow(number, number + 1, name, Description())
             continue
         stem = without_extension(name) if extension(name) in AUDIO else name
-        path = stems.get(source.beside(f"wavs/{stem}")) or stems.get(source.beside(stem)) or f"wavs/{name}.wav"
-        speaker = folder_speaker(source.path)
-        yield MetadataRow(number, number + 1, path, Description(speaker, "", cells[-1].strip() or cells[1]))
+        uploads = stems.find(source.beside(f"wavs/{stem}"), source.beside(stem))
+        about = Description(folder_speaker(source.path), "", cells[-1].strip() or cells[1])
+        upload = uploads[0] if len(uploads) == 1 else ""
+        yield MetadataRow(number, number + 1, upload or f"wavs/{name}.wav", about, upload=upload)
 
 
 def _list(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
@@ -237,9 +257,10 @@ def _list(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
             continue
         if len(cells) != 4:
             source.problem(number, f"{len(cells)} fields, a .list has path|speaker|language|text: not used")
+            source.doubt(number, cells)
             continue
         file, speaker, language, text_cell = cells
-        speaker = unicodedata.normalize("NFC", speaker.strip())
+        speaker = speaker_name(speaker)
         file = file.strip(" \t\"'\u202a")
         yield MetadataRow(number, number + 1, file, Description(speaker, language, text_cell))
 
@@ -255,7 +276,9 @@ def _kaldi(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
         if not file or file.rstrip().endswith("|"):
             source.problem(number, f"{'a command, which is not run' if file else 'no path'}: not used")
             continue
-        speaker = unicodedata.normalize("NFC", tables["utt2spk"].get(name, ""))
+        if (speakers := source.beside("utt2spk")) in source.listing.others and speakers not in source.files:
+            source.doubt(number, [file])  # it cannot be read
+        speaker = speaker_name(tables["utt2spk"].get(name, ""))
         description = Description(speaker, "", tables["text"].get(name, ""))
         yield MetadataRow(number, number + 1, file.strip(), description, key=name)
 

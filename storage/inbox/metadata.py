@@ -9,9 +9,11 @@
 | `<audio>.txt`, `<audio>.lab` | the text of the audio file of that name (read by `scan`) |
 | `<audio>.rttm` | the turns of the people who speak in it, which make it mixed (read by `scan`) |
 
-A file is looked for beside the metadata, then from the inbox root. The nearest metadata wins, and in it the first row
+A file is looked for beside the metadata, then from the inbox root; exactly, then in another Unicode form, then in
+another case where that is unique. The nearest metadata wins, and in it the first row
 for a file. Without a stated speaker, the top-level folder is the speaker. Text is UTF-8. A row that cannot be used is a
-`Problem`; a row whose path must not be followed refuses that path.
+`Problem`; a row whose path must not be followed refuses that path. Where such a row, or a file that is not read, may
+name the speaker of an upload, whose voice that is stays open: `doubtful`.
 """
 
 import unicodedata
@@ -39,15 +41,34 @@ class Metadata:
     problems: list[Problem] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
     """Metadata files that were read."""
+    doubtful: dict[str, str] = field(default_factory=dict)
+    """Path of an upload whose speaker is not known -> reason."""
 
 
 def read_metadata(listing: Listing, read: Reader) -> Metadata:
     """Read every metadata file of an inbox, the deepest first."""
     metadata = Metadata()
+    sources = []
     for source, rows in metadata_rows(listing, read, metadata.problems, metadata.files):
+        described: dict[str, str] = {}
         for row in rows:
-            _take(metadata, source, row)
+            _take(metadata, source, row, described)
+        sources.append(source)
+    for source in sources:
+        metadata.doubtful |= source.doubtful
+        if source.unread:
+            reason = f"{source.path} may name its speaker and cannot be read: repair or remove it"
+            metadata.doubtful |= dict.fromkeys(_open(source, metadata), reason)
     return metadata
+
+
+def _open(source: MetadataFile, metadata: Metadata) -> list[str]:
+    """Uploads that a file which is not read may describe: those below its folder, or all where there are none, without
+    those whose speaker another row states."""
+    paths = [entry.path for entry in source.listing.audio]
+    below = [path for path in paths if path.startswith(source.beside(""))]
+    stated = metadata.descriptions
+    return [path for path in below or paths if path not in stated or not stated[path].speaker]
 
 
 def unfit_speaker(speaker: str) -> str:
@@ -64,18 +85,26 @@ def normalise_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _take(metadata: Metadata, source: MetadataFile, row: MetadataRow) -> None:
+def _take(metadata: Metadata, source: MetadataFile, row: MetadataRow, described: dict[str, str]) -> None:
+    """Add a row; `described`: path -> speaker, by the rows of this file before it."""
     reason = unsafe_path(row.file)
-    path = None if reason else source.place(row.file)
-    if reason := reason or unfit_speaker(row.description.speaker):
+    path = None if reason else source.place(row)
+    speaker = row.description.speaker
+    if reason := reason or unfit_speaker(speaker):
         source.problem(row.line, f"{row.file!r} is refused: {reason}")
         metadata.refused[path or row.file] = reason
         return
     if path is None:
-        source.problem(row.line, f"no such audio file: {row.file!r}")
+        if similar := source.named(row.file):
+            source.problem(row.line, f"{row.file!r} is none of {similar} to the letter: not used")
+            source.doubt(row.line, [row.file] if speaker else ())
+        else:
+            source.problem(row.line, f"no such audio file: {row.file!r}")
         return
+    if described.setdefault(path, speaker) != speaker:
+        source.doubtful[path] = f"{source.path}:{row.line} names another speaker for it than a row before"
     stated = row.description
-    description = Description(stated.speaker, _language(source, row), normalise_text(stated.text), stated.mixed)
+    description = Description(speaker, _language(source, row), normalise_text(stated.text), stated.mixed)
     if metadata.descriptions.setdefault(path, description) != description:
         source.problem(row.line, f"{path!r} is described before, differently: the first description stays")
 

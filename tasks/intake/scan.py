@@ -18,12 +18,14 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.inbox import consent
-from voicemill.storage.inbox.consent import CONSENTS, Consent
+from voicemill.storage.inbox.consent import Consent
+from voicemill.storage.inbox.consent_table import CONSENTS
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, Listing, Problem, download_path, without_extension
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.layouts import Description, decode_text, first_problems, folder_speaker
 from voicemill.storage.inbox.metadata import SIDECARS, Metadata, read_metadata
+from voicemill.storage.inbox.names import Beside, beside, caseless
 from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
@@ -109,17 +111,14 @@ def scan(
         language: code or name that stands in for `settings.default_language`; "" = none.
 
     Raises:
-        ConfigError: the language is no code or name of one.
+        ConfigError: the language is no code or name of one, or the table of consents cannot be read whole.
         InboxError: the inbox cannot be listed.
     """
     box = Inbox(inbox)
     listing = box.listing()
     about = read_metadata(listing, box.read_bytes)
     problems = list(about.problems)
-    stated = _table(box, listing, CONSENTS, "it grants nothing, and no consent is assumed", problems)
-    if stated is None and CONSENTS in listing.others:
-        assume_consent = None  # a refusal may stand in it
-    consents = consent.read_consents(store, stated)
+    consents = consent.consents_of(box, listing, store, _speakers(listing, about))
     problems += consents.problems
     memory = ListingCache.load(store, box.id)
     unsafe = about.refused | listing.refused
@@ -127,13 +126,15 @@ def scan(
     folders = read_folder_languages(_table(box, listing, LANGUAGES, "it states no language", problems) or _NO_FOLDERS)
     problems += folders.problems
     default = _language(language) or settings.default_language
-    uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default))
+    files = _files_beside(listing, problems)
+    uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default), files)
+    uploads, doubtful = _without_doubt(uploads, about)
     corpus = {row.sha256: row.speaker for row in known if row.batch}
     policy = ConsentPolicy(consents, assume_consent)
     selected, aside = select_uploads(uploads, corpus, policy, tombstones.read(store), problems)
     recorded = held_voices.read(store) if settings.hold_by_voice else {}
     selected, heard = hold_by_voice(selected, recorded, policy, problems)
-    aside += heard
+    aside += [*heard, *doubtful]
     buried = {sidecars[row.path] for row in aside if row.state is UploadState.REFUSED and row.path in sidecars}
     memory.save({entry.path for entry in listing.audio} | set(sidecars.values()) - buried)
     _drop_downloads(box, store, aside)
@@ -144,8 +145,8 @@ def scan(
     about_audio = (
         len(about.files)
         + len(set(sidecars.values()))
-        + len(_turn_files(listing))
-        + sum(t in listing.others for t in (CONSENTS, LANGUAGES))
+        + len({path for _, path in files[RTTM].own.values()})
+        + sum(caseless(path) in (CONSENTS, LANGUAGES) for path in listing.others)
     )
     return ScanResult(
         uploads=tuple(sorted(selected, key=lambda upload: upload.path)),
@@ -161,15 +162,33 @@ def speakers_in(inbox: str | Path, store: Store) -> dict[str, Consent]:
     """Speaker of any audio file of the inbox -> consent, sorted by name; the bytes of the audio are not read.
 
     Raises:
+        ConfigError: the table of consents cannot be read whole.
         InboxError: the inbox cannot be listed.
     """
     box = Inbox(inbox)
     listing = box.listing()
     about = read_metadata(listing, box.read_bytes)
-    consents = consent.read_consents(store, _table(box, listing, CONSENTS, "it grants nothing", []))
-    paths = [entry.path for entry in listing.audio if entry.path not in about.refused | listing.refused]
-    names = {about.descriptions.get(path, Description()).speaker or folder_speaker(path) for path in paths}
+    names = _speakers(listing, about)
+    consents = consent.consents_of(box, listing, store, names)
     return {name: consents.of(name) for name in sorted(names)}
+
+
+def _speakers(listing: Listing, about: Metadata) -> set[str]:
+    """Speakers of the audio that is not refused."""
+    refused = about.refused | listing.refused
+    paths = (entry.path for entry in listing.audio if entry.path not in refused)
+    return {about.descriptions.get(path, Description()).speaker or folder_speaker(path) for path in paths}
+
+
+def _without_doubt(uploads: list[Upload], about: Metadata) -> tuple[list[Upload], list[UploadRow]]:
+    """Uploads whose speaker is known, and rows of those that a row or file of metadata names which cannot be read."""
+    reason = Reason.UNKNOWN_SPEAKER.value
+    held = [
+        excluded_row(upload, UploadState.HELD, about.doubtful[upload.path], reason)
+        for upload in uploads
+        if upload.path in about.doubtful
+    ]
+    return [upload for upload in uploads if upload.path not in about.doubtful], held
 
 
 def _read_all(
@@ -178,10 +197,11 @@ def _read_all(
     refused: Mapping[str, str],
     reader: FileReader,
     languages: tuple[FolderLanguages, str],
+    files: Mapping[str, Beside],
 ) -> tuple[list[Upload], list[UploadRow], dict[str, str]]:
     """Every audio file as an upload, rows of those that cannot be read, and upload path -> path of its sidecar."""
-    candidates = {path.lower(): path for path in listing.others if path.lower().endswith(SIDECARS)}
-    turn_files = _turn_files(listing)
+    turn_files = files[RTTM]
+    mixed = {*turn_files.own, *(stem for stems in turn_files.unclear.values() for stem in stems)}
     uploads: list[Upload] = []
     failed: list[UploadRow] = []
     sidecars: dict[str, str] = {}
@@ -189,9 +209,10 @@ def _read_all(
         if entry.path in refused:
             continue
         described, text = about.descriptions.get(entry.path, Description()), ""
-        stem = without_extension(entry.path).lower()
-        turns = reader.turns(entry, listing.others[rttm]) if (rttm := turn_files.get(stem)) else ()
-        if sidecar := next((candidates[stem + suffix] for suffix in SIDECARS if stem + suffix in candidates), None):
+        stem = without_extension(entry.path)
+        turns = reader.turns(entry, listing.others[turn_files.own[stem][1]]) if stem in turn_files.own else ()
+        texts = (files[end].own[stem] for end in SIDECARS if stem in files[end].own)
+        if sidecar := min(texts, key=lambda match: match[0], default=(0, ""))[1]:
             sidecars[entry.path] = sidecar
             text = reader.sidecar(listing.others[sidecar])
         speaker, text = described.speaker or folder_speaker(entry.path), described.text or text
@@ -202,7 +223,7 @@ def _read_all(
             size=entry.size,
             language=described.language or languages[0].of(entry.path) or languages[1],
             text=text,
-            mixed=described.mixed or stem in turn_files,
+            mixed=described.mixed or stem in mixed,
             turns=turns,
         )
         try:
@@ -224,11 +245,15 @@ def _read_all(
     return uploads, failed, sidecars
 
 
-def _turn_files(listing: Listing) -> dict[str, str]:
-    """Path of a recording without its extension, in lower case -> path of the RTTM file beside it."""
-    stems = {without_extension(entry.path).lower() for entry in listing.audio}
-    paths = {without_extension(path).lower(): path for path in listing.others if path.lower().endswith(RTTM)}
-    return {stem: path for stem, path in paths.items() if stem in stems}
+def _files_beside(listing: Listing, problems: list[Problem]) -> dict[str, Beside]:
+    """Ending -> transcripts or turns beside the audio; `problems` receives those that belong to none for certain."""
+    stems = {without_extension(entry.path) for entry in listing.audio}
+    files = {ending: beside(stems, listing.others, ending) for ending in (*SIDECARS, RTTM)}
+    for found in files.values():
+        for path, near in sorted(found.unclear.items()):
+            names = ", ".join(stem.rpartition("/")[2] for stem in near)
+            problems.append(Problem(path, 0, f"not used: it differs from the name of {names} and is not the only one"))
+    return files
 
 
 _NO_FOLDERS = "folder,language"

@@ -18,7 +18,7 @@ from voicemill.storage.forgetting.forget import forget_speaker
 from voicemill.storage.forgetting.mentions import name_pattern
 from voicemill.storage.forgetting.receipts import interrupted_speakers, receipts
 from voicemill.storage.inbox.erasure import local_inbox, plan_erasure, uploads_of
-from voicemill.storage.inbox.inbox import MOST_METADATA
+from voicemill.storage.inbox.inbox import MOST_METADATA, MOST_TABLE
 from voicemill.storage.inbox.layouts import MOST_BROKEN
 from voicemill.storage.store import Store
 from voicemill.tasks.intake import scan
@@ -143,6 +143,55 @@ def test_a_refusal_stays(tmp_path: Path) -> None:
     assert [row.state for row in scanned(inbox, store).others] == ["held"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "cp1252", "utf-8-sig", "utf-32"])
+def test_a_table_of_consents_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    """The rows that grant go, and the others stay byte for byte."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    write(inbox / WHO / "1.wav", b"1" * 100)
+    write(inbox / "ann" / "a.wav", b"2" * 100)
+    before = f"speaker;consent;note\r\nJosé;yes;\r\n{WHO};yes;signed\r\nann;no;\r\n".encode(encoding)
+    write(inbox / "consents.csv", before)
+    forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+    assert (inbox / "consents.csv").read_bytes() == "speaker;consent;note\r\nJosé;yes;\r\nann;no;\r\n".encode(encoding)
+    assert [row.path for row in scanned(inbox, store).others] == ["ann/a.wav"]
+
+
+def test_what_is_beside_a_name_in_another_case_stays_with_its_owner(tmp_path: Path) -> None:
+    """The text of the other speaker is never read for what remains, and a text that may be the forgotten one's goes."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    rows = "file,speaker\n" + "".join(f"mix/{name}.wav,{owner}\n" for name, owner in OWNERS.items())
+    write(inbox / "metadata.csv", rows.encode())
+    for number, (name, owner) in enumerate(OWNERS.items()):
+        write(inbox / "mix" / f"{name}.wav", bytes([number + 1]) * (100 + number))
+        write(inbox / owner / "001.wav", bytes([number + 9]) * (200 + number))
+        write(inbox / owner / "001.txt", f"private words of {owner}".encode())
+    for name in ("U", "u", "NODE"):
+        write(inbox / "mix" / f"{name}.txt", f"{name}".encode())
+    texts = {upload.path: upload.text for upload in scanned(inbox, store).uploads}
+    assert texts["Anna/001.wav"] == "private words of Anna"
+    assert texts["anna/001.wav"] == "private words of anna"
+    assert [texts[f"mix/{name}.wav"] for name in OWNERS] == ["U", "u", "", ""]
+    forget_speaker(store, "anna", created=f.WHEN, inbox=inbox)
+    left = {path: data.decode() for path, data in everything(inbox).items() if path.endswith(".txt")}
+    assert left == {"Anna/001.txt": "private words of Anna", "mix/U.txt": "U"}
+    assert {upload.path: upload.text for upload in scanned(inbox, store).uploads} == {
+        "Anna/001.wav": "private words of Anna",
+        "mix/U.wav": "U",
+        "mix/Node.wav": "",
+    }
+
+
+OWNERS = {"U": "Anna", "u": "anna", "Node": "Anna", "nodE": "anna"}
+
+
+def test_a_name_that_nobody_has_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    for name in ("Anna", "hanna", "bob"):
+        write(inbox / name / "1.wav", name.encode() * 10)
+    with pytest.raises(StoreError, match=r"holds nothing of a speaker 'anna', nor does .*; nearest: 'Anna', 'hanna': "):
+        forget_speaker(store, "anna ", created=f.WHEN, inbox=inbox)
+
+
 def test_an_inbox_elsewhere_is_an_error(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     for url, message in (("memory://box", "not a folder"), (str(tmp_path / "none"), "is not a folder")):
@@ -165,7 +214,7 @@ def test_a_table_that_changes_meanwhile_is_not_overwritten(tmp_path: Path) -> No
     ("name", "content", "reason"),
     [
         ("metadata.csv", b"\0" * (MOST_METADATA + 1), "over 128 MB"),
-        ("consents.csv", b"\0" * (MOST_METADATA + 1), "over 128 MB"),
+        ("consents.csv", b"\0" * (MOST_TABLE + 1), "over 8 MB"),
         ("talk.rttm", b"\0" * (MOST_METADATA + 1), "over 128 MB"),
         ("metadata.csv", b"file,speaker\n" + b'x.wav,"x"y\n' * MOST_BROKEN, "the lines from here on are not read"),
         ("metadata.csv", "file,speaker\nx.wav,Zo\xeb\n".encode("latin-1"), "not UTF-8"),

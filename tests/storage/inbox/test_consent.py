@@ -1,5 +1,6 @@
 """Consents: the later record wins, a withdrawal beats the table, nothing appended is lost."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,25 +70,104 @@ def test_an_assumed_consent_overrides_no_refusal(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "name,ok\nanna,yes\n", "speaker\nanna\n", "speaker,consent\n,yes\n", "anna,yes\n"]
+    ("text", "place"),
+    [
+        ("", "1: it is empty"),
+        ("name,ok\nanna,no\n", "1: its first line names no columns"),
+        ("speaker\nanna\n", "1: its first line names no columns"),
+        ("anna,yes\n", "1: its first line names no columns"),
+        ("speaker,consent,Speaker\nanna,no,x\n", "1: the column speaker stands twice"),
+        ("speaker,consent\n,no\n", "2: a refusal without a speaker"),
+        ('speaker,consent,note\nbob,yes,"x\nanna,no,y\n', "2: a quote is not closed on its line"),
+        ('speaker,consent,note\nbob,yes,"x\nanna,no,y"\n', "2: a quote is not closed on its line"),
+        ('speaker,consent\nbob,yes\nanna,"no\0' + "x" * 140_000, "3: a quote is not closed on its line"),
+        ('speaker,consent\n"anna"x,no\n', "2: a quote is not closed on its line, or stands inside"),
+        ("speaker,consent\nanna;no\n", "2: 1 cells, the header has 2"),
+        ("speaker,consent\nDoe, Jane,no\n", "2: 3 cells, the header has 2"),
+        ("speaker,consent,note\nDoe, Jane,no\n", "2: consent is 'jane', not yes or no, and a cell beside it may be"),
+        ("speaker,consent\nJos\ufffd,no\n", "2: a refusal of 'Jos\ufffd': characters of the name were lost"),
+        ("speaker,consent\nJos?,no\n", "2: a refusal of 'Jos?': characters of the name were lost"),
+    ],
 )
-def test_a_table_that_cannot_be_read_grants_nothing_and_is_reported(store: Store, text: str) -> None:
-    consents = consent.read_consents(store, text)
-    assert consents.problems
+def test_a_table_that_cannot_be_read_whole_is_an_error_with_the_line(store: Store, text: str, place: str) -> None:
+    consent.append_record(store, "anna", "grant", time=EARLY)
+    with pytest.raises(ConfigError, match=rf"^consents\.csv:{re.escape(place)}.*; expected: a first line that names"):
+        consent.read_consents(store, text)
+
+
+def test_a_row_without_a_speaker_that_grants_is_reported(store: Store) -> None:
+    consents = consent.read_consents(store, "speaker,consent\n,yes\n")
+    assert [str(problem) for problem in consents.problems] == ["consents.csv:2: no speaker"]
     assert not consents.of("anna").granted
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("rows", "granted"),
     [
-        "name,ok\nanna,no\n",
-        "speaker\nanna\n",
-        "speaker,consent\n,no\n",
-        'speaker,consent\nbob,yes\nanna,"no\0' + "x" * 140_000,
+        ("anna,no,\nanna,yes,", False),
+        ("anna,no,\nanna,yes,2026-01-01", False),
+        ("anna,no,2026-01-01\nanna,yes,2026-01-02", True),
+        ("anna,yes,2026-01-02\nanna,no,2026-01-01", True),
+        ("anna,no,2026-01-02\nanna,yes,2026-01-01", False),
+        ("anna,no,2026-01-02\nanna,yes,2026-01-02T10:00", False),
+        ("anna,no,2026-01-01\nanna,yes,2027-01-02", False),
+        ("anna,no,01.01.2025\nanna,yes,2026-01-01", False),
+        ("anna,no,2026-01-01T23:00:00-05:00\nanna,yes,2026-01-02T02:00:00Z", False),
+        ("anna,no,2026-01-01T23:00:00-05:00\nanna,yes,2026-01-02T05:00:00Z", True),
+        ("anna,no,2025-01-01\nANNA,yes,2026-01-01", False),
     ],
 )
-def test_beside_a_table_that_is_not_read_to_its_end_no_consent_is_assumed(store: Store, text: str) -> None:
-    assert not consent.read_consents(store, text).of("anna", "assumed").granted
+def test_a_no_beside_a_yes_counts_unless_a_later_date_ends_it(store: Store, rows: str, granted: bool) -> None:
+    consents = consent.read_consents(store, f"speaker,consent,date\n{rows}\n", now=LATE)
+    assert consents.of("anna", "assumed").granted is granted
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("Jose\u0301,no", "José"),
+        ("José,no", "Jose\u0301"),
+        ("anna ,no", "anna"),
+        ("anna,no", " anna\u200b"),
+        ("an\u00adna,no", "anna"),
+        ("\ufeffanna\u00a0lee,no", "anna  lee"),
+        ("ANNA,no", "anna"),
+        ("ａｎｎａ,no", "Anna"),
+        ("Straße,no", "STRASSE"),
+        ("JosÃ©,no", "José"),
+        ("Jos+AOk-,no", "José"),
+    ],
+)
+def test_a_no_in_another_form_holds_the_speaker(store: Store, table: str, name: str) -> None:
+    consents = consent.read_consents(store, f"speaker,consent\n{table}\n", speakers=[name])
+    assert not consents.of(name, "assumed").granted
+    assert consents.of(name).withdrawn
+    consent.append_record(store, name, "grant", time=EARLY)
+    assert consent.read_consents(store, f"speaker,consent\n{table}\n").of(name).granted
+
+
+def test_a_withdrawal_of_a_near_equal_name_ends_with_a_later_grant_of_the_very_name(store: Store) -> None:
+    consent.append_record(store, "Anna", "grant", time=EARLY)
+    consent.append_record(store, "anna", "withdraw", time=LATE)
+    held = consent.read_consents(store, "speaker,consent\nAnna,yes\n", speakers=["Anna", "anna"])
+    assert [held.of(name, "assumed").granted for name in ("Anna", "anna")] == [False, False]
+    assert held.of("Anna").record.endswith("of a name that is nearly this one: a grant of this very name ends it")
+    assert [str(problem) for problem in held.problems] == [
+        f"consents.jsonl: 'Anna' is held for the refusal of 'anna', nearly the same name: withdrawn {LATE}",
+        "Anna: 'Anna', 'anna' are nearly one name: taken as 2 speakers",
+    ]
+    consent.append_record(store, "Anna", "grant", time=LATE)
+    assert [consent.read_consents(store).of(name).granted for name in ("Anna", "anna")] == [True, False]
+
+
+def test_a_record_of_a_name_that_nobody_has_is_reported_beside_the_name_that_it_may_mean(store: Store) -> None:
+    consent.append_record(store, "ana", "withdraw", time=EARLY)
+    consent.append_record(store, "s1", "withdraw", time=EARLY)
+    consents = consent.read_consents(store, "speaker,consent\nBob,yes\n", speakers=["anna", "bob", "s2", "carl"])
+    assert [str(problem) for problem in consents.problems] == [
+        "consents.jsonl: no record of 'anna'; 'ana', whom nobody here is called, refused: is it the same?",
+        "consents.csv: no record of 'bob'; 'Bob', whom nobody here is called, has consent: is it the same?",
+    ]
 
 
 @pytest.mark.parametrize("at", range(94))

@@ -286,19 +286,108 @@ def test_empty_files_of_two_speakers_are_no_conflict(inbox: Path, store: Store) 
 
 
 @pytest.mark.parametrize(
-    "unread",
-    [b"speaker,consent\nbob,no\n\xff", b"speaker,consent\nbob,no\n" + b"\n" * (8 << 20)],
-    ids=["not UTF-8", "too large"],
+    ("name", "content"),
+    [
+        ("consents.csv", b"speaker,consent\nbob,no\n\xff"),
+        ("consents.csv", b"speaker,consent\nbob,no\n" + b"\n" * (8 << 20)),
+        ("consents.csv", "speaker,consent\nbob,no\n".encode("utf-16")[:-1]),
+        ("Consents.CSV", b"name\nbob\n"),
+    ],
+    ids=["a byte", "too large", "cut off", "another case"],
 )
-def test_a_consent_table_that_cannot_be_read_lets_nothing_be_assumed(inbox: Path, store: Store, unread: bytes) -> None:
-    """A refusal may stand in it; what the command granted still counts."""
-    for number, speaker in enumerate(("anna", "bob")):
-        put(inbox / speaker / "a.wav", number)
-    (inbox / "consents.csv").write_bytes(unread)
+def test_a_consent_table_that_cannot_be_read_stops_the_refresh(
+    inbox: Path, store: Store, name: str, content: bytes
+) -> None:
+    """A refusal may stand in it, also of those whom the command granted."""
+    put(inbox / "anna" / "a.wav")
+    (inbox / name).write_bytes(content)
     consent.append_record(store, "anna", "grant", time="2026-01-01T00:00:00+00:00")
-    result = look(inbox, store, "our own voices")
-    assert states(result) == {"anna/a.wav": "", "bob/a.wav": "held"}
-    assert "it grants nothing, and no consent is assumed" in str(result.problems[0])
+    with pytest.raises(ConfigError, match=rf"^{name}:?.*expected.*nothing is prepared: fix it and run"):
+        look(inbox, store, "our own voices")
+
+
+def test_a_consent_table_that_leaves_the_inbox_or_is_there_twice_stops_the_refresh(
+    tmp_path: Path, inbox: Path, store: Store
+) -> None:
+    put(inbox / "anna" / "a.wav")
+    (tmp_path / "elsewhere.csv").write_text("speaker,consent\nanna,no\n")
+    (inbox / "consents.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(ConfigError, match="it is not read: a link that leaves the inbox"):
+        look(inbox, store)
+    (inbox / "consents.csv").unlink()
+    for name in ("consents.csv", "CONSENTS.csv"):
+        (inbox / name).write_text("speaker,consent\nanna,no\n")
+    with pytest.raises(ConfigError, match=r"several files have this name in different cases \(CONSENTS.csv, cons"):
+        look(inbox, store)
+    (inbox / "consents.csv").unlink()
+    assert states(look(inbox, store)) == {"anna/a.wav": "held"}
+
+
+UNREADABLE_METADATA = {
+    "another encoding": "file,speaker\nbob/a.wav,Zoë\n".encode("latin-1"),
+    "no column file": b"path,who\nbob/a.wav,zoe\n",
+    "a cell too many": b"file,speaker\nbob/a.wav,zoe,more\n",
+    "an open quote": b'file,speaker\nbob/a.wav,"zoe\n',
+    "two speakers": b"file,speaker\nbob/a.wav,bob\nbob/a.wav,zoe\n",
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE_METADATA.values(), ids=UNREADABLE_METADATA)
+def test_uploads_whose_speaker_stands_in_metadata_that_cannot_be_read_are_held(
+    inbox: Path, store: Store, content: bytes
+) -> None:
+    """They would count for the speaker of the folder, and the refusal of the other would be missed."""
+    put(inbox / "bob" / "a.wav")
+    (inbox / "consents.csv").write_text("speaker,consent\nbob,yes\nzoe,no\n")
+    (inbox / "metadata.csv").write_bytes(content)
+    result = look(inbox, store)
+    (row,) = result.others
+    assert (row.state, row.reason, "metadata.csv" in row.detail) == (UploadState.HELD, "unknown_speaker", True)
+    assert (result.uploads, result.held) == ((), {})
+    (inbox / "metadata.csv").unlink()
+    assert states(look(inbox, store)) == {"bob/a.wav": ""}
+
+
+def test_metadata_that_cannot_be_read_holds_what_is_below_its_folder(inbox: Path, store: Store) -> None:
+    for number, path in enumerate(("bob/a.wav", "bob/sub/b.wav", "bob/c.wav", "ann/d.wav")):
+        put(inbox / path, number)
+    (inbox / "bob" / "x.list").write_text("c.wav|bob|en|words\n")
+    (inbox / "bob" / "metadata.csv").write_text("who,where\n")
+    assert states(look(inbox, store)) == {
+        "bob/a.wav": "held", "bob/sub/b.wav": "held", "bob/c.wav": "", "ann/d.wav": "",
+    }  # fmt: skip
+
+
+def test_folders_and_files_that_differ_in_case_keep_their_own_texts(inbox: Path, store: Store) -> None:
+    names = {"Anna/001": "001.txt", "anna/001": "001.TXT", "mix/U": "U.lab", "mix/u": "u.txt", "one/Talk": "talk.Txt"}
+    for number, (stem, text) in enumerate(names.items()):
+        put(inbox / f"{stem}.wav", number)
+        (inbox / stem).with_name(text).write_text(f"words of {stem}")
+    nfc, nfd = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    for number, name in enumerate((nfc, nfd)):
+        put(inbox / "forms" / f"{name}.wav", 10 + number)
+        (inbox / "forms" / f"{name}.txt").write_text(f"words of {len(name)}")
+    result = look(inbox, store)
+    texts = {upload.path.removesuffix(".wav"): upload.text for upload in result.uploads}
+    assert texts == {stem: f"words of {stem}" for stem in names} | {
+        f"forms/{nfc}": "words of 1", f"forms/{nfd}": "words of 2",
+    }  # fmt: skip
+    assert (result.ignored, [str(problem) for problem in result.problems]) == (
+        0, ["Anna: 'Anna', 'anna' are nearly one name: taken as 2 speakers"],
+    )  # fmt: skip
+
+
+def test_a_text_that_may_belong_to_two_recordings_is_used_for_none(inbox: Path, store: Store) -> None:
+    for number, name in enumerate(("Node", "nodE")):
+        put(inbox / "bob" / f"{name}.wav", number)
+    (inbox / "bob" / "NODE.txt").write_text("whose?")
+    (inbox / "bob" / "node.rttm").write_text("SPEAKER a 1 0.0 1.0 <NA> <NA> x <NA> <NA>\n")
+    result = look(inbox, store)
+    assert [(upload.text, upload.mixed, upload.turns) for upload in result.uploads] == [("", True, ())] * 2
+    assert [str(problem) for problem in result.problems] == [
+        "bob/NODE.txt: not used: it differs from the name of Node, nodE and is not the only one",
+        "bob/node.rttm: not used: it differs from the name of Node, nodE and is not the only one",
+    ]
 
 
 def test_a_refusal_is_found_in_any_spelling(inbox: Path, store: Store) -> None:

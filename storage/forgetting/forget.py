@@ -88,10 +88,12 @@ def forget_speaker(
         StoreBusy: a refresh holds the store.
         InboxError: the inbox is not a folder on this machine, or cannot be read.
     """
-    name = speaker_name(speaker)
-    for spelling in sorted(other for other in stored_speakers(store) if speaker_name(other) == name != other):
-        _forget(store, spelling, created=created, inbox=None, wait=wait)  # stored before names had one form
-    return _forget(store, name, created=created, inbox=inbox, wait=wait)
+    name, stored = speaker_name(speaker), stored_speakers(store)
+    older = sorted(other for other in stored if speaker_name(other) == name != other)  # from before names had one form
+    *others, last = [*older, name] if name in stored or not older else older
+    for spelling in others:
+        _forget(store, spelling, created=created, inbox=None, wait=wait)
+    return _forget(store, last, created=created, inbox=inbox, wait=wait)
 
 
 def stored_speakers(store: Store) -> set[str]:
@@ -108,13 +110,13 @@ def _forget(store: Store, speaker: str, *, created: str, inbox: str | Path | Non
         mark = store.root / f"forgetting-{tables.folder_of(speaker)[-12:]}.json"
         traces, receipt = collect_traces(store, speaker), None
         if box is not None:
-            own = erasure.uploads_of(box, speaker)  # not in any version yet, held, or added since
+            own = erasure.uploads_of(box, speaker_name(speaker))  # not in any version yet, held, or added since
             traces |= Traces(speaker=speaker, content=own.content, pcm=frozenset(), sizes=own.sizes)
         if (raw := read_json(mark)) is not None:
             traces |= Traces(speaker, **{name: frozenset(raw[name]) for name in ("content", "pcm", "sizes")})
             receipt = read_receipt(mark, raw["receipt"])
         known = erasure.Bytes(traces.content, traces.sizes)
-        if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker, known).paths)):
+        if not (receipt or traces.content or (box and erasure.plan_erasure(box, speaker_name(speaker), known).paths)):
             raise StoreError(
                 f"{store.root} holds nothing of a speaker {speaker!r}{f', nor does {box.url}' if box else ''}"
                 f"{_nearest(store, speaker, box)}: `voicemill ledger --by speaker` lists all names"
@@ -134,7 +136,7 @@ def _forget(store: Store, speaker: str, *, created: str, inbox: str | Path | Non
         erase_evaluations(store, forgotten_versions(store))  # and leftovers of other forgettings
         erase_folder(store.reports)
         if box is not None:
-            plan = erasure.plan_erasure(box, speaker, known)
+            plan = erasure.plan_erasure(box, speaker_name(speaker), known)
             receipt = replace(receipt, inbox=tuple(dict.fromkeys((*receipt.inbox, *plan.paths))))
             _note(mark, traces, receipt)
             plan.carry_out(receipt.inbox)

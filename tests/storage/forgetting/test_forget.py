@@ -21,7 +21,7 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import StoreBusy, StoreDamaged, StoreError
 from voicemill.storage.files import temporary_path, write_bytes
 from voicemill.storage.forgetting import erase, tombstones
-from voicemill.storage.forgetting.forget import collect_traces, forget_speaker
+from voicemill.storage.forgetting.forget import collect_traces, forget_speaker, stored_speakers
 from voicemill.storage.forgetting.receipts import forgotten_versions, interrupted_speakers, receipts
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.keys import digest
@@ -365,3 +365,18 @@ def test_a_damaged_published_shard_stops_a_forgetting(tmp_path: Path) -> None:
     cut(path, "truncated")
     with pytest.raises(StoreDamaged, match=path.name):
         forget_speaker(store, WHO, created=f.WHEN)
+
+
+def test_what_was_stored_under_another_form_of_the_name_goes_too(tmp_path: Path) -> None:
+    """Stores from before names had one form hold them as folders were written."""
+    store = Store.open(tmp_path / "store", create=True)
+    batches = [f.make_batch(1, f.upload("ann  lee"), f.upload("bob")), f.make_batch(2, f.upload("ann lee", 1))]
+    f.corpus(store, batches[:1])
+    f.corpus(store, batches)
+    assert stored_speakers(store) == {"ann  lee", "ann lee", "bob"}
+    forget_speaker(store, " ann lee\u200b", created=f.WHEN)
+    assert stored_speakers(store) == {"bob"}
+    folders = {path.parent.name for path in store.tables.rglob("*.parquet")} - {"versions"}
+    assert not {tables.folder_of(name) for name in ("ann  lee", "ann lee")} & folders
+    with pytest.raises(StoreError, match=r"holds nothing of a speaker 'ann lee': `voicemill ledger"):
+        forget_speaker(store, "ann lee", created=f.WHEN)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from voicemill.storage.corpus.table_rows import UploadRow
@@ -375,6 +377,24 @@ def test_folders_and_files_that_differ_in_case_keep_their_own_texts(inbox: Path,
     assert (result.ignored, [str(problem) for problem in result.problems]) == (
         0, ["Anna: 'Anna', 'anna' are nearly one name: taken as 2 speakers"],
     )  # fmt: skip
+
+
+PARTS = ("a", "A", "é", "e\u0301", "É", "a ", "ß", "ss", "b")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(st.lists(st.sampled_from(PARTS), min_size=2, max_size=4).map("/".join), min_size=1, max_size=8))
+def test_in_a_random_tree_every_recording_has_the_text_beside_it(stems: set[str]) -> None:
+    """Names differ in case, Unicode form and spaces; each recording and its text state whose they are."""
+    with tempfile.TemporaryDirectory() as root:
+        inbox = Path(root, "inbox")
+        for number, stem in enumerate(sorted(stems)):
+            put(inbox / f"{stem}.wav", number)
+            (inbox / f"{stem}.txt").write_text(f"words of {number}")
+        result = look(inbox, Store.open(Path(root, "store"), create=True))
+        texts = {upload.path.removesuffix(".wav"): upload.text for upload in result.uploads}
+        assert texts == {stem: f"words of {number}" for number, stem in enumerate(sorted(stems))}
+        assert result.ignored == 0
 
 
 def test_a_text_that_may_belong_to_two_recordings_is_used_for_none(inbox: Path, store: Store) -> None:

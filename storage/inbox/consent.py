@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Literal
 
 from voicemill.storage.errors import ConfigError
@@ -28,6 +29,7 @@ from voicemill.storage.inbox.consent_table import (
     is_after,
     read_table,
     standing_refusal,
+    tables_elsewhere,
 )
 from voicemill.storage.inbox.inbox import Inbox, Listing, Problem
 from voicemill.storage.inbox.layouts import first_problems
@@ -130,12 +132,10 @@ class Consents:
                 words = "has consent" if other.consent.granted else "refused"
                 message = f"no record of {speaker!r}; {near[0]!r}, whom nobody here is called, {words}: is it the same?"
                 problems.append(Problem(other.place, 0, message))
-        by_fold: dict[str, list[str]] = defaultdict(list)
-        for speaker in sorted(present):
-            by_fold[folded(speaker)].append(speaker)
-        for names in (names for names in by_fold.values() if len(names) > 1):
-            message = f"{', '.join(map(repr, names))} are nearly one name: taken as {len(names)} speakers"
-            problems.append(Problem(names[0], 0, message))
+        for _, group in groupby(sorted(present, key=lambda name: (folded(name), name)), folded):
+            if len(names := list(group)) > 1:
+                message = f"{', '.join(map(repr, names))} are nearly one name: taken as {len(names)} speakers"
+                problems.append(Problem(names[0], 0, message))
         return problems
 
 
@@ -184,8 +184,7 @@ def append_record(store: Store, speaker: str, action: Action, *, time: str, note
 
 def recorded_consents(store: Store, speaker: str | None = None) -> list[ConsentRecord]:
     """Records that the command appended, oldest first; of one speaker or of all."""
-    name = speaker if speaker is None else speaker_name(speaker)
-    return [record for record in _jsonl(store).records if name in (None, record.speaker)]
+    return [record for record in _jsonl(store).records if speaker is None or record.speaker == speaker_name(speaker)]
 
 
 def consents_of(box: Inbox, listing: Listing, store: Store, speakers: Collection[str]) -> Consents:
@@ -195,7 +194,8 @@ def consents_of(box: Inbox, listing: Listing, store: Store, speakers: Collection
         ConfigError: its table cannot be read whole.
     """
     path, content = find_table(box, listing) or (CONSENTS, None)
-    return read_consents(store, content, speakers=speakers, path=path)
+    consents, elsewhere = read_consents(store, content, speakers=speakers, path=path), tables_elsewhere(listing)
+    return replace(consents, unread=consents.unread or bool(elsewhere), problems=(*consents.problems, *elsewhere))
 
 
 def read_consents(

@@ -33,6 +33,7 @@ LATEST = "9999"
 _YES = frozenset({"yes", "y", "true", "1", "granted", "grant"})
 _NO = frozenset({"no", "n", "false", "0", "withdrawn", "withdraw", "refused"})
 _ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?")
+_LOOKALIKE = re.compile(r"consents?\.(csv|tsv|txt|xlsx?|ods)")
 _EXPECTED = (
     "expected: a first line that names the columns speaker and consent (optional: date, note), separated by commas, "
     "semicolons, tabs or bars, then a row a line, as anna,yes"
@@ -80,7 +81,7 @@ def find_table(box: Inbox, listing: Listing, name: str = CONSENTS) -> tuple[str,
     Raises:
         ConfigError: it cannot be read, or several files have this name in different cases.
     """
-    present = [path for path in (*listing.others, *listing.refused) if caseless(path) == name]
+    present = [path for path in (*listing.others, *listing.refused) if "/" not in path and caseless(path) == name]
     if not present:
         return None
     if len(present) > 1:
@@ -92,6 +93,15 @@ def find_table(box: Inbox, listing: Listing, name: str = CONSENTS) -> tuple[str,
         return path, box.read_bytes(path, MOST_TABLE)
     except (OSError, ValueError) as error:
         raise unread(path, 0, str(error)) from error
+
+
+def tables_elsewhere(listing: Listing) -> list[Problem]:
+    """A line for each file that looks like a table of consents and is not read as one: a refusal may stand in it."""
+    paths = [path for path in listing.others if _LOOKALIKE.fullmatch(caseless(path.rpartition("/")[2]))]
+    message = (
+        f"not read, so no consent is assumed: consents are read from {CONSENTS} at the inbox root; move or remove it"
+    )
+    return [Problem(path, 0, message) for path in paths if caseless(path) != CONSENTS]
 
 
 def read_table(content: str | bytes, speakers: Collection[str] = (), path: str = CONSENTS) -> ConsentTable:

@@ -13,7 +13,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Characters without a glyph outside the category Cf: joiners of graphemes, fillers, variation selectors."""
@@ -107,17 +107,26 @@ class Places:
 
     def __init__(self, paths: Iterable[tuple[str, str]]) -> None:
         """`paths`: path as it may be named, and the file that it stands for."""
-        self._levels: tuple[dict[str, dict[str, str]], ...] = ({}, {}, {})
-        for name, file in paths:
-            for level, key in zip(self._levels, _LEVELS, strict=True):
-                level.setdefault(key(name), {})[name] = file
+        self._files = dict(paths)
+
+    @cached_property
+    def _similar(self) -> list[dict[str, list[str]]]:
+        levels: list[dict[str, list[str]]] = []
+        for key in _LEVELS[1:]:
+            groups = defaultdict(list)
+            for name, file in self._files.items():
+                groups[key(name)].append(file)
+            levels.append(groups)
+        return levels
 
     def find(self, *names: str) -> list[str]:
         """Files that a row with these readings of its path may mean: one, none, or several between which it is open."""
-        for level, key in zip(self._levels, _LEVELS, strict=True):
+        if exact := next((self._files[name] for name in names if name in self._files), None):
+            return [exact]
+        for key, groups in zip(_LEVELS[1:], self._similar, strict=True):
             for name in names:
-                if files := level.get(key(name)):
-                    return list(files.values())
+                if files := groups.get(key(name)):
+                    return files
         return []
 
 

@@ -128,7 +128,7 @@ def scan(
     default = _language(language) or settings.default_language
     files = _files_beside(listing, problems)
     uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default), files)
-    uploads, doubtful = _without_doubt(uploads, about)
+    uploads, doubtful = _without_doubt(uploads, about, problems)
     corpus = {row.sha256: row.speaker for row in known if row.batch}
     policy = ConsentPolicy(consents, assume_consent)
     selected, aside = select_uploads(uploads, corpus, policy, tombstones.read(store), problems)
@@ -180,14 +180,17 @@ def _speakers(listing: Listing, about: Metadata) -> set[str]:
     return {about.descriptions.get(path, Description()).speaker or folder_speaker(path) for path in paths}
 
 
-def _without_doubt(uploads: list[Upload], about: Metadata) -> tuple[list[Upload], list[UploadRow]]:
+def _without_doubt(
+    uploads: list[Upload], about: Metadata, problems: list[Problem]
+) -> tuple[list[Upload], list[UploadRow]]:
     """Uploads whose speaker is known, and rows of those that a row or file of metadata names which cannot be read."""
-    reason = Reason.UNKNOWN_SPEAKER.value
     held = [
-        excluded_row(upload, UploadState.HELD, about.doubtful[upload.path], reason)
+        excluded_row(upload, UploadState.HELD, about.doubtful[upload.path], Reason.UNKNOWN_SPEAKER.value)
         for upload in uploads
         if upload.path in about.doubtful
     ]
+    for detail, count in Counter(row.detail for row in held).items():
+        problems.append(Problem(".", 0, f"{count:,} {'upload is' if count == 1 else 'uploads are'} held: {detail}"))
     return [upload for upload in uploads if upload.path not in about.doubtful], held
 
 

@@ -325,6 +325,19 @@ def test_a_consent_table_that_leaves_the_inbox_or_is_there_twice_stops_the_refre
     assert states(look(inbox, store)) == {"anna/a.wav": "held"}
 
 
+@pytest.mark.parametrize("name", ["bob/consents.csv", "Consents.txt", "consent.csv", "consents.xlsx"])
+def test_beside_a_table_of_consents_under_another_name_none_is_assumed(inbox: Path, store: Store, name: str) -> None:
+    """A refusal may stand in it."""
+    for number, speaker in enumerate(("anna", "bob")):
+        put(inbox / speaker / "a.wav", number)
+    (inbox / "consents.csv").write_text("speaker,consent\nanna,yes\n")
+    assert set(states(look(inbox, store)).values()) == {""}
+    (inbox / name).write_text("speaker,consent\nbob,no\n")
+    result = look(inbox, store)
+    assert states(result) == {"anna/a.wav": "", "bob/a.wav": "held"}
+    assert str(result.problems[0]).startswith(f"{name}: not read, so no consent is assumed: consents are read from")
+
+
 UNREADABLE_METADATA = {
     "another encoding": "file,speaker\nbob/a.wav,Zoë\n".encode("latin-1"),
     "no column file": b"path,who\nbob/a.wav,zoe\n",
@@ -346,6 +359,7 @@ def test_uploads_whose_speaker_stands_in_metadata_that_cannot_be_read_are_held(
     (row,) = result.others
     assert (row.state, row.reason, "metadata.csv" in row.detail) == (UploadState.HELD, "unknown_speaker", True)
     assert (result.uploads, result.held) == ((), {})
+    assert f".: 1 upload is held: {row.detail}" in map(str, result.problems)
     (inbox / "metadata.csv").unlink()
     assert states(look(inbox, store)) == {"bob/a.wav": ""}
 

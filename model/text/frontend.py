@@ -2,7 +2,8 @@
 
 A sentence of one language may hold words of another: in `zh`, Latin letters are English; in `en`, Chinese characters
 are Chinese. Digits belong to the language around them: those inside a stretch of Latin words are English (I have 3
-dogs), all others are in the language of the text (iPhone 15 is read 十五 in Chinese). Japanese, Korean and Cantonese
+dogs) and those behind an English label (page 3), all others are in the language of the text (iPhone 15 is read 十五 in
+Chinese); units behind a number are that language's too (100km/h). Japanese, Korean and Cantonese
 take their own characters and leave Latin words to English.
 
     reading = phonemes("我在Google上search了一下。", "zh")
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from voicemill.model.text.english import front_end as english
 from voicemill.model.text.languages import LANGUAGES
 from voicemill.model.text.symbols import UNKNOWN, ids
+from voicemill.model.text.unspoken import spoken_only
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.inbox.languages import normalise_language as language_code
 
@@ -31,6 +33,16 @@ HANGUL = "가-힣ᄀ-ᇿㄱ-ㆎ"
 LATIN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[A-Za-z0-9 .,!?:;'’@&+#/_=%$-]*(?:[A-Za-z]|\+\+|(?<=[A-Z])#))?")
 """Latin words and everything between them, digits too. A match starts and ends with a letter; a letter behind a digit
 (20kg, 5G) does not start one."""
+
+LABEL = re.compile(
+    r"(?<![A-Za-z])(?:page|chapter|part|lesson|unit|section|volume|vol|level|day|week|step|stage|"
+    r"phase|round|season|episode|version|top|type|class|grade|game|set|test|task|track|gate|room|line|zone|team|group|"
+    r"option|question|exercise|example|figure|table|slide|number|act|scene|book|rule|tip|point|model|web|appendix)$",
+    re.IGNORECASE,
+)
+"""English words whose number is read with them."""
+NUMBERED = re.compile(r"(?<![A-Za-z])(?:Nos?|NO|no)$")
+LABELLED = re.compile(r"\.?\s?\d{1,4}(?:\.\d+)?(?![\d.]*[A-Za-z0-9%°/:])")
 
 WORDS = re.compile(r"[A-Za-z](?:[A-Za-z' ,.!?…-]*[A-Za-z'])?")
 """Latin words in a normal form, which has no digits and few marks."""
@@ -76,6 +88,7 @@ def phonemes(text: str, language: str = "auto") -> Phonemes:
         ConfigError: another language, or the library of ja or yue is not installed; the message names the extra.
         ModelMissing: the wheel with the English dictionary is not installed.
     """
+    text = spoken_only(text)
     name = language_of(text, language)
     if name not in LANGUAGES:
         raise ConfigError(f"language = {language!r}: no such language; the languages are {', '.join(LANGUAGES)}, auto")
@@ -120,8 +133,9 @@ def guess_language(text: str) -> str:
 
 def _zh(text: str) -> list[Run]:
     from voicemill.model.text.chinese import front_end as chinese
+    from voicemill.model.text.chinese.units import MEASURE
 
-    return _mixed(chinese.normalise(_with_english(text)), _chinese_run)
+    return _mixed(chinese.normalise(_with_english(text, MEASURE)), _chinese_run)
 
 
 def _en(text: str) -> list[Run]:
@@ -140,9 +154,27 @@ def _en(text: str) -> list[Run]:
     return runs
 
 
-def _with_english(text: str) -> str:
-    """Replace every stretch of Latin words by its English normal form; the digits left belong to the other language."""
-    return LATIN.sub(lambda m: english.normalise(m[0]), text)
+def _with_english(text: str, units: re.Pattern[str] | None = None) -> str:
+    """Replace every stretch of Latin words by its English normal form.
+
+    The digits left belong to the other language, and so do `units` behind them.
+    """
+    parts, at = [], 0
+    while match := LATIN.search(text, at):
+        unit = units and units.search(text, at, match.end() + 4)
+        if unit and unit.start() <= match.start() and not re.search(r"\s[AVWUtlh]$", unit[0]):
+            parts.append(text[at : unit.end()])
+            at = unit.end()
+            continue
+        end = match.end()
+        if LABEL.search(match[0]) or (text[end : end + 1] == "." and NUMBERED.search(match[0])):
+            number = LABELLED.match(text, end)
+            end = number.end() if number else end
+        elif re.search(r"[0-9][A-Za-z]+$", match[0]):  # H7N9 is one name
+            end += len(text[end:]) - len(text[end:].lstrip("0123456789"))
+        parts += [text[at : match.start()], english.normalise(text[match.start() : end])]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def _mixed(normalised: str, other: Callable[[str], Run]) -> list[Run]:
@@ -181,8 +213,10 @@ def _chinese_run(normalised: str) -> Run:
 def _yue(text: str) -> list[Run]:
     from voicemill.model.text import cantonese
     from voicemill.model.text.chinese import front_end as chinese
+    from voicemill.model.text.chinese.units import MEASURE
 
-    return _mixed(chinese.normalise(_with_english(text)), lambda part: Run("yue", part, cantonese.phones(part), None))
+    normal = chinese.normalise(_with_english(text, MEASURE), simplify=False)
+    return _mixed(normal, lambda part: Run("yue", part, cantonese.phones(part), None))
 
 
 def _ja(text: str) -> list[Run]:

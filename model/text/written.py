@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import accumulate, pairwise
 
+from voicemill.model.text.chinese.simplified import simplified
 from voicemill.model.text.english.front_end import normalise
 from voicemill.model.text.frontend import Phonemes, phonemes
 from voicemill.model.text.symbols import PUNCTUATION
@@ -61,6 +63,8 @@ def stretches(reading: Phonemes, words: Sequence[str]) -> tuple[Stretch, ...] | 
     sounds = _sounds(reading)
     if not sounds or not words:
         return None
+    if any(run.language == "zh" for run in reading.runs):
+        words = _simplified(words)
     blocks = _blocks(words, [letters for letters, _, _ in sounds])
     if len(words) > 1 and blocks is None:
         return None
@@ -85,6 +89,12 @@ def spoken_words(words: Sequence[str]) -> list[tuple[SpokenWord, ...]]:
         for at in range(b - a):
             shares[a + at] = tuple(spoken[edges[at] : edges[at + 1]])
     return shares
+
+
+def _simplified(words: Sequence[str]) -> list[str]:
+    """The words in simplified characters, which depend on their neighbours: a Chinese normal form has no others."""
+    text, edges = simplified("".join(words)), [0, *accumulate(map(len, words))]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 def _spoken(text: str) -> list[SpokenWord]:

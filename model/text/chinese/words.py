@@ -61,7 +61,7 @@ _READINGS = """
 种植 zhong4 zhi2, 种花 zhong4 hua1, 种菜 zhong4 cai4, 称为 cheng1 wei2, 空儿 kong4 er2, 空白 kong4 bai2
 空调 kong1 tiao2, 系好 ji4 hao3, 系鞋带 ji4 xie2 dai4, 结实 jie1 shi5, 背上 bei4 shang5
 背上书包 bei1 shang4 shu1 bao1, 背包 bei1 bao1, 背着 bei1 zhe5, 背课文 bei4 ke4 wen2, 背起 bei1 qi3, 能干 neng2 gan4
-自传 zi4 zhuan4, 落下 luo4 xia4, 落枕 lao4 zhen3, 行业 hang2 ye4, 行当 hang2 dang5, 行长 hang2 zhang3
+自传 zi4 zhuan4, 落下 luo4 xia4, 落枕 lao4 zhen3, 薄荷 bo4 he5, 行业 hang2 ye4, 行当 hang2 dang5, 行长 hang2 zhang3
 要种 yao4 zhong4, 视为 shi4 wei2, 觉着 jue2 zhe5, 角色 jue2 se4, 角落 jiao3 luo4, 认为 ren4 wei2, 说服 shuo1 fu2
 调低 tiao2 di1, 调到 tiao2 dao4, 调大 tiao2 da4, 调小 tiao2 xiao3, 调高 tiao2 gao1, 质量 zhi4 liang4
 转圈 zhuan4 quan1, 转得 zhuan4 de5, 软和 ruan3 huo5, 还书 huan2 shu1, 还会 hai2 hui4, 还债 huan2 zhai4, 还得 hai2 dei3

@@ -42,7 +42,7 @@ CAPITAL_ONLY = frozenset(entries("co mon wed mar sec min max al ed est fig apt e
 
 DOTTED = (
     (r"\be\.\s?g\.,?", "for example"), (r"\bi\.\s?e\.,?", "that is"), (r"\bPh\.\s?D\b\.?", "P H D"),
-    (r"\b[Nn]os?\.\s?(?=\d)", "number "), (r"\bpp\.\s?(?=\d)", "pages "), (r"\bp\.\s?(?=\d)", "page "),
+    (r"\b(?:[Nn]os?|NO)\.\s?(?=\d)", "number "), (r"\bpp\.\s?(?=\d)", "pages "), (r"\bp\.\s?(?=\d)", "page "),
     (r"\bch\.\s?(?=\d)", "chapter "), (r"\bw/o\b", "without"), (r"\bw/(?=\s)", "with"), (r"(?i)\bwi-fi\b", "wifi"),
 )  # fmt: skip
 
@@ -71,7 +71,10 @@ SIGNS = (
     (r"\s*=\s*", " equals "), (r"(?<=\d)\s*[×*]\s*(?=\d)", " times "), (r"(?<=\d)\s*÷\s*(?=\d)", " divided by "),
     (r"(?<=\d)\s-\s(?=\d)", " minus "), (r"\s*<\s*", " less than "), (r"\s*>\s*", " greater than "),
     (r"~\s?(?=\d)", "about "), (r"[±]", " plus or minus "), (r"[©®™]", ""),
-    (r"([$£€]\d[\d.,]*[kKmMbB]?)/(?=[a-z])", r"\1 per "),
+    (r"√\s?(?=[\dA-Za-z(])", " the square root of "), (r"∞", " infinity "), (r"(?<=\d)²", " squared"),
+    (r"(?<=\d)³", " cubed"), (r"(?<![A-Za-z\d/])(?<!\d\s)([A-Za-z])²", r"\1 squared"),
+    (r"(?<![A-Za-z\d/])(?<!\d\s)([A-Za-z])³", r"\1 cubed"),
+    (r"([$£€]\d[\d.,]*[kKmMbB]?|\d[$£€])/(?=[a-z])", r"\1 per "),
     (r"(?<=\d)/(?=(?:day|week|month|year|hour|person|night)\b)", " per "),
 )  # fmt: skip
 
@@ -131,7 +134,7 @@ def _regnal(m: re.Match[str]) -> str:
 
 
 def _counted(m: re.Match[str]) -> str:
-    number = roman(m[2])
+    number = roman(m[2]) if m[2] not in ("C", "L") else None  # type C
     return f"{m[1]} {cardinal(number)}" if number else m[0]
 
 

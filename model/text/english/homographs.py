@@ -209,6 +209,26 @@ def _wound(words: Sequence[str], at: int) -> str:
     return "W AW1 N D" if coiled else "W UW1 N D"
 
 
+SHIP = word_set(
+    "ship ships ship's boat boat's vessel vessel's stern deck hull port starboard canoe yacht captain crew anchor "
+    "waves sailor sailors sea ferry kayak mast bridge prow keel"
+)
+WEAPON = word_set(
+    "arrow arrows violin cello string strings tie ribbon ribbons hair archer archers archery quiver shot wrapped tied"
+)
+
+
+def _bow(words: Sequence[str], at: int) -> str:
+    """Of a ship, or bending down, against the weapon and the knot."""
+    before, earlier = neighbour(words, at - 1), {word.lower() for word in words[max(0, at - 4) : at]}
+    if verbal(words, at) or (verbal(words, at) is None and neighbour(words, at + 1) in ("to", "down", "before")):
+        return "B AW1"
+    if WEAPON & set(words):
+        return "B OW1"
+    bent = earlier & word_set("take takes took taken taking gave give gives makes made final deep polite curtain last")
+    return "B AW1" if bent or SHIP & set(words) or before in ("low", "slight") else "B OW1"
+
+
 SPECIAL: dict[str, Callable[[Sequence[str], int], str]] = {
     "read": _read,
     "lead": _lead,
@@ -223,7 +243,8 @@ SPECIAL: dict[str, Callable[[Sequence[str], int], str]] = {
     "winds": _by_verb("W AY1 N D Z", "W IH1 N D Z", "up", "down"),
     "tear": _by_verb("T EH1 R", "T IH1 R", "down", "up", "apart", "off"),
     "tears": _by_verb("T EH1 R Z", "T IH1 R Z", "down", "up", "apart", "off"),
-    "bow": _by_verb("B AW1", "B OW1", "to", "down", "before"),
+    "bow": _bow,
+    "bows": lambda words, at: _bow(words, at) + " Z",
     "bass": lambda words, at: "B AE1 S" if neighbour(words, at + 1) in ("fishing", "fish") else "B EY1 S",
     "dove": lambda words, at: "D OW1 V" if neighbour(words, at + 1) in ("into", "in", "off", "under") else "D AH1 V",
     "complex": lambda words, at: "K AA1 M P L EH0 K S",

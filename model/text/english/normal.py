@@ -5,6 +5,7 @@ import unicodedata
 
 from voicemill.model.text.english.abbreviations import abbreviations, addresses, capitals, initials, signs
 from voicemill.model.text.english.lexicon import lexicon
+from voicemill.model.text.english.numbers import entries, ordinal
 from voicemill.model.text.english.quantities import spell_out
 
 MARKS = str.maketrans(
@@ -19,6 +20,19 @@ PASSES = 4
 that changes nothing."""
 FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 LETTERS = {"ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d", "þ": "th"}
+
+
+GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψως",
+        entries(
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon "
+            "phi chi psi omega sigma"
+        ),
+        strict=True,
+    )
+)
+"""Names of Greek letters, which are read where they stand alone or in pairs."""
 
 
 def normalise(text: str) -> str:
@@ -41,6 +55,7 @@ def _pass(text: str) -> str:
     text = re.sub(r"\s*[\n\r]\s*(?=[\n\rA-Z]|$)", ". ", plain(text))
     text = signs(abbreviations(addresses(_calmed(text))))
     text = spell_out(text)
+    text = re.sub("(?<![α-ωΑ-Ω])[α-ωΑ-Ω]{1,2}(?![α-ωΑ-Ω])", _greek, text)
     text = re.sub(r"\.{2,}", "…", text)
     text = re.sub(r"(?<!\S)-+(?!\S)|-{2,}", " — ", text)
     text = re.sub(r"[/_\\-]", " ", text).translate(MARKS)
@@ -55,12 +70,23 @@ def _pass(text: str) -> str:
 
 def plain(text: str) -> str:
     """Replace letters and signs by their ASCII counterparts; ², ³, °, currencies and … stay."""
+    text = re.sub("(?<=[0-9A-Za-z)])(⁻?)([⁰¹²³⁴-⁹]{2,}|[⁰¹⁴-⁹]|(?<=⁻)[²³])", _power, text)
     text = re.sub("(?<=\\d)(?=[½⅓⅔¼¾⅛⅜⅝⅞])", " ", text)
     text = re.sub("[½⅓⅔¼¾⅛⅜⅝⅞]", lambda m: FRACTIONS[m[0]], text)
     text = re.sub("[ßæÆøØœłŁđþ]", lambda m: LETTERS[m[0]], text.translate(QUOTES))
     text = unicodedata.normalize("NFKC", text.translate(str.maketrans("²³…\u2011", "\ue002\ue003\ue004-")))
     text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
     return text.translate(str.maketrans("\ue002\ue003\ue004", "²³…"))
+
+
+def _power(m: re.Match[str]) -> str:
+    """Power of a number or letter: 10⁵ is ten to the fifth."""
+    exponent = unicodedata.normalize("NFKC", m[2])
+    return f" to the minus {exponent} " if m[1] else f" to the {ordinal(exponent)} "
+
+
+def _greek(m: re.Match[str]) -> str:
+    return "".join(f" {GREEK.get(letter.lower(), '')} " for letter in m[0])
 
 
 def _calmed(text: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from voicemill.model.text.english.numbers import cardinal, decimal, digits, entries, fraction, ordinal, plural, year
+from voicemill.model.text.english.units import AMBIGUOUS, PART, PARTS, UNIT, UNITS, many
 
 Match = re.Match[str]
 
@@ -31,26 +32,10 @@ CURRENCY = {
     "₹": ("rupee", "rupees", "paisa", "paise"), "₩": ("won", "won", "jeon", "jeon"),
 }  # fmt: skip
 
-UNITS = {
-    "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",
-    "m/s": "meter per second", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "nm": "nanometer",
-    "m": "meter", "mi": "mile", "ft": "foot", "yd": "yard", "kg": "kilogram", "mg": "milligram", "g": "gram",
-    "lb": "pound", "lbs": "pound", "oz": "ounce", "l": "liter", "L": "liter", "ml": "milliliter", "mL": "milliliter",
-    "km²": "square kilometer", "m²": "square meter", "cm²": "square centimeter", "m³": "cubic meter",
-    "sq ft": "square foot", "ft²": "square foot", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz",
-    "GHz": "gigahertz", "B": "byte", "KB": "kilobyte", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
-    "TB": "terabyte", "kbps": "kilobit per second", "Mbps": "megabit per second", "Gbps": "gigabit per second",
-    "W": "watt", "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "kWh": "kilowatt hour", "V": "volt",
-    "mAh": "milliamp hour", "s": "second", "sec": "second", "secs": "second", "ms": "millisecond", "min": "minute",
-    "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year", "dB": "decibel",
-    "°C": "degree celsius", "°F": "degree fahrenheit", "°": "degree", "kcal": "kilocalorie", "cal": "calorie",
-    "kPa": "kilopascal", "Pa": "pascal", "px": "pixel", "dpi": "dot per inch", "fps": "frame per second",
-    "rpm": "revolution per minute", "N": "newton", "ha": "hectare", "pt": "point", "in": "inch",
-}  # fmt: skip
-AMBIGUOUS = frozenset({"in", "B", "N", "V", "W", "s", "pt", "m", "h", "g", "cal", "ha", "L", "l"})
-"""Units that are also words or names: read only without a space after the number (16B), the letters `mghlLVW` also with
-one (5 m)."""
-UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
+AMOUNT = r"(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+SPOKEN_LINE = r"(?:911|999|112|988|411|311|211|511|000|111|101)"
+"""Numbers of emergency and other lines, read digit by digit."""
+CALLED = r"(?:calls?|called|calling|dial(?:s|ed|ling|led|ing)?|ring|rang|phoned?|text(?:ed)?)"
 
 NO_YEAR = (
     r"(?!\s+(?!was\b|is\b|has\b|as\b|does\b|us\b|this\b|perhaps\b)[a-z]+s\b|\s+(?:people|men|women|children|square)\b)"
@@ -58,24 +43,19 @@ NO_YEAR = (
 """A bare number of four digits is no year before a plural: 1250 pages."""
 
 
-def many(unit: str) -> str:
-    """Plural of a unit: "mile per hour" -> "miles per hour", "foot" -> "feet", "hertz" -> "hertz"."""
-    head, *tail = re.split(r"(?= per | hour$| celsius| fahrenheit)", unit, maxsplit=1)
-    if head.endswith("foot"):
-        head = head[:-4] + "feet"
-    elif head.endswith(("kilowatt", "milliamp")) and tail:
-        tail = [plural(tail[0])]
-    elif not head.endswith("hertz"):
-        head = plural(head)
-    return head + "".join(tail)
-
-
 def _date(m: Match) -> str:
     fields = m.groupdict()
     name = fields["month"].lower()
     month = MONTH_OF.get(name) or MONTHS[int(name) - 1]
-    day, which = ordinal(fields["day"]), fields.get("year")
-    return f"{month} {day}" + (f", {year(which)}" if which else "")
+    day, which, clock = ordinal(fields["day"]), fields.get("year"), fields.get("clock")
+    return f"{month} {day}" + (f", {year(which)}" if which else "") + (f", {clock}" if clock else "")
+
+
+def _month(m: Match) -> str:
+    """A month and its year (2024-03), unless it may be two years in a row (2010-11)."""
+    if int(m["month"]) == (int(m["year"]) + 1) % 100:
+        return m[0]
+    return f"{MONTHS[int(m['month']) - 1]} {year(m['year'])}"
 
 
 def _day_first(m: Match) -> str:
@@ -109,9 +89,41 @@ def _money(m: Match) -> str:
 
 def _telephone(m: Match) -> str:
     groups = re.findall(r"\d+", m[0])
+    groups = [group for group in groups if group != "0" or "(0)" not in m[0]]  # +44 (0)20: not dialled from abroad
     plus = "plus " if m[0].lstrip().startswith("+") else ""
     words = ["eight hundred" if group == "800" else digits(group, "oh") for group in groups]
     return plus + ", ".join(words)
+
+
+def _line(m: Match) -> str:
+    return m["before"] + digits(m["line"])
+
+
+def _spelt_telephone(m: Match) -> str:
+    return m["before"] + digits(m["line"], "oh")
+
+
+def _rate(m: Match) -> str:
+    unit = PARTS[m["unit"]]
+    return f"{m['number']} {unit if m['number'] in ('1', '-1') else many(unit)} per {PARTS[m['per']]}"
+
+
+def _season(m: Match) -> str:
+    """A season or school year of two years: 2023/24."""
+    second = m["second"]
+    if len(second) == 4:
+        return f"{year(m['year'])} {year(second)}"
+    return f"{year(m['year'])} {digits(second, 'oh') if second[0] == '0' else cardinal(second)}"
+
+
+def _shares(m: Match) -> str:
+    """Two shares of a hundred, or a measure of eyesight or of points: 50/50, 20/20, 10/10."""
+    top, bottom = m["top"], m["bottom"]
+    if top == bottom and int(top) <= 10:
+        return f"{cardinal(top)} out of {cardinal(bottom)}"
+    if int(top) + int(bottom) == 100 or (top == bottom == "20"):
+        return f"{cardinal(top)} {cardinal(bottom)}"
+    return m[0]
 
 
 def _unit(m: Match) -> str:
@@ -145,27 +157,53 @@ def _bare(m: Match) -> str:
 
 
 RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
-    (r"(?<![\w.-])(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12]\d|3[01])(?![\w-])", _date),
-    (r"(?<![\w/.])(?P<month>0?[1-9]|1[0-2])/(?P<day>0?[1-9]|[12]\d|3[01])/(?P<year>\d{4})(?![\w/])", _date),
+    (r"(?<![\w./-])(?P<year>[12]\d{3})(?P<sign>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=sign)(?P<day>0?[1-9]|[12]\d|3[01])"
+     r"(?:T(?P<clock>\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w/-]|\.\d)", _date),
+    (rf"(?<![\w./-]){YEAR}[/-](?P<second>\d\d|\d{{4}})(?=\s(?:season|campaign|school|academic|fiscal|financial|term)\b)",
+     _season),
+    (rf"(?<![\w./-]){YEAR}/(?P<second>\d\d)(?![\w/])",
+     lambda m: _season(m) if int(m["second"]) == (int(m["year"]) + 1) % 100 else m[0]),
+    (r"(?<![\w/.-])(?P<month>0?[1-9]|1[0-2])(?P<sign>[/-])(?P<day>0?[1-9]|[12]\d|3[01])(?P=sign)(?P<year>[12]\d{3})(?![\w/-])",
+     _date),
+    (rf"(?<![\w./-]){YEAR}-(?P<month>0[1-9]|1[0-2])(?![\w/-])",
+     _month),
     (rf"(?i)\b{MONTH}\s+(?P<day>\d\d?)(?:st|nd|rd|th)?(?:,?\s+{YEAR}(?!\d))?(?![\d:%]|[.,]\d)", _date),
     (rf"(?i)\b(?P<the>the\s+)?(?P<day>\d\d?)(?:st|nd|rd|th)?\s+(?:of\s+)?{MONTH}(?:,?\s+{YEAR}(?!\d))?(?!\w)",
      _day_first),
     (r"(?<![\w.:])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?:\s?(?P<half>[aApP])\.?\s?[mM]\b)?(?![\d:])", _time),
     (r"(?<![\w.:])(?P<hour>1?\d)(?P<minute>)\s?(?P<half>[aApP])\.?\s?[mM]\b", _time),
+    (rf"(?P<minus>(?<!\w)[-−])?(?<![\w.,$£€¥₹₩]){AMOUNT}(?:\s?(?P<scale>[kKmMbB]|thousand|million|billion|trillion))?"
+     r"\s?(?P<sign>[$£€¥₹₩])(?!\s?\d)", _money),
     (r"(?P<minus>[-−])?(?:US|A|C)?(?P<sign>[$£€¥₹₩])\s?(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
      r"(?:\s?(?P<scale>bn|mn|tn|[kKmMbBtT]|thousand|million|billion|trillion)\b)?", _money),
     (r"(?P<amount>\d+)\s?¢", lambda m: f"{cardinal(m['amount'])} cent{'' if int(m['amount']) == 1 else 's'}"),
-    (r"(?<![\w.])\+\d{1,3}(?:[ -]\(?\d{2,4}\)?){2,4}(?!\d)", _telephone),
+    (r"(?<![\w.])\+\d{1,3}(?:\s?\(0\)\s?\d{2,4})?(?:[ -]\(?\d{2,4}\)?){2,4}(?!\d)", _telephone),
+    (r"(?<![\w.,])(?!\d+0000)1[3-9]\d{9}(?![\w,]|\.\d)", _telephone),
     (r"(?<![\w.])(?:1[ -])?(?:\(\d{3}\)\s?|\d{3}[ .-])?\d{3}[.-]\d{4}(?![\w-])", _telephone),
+    (r"(?<![\w.])\(?0\d{1,4}\)?[ -]\d{3,4}[ -]?\d{3,4}(?![\w-])", _telephone),
+    (r"(?<![\w.])\(?\d{3}\)?([ -])(?:\d{3}|\d{4})\1\d{4}(?![\w-])", _telephone),
+    (r"(?i)\b(?P<before>(?:call|dial|text|phone|tel|telephone|fax|number is)[.:]?\s+)(?P<line>\d{7,12})\b",
+     _spelt_telephone),
+    (rf"(?i)\b(?P<before>{CALLED}\s+)(?P<line>{SPOKEN_LINE})\b(?!\s+(?:people|men|women|[a-z]+s\b)|[.,:/-]\d)", _line),
+    (rf"(?i)(?<![\w.,])(?P<before>)(?P<line>{SPOKEN_LINE})"
+     r"(?=\s+(?:calls?|operators?|dispatch(?:er|ers)?|emergency|hotline|number)\b)",
+     _line),
     (r"\b(?:911|999|411)(?=[.!?,;]?\s*$|[.!?,;])", lambda m: digits(m[0])),
     (r"\b24/7\b", lambda m: "twenty four seven"),
     (r"\b9/11\b", lambda m: "nine eleven"),
     (r"(?<![\w.])(?P<whole>\d+)[ -](?P<top>\d{1,2})[/⁄](?P<bottom>[1-9]\d?)(?![\w/])", _mixed),
+    (r"(?<![\w./])(?P<top>\d{1,2})/(?P<bottom>\d{1,2})(?![\w/])", _shares),
+    (r"(?<![\w./])(?P<top>1\d\d|2[0-4]\d)/(?P<bottom>[4-9]\d|1[0-3]\d)(?![\w/])",
+     lambda m: f"{cardinal(m['top'])} over {cardinal(m['bottom'])}"),
     (r"(?<![\w./])(?P<month>[1-9]|1[0-2])/(?P<day>1[1-57-9]|2\d|3[01])(?![\w/])", _date),
     (r"(?<![\w./])(?P<top>\d{1,2})[/⁄](?P<bottom>[2-9]|[1-9]\d)(?![\w/])", lambda m: fraction(m["top"], m["bottom"])),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?%", lambda m: f"{m['number']} percent"),
     (r"(?<![\w.])(?P<feet>\d)'\s?(?P<inches>\d\d?)(?:\"|'')", lambda m: f"{m['feet']} feet {m['inches']} inches"),
     (r"(?<![\w'])'?(?P<century>1[1-9]|20)?(?P<tens>[2-9]0|(?<=1\d|20)(?:00|10))'?s\b", _decade),
+    (rf"(?<![\w./])(?P<number>{NUMBER})/(?P<per>min|sec|hr|kg|mL|ml|L|dL)(?![\w/])",
+     lambda m: f"{m['number']} per {PARTS[m['per']]}"),
+    (r"\bper (?P<per>kg|lb|oz|km|cm|hr|GB|MB|min|yr|mi|ft|m²|ml|mL)(?![\w²³])", lambda m: f"per {PARTS[m['per']]}"),
+    (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?(?P<unit>{PART})/(?P<per>{PART})(?![\w/²³])", _rate),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})\s?(?P<unit>(?!(?:{'|'.join(sorted(AMBIGUOUS))})\b){UNIT})(?![\w/²³])"
      r"(?:\.(?=\s+[a-z]|,))?", _unit),
     (rf"(?<![\w.])(?P<number>-?{NUMBER})(?P<unit>{UNIT})(?![\w/²³'])", _unit),
@@ -181,7 +219,7 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"\d+(?:\.\d+){2,}", lambda m: " point ".join(cardinal(n) for n in m[0].split("."))),
     (NUMBER, _bare),
 )  # fmt: skip
-QUANTITY_RANGE = re.compile(r"([$£€]\d[\d,.]*[kKmMbB]?|\d%|:\d\d(?:\s?[ap]m)?)\s?[-–]\s?(?=[$£€]?\d)")
+QUANTITY_RANGE = re.compile(r"([$£€]\d[\d,.]*[kKmMbB]?|\d[%$£€]|:\d\d(?:\s?[ap]m)?)\s?[-–]\s?(?=[$£€]?\d)")
 """The first of two amounts, shares or times with a dash between them: 7:30-9:00."""
 _COMPILED = tuple((re.compile(pattern), words) for pattern, words in RULES)
 

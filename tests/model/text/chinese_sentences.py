@@ -379,7 +379,7 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
             "ni2 hao3 ta1 shuo1 xiao3 sheng1 de5 zou3 ba5",
         ),
         ("Ａ座１２层", "A座十二层", "zuo4 shi2 er4 ceng2"),
-        ("我們學習臺灣的歷史。", "我們學習臺灣的歷史.", "wo3 men5 xue2 xi2 tai2 wan1 de5 li4 shi3"),
+        ("我們學習臺灣的歷史。", "我们学习台湾的历史.", "wo3 men5 xue2 xi2 tai2 wan1 de5 li4 shi3"),
     ],
     "everyday sentences": [
         ("昨天夜里下了一场大雪。", "昨天夜里下了一场大雪.", "zuo2 tian1 ye4 li5 xia4 le5 yi4 chang2 da4 xue3"),

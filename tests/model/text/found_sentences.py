@@ -27,7 +27,7 @@ SPOKEN: dict[str, list[tuple[str, str, str]]] = {
         ("zh", "比例是10∶3", "比例是十比三"),
         ("zh", "10⁵个细胞", "十的五次方个细胞"),
         ("en", "Steps ①②", "steps one, two"),
-        ("en", "5★3", "five, three"),
+        ("en", "5★3", "five three"),
     ],
     "units with a slash": [
         ("zh", "时速100km/h。", "时速一百公里每小时."),
@@ -187,7 +187,7 @@ SPOKEN: dict[str, list[tuple[str, str, str]]] = {
         ("zh", "厚度5μm", "厚度五微米"),
         ("en", "The α and β phases", "the alpha and beta phases"),
         ("en", "π is about 3.14.", "pi is about three point one four."),
-        ("en", "a 10Ω resistor", "a ten ohm resistor"),
+        ("en", "It has 10Ω.", "it has ten ohms."),
         ("en", "5 μm thick", "five micrometers thick"),
         ("en", "γ-rays", "gamma rays"),
     ],
@@ -217,7 +217,7 @@ TRADITIONAL: list[tuple[str, str, str]] = [
     ("只是開始", "只是开始", "zhi3 shi4 kai1 shi3"),
     ("皇后和以後", "皇后和以后", "huang2 hou4 he2 yi3 hou4"),
     ("重複三個數", "重复三个数", "chong2 fu4 san1 ge5 shu4"),
-    ("藉口很多", "借口很多", "jie4 kou2 hen3 duo1"),
+    ("藉口很多", "借口很多", "jie4 kou3 hen3 duo1"),
 ]
 
 SOUNDS: list[tuple[str, str, str]] = [
@@ -228,7 +228,7 @@ SOUNDS: list[tuple[str, str, str]] = [
     ("en", "Take a bow!", "T EY1 K AH0 B AW1 !"),
     ("en", "The ship's bow.", "DH AH0 SH IH1 P S B AW1 ."),
     ("en", "We bow to him.", "W IY1 B AW1 T UW1 HH IH1 M ."),
-    ("en", "Bow and arrow.", "B OW1 AH0 N D EH1 R OW0 ."),
+    ("en", "Bow and arrow.", "B OW1 AH0 N D AE1 R OW0 ."),
     ("en", "She tied a bow.", "SH IY1 T AY1 D AH0 B OW1 ."),
     ("en", "A violin bow.", "AH0 V AY0 AH0 L IH1 N B OW1 ."),
 ]

@@ -134,9 +134,11 @@ HOMOGRAPHS = [
     ("they record songs", "record", "R IH0 K AO1 R D"), ("number of refuse bins", "refuse", "R EH1 F Y UW2 S"),
     ("subject to change", "subject", "S AH1 B JH IH0 K T"), ("an alternate plan", "alternate", "AO1 L T ER0 N AH0 T"),
     ("Do not insult me", "insult", "IH2 N S AH1 L T"), ("Invite them", "invite", "IH2 N V AY1 T"),
+    ("He came forward to take a bow", "bow", "B AW1"), ("The actors took their bows", "bows", "B AW1 Z"),
+    ("Waves broke over the bow", "bow", "B AW1"), ("She drew her bow and shot an arrow", "bow", "B OW1"),
 ]  # fmt: skip
 BEYOND_NEIGHBOURS = [
-    ("He came forward to take a bow", "bow", "B AW1"), ("Metals contract when cold", "contract", "K AH0 N T R AE1 K T"),
+    ("Metals contract when cold", "contract", "K AH0 N T R AE1 K T"),
     ("Rebels rebel against kings", "rebel", "R IH0 B EH1 L"), ]  # fmt: skip
 
 

@@ -56,6 +56,18 @@ def test_chinese_numbers_and_marks() -> None:
     ]
 
 
+def test_traditional_characters_keep_their_phones() -> None:
+    assert told("他看著GPU笑，15塊。", "zh") == [
+        ("他", "t a1"),
+        ("看", "k an4"),
+        ("著", "zh e5"),
+        ("GPU", "JH IY1 P IY1 Y UW1"),
+        ("笑", "x iao4"),
+        ("15", "sh ir2 w u3"),
+        ("塊", "k uai4"),
+    ]
+
+
 def test_a_short_text_begins_with_a_comma() -> None:
     assert phonemes("Hi.", "en").phones[0] == ","
     assert told("Hi.", "en") == [("Hi.", "HH AY1")]

@@ -1,0 +1,40 @@
+"""Marks of a text that are never spoken in any language: annotations, invisible characters; and numbers in one sign.
+
+Annotations of transcripts (`<noise>`, `[laughter]`, `<|endoftext|>`, `<i>`) go; numbers in square brackets stay, since
+an interval is read. Format characters (soft hyphen, zero-width space, joiner, byte order mark, directions) go without a
+gap: they stand inside words. A number in a circle, in brackets or with a dot as one character becomes digits that do
+not join those beside it: Unicode's NFKC would read ①② as 12.
+"""
+
+import re
+import unicodedata
+
+ANNOTATION = re.compile(
+    r"[<＜](?:/?(?:[A-Za-z_][\w.:-]{1,30}|[bcipqsuvBIPSU])(?:\s[^<>＜＞\n]{0,60})?/?|[一-鿿]{1,2}|\|[^<>＜＞\n]{0,60}\|)[>＞]"
+    r"|[\[［]\d{1,2}:\d\d(?:[:.]\d+)*[\]］]"
+    r"|[\[［](?=[^\[\]［］]*[^\W\d_])(?![^\[\]［］]*\d[^\[\]［］]*[一-鿿]|[^\[\]［］]*[一-鿿][^\[\]［］]*\d)"
+    r"[^\[\]［］\n]{1,60}[\]］]"
+)
+ENCLOSED = re.compile("[①-⒛⓪-⓿❶-➓㉈-㉏㉑-㉟㊱-㊿]|[0-9]\ufe0f?\u20e3")
+INVISIBLE = re.compile("[^\x20-\x7e一-鿿]")
+
+
+def spoken_only(text: str) -> str:
+    """A text without annotations and invisible characters, and with digits for numbers in one sign. Idempotent."""
+    if text.isascii() and not re.search(r"[<\[\x7f]", text):
+        return text
+    text = INVISIBLE.sub(lambda m: "" if unicodedata.category(m[0]) == "Cf" else m[0], text)
+    text = ENCLOSED.sub(_enclosed, re.sub(r"№\s?", "No. ", text)).replace("\u20e3", "")
+    before = None
+    while before != text:
+        before, text = text, ANNOTATION.sub(" ", text)
+    return text
+
+
+def _enclosed(m: re.Match[str]) -> str:
+    value = unicodedata.numeric(m[0][0], None)
+    if value is None:  # a letter in a circle, which NFKC reads
+        return m[0]
+    before, after = m.string[: m.start()][-1:], m.string[m.end() : m.end() + 1]
+    front = ", " if re.match(r"[0-9０-９]", before) else ""
+    return f"{front}{int(value)}{', ' if re.match('[0-9０-９]', after) or ENCLOSED.match(m.string, m.end()) else ''}"

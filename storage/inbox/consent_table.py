@@ -38,7 +38,7 @@ _EXPECTED = (
     "expected: a first line that names the columns speaker and consent (optional: date, note), separated by commas, "
     "semicolons, tabs or bars, then a row a line, as anna,yes"
 )
-_SAMPLE = 1 << 18
+_SAMPLE = 1 << 15
 """Characters of a text in which names are counted to tell its encoding."""
 
 
@@ -49,7 +49,7 @@ class TableRow:
     line: int
     speaker: str
     readings: frozenset[str]
-    """All names that it may mean, this one included: its bytes in other encodings."""
+    """All names that a refusal may mean, this one included: its bytes in other encodings."""
     granted: bool
     time: str = ""
     """ISO 8601; "" = not dated."""
@@ -187,7 +187,7 @@ def _row(
     row = TableRow(
         line=line,
         speaker=speaker,
-        readings=frozenset(map(speaker_name, decoded.readings(cell["speaker"]))),
+        readings=frozenset([speaker] if granted else map(speaker_name, decoded.readings(cell["speaker"]))),
         granted=granted,
         time=time,
         note=note,
@@ -226,8 +226,8 @@ class _Known:
 
 
 def without_grants(box: Inbox, listing: Listing, speaker: str) -> tuple[str, bytes, bytes] | None:
-    """Path of the table, and its bytes before and after the rows that grant, or may grant, the consent of this speaker
-    are taken out; None where there are none.
+    """Path of the table, and its bytes before and after the rows that grant the consent of this speaker are taken out;
+    None where there are none.
 
     Raises:
         ConfigError: it cannot be read whole, or not be written in its encoding again.
@@ -236,7 +236,7 @@ def without_grants(box: Inbox, listing: Listing, speaker: str) -> tuple[str, byt
         return None
     path, before = found
     table = read_table(before, {speaker}, path)
-    lines = {row.line for row in table.rows if row.granted and speaker in row.readings}
+    lines = {row.line for row in table.rows if row.granted and row.speaker == speaker}
     parts = [line.encode(table.decoded.encoding) for line in lines_of(table.decoded.text)]
     if table.decoded.mark + b"".join(parts) != before:
         raise unread(path, 0, f"its text does not give its bytes again in {table.decoded.encoding}: save it as UTF-8")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from voicemill.storage.errors import ConfigError
@@ -79,7 +79,9 @@ def test_no_speaker_with_a_no_is_ever_granted(store: Store, data: st.DataObject)
     try:
         consents = consent.read_consents(store, out.getvalue().encode(encoding), speakers=inbox)
     except ConfigError:
-        return  # it stops the refresh: nobody is prepared
+        event("the refresh stops: nobody is prepared")
+        return
+    event(f"{len(refused)} refused")
     assert not [name for name in refused if consents.of(unicodedata.normalize(form, name), "assumed").granted]
 
 

@@ -162,7 +162,7 @@ def _with_english(text: str, units: re.Pattern[str] | None = None) -> str:
     parts, at = [], 0
     while match := LATIN.search(text, at):
         unit = units and units.search(text, at, match.end() + 4)
-        if unit and unit.start() <= match.start() and not re.search(r"\s[AVWUtlh]$", unit[0]):
+        if unit and unit.start() <= match.start() and not re.search(r"[0-9]\s[AVWUtlh]$", unit[0]):
             parts.append(text[at : unit.end()])
             at = unit.end()
             continue

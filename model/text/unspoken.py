@@ -1,20 +1,30 @@
 """Marks of a text that are never spoken in any language: annotations, invisible characters; and numbers in one sign.
 
-Annotations of transcripts (`<noise>`, `[laughter]`, `<|endoftext|>`, `<i>`) go; numbers in square brackets stay, since
-an interval is read. Format characters (soft hyphen, zero-width space, joiner, byte order mark, directions) go without a
-gap: they stand inside words. A number in a circle, in brackets or with a dot as one character becomes digits that do
-not join those beside it: Unicode's NFKC would read ①② as 12.
+Annotations of transcripts (`<noise>`, `[laughter]`, `<|endoftext|>`, `<i>`) go; other words and numbers in square
+brackets stay, since an editor's word and an interval are read. Format characters (soft hyphen, zero-width space,
+joiner, byte order mark, directions) go without a gap: they stand inside words. A number in a circle, in brackets or
+with a dot as one character becomes digits that do not join those beside it: Unicode's NFKC would read ①② as 12.
 """
 
 import re
 import unicodedata
 
-ANNOTATION = re.compile(
+TAG = re.compile(
     r"[<＜](?:/?(?:[A-Za-z_][\w.:-]{1,30}|[bcipqsuvBIPSU])(?:\s[^<>＜＞\n]{0,60})?/?|[一-鿿]{1,2}|\|[^<>＜＞\n]{0,60}\|)[>＞]"
     r"|[\[［]\d{1,2}:\d\d(?:[:.]\d+)*[\]］]"
-    r"|[\[［](?=[^\[\]［］]*[^\W\d_])(?![^\[\]［］]*\d[^\[\]［］]*[一-鿿]|[^\[\]［］]*[一-鿿][^\[\]［］]*\d)"
-    r"[^\[\]［］\n]{1,60}[\]］]"
 )
+"""Annotations in angle brackets, and times in square ones."""
+BRACKET = re.compile(r"[\[［]([^\[\]［］\n]{1,60})[\]］]")
+SOUND = re.compile(
+    r"\b(?:laugh|chuckl|giggl|nois|music|applau|clap|cough|breath|inhal|exhal|sigh|sniff|silen|inaudibl|unintelligibl|"
+    r"indistinct|crosstalk|cheer|cry|crie|sob|gasp|throat|paus|beep|bleep|click|static|background|foreign|unk|sil\b|spn\b|nsn\b|"
+    r"vocnoise|hesitation|lip.?smack|sneez|yawn|whisper|sing|sung|instrumental|blank.audio|speaker|phone|bell|door|footstep|"
+    r"scream|shout|groan|grunt|hum|mumbl|snor|whistl|audience|um\b|uh\b|overlap|unclear|redacted|sound|rustl|knock|gunshot)"
+    r"|笑|掌声|鼓掌|音乐|噪|杂音|咳|叹|哭|喘|呼吸|欢呼|静音|停顿|听不清|歌声|铃声|尖叫|掌聲|音樂|歡呼|嘆|聽不清",
+    re.IGNORECASE,
+)
+"""What the words in square brackets name where they annotate a sound; others, as in `[that] works`, are read."""
+CODE = re.compile(r"[A-Z]{2,}(?:[_ -][A-Z]+)*|[a-z]+(?:_[a-z]+)+")
 ENCLOSED = re.compile("[①-⒛⓪-⓿❶-➓㉈-㉏㉑-㉟㊱-㊿]|[0-9]\ufe0f?\u20e3")
 INVISIBLE = re.compile("[^\x20-\x7e一-鿿]")
 
@@ -27,8 +37,13 @@ def spoken_only(text: str) -> str:
     text = ENCLOSED.sub(_enclosed, re.sub(r"№\s?", "No. ", text)).replace("\u20e3", "")
     before = None
     while before != text:
-        before, text = text, ANNOTATION.sub(" ", text)
+        before, text = text, BRACKET.sub(_bracket, TAG.sub(" ", text))
     return text
+
+
+def _bracket(m: re.Match[str]) -> str:
+    inner = m[1].strip()
+    return " " if CODE.fullmatch(inner) or (len(inner.split()) < 5 and SOUND.search(inner)) else m[0]
 
 
 def _enclosed(m: re.Match[str]) -> str:

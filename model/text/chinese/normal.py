@@ -11,6 +11,7 @@ from re import Match
 
 from voicemill.model.text.chinese.quantities import spell_out
 from voicemill.model.text.chinese.simplified import simplified
+from voicemill.model.text.chinese.units import RANGE
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 MARKS: dict[str, str | int | None] = {
@@ -50,6 +51,7 @@ def normalise(text: str, simplify: bool = True) -> str:
     text = _apart(text)
     text = simplified(text) if simplify else text
     text = re.sub(rf"(?<=[ms])[{SQUARE}{CUBE}]", lambda m: "2" if m[0] == SQUARE else "3", text)
+    text = RANGE.sub(r"\1到", text)
     text = re.sub(r"(?<=[A-Za-zα-ωΑ-Ω])-(?=[0-9])|(?<=[0-9])-(?=[A-Za-z])|(?<=[α-ωΑ-Ω])-(?=[一-鿿])", "", text)
     text = spell_out(text.replace(SQUARE, "²").replace(CUBE, "³"))
     text = re.sub("(?<![α-ωΑ-Ω])[α-ωΑ-Ω]{1,2}(?![α-ωΑ-Ω])", _greek, text)

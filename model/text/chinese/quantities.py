@@ -150,7 +150,7 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         (rf"(?<!\d)([12]\d{{3}})年?{TO}([12]\d{{3}})(?=年)", lambda m: f"{digits(m[1])}到{digits(m[2])}"),
         (r"(?<!\d)([12]\d{3})年", _year),
         (r"(?<!\d)(\d\d)年(?=\d{1,2}月)", lambda m: digits(m[1]) + "年"),
-        (r"(?<!\d)([12]\d{3})(?=届|级|财年|学年)", lambda m: digits(m[1])),
+        (r"(?<!\d)([12]\d{3})(?=届|级|财年|学年|赛季|款)", lambda m: digits(m[1])),
         (r"(?<![\d./])([12]\d{3})/(\d\d)(?![\d/.])", _years),
         (r"(?<![\d.])(1[0-2]|[1-9])[·•‧・](3[01]|[12]\d|[1-9])(?!\d)", _day_named),
         (rf"(?<![\d.])(1[0-2]|[1-9])\.(3[01]|[12]\d|[1-9])(?=[一-鿿]{{0,2}}{EVENT})", _day_named),
@@ -191,9 +191,11 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         # scores and ratios
         (r"(?<![\d.])(\d+):(\d+(?:\.\d+)?)(?::(\d+))?(?![\d:])",
          lambda m: "比".join(number(n).replace("两", "二") for n in m.groups() if n)),
-        (r"(?<=以)(\d+)-(\d+)(?!\d)|(?<![\d.])(\d+)-(\d+)(?=战胜|击败|领先|落后|取胜|获胜|战平|逼平|大胜)",
+        (r"(?<=以)(\d+)-(\d+)(?!\d)|(?<![\d.])(\d+)-(\d+)(?=战胜|击败|领先|落后|取胜|获胜|战平|逼平|大胜|平(?![方均米]))",
          lambda m: f"{cardinal(m[1] or m[3])}比{cardinal(m[2] or m[4])}"),
         # money
+        (rf"([{SIGN}])({NUM}){TO}({NUM})", lambda m: f"{_plain(m[2])}到{_plain(m[3])}{CURRENCIES[m[1]]}"),
+        (r"(?<=[元块])/(?=\d+(?:k?g|m?L|ml|克|斤|公斤|升|毫升|天|小时|次|个|人)(?![A-Za-z]))", lambda m: "每"),
         (rf"(?<![\d.,$¥€£])(?P<amount>{NUM})\s*(?P<scale>[百千万亿]*)\s*(?P<sign>US\$|HK\$|NT\$|[{SIGN}])(?!\s*\d)元?",
          _money),
         (rf"(?P<sign>US\$|HK\$|NT\$|[{SIGN}])\s*(?P<amount>{NUM})\s*(?P<scale>[百千万亿]*)(?:元)?", _money),

@@ -32,12 +32,17 @@ def _any(names: Iterable[str]) -> str:
 PART = _any(PARTS)
 LONG = _any(unit for unit in UNITS if len(unit) > 1)
 UNIT = (
-    rf"(?!A[级型式坦座栋区班股楼门口面])(?:(?P<part>{PART})/(?P<hundred>100)?(?P<per>{PART})|(?P<unit>{_any(UNITS)}))"
+    rf"(?!A[级型式坦座栋区班股楼门口面])(?:(?P<part>{PART})\s?/\s?(?P<hundred>100)?(?P<per>{PART})|(?P<unit>{_any(UNITS)}))"
     "(?![A-Za-z0-9])"
 )
 """Pattern of a unit behind a number."""
-WORDED = r"(?:[元块角分次人个件台转度斤吨克升米]|公里|千米|厘米|毫米|毫升|千克|毫克|微克|公斤|千瓦|毫摩尔|兆字节)"
+WORDED = (
+    r"(?:[元块角分次人个件台转度斤吨克升米]|公里|千米|厘米|毫米|毫升|千克|毫克|微克|公斤|千瓦|毫摩尔|兆字节|小时"
+    "|平方米|立方米|[天片帧票粒滴杯瓶盒支颗字页包])"
+)
 """Pattern of a unit in Chinese that a slash and another unit may follow."""
+RANGE = re.compile(rf"(?<=[0-9])(\s*{UNIT})\s*[-~–]\s*(?=[0-9])")
+"""A unit between two numbers: 5km-6km."""
 MEASURE = re.compile(
     re.sub(
         "(?<=[a-z])[23]",

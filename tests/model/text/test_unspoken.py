@@ -17,6 +17,7 @@ from voicemill.model.text.unspoken import spoken_only
         ("<|zh|>好<|0.00|>", " 好 "),
         ("[SPOKEN_NOISE][笑声]", "  "),
         ("[00:12.34]好", " 好"),
+        ("so [MUSIC] [clears throat] [inaudible 00:32] yes", "so       yes"),
         ("＜noise＞好［音乐］", " 好 "),
         ("so\u00adft ze\u200bro \ufeffmark", "soft zero mark"),
         ("①②、3④", "1, 2、3, 4"),
@@ -29,7 +30,20 @@ def test_what_is_not_spoken(text: str, spoken: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["3 < 5", "x<y and y>z", "I <3 you", "[0, 1]", "第[12]页", "《红楼梦》", "[2023年]", "Ⓐ"]
+    "text",
+    [
+        "3 < 5",
+        "x<y and y>z",
+        "I <3 you",
+        "[0, 1]",
+        "第[12]页",
+        "《红楼梦》",
+        "[2023年]",
+        "Ⓐ",
+        "[that] works",
+        "a[i]",
+        "他[的]家",
+    ],
 )
 def test_what_is_read_stays(text: str) -> None:
     assert spoken_only(text) == text

@@ -86,6 +86,7 @@ def withdraw(
     _record(store, speaker, "withdraw", note)
     if nobody := _nobody(open_store(store), speaker, inbox):
         print(f"withdrawal of {speaker!r} recorded; {nobody}")
+        print("it holds speakers whose names differ in case only as well; for another one, withdraw that very name")
         raise typer.Exit(NOBODY)
     print(f"withdrawal of {speaker!r} recorded; the next corpus version leaves the speaker out")
     print(f"to erase what is stored: voicemill forget --speaker {shlex.quote(speaker)} --store {shlex.quote(store)}")
@@ -94,10 +95,11 @@ def withdraw(
 def _nobody(store: "Store", speaker: str, inbox: str) -> str:
     """Sentence about a name that none of the speakers known has, with the nearest; "" = it is one, or none is known."""
     from voicemill.flows.service.up import read_state
-    from voicemill.storage.errors import ConfigError, InboxError, StoreError
+    from voicemill.storage.errors import InboxError, StoreError
     from voicemill.storage.forgetting.forget import stored_speakers
+    from voicemill.storage.inbox.erasure import speakers_of
+    from voicemill.storage.inbox.inbox import Inbox
     from voicemill.storage.inbox.names import offer
-    from voicemill.tasks.intake.scan import speakers_in
 
     try:
         known = stored_speakers(store)
@@ -106,8 +108,8 @@ def _nobody(store: "Store", speaker: str, inbox: str) -> str:
     state = None if inbox else read_state(store)
     if box := inbox or (state.settings.inbox if state else ""):
         try:
-            known |= speakers_in(box, store).keys()
-        except (InboxError, ConfigError):
+            known |= speakers_of(Inbox(box))
+        except InboxError:
             if inbox:
                 raise
     if speaker in known or not known:

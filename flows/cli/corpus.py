@@ -111,11 +111,13 @@ def ledger(
     from voicemill.storage.corpus import ledger as corpus_ledger
     from voicemill.storage.corpus.versions import CorpusVersion
     from voicemill.storage.errors import ConfigError
+    from voicemill.storage.inbox.names import speaker_name
 
     allowed = corpus_ledger.By.__args__  # type: ignore[attr-defined]
     if by not in allowed:
         raise ConfigError(f"--by {by}: expected one of {', '.join(allowed)}")
-    rows = CorpusVersion.open(open_store(store), version).ledger(speaker=speaker)
+    name = None if speaker is None else speaker_name(speaker)
+    rows = CorpusVersion.open(open_store(store), version).ledger(speaker=name)
     lines = corpus_ledger.summarise(rows, by)  # type: ignore[arg-type]
     if as_json:
         print_json([asdict(line) | {"seconds": line.seconds} for line in lines])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
@@ -19,6 +19,7 @@ from voicemill.storage.corpus.text_coverage import text_gaps, text_shares
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NothingYet
 from voicemill.storage.forgetting.receipts import forgotten_versions
+from voicemill.storage.inbox.names import speaker_name
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry
@@ -51,6 +52,11 @@ class RetrainOptions(StoreOptions):
         None, ge=1, description="Number of new speakers that start one just as well. Empty: the config's"
     )
     force: bool = Field(False, description="Train even if nothing is new")
+
+    @field_validator("speakers")
+    @classmethod
+    def _names(cls, value: list[str]) -> list[str]:
+        return [speaker_name(name) for name in value]
 
 
 @dataclass(frozen=True)

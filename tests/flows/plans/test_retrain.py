@@ -162,3 +162,8 @@ def test_shown_settings_are_the_same_settings(name: str, tmp_path: Path) -> None
     (tmp_path / "shown.toml").write_text(shown)
     assert settings_.load(str(tmp_path / "shown.toml")) == settings_.load(name)
     assert "# Optimiser steps.\nsteps = " in shown
+
+
+def test_the_name_of_a_speaker_has_one_form(root: Path) -> None:
+    stated = ["Jose\u0301 ", "an\u00adna  lee", "Bob"]
+    assert options(root, speakers=stated).speakers == ["José", "anna lee", "Bob"]

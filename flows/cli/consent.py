@@ -103,7 +103,7 @@ def _nobody(store: "Store", speaker: str, inbox: str) -> str:
 
     try:
         known = stored_speakers(store)
-    except StoreError:  # damaged: `check` says so
+    except (StoreError, OSError):  # damaged, which `check` reports, or changing
         known = set()
     state = None if inbox else read_state(store)
     if box := inbox or (state.settings.inbox if state else ""):

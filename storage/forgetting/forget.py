@@ -88,7 +88,8 @@ def forget_speaker(
         StoreBusy: a refresh holds the store.
         InboxError: the inbox is not a folder on this machine, or cannot be read.
     """
-    name, stored = speaker_name(speaker), stored_speakers(store)
+    marks = filter(None, map(read_json, store.root.glob("forgetting-*.json")))
+    name, stored = speaker_name(speaker), stored_speakers(store) | {raw["speaker"] for raw in marks}
     older = sorted(other for other in stored if speaker_name(other) == name != other)  # from before names had one form
     *others, last = [*older, name] if name in stored or not older else older
     for spelling in others:

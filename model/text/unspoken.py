@@ -11,7 +11,7 @@ import unicodedata
 
 TAG = re.compile(
     r"[<＜](?:/?(?:[A-Za-z_][\w.:-]{1,30}|[bcipqsuvBIPSU])(?:\s[^<>＜＞\n]{0,60})?/?|[一-鿿]{1,2}|\|[^<>＜＞\n]{0,60}\|)[>＞]"
-    r"|[\[［]\d{1,2}:\d\d(?:[:.]\d+)*[\]］]"
+    r"|(?<![A-Za-z0-9_)\]])[\[［]\d{1,2}:\d\d(?:[:.]\d+)*[\]］]"
 )
 """Annotations in angle brackets, and times in square ones."""
 BRACKET = re.compile(r"[\[［]([^\[\]［］\n]{1,60})[\]］]")

@@ -33,6 +33,11 @@ CURRENCY = {
 }  # fmt: skip
 
 AMOUNT = r"(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+THING = (
+    r"\s(?:bill|note|bonus|deal|fee|fine|prize|tip|ticket|check|gift|loan|grant|investment|budget|reward|discount|coupon|"
+    r"voucher|deposit|donation|project|contract|raise|increase|cut|meal|item|bet|price|company|industry|business|coin)\b"
+)
+"""What a sum of money is worth, in front of which its currency has no plural."""
 SPOKEN_LINE = r"(?:911|999|112|988|411|311|211|511|000|111|101)"
 """Numbers of emergency and other lines, read digit by digit."""
 CALLED = r"(?:calls?|called|calling|dial(?:s|ed|ling|led|ing)?|ring|rang|phoned?|text(?:ed)?)"
@@ -74,6 +79,8 @@ def _time(m: Match) -> str:
 
 def _money(m: Match) -> str:
     one, several, cent, cents = CURRENCY[m["sign"]]
+    if re.search(r"\b(?:a|an|the|this|one|another)\s$", m.string[: m.start()]) and re.match(THING, m.string[m.end() :]):
+        several = one  # a twenty dollar bill
     amount, scale = m["amount"].replace(",", ""), m["scale"]
     minus = "minus " if m["minus"] else ""
     if scale:
@@ -97,6 +104,10 @@ def _telephone(m: Match) -> str:
 
 def _line(m: Match) -> str:
     return m["before"] + digits(m["line"])
+
+
+def _international(m: Match) -> str:
+    return _telephone(m) if len(re.findall(r"\d", m[0])) > 7 else m[0]
 
 
 def _spelt_telephone(m: Match) -> str:
@@ -173,11 +184,15 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"(?<![\w.:])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?:\s?(?P<half>[aApP])\.?\s?[mM]\b)?(?![\d:])", _time),
     (r"(?<![\w.:])(?P<hour>1?\d)(?P<minute>)\s?(?P<half>[aApP])\.?\s?[mM]\b", _time),
     (rf"(?P<minus>(?<!\w)[-−])?(?<![\w.,$£€¥₹₩]){AMOUNT}(?:\s?(?P<scale>[kKmMbB]|thousand|million|billion|trillion))?"
-     r"\s?(?P<sign>[$£€¥₹₩])(?!\s?\d)", _money),
+     r"\s?(?:US|HK|A|C)?(?P<sign>[$£€¥₹₩])(?!\s?\d)", _money),
     (r"(?P<minus>[-−])?(?:US|A|C)?(?P<sign>[$£€¥₹₩])\s?(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
      r"(?:\s?(?P<scale>bn|mn|tn|[kKmMbBtT]|thousand|million|billion|trillion)\b)?", _money),
     (r"(?P<amount>\d+)\s?¢", lambda m: f"{cardinal(m['amount'])} cent{'' if int(m['amount']) == 1 else 's'}"),
-    (r"(?<![\w.])\+\d{1,3}(?:\s?\(0\)\s?\d{2,4})?(?:[ -]\(?\d{2,4}\)?){2,4}(?!\d)", _telephone),
+    (r"(?<![\w.])(?:\+|(?<!\d )00)[1-9]\d{0,2}(?:\s?\(0\)\s?\d{1,5})?(?:[ -]\(?\d{1,8}\)?){1,6}(?![\w-])",
+     _international),
+    (r"(?i)\b(?P<before>(?:(?:zip|pin)(?: code)?|postal code|ssn|passcode|password)(?:\sis|:)?\s)"
+     r"(?P<line>\d{3,}(?:-\d+)*)\b",
+     lambda m: m["before"] + ", ".join(digits(group) for group in m["line"].split("-"))),
     (r"(?<![\w.,])(?!\d+0000)1[3-9]\d{9}(?![\w,]|\.\d)", _telephone),
     (r"(?<![\w.])(?:1[ -])?(?:\(\d{3}\)\s?|\d{3}[ .-])?\d{3}[.-]\d{4}(?![\w-])", _telephone),
     (r"(?<![\w.])\(?0\d{1,4}\)?[ -]\d{3,4}[ -]?\d{3,4}(?![\w-])", _telephone),
@@ -192,7 +207,12 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"\b24/7\b", lambda m: "twenty four seven"),
     (r"\b9/11\b", lambda m: "nine eleven"),
     (r"(?<![\w.])(?P<whole>\d+)[ -](?P<top>\d{1,2})[/⁄](?P<bottom>[1-9]\d?)(?![\w/])", _mixed),
+    (r"(?<![\w./])(?P<top>\d{1,2})/(?P<bottom>2|4|8|16)(?=\s+time\b)",
+     lambda m: f"{cardinal(m['top'])} {cardinal(m['bottom'])}"),
     (r"(?<![\w./])(?P<top>\d{1,2})/(?P<bottom>\d{1,2})(?![\w/])", _shares),
+    (r"(?<![\w./-])50-50(?![\w/-])", lambda m: "fifty fifty"),
+    (r"(?<![\w./])(?P<top>\d{1,2})/(?P<bottom>[2-9]|[1-9]\d)(?:rd|th|nd)s?\b",
+     lambda m: fraction(m["top"], m["bottom"])),
     (r"(?<![\w./])(?P<top>1\d\d|2[0-4]\d)/(?P<bottom>[4-9]\d|1[0-3]\d)(?![\w/])",
      lambda m: f"{cardinal(m['top'])} over {cardinal(m['bottom'])}"),
     (r"(?<![\w./])(?P<month>[1-9]|1[0-2])/(?P<day>1[1-57-9]|2\d|3[01])(?![\w/])", _date),

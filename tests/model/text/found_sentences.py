@@ -97,7 +97,7 @@ SPOKEN: dict[str, list[tuple[str, str, str]]] = {
         ("en", "Only 1$ left.", "only one dollar left."),
         ("en", "That is 3.50£ each.", "that is three pounds and fifty pence each."),
         ("en", "about 20 € in total", "about twenty euros in total"),
-        ("en", "a 5k$ bonus", "a five thousand dollars bonus"),
+        ("en", "a 5k$ bonus", "a five thousand dollar bonus"),
     ],
     "emergency and hot lines": [
         ("zh", "911事件", "九一一事件"),
@@ -118,6 +118,10 @@ SPOKEN: dict[str, list[tuple[str, str, str]]] = {
     ],
     "dates and telephones of English": [
         ("en", "a 50/50 chance", "a fifty fifty chance"),
+        ("en", "We split it 50-50.", "we split it fifty fifty."),
+        ("en", "in 4/4 time", "in four four time"),
+        ("en", "+33 1 23 45 67 89", "plus three three, one, two three, four five, six seven, eight nine"),
+        ("en", "My PIN is 1234.", "my pin is one two three four."),
         ("en", "a 60/40 split", "a sixty forty split"),
         ("en", "the 80/20 rule", "the eighty twenty rule"),
         ("en", "20/20 vision", "twenty twenty vision"),

@@ -41,6 +41,7 @@ def test_what_is_not_spoken(text: str, spoken: str) -> None:
         "[2023年]",
         "Ⓐ",
         "[that] works",
+        "b[17:38]",
         "a[i]",
         "他[的]家",
     ],

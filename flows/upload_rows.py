@@ -12,7 +12,7 @@ from voicemill.storage.corpus.ledger import SegmentVerdict, upload_state
 from voicemill.storage.corpus.rows import from_table
 from voicemill.storage.corpus.table_rows import LedgerRow, UploadRow
 from voicemill.storage.keys import digest
-from voicemill.storage.outcomes import LedgerInterval, Outcome, Reason
+from voicemill.storage.outcomes import LedgerInterval, Outcome, Reason, UploadState
 from voicemill.storage.records import Batch, Decoded, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
@@ -97,6 +97,8 @@ def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[LedgerIn
 
 def _row(batch: Batch, upload: Upload, decoded: Decoded | None, ledger: list[LedgerInterval]) -> UploadRow:
     state, reason, detail = upload_state(ledger)
+    if state is UploadState.PREPARED and decoded and not detail:
+        reason, detail = reason or decoded.reason, decoded.detail
     return UploadRow(
         sha256=upload.sha256,
         speaker=upload.speaker,

@@ -127,6 +127,15 @@ class LedgerInterval:
 
 
 @dataclass(frozen=True)
+class LostStretch:
+    """Samples [start, stop) of an upload that could not be decoded; zeros stand in their place."""
+
+    start: Samples
+    stop: Samples
+    detail: str
+
+
+@dataclass(frozen=True)
 class Failure:
     """Failure of a stage on one upload (index -1) or one segment; retried at the next refresh."""
 

@@ -6,7 +6,7 @@ the upload's bytes. A segment is named by (upload, index). The order of the fiel
 
 from dataclasses import dataclass, field
 
-from voicemill.storage.outcomes import Outcome
+from voicemill.storage.outcomes import LostStretch, Outcome
 from voicemill.storage.units import Bits, Decibels, Frames, Hertz, Lufs, Samples, Seconds
 
 
@@ -72,7 +72,7 @@ class Decoded:
 
     upload: str
     samples: Samples
-    """Length at 32 kHz; for a corrupt upload, up to the damage."""
+    """Length at 32 kHz, lost stretches included; for a corrupt upload, up to the damage."""
     pcm: str
     """sha256 of the decoded float32 samples; "" if not decoded. Equal samples = duplicate."""
     codec: str
@@ -81,7 +81,23 @@ class Decoded:
     outcome: Outcome = Outcome.KEPT
     """KEPT = decoded; CORRUPT; FILTERED (over a limit)."""
     reason: str = ""
+    """`Reason`; of a decoded upload: TRUNCATED or DAMAGED where a part of it is missing."""
     detail: str = ""
+    """Message of the decoder; of a decoded upload: what its header, packets and size disagree on, and its treatment."""
+    lost: tuple[LostStretch, ...] = ()
+    """Stretches that could not be decoded, in order."""
+    mix: str = ""
+    """What its channels became; "" = their mean."""
+    offset: float = 0.0
+    """Constant offset that was subtracted; 1.0 is full scale."""
+    high_pass: bool = False
+    """Whether a slow drift was removed."""
+    gain_db: Decibels = 0.0
+    """Gain over the samples of the file, where they were very quiet or far beyond full scale."""
+    clipped_at: tuple[int, ...] = ()
+    """Tenths of a second with clipped samples, in order: 25 = from 2.5 to 2.6 s."""
+    clipped_s: tuple[Seconds, ...] = ()
+    """Duration of the clipped samples in each of these."""
 
 
 @dataclass(frozen=True)

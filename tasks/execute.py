@@ -26,7 +26,7 @@ from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
 from voicemill.tasks.config import Config
 from voicemill.tasks.contract.models import MODELS
-from voicemill.tasks.contract.stage import Audio, Enrolment, Inputs, RunContext, Stage
+from voicemill.tasks.contract.stage import Audio, Discard, Enrolment, Inputs, RunContext, Stage
 from voicemill.tasks.culprits import find_culprits
 from voicemill.tasks.enrolment import gaps_of
 from voicemill.tasks.intake.scan import fetch
@@ -221,6 +221,8 @@ def _run(stage: Stage[Any], work: Work, state: _State, known: dict[str, Failure]
         for record in produce(stage, work, state.inputs, uploads, known) if uploads else ():
             if isinstance(record, Audio):
                 writer.audio(record.upload, record.index, record.wave)
+            elif isinstance(record, Discard):
+                writer.discard(record.upload)
             elif isinstance(record, Failure):
                 failures.append(record)
             else:

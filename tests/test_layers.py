@@ -27,6 +27,7 @@ ROOMS = (
     "model/text/chinese", "model/text/english", "model/pitch", "model/quality", "model/speaker",
     "model/audio", "model",
     "storage/checking", "storage/forgetting", "storage/inbox", "storage/voices", "storage/corpus", "storage/audio",
+    "storage/audio/signal",
     "storage",
 )  # fmt: skip
 """Every folder of the four floors from the top: each may import itself and those after it. The files that lie in

@@ -29,6 +29,20 @@ class Span(NamedTuple):
     stop: Samples
 
 
+def outside(spans: Sequence[Span], holes: Sequence[Span]) -> list[Span]:
+    """Parts of spans that lie in no hole; both are disjoint and in order."""
+    parts = []
+    for start, stop in spans:
+        for hole in holes:
+            if hole.stop > start and hole.start < stop:
+                if hole.start > start:
+                    parts.append(Span(start, hole.start))
+                start = hole.stop
+        if start < stop:
+            parts.append(Span(start, stop))
+    return parts
+
+
 def speech_runs(
     probability: Probability, step: Samples, samples: Samples, up: float, down: float, least: Samples
 ) -> list[Span]:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from voicemill.storage.errors import AudioError
 from voicemill.storage.outcomes import Reason
@@ -70,23 +70,24 @@ class Budget:
 class WatchedFile:
     """A file open for reading whose budget is checked at each read and seek; errors pass through FFmpeg as they are."""
 
-    def __init__(self, file: BinaryIO, budget: Budget) -> None:
+    def __init__(self, file: Any, budget: Budget) -> None:
         self._file, self._budget = file, budget
         self.name = file.name
 
     def read(self, size: int = -1) -> bytes:
         """Read bytes."""
         self._budget.check()
-        return self._file.read(size)
+        data: bytes = self._file.read(size)
+        return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move the position."""
         self._budget.check()
-        return self._file.seek(offset, whence)
+        return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
         """Position in bytes."""
-        return self._file.tell()
+        return int(self._file.tell())
 
     def seekable(self) -> bool:
         """Whether it can be moved in: always."""

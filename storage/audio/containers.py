@@ -56,14 +56,15 @@ def identify(path: Path) -> Container:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(16)
-        kind = _kind(head)
+        kind = kind_of(head)
         file.seek(0)
         missing = _MEASURES[kind](file, size) if kind in _MEASURES else 0
     short = f"its header asks for {size + missing} bytes, the file has {size}" if missing > SLACK else ""
     return Container(kind, short)
 
 
-def _kind(head: bytes) -> str:
+def kind_of(head: bytes) -> str:
+    """Kind of the container that begins with these bytes (16 or more), "" = unknown."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return "wav"
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):

@@ -3,59 +3,48 @@
 soundfile (libsndfile) reads WAV, AIFF, AU, CAF, W64, FLAC, Ogg and NIST sphere; PyAV (FFmpeg's libraries, from its
 wheel) reads the rest, MP3 included: libsndfile's MP3 reader prints to stderr at every damaged frame. The bytes decide
 which one is tried first, never the name; FFmpeg may use only audio demuxers, so that a playlist or a text file under
-another name opens no other file. Resampling is soxr HQ as a stream: n samples at r Hz become
-floor(n * 32000 / r + 1/2), the same bytes for any block size.
+another name opens no other file. Recordings that were joined end to end are read one behind the other (`links`),
+headers that state too little are corrected (`extents`), damage loses its stretch and no more (`libav_damage`); what was
+lost is zeros in its place. Several channels become one by what they hold (`channels`), then offset and level are set
+right (`conditioning`). Resampling is soxr HQ as a stream: n samples at r Hz become floor(n * 32000 / r + 1/2), the same
+bytes for any block size.
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.storage.audio.budget import Budget, WatchedFile
-from voicemill.storage.audio.containers import Container, identify, libav_options
+from voicemill.storage.audio.containers import libav_options
+from voicemill.storage.audio.opening import open_links
+from voicemill.storage.audio.signal.account import UNDECIDED, Account, Treatment
+from voicemill.storage.audio.signal.channels import MEAN, ChannelSurvey, Mix
+from voicemill.storage.audio.signal.chunks import READ, Chunk, Source, no_samples
+from voicemill.storage.audio.signal.clipping import ClippingSurvey
+from voicemill.storage.audio.signal.conditioning import LevelSurvey, condition
 from voicemill.storage.errors import AudioError
-from voicemill.storage.outcomes import Reason
+from voicemill.storage.outcomes import LostStretch, Reason
 from voicemill.storage.units import RATE, Samples, Seconds
 
 Wave = NDArray[np.float32]
 
-READ = 16_384
-"""Frames per read."""
-
 RATES = (1_000, 1_000_000)
 """Range of sample rates, Hz; a header that states another one is damaged."""
-
-_SNDFILE = frozenset({"wav", "aiff", "au", "caf", "w64", "flac", "ogg", "sph"})
-
-
-@dataclass(frozen=True)
-class Source:
-    """An open audio file."""
-
-    codec: str
-    """Container and codec, as "wav/pcm_16" or "webm/opus"."""
-    rate: int
-    """Hz."""
-    channels: int
-    seconds: Seconds
-    """Duration as the header states it."""
-    exact: bool
-    """Whether `seconds` is a count; False = an estimate from the bit rate."""
-    blocks: Callable[[], Iterator[tuple[int, Wave]]]
-    """Iterator over the samples in order: (rate in Hz, float32 [n], mean of the channels). Raises AudioError where they
-    end too soon, are not finite, or take too long to read."""
+SURVEY: Seconds = 60.0
+"""Duration that decides how a file is treated; a longer one is measured to its end, and may be read again."""
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[Source]:
+def open_audio(path: Path, *, whole: bool = True) -> Iterator[Source]:
     """Open an audio file by its bytes, whatever its name.
+
+    Args:
+        whole: look for joined recordings, which reads the file once; False = the header of the first is enough.
 
     Raises:
         AudioError: empty, not audio, damaged or cut off so early that no decoder opens it.
@@ -64,49 +53,132 @@ def open_audio(path: Path) -> Iterator[Source]:
     if path.stat().st_size == 0:
         raise AudioError(Reason.EMPTY, "the file has 0 bytes")
     budget = Budget()
-    container = identify(path)
     with ExitStack() as stack:
-        message = ""
-        source = None
         with budget.running():
-            if container.kind in _SNDFILE:
-                source, message = _sndfile(path, container, stack)
-            if source is None:
-                source, libav_message = _libav(path, container, stack, budget)
-                message = message or libav_message
-        if source is None:
-            raise _unopened(container, message)
+            source = open_links(path, stack, budget, whole)
         if not RATES[0] <= source.rate <= RATES[1]:
             raise AudioError(Reason.DAMAGED, f"the header states a sample rate of {source.rate} Hz")
         blocks = source.blocks
-        yield replace(source, blocks=lambda: budget.metered(blocks(), lambda block: len(block[1]) / block[0]))
+        yield replace(source, blocks=lambda: budget.metered(blocks(), lambda chunk: chunk.seconds))
 
 
-def read_samples(source: Source) -> Iterator[Wave]:
+def read_samples(source: Source, account: Account | None = None) -> Iterator[Wave]:
     """Yield the samples of an open file as float32 [n], mono, 32 kHz, in blocks of varying length.
 
     Raises:
-        AudioError: TRUNCATED, DAMAGED, TOO_SLOW or NO_SAMPLES, with the number of samples decoded before.
+        AudioError: DAMAGED, TOO_SLOW or NO_SAMPLES, with the number of samples decoded before.
     """
+    account = account if account is not None else Account()
+    waves = regroup(_resampled(source, account), round(SURVEY) * RATE)
+    survey = LevelSurvey()
+    first = next(waves, None)
+    if first is None:
+        raise no_samples(source.codec)
+    survey.add(first)
+    mix = account.treatment.mix if account.treatment else account.best.mix
+    if account.treatment is None or account.treatment.condition is UNDECIDED:
+        account.treatment = Treatment(mix, survey.choose())
+    start = float(first[: RATE // 2].mean())
+
+    def surveyed() -> Iterator[Wave]:
+        yield first
+        for wave in waves:
+            survey.add(wave)
+            yield wave
+
+    yield from condition(surveyed(), account.treatment.condition, start)
+    account.best = replace(account.best, condition=survey.choose())
+
+
+def _resampled(source: Source, account: Account) -> Iterator[Wave]:
+    """Mono samples at 32 kHz, with the account of those lost."""
     read: list[tuple[int, int]] = []  # rate, frames
+
+    def counted(group: Iterable[tuple[int, Wave, str]], rate: int, base: Samples) -> Iterator[Wave]:
+        for _, wave, message in group:
+            start = read[-1][1]
+            stop = start + len(wave)
+            read[-1] = (rate, stop)
+            if message:
+                _note_lost(account, base + resampled_length(start, rate), base + resampled_length(stop, rate), message)
+            yield wave
+
+    before: Samples = 0
     try:
-        for rate, group in groupby(source.blocks(), key=lambda pair: pair[0]):
+        for rate, group in groupby(_mixed(source, account), key=lambda item: item[0]):
             read.append((rate, 0))
-            for wave in resample(_counted((block for _, block in group), read), rate):
-                if len(wave):
-                    yield wave
+            yield from (wave for wave in resample(counted(group, rate, before), rate) if len(wave))
+            before += resampled_length(read[-1][1], rate)
     except AudioError as error:
         error.samples = sum(resampled_length(frames, rate) for rate, frames in read)
         raise
-    if not any(frames for _, frames in read):
-        raise AudioError(Reason.NO_SAMPLES, f"{source.codec}: a header with no samples behind it")
+    account.samples = before
 
 
-def _counted(blocks: Iterable[Wave], read: list[tuple[int, int]]) -> Iterator[Wave]:
-    for block in blocks:
-        rate, frames = read[-1]
-        read[-1] = (rate, frames + len(block))
-        yield block
+def _note_lost(account: Account, start: Samples, stop: Samples, message: str) -> None:
+    if account.lost and account.lost[-1].stop == start:
+        account.lost[-1] = replace(account.lost[-1], stop=stop)
+    elif stop > start:
+        account.lost.append(LostStretch(start, stop, message))
+
+
+def _mixed(source: Source, account: Account) -> Iterator[tuple[int, Wave, str]]:
+    """Mono samples at the rates of the file: rate, wave, message where they were lost."""
+    clipping = ClippingSurvey(source.codec, source.lossy)
+    survey = ChannelSurvey(source.channels, source.rate)
+    mix = account.treatment.mix if account.treatment else None
+    held: list[Chunk] = []
+    seconds, waiting = 0.0, 0.0
+    for chunk in _batched(source.blocks()):
+        if not chunk.lost:
+            clipping.add(chunk.data, chunk.rate, seconds)
+            if source.channels > 1 and chunk.data.shape[1] == source.channels:
+                survey.add(chunk.data)
+        seconds += len(chunk.data) / chunk.rate
+        if mix is None and source.channels > 1:
+            held.append(chunk)
+            waiting += len(chunk.data) / chunk.rate
+            if waiting < SURVEY:
+                continue
+            mix = survey.choose()
+            yield from _flush(held, mix)
+            continue
+        yield chunk.rate, (mix or MEAN).apply(chunk.data), chunk.lost
+    best = survey.choose()
+    used = mix if mix is not None else best
+    yield from _flush(held, used)
+    account.best = replace(account.best, mix=best)
+    if account.treatment is None:
+        account.treatment = Treatment(used, UNDECIDED)
+    chosen = [at for at in range(source.channels) if not used.weights or used.weights[at]]
+    account.clipped = clipping.bins(chosen)
+
+
+def _flush(held: list[Chunk], mix: Mix) -> Iterator[tuple[int, Wave, str]]:
+    while held:
+        chunk = held.pop(0)
+        yield chunk.rate, mix.apply(chunk.data), chunk.lost
+
+
+def _batched(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The same samples in chunks of some `READ` frames: those of a codec are a tenth of it, and each call costs."""
+    parts: list[Chunk] = []
+    count = 0
+    for chunk in chunks:
+        size, kind = len(chunk.data), (chunk.rate, chunk.data.shape[1], chunk.lost)
+        if parts and (kind != (parts[0].rate, parts[0].data.shape[1], parts[0].lost) or count + size > READ):
+            yield _joined(parts)
+            parts, count = [], 0
+        parts.append(chunk)
+        count += size
+    if parts:
+        yield _joined(parts)
+
+
+def _joined(parts: list[Chunk]) -> Chunk:
+    if len(parts) == 1:
+        return parts[0]
+    return replace(parts[0], data=np.concatenate([part.data for part in parts]))
 
 
 def resampled_length(frames: int, rate: int) -> Samples:
@@ -160,136 +232,3 @@ def measure_seconds(path: Path) -> Seconds:
         except av.error.FFmpegError:
             return total
     return total
-
-
-def mono(block: NDArray[Any]) -> Wave:
-    """Mean of the channels: [frames, channels] of any float type to float32 [frames]."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mixed = block[:, 0].astype(np.float32)
-        for channel in range(1, block.shape[1]):
-            mixed += block[:, channel]
-    if block.shape[1] > 1:
-        mixed /= np.float32(block.shape[1])
-    if not np.isfinite(mixed).all():
-        raise AudioError(Reason.DAMAGED, "samples that are not finite")
-    return mixed
-
-
-def _unopened(container: Container, message: str) -> AudioError:
-    if container.short:
-        return AudioError(Reason.TRUNCATED, f"{container.kind}: {container.short}")
-    if container.kind:
-        return AudioError(Reason.DAMAGED, f"begins like {container.kind}, but no decoder opens it: {message}")
-    return AudioError(Reason.NOT_AUDIO, "no decoder recognises the bytes (headerless raw samples are not supported)")
-
-
-def _sndfile(path: Path, container: Container, stack: ExitStack) -> tuple[Source | None, str]:
-    """Open with libsndfile, by descriptor: by name it would guess headerless formats from the extension."""
-    import soundfile
-
-    handle = os.open(path, os.O_RDONLY)
-    stack.callback(os.close, handle)
-    try:
-        file = stack.enter_context(soundfile.SoundFile(handle, closefd=False))
-    except soundfile.LibsndfileError as error:
-        return None, error.error_string
-    stated = file.frames if file.frames < 1 << 60 else 0
-    size = path.stat().st_size
-
-    def blocks() -> Iterator[tuple[int, Wave]]:
-        buffer = np.empty((READ, file.channels), np.float32)
-        done = 0
-        while True:
-            try:
-                block = file.read(out=buffer)
-            except soundfile.LibsndfileError as error:
-                at_end = os.lseek(handle, 0, os.SEEK_CUR) >= size
-                raise AudioError(Reason.TRUNCATED if at_end else Reason.DAMAGED, _stopped(error)) from error
-            if not len(block):
-                break
-            done += len(block)
-            yield file.samplerate, mono(block)
-        if container.short:
-            raise AudioError(Reason.TRUNCATED, container.short)
-        if done < stated and container.kind in ("flac", "ogg"):
-            reason = Reason.TRUNCATED if container.kind == "flac" else Reason.DAMAGED
-            raise AudioError(reason, f"{done} of the {stated} samples that its header states were decoded")
-
-    codec = f"{container.kind}/{file.subtype.lower()}"
-    return Source(
-        codec=codec,
-        rate=file.samplerate,
-        channels=file.channels,
-        seconds=stated / file.samplerate,
-        exact=stated > 0,
-        blocks=blocks,
-    ), ""
-
-
-def _libav(path: Path, container: Container, stack: ExitStack, budget: Budget) -> tuple[Source | None, str]:
-    """Open with FFmpeg, by an open file: by name it would take hints from the extension and protocols from the name."""
-    import av
-
-    file = WatchedFile(stack.enter_context(path.open("rb")), budget)
-    try:
-        demuxer = stack.enter_context(av.open(file, mode="r", metadata_errors="replace", options=libav_options()))
-        if not demuxer.streams.audio:
-            raise AudioError(Reason.NOT_AUDIO, f"a {demuxer.format.name} file without an audio stream")
-        stream = demuxer.streams.audio[0]
-        context = stream.codec_context
-        if context is None:
-            return None, "no decoder for its audio stream"
-        context.thread_count = 1
-        rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
-    except (av.error.FFmpegError, ValueError) as error:
-        return None, str(error)
-    if not rate or not channels:
-        return None, "its audio stream states no rate or no channels"
-
-    def blocks() -> Iterator[tuple[int, Wave]]:
-        packets = iter(demuxer.demux(stream))
-        try:
-            for packet in packets:
-                for frame in packet.decode():
-                    yield frame.sample_rate, mono(_floats(frame.to_ndarray(), frame.layout.nb_channels))
-        except av.error.FFmpegError as error:
-            last = _none_left(packets)
-            raise AudioError(Reason.TRUNCATED if last else Reason.DAMAGED, _stopped(error)) from error
-        except ValueError as error:  # a header that states 64-bit integers: PyAV has no array of them
-            raise AudioError(Reason.DAMAGED, str(error)) from error
-        if container.short:
-            raise AudioError(Reason.TRUNCATED, container.short)
-
-    if stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
-    else:
-        seconds = (demuxer.duration or 0) / av.time_base
-    exact = container.kind in ("mp4", "matroska") and seconds > 0
-    name = demuxer.format.name.split(",")[0]
-    codec = f"{'mp4' if container.kind == 'mp4' else name}/{context.name}"
-    return Source(codec=codec, rate=rate, channels=channels, seconds=seconds, exact=exact, blocks=blocks), ""
-
-
-def _none_left(packets: Iterator[Any]) -> bool:
-    """Whether no packet with data follows the one that failed."""
-    import av
-
-    try:
-        return not any(packet.size for packet in packets)
-    except av.error.FFmpegError:
-        return False
-
-
-def _stopped(error: Exception) -> str:
-    message = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
-    return f"the decoder stopped: {message}"
-
-
-def _floats(samples: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Samples of a frame, planar [channels, n] or packed [1, n * channels], as [frames, channels] in -1..1."""
-    frames = samples.T if samples.shape[0] == channels else samples.reshape(-1, channels)
-    if frames.dtype == np.uint8:
-        return (frames.astype(np.float32) - 128.0) / 128.0
-    if np.issubdtype(frames.dtype, np.integer):
-        return frames.astype(np.float64) / -float(np.iinfo(frames.dtype).min)
-    return frames

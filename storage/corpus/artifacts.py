@@ -10,7 +10,7 @@ complete when the footers of its files say so, and `complete_artifact` is the on
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -185,6 +185,10 @@ class ArtifactWriter:
             column = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, buffer])
             self._audio.write_batch(pa.record_batch([column], schema=_AUDIO))
             self._blocks.append(Block(upload, index, at + start, len(part)))
+
+    def discard(self, upload: str) -> None:
+        """Forget the audio of an upload. Its bytes stay in the file, under no name, until the file is made again."""
+        self._blocks = [replace(block, upload="") if block.upload == upload else block for block in self._blocks]
 
     def finish(self, rows: Iterable[R], record: type[R], meta: ArtifactMeta) -> Artifact:
         """Write the rows and make the artifact visible under its name."""

@@ -6,7 +6,7 @@ tiling before they are written, `summarise` adds them up for people.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -76,10 +76,12 @@ def build_ledger(
         return [interval_of(upload.sha256, 0, decoded.samples, verdict)]
     if not segments:
         return [_failed(upload, decoded.samples, "diarise" if "diarise" in failures else "slice", failures)]
-    rows = []
+    rows, details = [], {part.start: part.detail for part in decoded.lost}
     for segment in sorted(segments, key=lambda s: (s.start, s.stop)):
         cut = SegmentVerdict(segment.outcome, segment.reason, "slice")
         verdict = verdicts[segment.index] if segment.outcome is Outcome.KEPT else cut
+        if segment.outcome is Outcome.CORRUPT:
+            verdict = replace(cut, stage="decode", detail=details.get(segment.start, ""))
         rows.append(interval_of(upload.sha256, segment.start, segment.stop, verdict))
     check_tiling(rows, decoded.samples)
     return rows
@@ -110,12 +112,12 @@ def check_tiling(rows: Sequence[LedgerInterval], samples: Samples) -> None:
 
 
 def upload_state(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]:
-    """State, reason and detail of an upload, by its rows: failed if any failed, else the outcome of the whole."""
+    """State, reason and detail of an upload, by its rows: failed if any failed, corrupt if all are, else prepared."""
     failed = [row for row in rows if row.outcome is Outcome.FAILED]
     if failed:
         return UploadState.FAILED, failed[0].reason, failed[0].detail
     first = rows[0]
-    if first.outcome is Outcome.CORRUPT:
+    if all(row.outcome is Outcome.CORRUPT for row in rows):
         return UploadState.CORRUPT, first.reason, first.detail
     if first.reason == Reason.DUPLICATE:
         return UploadState.DUPLICATE, first.reason, first.detail

@@ -51,6 +51,13 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class Discard:
+    """Order to forget the `Audio` of an upload so far: it follows once more, from its start."""
+
+    upload: str
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Inputs of a stage: the uploads to work on, and the outputs of the stages before it."""
 

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, padded_runs, speech_runs, split_spans
+from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, outside, padded_runs, speech_runs, split_spans
 from voicemill.model.audio.vad import Engine, hop, silero_digest, speech_probability
-from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.outcomes import Failure, LostStretch, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Turn
 from voicemill.storage.units import Samples, Seconds, to_samples
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 2
+VERSION = 3
 
 REFUSED: dict[str | None, str] = {
     None: Reason.UNKNOWN_VOICE.value,
@@ -94,6 +94,7 @@ def tile_segments(
     transcribed: bool,
     settings: Settings,
     turns: Sequence[Turn] | None = None,
+    lost: Sequence[LostStretch] = (),
 ) -> list[Segment]:
     """Rows of one upload, which tile [0, samples).
 
@@ -102,12 +103,15 @@ def tile_segments(
         transcribed: the upload came with its text.
         turns: by time, disjoint, where several people speak: no segment crosses a change, and speech outside every
             turn is of an unknown voice. None = one person speaks.
+        lost: stretches that could not be decoded, in order: rows of their own, which no segment crosses.
     """
     runs, spans = speech_spans(probability, step, samples, settings)
+    holes = [Span(part.start, part.stop) for part in lost]
+    runs, spans = outside(runs, holes), outside(spans, holes)
     longest, shortest = to_samples(settings.max_segment_s), to_samples(settings.min_segment_s)
     whole = transcribed and settings.whole_when_transcribed and turns is None
     pieces: list[tuple[Span, str | None]] = []
-    if spans and whole and spans[-1].stop - spans[0].start <= longest:
+    if spans and whole and not lost and spans[-1].stop - spans[0].start <= longest:
         pieces = [(Span(spans[0].start, spans[-1].stop), "")]
     else:
         starts = [run.start for run in runs]
@@ -117,8 +121,7 @@ def tile_segments(
     rows: list[Segment] = []
     at = kept = 0
     for piece, voice in [*pieces, (Span(samples, samples), "")]:
-        if at < piece.start:
-            rows.append(_row(upload, at, piece.start, Outcome.SILENCE, Reason.NO_SPEECH))
+        rows += _between(upload, at, piece.start, lost)
         reason = _refusal(voice, piece.stop - piece.start < max(shortest, 1), diarised=turns is not None)
         if piece.stop > piece.start:
             outcome, index = (Outcome.FILTERED, -1) if reason else (Outcome.KEPT, kept)
@@ -126,6 +129,15 @@ def tile_segments(
             kept += not reason
         at = piece.stop
     return rows
+
+
+def _between(upload: str, start: Samples, stop: Samples, lost: Sequence[LostStretch]) -> Iterator[Segment]:
+    """Rows of [start, stop), in which nobody speaks: what was lost, and silence."""
+    holes = [Span(part.start, part.stop) for part in lost if start <= part.start < stop]
+    for span in sorted([*holes, *outside([Span(start, stop)], holes)]):
+        gone = span in holes
+        outcome, reason = (Outcome.CORRUPT, Reason.DAMAGED) if gone else (Outcome.SILENCE, Reason.NO_SPEECH)
+        yield _row(upload, *span, outcome, reason)
 
 
 def _refusal(voice: str | None, short: bool, *, diarised: bool) -> str:
@@ -159,7 +171,7 @@ def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozens
             blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt
         )
         own = turns.get(row.upload)
-        return tile_segments(row.upload, probability, step, row.samples, texts[row.upload], settings, own)
+        return tile_segments(row.upload, probability, step, row.samples, texts[row.upload], settings, own, row.lost)
 
     for row in rows:
         yield from guarded(row.upload, partial(work, row))

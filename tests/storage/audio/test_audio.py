@@ -16,13 +16,13 @@ from voicemill.storage.audio.containers import SLACK, identify
 from voicemill.storage.audio.reading import (
     Wave,
     measure_seconds,
-    mono,
     open_audio,
     read_samples,
     regroup,
     resample,
     resampled_length,
 )
+from voicemill.storage.audio.signal.chunks import Chunk, checked
 from voicemill.storage.errors import AudioError
 from voicemill.storage.units import RATE
 
@@ -63,10 +63,12 @@ def test_regrouping_keeps_every_sample(sizes: list[int], size: int) -> None:
     assert all(0 < len(group) <= size for group in groups)
 
 
-def test_mono_refuses_samples_that_are_not_finite() -> None:
-    assert mono(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist() == [0.5, 0.5]
-    with pytest.raises(AudioError, match="not finite"):
-        mono(np.array([[np.inf, -np.inf]]))
+def test_samples_that_are_not_finite_are_lost_and_no_others() -> None:
+    data = np.full((100, 2), 0.5, np.float32)
+    data[40, 1], data[49, 0] = np.nan, np.inf
+    chunks = list(checked(iter([Chunk(RATE, data)])))
+    assert [(len(chunk.data), bool(chunk.lost)) for chunk in chunks] == [(40, False), (10, True), (50, False)]
+    assert all(np.isfinite(chunk.data).all() for chunk in chunks)
 
 
 def riff(data: int, present: int) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from voicemill.storage.corpus.artifacts import BLOCK, ArtifactMeta, ArtifactWriter
 from voicemill.storage.keys import file_digest
-from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.outcomes import Failure, LostStretch, Outcome, Reason
 from voicemill.storage.records import Batch, Decoded, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Audio, Inputs
@@ -53,7 +53,7 @@ EXPECTED: dict[str, tuple[Outcome | Reason, int]] = {
     "multichannel_test.wav": (KEPT, 32000),
     "null.wav": (Reason.NO_SAMPLES, 0),
     "p001.aac": (KEPT, 288299),
-    "p001.flac": (Reason.TRUNCATED, 285327),
+    "p001.flac": (Reason.TRUNCATED, 287840),
     "p001.mp3": (KEPT, 288426),
     "p001.ogg": (KEPT, 287840),
     "p001.webm": (KEPT, 288438),
@@ -93,7 +93,9 @@ def test_every_file_of_formats_ends_in_its_stated_outcome(capfd: pytest.CaptureF
     for path in files:
         row, wave = decoded(path)
         found[path.name] = (Reason(row.reason) if row.reason else row.outcome, row.samples)
-        assert bool(row.detail) == (row.outcome is not KEPT)
+        assert all(0 <= part.start < part.stop <= row.samples for part in row.lost)
+        if row.outcome is not KEPT or row.reason:
+            assert row.detail
         if row.outcome is KEPT:
             assert len(wave) == row.samples
             assert row.pcm == hashlib.sha256(wave.astype("<f4").tobytes()).hexdigest()
@@ -187,37 +189,48 @@ def test_float_samples_beyond_full_scale_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_samples_that_are_not_finite_are_damage(tmp_path: Path, bad: float) -> None:
+def test_samples_that_are_not_finite_are_lost(tmp_path: Path, bad: float) -> None:
     path = tmp_path / "bad.wav"
     wave = tone(0.1, RATE)
-    wave[100] = bad
+    wave[100:110] = bad
     soundfile.write(path, wave, RATE, subtype="FLOAT")
-    row, _ = decoded(path)
-    assert (row.outcome, row.reason, row.pcm) == (Outcome.CORRUPT, Reason.DAMAGED, "")
+    row, out = decoded(path)
+    assert (row.outcome, row.reason, row.samples) == (KEPT, Reason.DAMAGED, 3200)
+    assert row.lost == (LostStretch(100, 110, "samples that are not finite"),)
+    assert np.isfinite(out).all()
 
 
 @pytest.mark.parametrize(
     ("container", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16"), ("NIST", "PCM_16")]
 )
-def test_a_file_cut_off_is_truncated_and_counts_what_came_out(tmp_path: Path, container: str, subtype: str) -> None:
+def test_a_file_cut_off_keeps_what_is_there_and_says_what_is_missing(
+    tmp_path: Path, container: str, subtype: str
+) -> None:
     path = tmp_path / "cut"
     rng = np.random.default_rng(0)
     soundfile.write(path, rng.uniform(-0.5, 0.5, 4 * 16_000), 16_000, format=container, subtype=subtype)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 3 // 4])
     row, _ = decoded(path)
-    assert (row.outcome, row.reason) == (Outcome.CORRUPT, Reason.TRUNCATED)
-    assert 1.9 * RATE < row.samples <= 3 * RATE
+    assert (row.outcome, row.reason) == (KEPT, Reason.TRUNCATED)
+    assert "its header" in row.detail
+    assert 2.7 * RATE < row.samples <= 3 * RATE + 10_000
 
 
-def test_a_hole_in_the_middle_is_damage(tmp_path: Path) -> None:
+def test_a_hole_in_the_middle_loses_its_frames_alone(tmp_path: Path) -> None:
     path = tmp_path / "hole.flac"
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 16_000), 16_000)
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * RATE)
+    soundfile.write(path, wave, RATE)
     data = bytearray(path.read_bytes())
     data[len(data) // 4 : len(data) // 4 + 300] = bytes(300)
     path.write_bytes(data)
-    row, _ = decoded(path)
-    assert (row.outcome, row.reason) == (Outcome.CORRUPT, Reason.DAMAGED)
+    row, out = decoded(path)
+    assert (row.outcome, row.reason, row.samples) == (KEPT, Reason.DAMAGED, 20 * RATE)
+    (part,) = row.lost
+    assert part.start <= 5 * RATE <= part.stop
+    assert part.stop - part.start <= 2 * 4608
+    np.testing.assert_allclose(out[: part.start], wave[: part.start], atol=4e-5)
+    np.testing.assert_allclose(out[part.stop :], wave[part.stop :], atol=4e-5)
 
 
 HEADER = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\0\0\0\0"
@@ -387,5 +400,5 @@ def test_refused_files_of_hours_leave_few_samples(tmp_path: Path, damage: str) -
         data[18:26] = bytes([data[18], data[19], data[20], data[21] & 0xF0, 0, 0, 0, 0])  # no length is stated
     path.write_bytes(data)
     row, stored = rows_of(path, max_hours=0.5) if damage == "length" else rows_of(path)
-    assert row.reason == (Reason.OVER_LONG if damage == "length" else Reason.TRUNCATED)
+    assert row.reason == (Reason.OVER_LONG if damage == "length" else Reason.TOO_QUIET)
     assert stored < 257 * len(data) + BLOCK * 4

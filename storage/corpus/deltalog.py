@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage import seals
+from voicemill.storage.corpus.delta_root import delta_root
 from voicemill.storage.errors import StoreDamaged
 from voicemill.storage.files import whole_file
 from voicemill.storage.flushing import sync, sync_files
@@ -179,6 +180,7 @@ def erase(root: Path, doomed: Callable[[dict[str, Any]], bool]) -> int:
     if checkpoints:
         from deltalake import DeltaTable
 
-        DeltaTable(root).create_checkpoint()
+        with delta_root(root) as address:
+            DeltaTable(address).create_checkpoint()
     sync_log(root, root)
     return erased

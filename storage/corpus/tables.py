@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog
+from voicemill.storage.corpus.delta_root import delta_root
 from voicemill.storage.corpus.rows import completed, reading, schema_of
 from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
 from voicemill.storage.errors import StoreDamaged, StoreError
@@ -41,7 +42,6 @@ RECORDS: Mapping[str, type] = {"uploads": UploadRow, "utterances": Utterance, "l
 
 ROW_GROUP = 32 * 2**20
 """Bytes of a row group: reading one clip reads no more than this."""
-
 CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
@@ -199,7 +199,8 @@ def active(store: Store, table: str, version: int | None = None) -> dict[str, Fi
     from deltalake.exceptions import DeltaError
 
     try:
-        actions = pa.table(DeltaTable(folder(store, table), version=version).get_add_actions(flatten=True))
+        with delta_root(folder(store, table)) as address:
+            actions = pa.table(DeltaTable(address, version=version).get_add_actions(flatten=True))
     except DeltaError as error:
         raise StoreDamaged(folder(store, table) / "_delta_log", f"cannot be read ({error})") from error
     none = pa.nulls(len(actions), pa.string())  # `versions` is not partitioned
@@ -227,23 +228,23 @@ def commit(store: Store, table: str, files: Iterable[File]) -> int:
     require_files(store, table, added)
     sync_files((root / file.path for file in added), store.root)
     try:
-        if head(store, table) < 0:
-            DeltaTable.create(root, schema(table), partition_by=["speaker"], configuration=CONFIGURATION)
-        if not added and not removed:
-            deltalog.sync_log(root, store.root)  # a process may have been killed before it did
-            return head(store, table)
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(f.path, f.size, {"speaker": f.speaker}, 0, True, json.dumps({"numRecords": f.rows}))
-            for f in added
-        ]
-        actions += [
-            RemoveAction(path, True, 0, present[path].size, {"speaker": present[path].speaker}) for path in removed
-        ]
-        delta = DeltaTable(root)
-        if added:
-            _widen(delta, table)
-        never_rebased = CommitProperties(max_commit_retries=0)
-        delta.create_write_transaction(actions, "append", delta.schema(), ["speaker"], commit_properties=never_rebased)
+        with delta_root(root) as address:
+            if head(store, table) < 0:
+                DeltaTable.create(address, schema(table), partition_by=["speaker"], configuration=CONFIGURATION)
+            if not added and not removed:
+                deltalog.sync_log(root, store.root)  # a process may have been killed before it did
+                return head(store, table)
+            actions: list[AddAction | RemoveAction] = [
+                AddAction(f.path, f.size, {"speaker": f.speaker}, 0, True, json.dumps({"numRecords": f.rows}))
+                for f in added
+            ]
+            gone = [present[path] for path in removed]
+            actions += [RemoveAction(f.path, True, 0, f.size, {"speaker": f.speaker}) for f in gone]
+            delta = DeltaTable(address)
+            if added:
+                _widen(delta, table)
+            once = CommitProperties(max_commit_retries=0)  # never rebased on another's commit
+            delta.create_write_transaction(actions, "append", delta.schema(), ["speaker"], commit_properties=once)
     except DeltaError as error:
         raise StoreError(f"table {table} of {store.root} could not be written: {error}") from error
     deltalog.sync_log(root, store.root)

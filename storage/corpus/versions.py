@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog, tables
+from voicemill.storage.corpus.delta_root import delta_root
 from voicemill.storage.corpus.rows import from_table, reading, schema_of, to_table
 from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import whole_file
@@ -102,25 +103,26 @@ def append(store: Store, version: Version) -> None:
     from deltalake.transaction import AddAction, CommitProperties
 
     root = _root(store)
-    if tables.head(store, "versions") < 0:
-        DeltaTable.create(root, schema_of(VersionRow), configuration=tables.CONFIGURATION, mode="ignore")
-        deltalog.sync_log(root, store.root)  # from here on, rows without a log are damage
-    table = DeltaTable(root)
-    last = _numbers(table)[-1:]
-    if version.number != (last[0] if last else 0) + 1:
-        raise StoreError(f"version {version.number} cannot follow version {last} of {store.root}")
-    row = _row(version)
-    path = root / f"{version.number:08}-{digest(asdict(row))[:16]}.parquet"
-    with whole_file(path) as temporary:
-        pq.write_table(to_table([row], VersionRow), temporary, compression="zstd")
-    action = AddAction(path.name, path.stat().st_size, {}, 0, True, json.dumps({"numRecords": 1}))
-    properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction("corpus", version.number)])
-    try:
-        table.create_write_transaction([action], "append", table.schema(), commit_properties=properties)
-    except DeltaError as error:
-        raise StoreError(
-            f"version {version.number} of {store.root} was made by another process: {error}. Run the command again"
-        ) from error
+    with delta_root(root) as address:
+        if tables.head(store, "versions") < 0:
+            DeltaTable.create(address, schema_of(VersionRow), configuration=tables.CONFIGURATION, mode="ignore")
+            deltalog.sync_log(root, store.root)  # from here on, rows without a log are damage
+        table = DeltaTable(address)
+        last = _numbers(table)[-1:]
+        if version.number != (last[0] if last else 0) + 1:
+            raise StoreError(f"version {version.number} cannot follow version {last} of {store.root}")
+        row = _row(version)
+        path = root / f"{version.number:08}-{digest(asdict(row))[:16]}.parquet"
+        with whole_file(path) as temporary:
+            pq.write_table(to_table([row], VersionRow), temporary, compression="zstd")
+        action = AddAction(path.name, path.stat().st_size, {}, 0, True, json.dumps({"numRecords": 1}))
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction("corpus", version.number)])
+        try:
+            table.create_write_transaction([action], "append", table.schema(), commit_properties=properties)
+        except DeltaError as error:
+            raise StoreError(
+                f"version {version.number} of {store.root} was made by another process: {error}. Run the command again"
+            ) from error
     deltalog.sync_log(root, store.root)
 
 

@@ -8,19 +8,24 @@ upload without them. Repeating it changes nothing: the same bytes are there alre
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.errors import AudioError, ConfigError, InboxError
 from voicemill.storage.files import place, temporary_path
-from voicemill.storage.inbox.inbox import AUDIO, Inbox, extension, unfit_name, without_extension
+from voicemill.storage.inbox.inbox import Inbox
+from voicemill.storage.inbox.listing import AUDIO, extension, unfit_name, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, unfit_speaker
-from voicemill.storage.inbox.names import caseless, speaker_name
+from voicemill.storage.inbox.names import Beside, beside, caseless, speaker_name
 from voicemill.storage.inbox.rttm import RTTM
 from voicemill.storage.keys import file_digest
+
+BesideOf = Callable[[Path], Mapping[str, Beside]]
+"""Folder -> what `_files_beside` finds there."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +67,33 @@ def bring_uploads(sources: Iterable[Path], inbox: Inbox, speaker: str) -> Iterat
     sizes: dict[int, list[str]] = {}
     for entry in inbox.listing().audio:
         sizes.setdefault(entry.size, []).append(entry.path)
+    beside_of = cache(_files_beside)
     for source in sources:
-        arrival = _bring(source, inbox, folder, sizes)
+        arrival = _bring(source, inbox, folder, sizes, beside_of)
         if arrival.outcome == "new":
             sizes.setdefault(arrival.size, []).append(arrival.path)
         yield arrival
 
 
-def _bring(source: Path, inbox: Inbox, folder: Path, sizes: dict[int, list[str]]) -> Arrival:
+def _bring(
+    source: Path,
+    inbox: Inbox,
+    folder: Path,
+    sizes: dict[int, list[str]],
+    beside_of: Callable[[Path], dict[str, Beside]],
+) -> Arrival:
     if reason := _refusal(source):
         return Arrival(str(source), "refused", detail=reason)
     size, sha256 = source.stat().st_size, file_digest(source)
-    text = next((source.with_suffix(end) for end in SIDECARS if source.with_suffix(end).is_file()), None)
-    beside = [file for file in (text, source.with_suffix(RTTM)) if file and file.is_file()]
+    own = list(_own(source, beside_of(source.parent)))
     for path in sizes.get(size, ()):
         if file_digest(inbox.root / path) == sha256:
-            own = path.startswith(f"{folder.name}/")
-            return Arrival(str(source), "there", path, transcript=own and _bring_beside(beside, inbox.root / path))
+            mine = path.startswith(f"{folder.name}/")
+            return Arrival(str(source), "there", path, transcript=mine and _bring_beside(own, inbox.root / path))
     for target in _names(folder / unicodedata.normalize("NFC", source.name)):
-        if not _free(target, beside):
+        if not _free(target, own):
             continue
-        transcript = _bring_beside(beside, target)
+        transcript = _bring_beside(own, target)
         with _copy(source, target.parent) as (temporary, copied):
             if copied != sha256:
                 detail = "it changed while it was read: upload it again when it is complete"
@@ -125,30 +136,46 @@ def _names(path: Path) -> Iterator[Path]:
         number += 1
 
 
-def _free(target: Path, beside: Iterable[Path]) -> bool:
+def _free(target: Path, own: Iterable[tuple[Path, str]]) -> bool:
     """Whether no file has this stem: a transcript in another case or Unicode form may belong to either of two.
 
     The same transcript and turns may be there, from a copy that was interrupted.
     """
     stem = caseless(without_extension(target.name))
     present = [name for name in os.listdir(target.parent) if caseless(without_extension(name)) == stem]
-    own = {target.with_suffix(file.suffix).name: file for file in beside}
-    return all(name in own and _same(target.parent / name, own[name]) for name in present)
+    copies = {target.with_suffix(ending).name: file for file, ending in own}
+    return all(name in copies and _same(target.parent / name, copies[name]) for name in present)
 
 
 def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
-def _bring_beside(files: Iterable[Path], audio: Path) -> bool:
+def _files_beside(folder: Path) -> dict[str, Beside]:
+    """Ending -> transcripts or turns beside the recordings of a folder, by the rules of a scan."""
+    names = os.listdir(folder)
+    stems = {without_extension(name) for name in names if extension(name) in AUDIO}
+    return {ending: beside(stems, names, ending) for ending in (*SIDECARS, RTTM)}
+
+
+def _own(source: Path, files: Mapping[str, Beside]) -> Iterator[tuple[Path, str]]:
+    """Transcript and turns of a recording, each with its ending in small letters."""
+    stem = without_extension(source.name)
+    texts = ((*files[end].own[stem], end) for end in SIDECARS if stem in files[end].own)
+    if text := min(texts, key=lambda match: match[0], default=None):
+        yield source.parent / text[1], text[2]
+    if stem in files[RTTM].own:
+        yield source.parent / files[RTTM].own[stem][1], RTTM
+
+
+def _bring_beside(files: Iterable[tuple[Path, str]], audio: Path) -> bool:
     """Copy a transcript and turns beside an upload that has none; returns whether there is a transcript to copy."""
     transcript = False
-    for file in files:
-        endings = (RTTM,) if file.suffix == RTTM else SIDECARS
-        transcript |= file.suffix != RTTM
-        if not any(audio.with_suffix(end).exists() for end in endings):
+    for file, ending in files:
+        transcript |= ending != RTTM
+        if not any(audio.with_suffix(end).exists() for end in ((RTTM,) if ending == RTTM else SIDECARS)):
             with _copy(file, audio.parent) as (temporary, _):
-                place(temporary, audio.with_suffix(file.suffix), durable=True)
+                place(temporary, audio.with_suffix(ending), durable=True)
     return transcript
 
 

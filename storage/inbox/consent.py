@@ -31,8 +31,8 @@ from voicemill.storage.inbox.consent_table import (
     standing_refusal,
     tables_elsewhere,
 )
-from voicemill.storage.inbox.inbox import Inbox, Listing, Problem
-from voicemill.storage.inbox.layouts import first_problems
+from voicemill.storage.inbox.inbox import Inbox
+from voicemill.storage.inbox.listing import Listing, Problem, first_problems
 from voicemill.storage.inbox.names import Slips, folded, speaker_name
 from voicemill.storage.store import Store
 

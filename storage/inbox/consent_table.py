@@ -22,7 +22,8 @@ from voicemill.storage.inbox.decoding import (
     header_of,
     lines_of,
 )
-from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, Listing, Problem
+from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox
+from voicemill.storage.inbox.listing import Listing, Problem
 from voicemill.storage.inbox.names import caseless, speaker_name
 
 CONSENTS = "consents.csv"

@@ -28,8 +28,9 @@ from voicemill.storage.files import whole_file
 from voicemill.storage.inbox.consent_table import CONSENTS, without_grants
 from voicemill.storage.inbox.decoding import lines_of
 from voicemill.storage.inbox.folder_languages import LANGUAGES
-from voicemill.storage.inbox.inbox import AUDIO, Inbox, Listing, extension, unsafe_path, without_extension
+from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.inbox.layouts import KALDI_TABLES, MetadataFile, MetadataRow, folder_speaker, metadata_rows
+from voicemill.storage.inbox.listing import AUDIO, Listing, everything, extension, unsafe_path, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, read_metadata
 from voicemill.storage.inbox.names import beside, composed, speaker_name
 from voicemill.storage.inbox.rttm import RTTM
@@ -84,8 +85,8 @@ class Erasure:
         for path in self.deleted:
             (self.inbox.root / path).unlink(missing_ok=True)
         folders = {folder for path in (*self.deleted, *earlier) for folder in PurePosixPath(path).parents[:-1]}
-        for folder in sorted(folders, key=lambda folder: (-len(folder.parts), folder)):
-            if (place := self.inbox.root / folder).is_dir() and not any(place.iterdir()):
+        for place in (self.inbox.root / f for f in sorted(folders, key=lambda f: (-len(f.parts), f))):
+            if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()  # its name may be the speaker's
 
 
@@ -110,8 +111,8 @@ def uploads_of(inbox: Inbox, speaker: str) -> Bytes:
     Raises:
         InboxError, OSError: the inbox or a file of the speaker cannot be read.
     """
-    paths = [inbox.root / path for path, owner in _owners(inbox, inbox.listing()) if owner == speaker]
-    sizes = {path: path.stat().st_size for path in paths}
+    own = (inbox.root / path for path, owner in _owners(inbox, inbox.listing()) if owner == speaker)
+    sizes = {path: path.stat().st_size for path in own}
     content = frozenset(file_digest(path) for path, size in sizes.items() if size)
     return Bytes(content, frozenset(size for size in sizes.values() if size))
 
@@ -143,8 +144,7 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
             rewritten[table[0]] = table[1:]
     except ConfigError as error:
         raise _unsearched(CONSENTS, str(error)) from error
-    others = sorted((texts | linked) - audio)
-    return Erasure(inbox, rewritten, (*others, *sorted(audio)))
+    return Erasure(inbox, rewritten, (*sorted((texts | linked) - audio), *sorted(audio)))
 
 
 def _owners(inbox: Inbox, listing: Listing) -> Iterator[tuple[str, str]]:
@@ -162,7 +162,7 @@ def speakers_of(inbox: Inbox) -> set[str]:
 
 def _with_bytes(inbox: Inbox, known: Bytes) -> Iterator[str]:
     """Paths of all files with these bytes, hidden and temporary ones included."""
-    for path in inbox.root.rglob("*"):
+    for path in everything(inbox.root):
         ours = path.is_file() and not path.is_symlink() and path.stat().st_size in known.sizes
         if ours and file_digest(path) in known.content:
             yield path.relative_to(inbox.root).as_posix()
@@ -190,7 +190,7 @@ def _unsearched(path: str, reason: str) -> InboxError:
 def _linked(inbox: Inbox, paths: Iterable[str]) -> set[str]:
     """Paths of the links that lead to these files, and of the files in the inbox that these links lead to."""
     targets = {target for path in paths if (target := (inbox.root / path).resolve()).is_relative_to(inbox.root)}
-    links = {path for path in inbox.root.rglob("*") if path.is_symlink() and path.resolve() in targets}
+    links = {path for path in everything(inbox.root) if path.is_symlink() and path.resolve() in targets}
     return {path.relative_to(inbox.root).as_posix() for path in targets | links}
 
 

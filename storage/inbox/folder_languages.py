@@ -9,9 +9,8 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from voicemill.storage.inbox.inbox import Problem
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.layouts import first_problems
+from voicemill.storage.inbox.listing import Problem, first_problems
 from voicemill.storage.inbox.names import speaker_name
 
 LANGUAGES = "languages.csv"

@@ -5,28 +5,28 @@ the inbox is ever read: links that leave it and names with path parts are refuse
 followed (the files are listed at their own place).
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from voicemill.storage.errors import InboxError
 from voicemill.storage.files import temporary_path, whole_file
+from voicemill.storage.inbox.listing import (
+    AUDIO,
+    HIDDEN,
+    InboxFile,
+    Listing,
+    bad_name,
+    extension,
+    file_at,
+    passed_over,
+    walk,
+)
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
-
-_EXTENSIONS = """
-wav wave rf64 w64 flac mp3 ogg oga opus webm mka m4a mp4 aac 3gp amr wma ape wv ac3 aif aiff aifc au snd caf sph nist
-raw pcm
-"""
-AUDIO = frozenset(_EXTENSIONS.split())
-"""Extensions of uploads. A name decides only whether a file counts as an upload; its format is read from its bytes."""
-
-TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 
 MOST_METADATA = 128 * 2**20
 """Bytes of a file that describes uploads: two million rows, which take 20 s and 0.8 GB of memory."""
@@ -34,74 +34,6 @@ MOST_TABLE = 8 * 2**20
 """Bytes of `consents.csv` and `languages.csv`: 200,000 speakers."""
 MOST_TEXT = 4 * 2**20
 """Bytes of a transcript or of turns: those of 24 hours have under one megabyte."""
-
-DEFAULT_SPEAKER = "default"
-"""Speaker of an upload at the inbox root without one in the metadata."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file or line of the inbox that could not be used; it is reported, and the scan continues."""
-
-    path: str
-    line: int
-    """Line number from 1; 0 = the whole file."""
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.message}" if self.line else f"{self.path}: {self.message}"
-
-
-@dataclass(frozen=True)
-class InboxFile:
-    """One file of the inbox."""
-
-    path: str
-    """Relative to the inbox, forward slashes."""
-    size: int
-    """Bytes."""
-    stamp: str
-    """Changes when the file does (local: times of content and of inode); "" = the file system has none."""
-
-
-@dataclass
-class Listing:
-    """All files of an inbox, sorted by path."""
-
-    audio: list[InboxFile] = field(default_factory=list)
-    others: dict[str, InboxFile] = field(default_factory=dict)
-    """Path -> file, of those that are not audio: metadata, sidecars, and others that are ignored."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Path -> reason why it is not read."""
-
-
-def extension(path: str) -> str:
-    """Extension of a path, in lower case, without the dot; "" = none."""
-    stem, _, suffix = path.rpartition("/")[2].rpartition(".")
-    return suffix.lower() if stem else ""
-
-
-def without_extension(path: str) -> str:
-    """Path up to the last dot of its name."""
-    suffix = extension(path)
-    return path[: -len(suffix) - 1] if suffix else path
-
-
-def unsafe_path(name: str) -> str:
-    """Reason why a path, as written in metadata, must not be followed; "" = it may be. Backslashes count as slashes."""
-    parts = name.replace("\\", "/").split("/")
-    if not name or "\0" in name:
-        return "an empty path" if not name else "a path with a zero byte"
-    if parts[0] == "" or (len(parts[0]) == 2 and parts[0][1] == ":") or "://" in name:
-        return "an absolute path: paths are relative to the inbox or to the metadata's folder"
-    return "a path with '..' in it" if ".." in parts else ""
-
-
-def unfit_name(name: str) -> str:
-    """Reason why a listing passes over or refuses a file or folder of this name; "" = it lists it."""
-    if reason := _bad_name(name):
-        return reason
-    return "a hidden or temporary name" if _passed_over(name) else ""
 
 
 class Inbox:
@@ -156,8 +88,8 @@ class Inbox:
         """
         listing = Listing()
         try:
-            walk = self._walk(self.root, "", listing) if self.local else self._find(listing)
-            files = sorted(walk, key=lambda file: file.path)
+            found = walk(self.root, listing) if self.local else self._find(listing)
+            files = sorted(found, key=lambda file: file.path)
         except OSError as error:
             raise InboxError(f"the inbox {self.url} cannot be listed: {error}") from error
         for file in files:
@@ -167,42 +99,15 @@ class Inbox:
                 listing.others[file.path] = file
         return listing
 
-    def _walk(self, folder: Path, prefix: str, listing: Listing) -> Iterator[InboxFile]:
-        """Files of a folder. One that goes away while it is listed is not there: the next refresh sees what is."""
-        with os.scandir(folder) as items:
-            for item in items:
-                path = prefix + item.name
-                if reason := _bad_name(item.name):
-                    listing.refused[os.fsencode(path).decode("utf-8", "backslashreplace")] = reason
-                elif _passed_over(item.name):
-                    continue
-                elif item.is_symlink() and (reason := self._bad_link(Path(item.path))):
-                    listing.refused[path] = reason
-                elif item.is_dir(follow_symlinks=False):
-                    try:
-                        yield from self._walk(Path(item.path), f"{path}/", listing)
-                    except PermissionError as error:
-                        listing.refused[path] = f"the folder cannot be listed: {error.strerror}"
-                    except (FileNotFoundError, NotADirectoryError):
-                        continue
-                elif item.is_file():
-                    with suppress(FileNotFoundError):
-                        yield _inbox_file(path, item.stat())
-
-    def _bad_link(self, link: Path) -> str:
-        """Reason why a link is not followed; "" = it is."""
-        try:
-            target = link.resolve(strict=True)
-        except (OSError, RuntimeError) as error:
-            return f"a broken link: {error}"
-        return "" if target.is_relative_to(self.root) else "a link that leaves the inbox"
-
     def _find(self, listing: Listing) -> Iterator[InboxFile]:
         for name, info in self._fs.find(self._base, detail=True).items():
             path = name[len(self._base) :].lstrip("/")
-            if any(_passed_over(part) for part in path.split("/")):
-                continue
-            if reason := next(filter(None, map(_bad_name, path.split("/"))), ""):
+            parts = path.split("/")
+            hidden = next((n for n, part in enumerate(parts, 1) if passed_over(part)), 0)
+            if hidden:
+                if hidden < len(parts):
+                    listing.passed_over["/".join(parts[:hidden])] = HIDDEN
+            elif reason := next(filter(None, map(bad_name, parts)), ""):
                 listing.refused[path] = reason
             else:
                 stamps = (
@@ -228,7 +133,7 @@ class Inbox:
 
     def stamp(self, file: InboxFile) -> str:
         """Present stamp of a local file; that of the listing for a remote one (objects are replaced whole)."""
-        return _inbox_file(file.path, self._inside(file.path).stat()).stamp if self.local else file.stamp
+        return file_at(file.path, self._inside(file.path).stat()).stamp if self.local else file.stamp
 
     @contextmanager
     def on_disk(self, path: str, scratch: Path) -> Iterator[Path]:
@@ -272,23 +177,3 @@ class Inbox:
 def download_path(store: Store, sha256: str) -> Path:
     """Path of the download of an upload; a cache, safe to delete."""
     return store.stages / "inbox" / sha256
-
-
-def _inbox_file(path: str, info: os.stat_result) -> InboxFile:
-    return InboxFile(path, info.st_size, f"{info.st_mtime_ns} {info.st_ctime_ns}")
-
-
-def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name.lower().endswith(TEMPORARY)
-
-
-def _bad_name(name: str) -> str:
-    if "\\" in name:
-        return "a name with a backslash"
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return "a name that is not UTF-8"
-    if name in ("", ".", ".."):
-        return "a name with path parts"
-    return "a name with control characters" if any(ord(c) < 32 or ord(c) == 127 for c in name) else ""

@@ -9,9 +9,10 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from voicemill.storage.inbox.inbox import (
+from voicemill.storage.inbox.listing import (
     AUDIO,
     DEFAULT_SPEAKER,
+    MOST_PROBLEMS,
     Listing,
     Problem,
     extension,
@@ -22,8 +23,6 @@ from voicemill.storage.inbox.names import Places, speaker_name
 
 Reader = Callable[[str], bytes]
 
-MOST_PROBLEMS = 1000
-"""Problems of one file that are listed."""
 MOST_BROKEN, MOST_LINES = 1000, 1000
 """Rows with broken quotes after which a CSV is given up, and lines of one row."""
 
@@ -32,13 +31,6 @@ KALDI_TABLES = ("text", "utt2spk")
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 """Marks of the column `mixed`, in any case."""
-
-
-def first_problems(path: str, problems: list[Problem], most: int = MOST_PROBLEMS) -> list[Problem]:
-    """The first problems of a file or folder, and the number of the others."""
-    if (more := len(problems) - most) <= 0:
-        return problems
-    return [*problems[:most], Problem(path, 0, f"{more:,} more rows with problems, which are not listed")]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ name the speaker of an upload, whose voice that is stays open: `doubtful`.
 import unicodedata
 from dataclasses import dataclass, field
 
-from voicemill.storage.inbox.inbox import Listing, Problem, unsafe_path
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.layouts import Description, MetadataFile, MetadataRow, Reader, metadata_rows
+from voicemill.storage.inbox.listing import Listing, Problem, unsafe_path
 
 SIDECARS = (".txt", ".lab")
 """Endings of a transcript beside an audio file, in the order in which they are looked for."""

@@ -8,7 +8,7 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.forgetting.held_voices import IN_TABLES, HeldVoice
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.inbox.consent import Consent, Consents
-from voicemill.storage.inbox.inbox import Problem
+from voicemill.storage.inbox.listing import Problem
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 

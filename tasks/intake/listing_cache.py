@@ -14,8 +14,9 @@ from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.corpus.rows import schema_of, to_table
 from voicemill.storage.errors import AudioError, ConfigError
 from voicemill.storage.files import whole_file
-from voicemill.storage.inbox.inbox import MOST_TEXT, Inbox, InboxFile, Problem, download_path, without_extension
+from voicemill.storage.inbox.inbox import MOST_TEXT, Inbox, download_path
 from voicemill.storage.inbox.layouts import decode_text
+from voicemill.storage.inbox.listing import InboxFile, Problem, without_extension
 from voicemill.storage.inbox.metadata import normalise_text
 from voicemill.storage.inbox.rttm import read_rttm, turns_of
 from voicemill.storage.keys import file_digest

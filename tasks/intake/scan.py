@@ -21,9 +21,10 @@ from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import Consent
 from voicemill.storage.inbox.consent_table import CONSENTS
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
-from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, Listing, Problem, download_path, without_extension
+from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, download_path
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.layouts import Description, decode_text, first_problems, folder_speaker
+from voicemill.storage.inbox.layouts import Description, decode_text, folder_speaker
+from voicemill.storage.inbox.listing import Listing, Problem, first_problems, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, Metadata, read_metadata
 from voicemill.storage.inbox.names import Beside, beside, caseless
 from voicemill.storage.inbox.rttm import RTTM
@@ -118,6 +119,7 @@ def scan(
     listing = box.listing()
     about = read_metadata(listing, box.read_bytes)
     problems = list(about.problems)
+    problems += [Problem(folder, 0, f"passed over: {why}") for folder, why in sorted(listing.passed_over.items())]
     consents = consent.consents_of(box, listing, store, _speakers(listing, about))
     problems += consents.problems
     memory = ListingCache.load(store, box.id)

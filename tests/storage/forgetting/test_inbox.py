@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -369,3 +370,15 @@ def test_waits_for_the_store(tmp_path: Path) -> None:
     assert order == ["refresh", "forget"]
     assert os.listdir(tmp_path / "inbox") == []
     assert len(tombstones.read(store).content) == 1
+
+
+def test_files_below_1100_folders_are_erased(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    deep = inbox / "ann" / "/".join("d" * 1100)
+    subprocess.run(["mkdir", "-p", str(deep)], check=True)  # Path.mkdir ends in a RecursionError
+    for path in (deep / "a.wav", inbox / "bob" / "b.wav"):
+        write(path, path.name.encode() * 500)
+    plan = plan_erasure(local_inbox(inbox), "ann", uploads_of(local_inbox(inbox), "ann"))
+    assert plan.deleted == ((deep / "a.wav").relative_to(inbox).as_posix(),)
+    plan.carry_out()
+    assert [path.name for path in inbox.iterdir()] == ["bob"]

@@ -1,6 +1,7 @@
 """Copies into an inbox: whole files only, none over another, and repeating changes nothing."""
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,24 @@ def test_files_and_transcripts_are_copied_into_the_folder_of_the_speaker(inbox: 
     assert arrivals[0].size == one.stat().st_size
     assert {e.path for e in inbox.listing().audio} == {"ann/one.wav", "ann/two.wav"}
     assert set(inbox.listing().others) == {"ann/one.txt"}
+
+
+def test_names_in_capitals_and_in_another_unicode_form_bring_their_transcripts(inbox: Inbox, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    loud, nfc = recording(folder / "A.WAV", 1), recording(folder / unicodedata.normalize("NFC", "é.wav"), 2)
+    near, other = recording(folder / "b.wav", 3), recording(folder / "B.wav", 4)
+    (folder / "A.TXT").write_text("in capitals")
+    (folder / "A.RTTM").write_text("SPEAKER A 1 0.0 0.5 <NA> <NA> ann <NA> <NA>\n")
+    (folder / unicodedata.normalize("NFD", "é.Lab")).write_text("of a Mac")
+    (folder / "b.txt").write_text("of the small one")
+    arrivals = brought(inbox, loud, nfc, near, other)
+    assert [a.transcript for a in arrivals] == [True, True, True, False]
+    own = inbox.root / "ann"
+    assert (own / "A.txt").read_text() == "in capitals"
+    assert (own / "A.rttm").exists()
+    assert (own / unicodedata.normalize("NFC", "é.lab")).read_text() == "of a Mac"
+    assert (own / "b.txt").read_text() == "of the small one"
+    assert [a.outcome for a in brought(inbox, loud, nfc, near, other)] == ["there"] * 4
 
 
 def test_repeating_changes_nothing(inbox: Inbox, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.storage.inbox.inbox import Inbox, InboxFile, Listing
+from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.inbox.languages import normalise_language
 from voicemill.storage.inbox.layouts import Description, folder_speaker
+from voicemill.storage.inbox.listing import InboxFile, Listing
 from voicemill.storage.inbox.metadata import Metadata, read_metadata
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.storage.inbox.inbox import InboxFile, Listing
+from voicemill.storage.inbox.listing import InboxFile, Listing
 from voicemill.storage.inbox.metadata import read_metadata
 from voicemill.storage.inbox.names import (
     Places,

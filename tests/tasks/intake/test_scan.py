@@ -150,6 +150,64 @@ def test_hidden_temporary_and_other_files_are_no_uploads(inbox: Path, store: Sto
     assert result.ignored == 2
 
 
+def test_folders_that_are_passed_over_are_named(inbox: Path, store: Store) -> None:
+    for name in (".hidden/a.wav", "ann/takes.tmp/b.wav", "ann/c.wav"):
+        put(inbox / name, len(name))
+    (inbox / "again").symlink_to(inbox / "ann", target_is_directory=True)
+    os.mkfifo(inbox / "pipe.wav")
+    result = look(inbox, store)
+    assert states(result) == {"ann/c.wav": "", "pipe.wav": "refused"}
+    named = {problem.path: problem.message for problem in result.problems}
+    assert named == {
+        ".hidden": "passed over: its name is hidden or temporary",
+        "ann/takes.tmp": "passed over: its name is hidden or temporary",
+        "again": "passed over: it is a link to a folder of the inbox, whose files are read there",
+    }
+
+
+def test_a_tree_deeper_than_the_stack_and_than_a_path_may_be(inbox: Path, store: Store) -> None:
+    """1,500 folders, one in the other: the recordings whose path the system takes are read, the rest is named."""
+    recording = put(inbox.parent / "r.wav")
+    place = os.open(inbox, os.O_RDONLY)
+    for depth in range(2500):
+        os.mkdir("d", dir_fd=place)
+        place, above = os.open("d", os.O_RDONLY, dir_fd=place), place
+        os.close(above)
+        if depth in (1500, 2400):
+            target = os.open("r.wav", os.O_WRONLY | os.O_CREAT, dir_fd=place)
+            os.write(target, recording.read_bytes())
+            os.close(target)
+    os.close(place)
+    result = look(inbox, store)
+    assert [upload.path.count("/") for upload in result.uploads] == [1501]
+    assert [row.detail for row in result.others] == ["the folder cannot be listed: File name too long"]
+    subprocess.run(["rm", "-r", str(inbox)], check=True)  # shutil.rmtree ends in a RecursionError
+
+
+def test_what_goes_away_while_it_is_listed_is_not_there(inbox: Path, store: Store) -> None:
+    put(inbox / "ann" / "stays.wav")
+    command = f"""
+import os, shutil
+while True:
+    for n in range(20):
+        os.makedirs("{inbox}/bob/%d/in" % n, exist_ok=True)
+        open("{inbox}/bob/%d/in/x.wav" % n, "wb").write(b"RIFF")
+        open("{inbox}/bob/%d/in/x.txt" % n, "w").write("text")
+    shutil.rmtree("{inbox}/bob")
+"""
+    churn = subprocess.Popen([sys.executable, "-c", command])
+    try:
+        met = set()
+        for _ in range(60):
+            result = look(inbox, store)
+            assert "ann/stays.wav" in {upload.path for upload in result.uploads}
+            met.add(len(result.uploads) + len(result.others))
+        assert len(met) > 1
+    finally:
+        churn.kill()
+        churn.wait()
+
+
 def test_links_that_leave_and_bad_names_are_refused(tmp_path: Path, inbox: Path, store: Store) -> None:
     outside = put(tmp_path / "outside" / "secret.wav", 3)
     put(inbox / "anna" / "a.wav", 1)

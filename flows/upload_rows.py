@@ -1,7 +1,7 @@
 """Rows of the table `uploads`: the scan joined with the results of the stages."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from voicemill.flows.lot import LotResult
@@ -64,7 +64,21 @@ def upload_rows(
             formats = {row.upload: row for row in Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
         rows += [_row(batch, u, formats.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
-    return sorted(rows, key=lambda row: row.path)
+    return sorted(_with_originals(rows), key=lambda row: row.path)
+
+
+def _with_originals(rows: Sequence[UploadRow]) -> Iterator[UploadRow]:
+    """Rows in which a duplicate by samples says of which upload, by its present path.
+
+    The path of another speaker's upload is no part of a row: it would stay there when that speaker is forgotten.
+    """
+    first = {row.pcm: row for row in rows if row.pcm and row.state is not UploadState.DUPLICATE}
+    for row in rows:
+        if row.state is UploadState.DUPLICATE and row.pcm in first:
+            original = first[row.pcm]
+            path = original.path if original.speaker == row.speaker else "an upload of another speaker with this pcm"
+            row = replace(row, detail=f"same samples as {path}"[:500])
+        yield row
 
 
 def _broken_shards(store: Store, batch: Batch, error: str) -> tuple[str, list[ShardFile]]:

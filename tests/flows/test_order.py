@@ -91,6 +91,7 @@ def comparable(rows: dict[str, Rows]) -> dict[str, Rows]:
         if row["path"] in EQUAL_SAMPLES:
             role = "kept" if row["state"] == "prepared" else "repeated"
             names |= {row["sha256"]: role, row["path"]: role, row["sha256"][:16]: role}
+            names[f"same samples as {row['path']}"] = f"same samples as {role}"
             row |= {"codec": "", "size": 0}
     assert len(set(names.values())) == 2, names
 

@@ -148,8 +148,8 @@ CORRUPT = {
 """Files that are corrupt; tests/tasks/stages/test_decode.py has their reasons."""
 
 
-SAME = {"chan3.sph", "cold_corpus_32bit_float.wav"}
-"""Files with the samples of chan3.2chan.wav and cold_corpus_24bit.wav in other containers."""
+SAME = {"chan3.sph": "chan3.2chan.wav", "cold_corpus_32bit_float.wav": "cold_corpus_24bit.wav"}
+"""Files with the samples of others in other containers."""
 
 
 def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
@@ -157,8 +157,11 @@ def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
     folder = SPEECH / "formats"
     done = cli.refresh(folder, tmp_path / "store", "--assume-consent", "test")
     refreshed = RefreshedStore(folder, tmp_path / "store", tmp_path, done)
-    states = {row["path"]: row["state"] for row in refreshed.version().uploads(["path", "state"]).to_pylist()}
-    assert states == {
+    rows = refreshed.version().uploads(["path", "state", "detail"]).to_pylist()
+    assert {row["path"]: row["detail"] for row in rows if row["path"] in SAME} == {
+        name: f"same samples as {original}" for name, original in SAME.items()
+    }
+    assert {row["path"]: row["state"] for row in rows} == {
         path.name: "corrupt" if path.name in CORRUPT else "duplicate" if path.name in SAME else "prepared"
         for path in folder.iterdir()
         if path.name != "metadata.csv"

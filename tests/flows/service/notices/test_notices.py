@@ -24,6 +24,7 @@ from support.refreshed_store import RefreshedStore
 from voicemill.flows.service.deploy import TELLER, deploy_notices
 from voicemill.flows.service.notices.log import Kind, Notice, notices_file, read_notices, tell
 from voicemill.flows.service.notices.lookout import look_out
+from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.store import Store
 from voicemill.tasks.config import NotifySettings, load
@@ -165,6 +166,11 @@ def test_a_refresh_tells_what_it_could_not_use(cli: Any, refreshed: RefreshedSto
     config = tmp_path / "notices.toml"
     config.write_text(plain('[batches]\nminutes = 0.2\n[notify]\nwebhook = "http://127.0.0.1:9/secret"\n'))
     cli.refresh(copied.inbox, copied.store, "--config", config)
+    rows = {row["path"]: row for row in CorpusVersion.open(store).uploads().to_pylist()}
+    assert (rows["ann/again.wav"]["state"], rows["ann/again.wav"]["detail"]) == (
+        "duplicate",
+        "same samples as ann/0.wav",
+    )
     assert sorted(kinds(store)) == ["consent missing", "nothing kept"]
     text = notices_file(store).read_text()
     assert "nothing of 1 of 1 new uploads was kept" in text

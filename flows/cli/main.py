@@ -3,6 +3,7 @@
 Heavy modules are imported by the command that needs them, so that `--help` answers in about 0.1 s.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from voicemill.flows.cli import consent, corpus, judging, produce, service, setup, speak, train, upkeep, voices
+from voicemill.flows.service.environment import direct_loopback
 from voicemill.storage.errors import VoicemillError
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
@@ -113,6 +115,7 @@ for _panel in PANELS.values():
 
 def main() -> None:
     """Run the command line. An expected error is one message and exit status 2, never a traceback."""
+    os.environ.update(direct_loopback())
     try:
         app()
     except VoicemillError as error:

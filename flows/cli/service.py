@@ -38,6 +38,8 @@ def up(
     phase: PhaseOption = None,
     speaker: TargetOption = None,
     assume_consent: ConsentOption = "",
+    schedule: Annotated[str, typer.Option(help="Cron line of the refresh. Default: the first of each month at 3")] = "",
+    timezone: Annotated[str, typer.Option(help="Time zone of the schedules, by name. Default: this machine's")] = "",
     as_json: JsonOption = False,
     foreground: Annotated[
         bool, typer.Option(help="Stay until all is down, and stop it all on SIGTERM: for systemd and containers")
@@ -58,6 +60,7 @@ def up(
     training = load_training(training_config)
     if unknown := [name for name in phase or () if name not in training.phases]:
         raise ConfigError(f"--phase {unknown[0]}: expected one of {', '.join(training.phases)} ({training_config})")
+    cron, zone = service.checked_schedule(schedule, timezone)
     opened = open_store(store, create=True)
     settings = service.UpSettings(
         store=str(opened.root),
@@ -67,6 +70,8 @@ def up(
         training=_absolute(training_config),
         phases=tuple(phase or ()),
         speakers=tuple(speaker or ()),
+        schedule=cron,
+        timezone=zone,
     )
     state = service.up(opened, settings, lambda words: None if as_json else print(words, file=sys.stderr))
     if as_json:

@@ -37,6 +37,7 @@ def reconcile(
     For the server of PREFECT_API_URL. `voicemill up` runs this command. A PENDING run is dead after 600 s, and where
     the reconciler sees that it has no process, after 60 s. With --store it also writes notices of what went wrong.
     """
+    from voicemill.flows.service.access import is_private
     from voicemill.flows.service.notices.lookout import look_out
     from voicemill.flows.service.recovery import reconcile as recovery
     from voicemill.flows.service.up import POOLS, read_state
@@ -46,7 +47,7 @@ def reconcile(
     opened = open_store(store) if store else None
     if "PREFECT_API_URL" not in os.environ:
         raise ServerError("PREFECT_API_URL is not set: a store that is up has a reconciler already (voicemill up)")
-    private = opened if opened is not None and recovery.is_private(opened) else None
+    private = opened if opened is not None and is_private(opened.root) else None
     policy = recovery.policy_for(private, attempts, pending)
     state = read_state(opened) if opened is not None else None
     notify = load(config or (state.settings.config if state else "default")).notify

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from voicemill.flows.service.environment import direct_loopback
 from voicemill.storage.errors import ServerError
 from voicemill.storage.files import whole_file
 from voicemill.storage.store import Store
@@ -96,7 +97,7 @@ def private_settings(store: Store, port: int) -> dict[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # else a queued run is tried twice a minute
         "DO_NOT_TRACK": "1",
-        **_no_proxy(),
+        **direct_loopback(),
         **_files_of_pages(),
         **HEARTBEAT,
     }
@@ -118,11 +119,9 @@ def _files_of_pages() -> dict[str, str]:
     return {"PREFECT_UI_STATIC_DIRECTORY": str(cache)}
 
 
-def _no_proxy() -> dict[str, str]:
-    """Exceptions of the proxies with our address among them: a proxy must not see the secret."""
-    known = [host for name in ("no_proxy", "NO_PROXY") for host in os.environ.get(name, "").split(",") if host]
-    hosts = ",".join(dict.fromkeys([*known, HOST]))
-    return {"no_proxy": hosts, "NO_PROXY": hosts}
+def is_private(store: str | Path) -> bool:
+    """Whether this process is a client of the private server of the store at this path."""
+    return os.environ.get("PREFECT_HOME") == str(Path(store) / "prefect")
 
 
 def entry_form(secret: str, url: str) -> str:
@@ -140,7 +139,7 @@ def entry_page(store: Store, url: str) -> Iterator[Path | None]:
     A form that sends itself, in a file that its owner alone can read: the address of a page is visible on the command
     line of the browser and stays in its history. None: the server is that of PREFECT_API_URL, and not ours.
     """
-    if os.environ.get("PREFECT_HOME") != str(store.prefect):
+    if not is_private(store.root):
         yield None
         return
     path = store.prefect / f".enter-{os.getpid()}.html"

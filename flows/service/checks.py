@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicemill.flows.service.limits import check_limits
+from voicemill.flows.service.environment import check_limits, proxies
 from voicemill.model.embedded import EMBEDDED
 from voicemill.storage.errors import MachineError, ModelMissing, VoicemillError
 from voicemill.storage.filesystem import free_inodes, what_is_missing
@@ -56,6 +56,7 @@ def run_checks(store: Path | None) -> Iterator[Check]:
     yield Check("disk", f"{room} free at {place}", enough, mend)
     yield _limits()
     yield _file_system(place)
+    yield _proxy()
     yield _server()
     if store is not None:
         yield _store(store)
@@ -99,6 +100,16 @@ def _embedded_models() -> Check:
             wrong.append(model.name)
             mend = mend or str(error)
     return Check("embedded models", f"missing: {', '.join(wrong)}" if wrong else ", ".join(EMBEDDED), not wrong, mend)
+
+
+def _proxy() -> Check:
+    """Which proxies the environment names: what is downloaded comes through them, and loopback is asked without."""
+    try:
+        found = proxies()
+    except MachineError as error:
+        return Check("proxy", "one that no client can use", False, str(error))
+    words = ", ".join(f"{name}={address}" for name, address in found.items())
+    return Check("proxy", f"{words}; servers of this machine are asked without it" if words else "none")
 
 
 def _server() -> Check:

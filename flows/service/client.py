@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from voicemill.flows.service.access import HEARTBEAT
-from voicemill.flows.service.limits import check_limits
+from voicemill.flows.service.environment import check_limits, direct_loopback, proxies
 from voicemill.flows.service.server import PortTaken, PrivateServer
 from voicemill.storage.errors import ServerError
 from voicemill.storage.store import Store
@@ -48,12 +48,14 @@ def prefect_api(store: Store, meanwhile: Callable[[], object] = lambda: None) ->
     `meanwhile` is called while a private server starts, which takes seconds: the place for slow imports.
     """
     check_limits()
+    proxies()
     logging.raiseExceptions = False  # else a record that cannot be sent is two lines more for whoever waits
     quiet = {
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
+        **direct_loopback(),
         **HEARTBEAT,
     }
     if url := os.environ.get("PREFECT_API_URL"):

@@ -10,10 +10,12 @@ own, because a Prefect client takes 150 MB and the supervisor lives for months. 
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,12 +28,13 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.states import Cancelling
 from prefect.types import SecretDict
 from prefect.variables import Variable
 from pydantic import SecretStr
 
+from voicemill.flows.service.access import is_private
 from voicemill.flows.service.notices.log import EVENT
 from voicemill.flows.service.recovery.runs import crash_runs, pool_filter, state_filter
 from voicemill.flows.service.up import POOLS, UpSettings
@@ -54,8 +57,10 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
     """Bring pools, variables, deployments and automations of the server up to the files.
 
     Raises:
-        ServerError: `prefect deploy` failed; with its output.
+        ServerError: the server keeps another store, or `prefect deploy` failed; with its output.
     """
+    if not is_private(settings.store):
+        claim(settings.store)
     for pool in POOLS:
         template = pool_template()
         try:
@@ -72,6 +77,22 @@ def deploy(client: SyncPrefectClient, settings: UpSettings) -> None:
     for raw in json.loads(AUTOMATIONS.read_text(encoding="utf-8")):
         put_automation(client, AutomationCore.model_validate(raw))
     deploy_notices(client, settings.store, load(settings.config).notify)
+
+
+def claim(store: str) -> None:
+    """Make a server of all users that of a store, whose deployments have the only names that there are.
+
+    Raises:
+        ServerError: it keeps another store.
+    """
+    with suppress(ValueError, ObjectAlreadyExists):
+        Variable.set("voicemill_store", store)
+    if (kept := Variable.get("voicemill_store")) != store:
+        raise ServerError(
+            f"the Prefect server {os.environ['PREFECT_API_URL']} keeps the store {kept}; given was {store}, and a "
+            "server keeps one store. Start another server, or `unset PREFECT_API_URL` to use a private one; if "
+            "the other store is no more or has moved: prefect variable unset voicemill_store"
+        )
 
 
 def deploy_notices(client: SyncPrefectClient, store: str, settings: NotifySettings) -> None:

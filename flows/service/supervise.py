@@ -22,7 +22,7 @@ from typing import Any
 
 from voicemill.flows.service.access import HEARTBEAT
 from voicemill.flows.service.client import check_server
-from voicemill.flows.service.limits import check_limits
+from voicemill.flows.service.environment import check_limits
 from voicemill.flows.service.recovery.attempts import SERVER_NOTE
 from voicemill.flows.service.recovery.processes import end_processes, find_processes, flow_run, mark
 from voicemill.flows.service.server import PrivateServer

@@ -5,20 +5,24 @@ holds the lock `<store>/prefect/.up` as long as it lives, by which a second `up`
 state to `up.json` beside it.
 """
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psutil
+import tzlocal
 
 from voicemill.flows.service.recovery.processes import end_processes
 from voicemill.flows.service.server import running_server
-from voicemill.storage.errors import ServerError
+from voicemill.storage.errors import ConfigError, ServerError
 from voicemill.storage.files import read_json, write_json
 from voicemill.storage.locks import FileLock, lock_holder
 from voicemill.storage.processes import pid_alive, wait_until_ended
@@ -38,6 +42,10 @@ GRACE: Seconds = 10.0
 """Time between SIGTERM and SIGKILL for processes that a dead supervisor left behind."""
 
 
+MONTHLY = "0 3 1 * *"
+"""Default schedule of the refresh: the first of each month, at three."""
+
+
 @dataclass(frozen=True)
 class UpSettings:
     """Settings that `voicemill up` was given."""
@@ -55,6 +63,10 @@ class UpSettings:
     """Phases of the training config; empty = finetune if speakers are named, else pretrain."""
     speakers: tuple[str, ...] = ()
     """Speakers whose voice is trained; empty = all."""
+    schedule: str = MONTHLY
+    """Cron line of the refresh."""
+    timezone: str = "UTC"
+    """Name in the IANA database; of all schedules."""
 
     def variables(self) -> dict[str, Any]:
         """Values of the Prefect variables that flows/prefect.yaml refers to."""
@@ -65,6 +77,33 @@ class UpSettings:
     def of(cls, raw: Mapping[str, Any]) -> "UpSettings":
         """Settings from JSON."""
         return cls(**dict(raw) | {"phases": tuple(raw["phases"]), "speakers": tuple(raw["speakers"])})
+
+
+def checked_schedule(cron: str, timezone: str) -> tuple[str, str]:
+    """Cron line and time zone of the schedules; "" stands for the first of each month, and for this machine's zone.
+
+    Raises:
+        ConfigError: one of them is none, or this machine's zone has no name.
+    """
+    now = datetime.now().astimezone()
+    name = timezone or tzlocal.get_localzone_name()
+    try:
+        zone = ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigError(f"--timezone {name!r}: expected a name of the IANA database, such as Europe/Paris") from error
+    if not timezone and now.astimezone(zone).utcoffset() != now.utcoffset():
+        raise ConfigError(
+            f"the time zone of this machine ({now.tzname()}, TZ={os.environ.get('TZ', '')!r}) has no name in the IANA "
+            "database: give one by --timezone, such as Europe/Paris"
+        )
+    if cron:
+        from prefect.client.schemas.schedules import CronSchedule  # only here: the supervisor does not pay for it
+
+        try:
+            CronSchedule(cron=cron, timezone=name)
+        except ValueError as error:
+            raise ConfigError(f"--schedule {cron!r}: expected the five fields of cron, such as {MONTHLY!r}") from error
+    return cron or MONTHLY, name
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ getattr(events, name)(store, Entry(store.models / card.voice / f"{int(number):04
 def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with its deployments on the server."""
     store = Store.open(tmp_path_factory.mktemp("chain") / "store", create=True)
+    assert deploy(cli, store).returncode == 0
+    return store
+
+
+def deploy(cli: Any, store: Store) -> subprocess.CompletedProcess[str]:
     settings = UpSettings(
         store=str(store.root),
         inbox=f"{store.root}/inbox",
@@ -45,17 +50,17 @@ def store(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
         training="tiny",
         phases=(),
         speakers=("anna b",),
+        schedule="30 5 * * 1",
+        timezone="Asia/Kolkata",
     )
-    subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "voicemill.flows.service.deploy", "deploy"],
         input=json.dumps(asdict(settings)),
         env=cli.environment,
         cwd=ROOT,
         text=True,
-        check=True,
         capture_output=True,
     )
-    return store
 
 
 def runs(cli: Any, deployment: str, least: int = 0) -> list[dict[str, Any]]:
@@ -68,6 +73,25 @@ def runs(cli: Any, deployment: str, least: int = 0) -> list[dict[str, Any]]:
         if len(found) >= least or time.monotonic() > end:
             return found
         time.sleep(0.5)
+
+
+def test_schedules_are_in_the_stated_time_zone(cli: Any, store: Store) -> None:
+    found = ask(cli.environment["PREFECT_API_URL"], "deployments/filter")
+    schedules = {d["name"]: [s["schedule"] for s in d["schedules"]] for d in found if d["schedules"]}
+    assert {name: [(s["cron"], s["timezone"]) for s in own] for name, own in schedules.items()} == {
+        "monthly": [("30 5 * * 1", "Asia/Kolkata")],
+        "quarterly": [("0 4 2 */3 *", "Asia/Kolkata")],
+    }
+
+
+def test_a_server_that_keeps_a_store_is_refused_to_another(cli: Any, store: Store, tmp_path: Path) -> None:
+    api = cli.environment["PREFECT_API_URL"]
+    before = {d["id"]: d["parameters"] for d in ask(api, "deployments/filter")}
+    refused = deploy(cli, Store.open(tmp_path / "second", create=True))
+    assert refused.returncode == 1
+    assert f"keeps the store {store.root}; given was {tmp_path}/second" in refused.stderr
+    assert "prefect variable unset voicemill_store" in refused.stderr
+    assert {d["id"]: d["parameters"] for d in ask(api, "deployments/filter")} == before
 
 
 def tell(cli: Any, store: Store, name: str, kind: str, number: int) -> None:

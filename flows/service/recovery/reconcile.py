@@ -14,7 +14,6 @@ Tags say what became of a run, and the new run is created under a key that the c
 cut off anywhere and repeated, and several machines may look at one server.
 """
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -88,11 +87,6 @@ def policy_for(store: Store | None, attempts: int, pending: Seconds = 0.0) -> Po
     if store is None:
         return Policy(attempts=attempts, pending=pending or Policy.pending)
     return Policy(attempts=attempts, pending=pending or 60.0, running=15.0)
-
-
-def is_private(store: Store) -> bool:
-    """Whether the server that this process asks is the private one of the store."""
-    return os.environ.get("PREFECT_HOME") == str(store.prefect)
 
 
 def living_runs(store: Store) -> set[str]:

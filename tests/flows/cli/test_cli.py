@@ -417,6 +417,35 @@ def test_doctor_says_what_mends_it(alone, tmp_path: Path) -> None:
     assert "unset PREFECT_API_URL" in " ".join(ran.out.split())
 
 
+PROXIES = {
+    "HTTP_PROXY": "http://user:secret@127.0.0.1:9",
+    "all_proxy": "socks5://127.0.0.1:9",
+    "NO_PROXY": "example.org",
+}
+"""Proxies that answer nobody."""
+
+
+def test_servers_of_this_machine_are_asked_without_a_proxy(alone, cli, inbox, tmp_path: Path) -> None:
+    store = tmp_path / "st%20 ore\\"  # and at a path that delta-rs would decode
+    refreshed = alone("refresh", "--inbox", inbox.root, "--store", store, "--json", **PROXIES)
+    assert refreshed.json["version"] == 1
+    url = cli.environment["PREFECT_API_URL"]
+    ran = alone("doctor", "--store", store, "--json", PREFECT_API_URL=url, **PROXIES)
+    found = {check["name"]: check for check in ran.json}
+    assert found["prefect server"]["found"] == url
+    assert "HTTP_PROXY=http://127.0.0.1:9, all_proxy=socks5://127.0.0.1:9" in found["proxy"]["found"]
+    assert "secret" not in ran.out
+
+
+def test_a_proxy_that_no_client_can_use_is_one_clear_error(alone, inbox, tmp_path: Path) -> None:
+    words = ("refresh", "--inbox", inbox.root, "--store", tmp_path / "store")
+    ran = alone(*words, status=2, ALL_PROXY="socks4://me:secret@127.0.0.1:9")
+    check_message(ran)
+    assert "expected one of http, https, socks5, socks5h" in ran.err
+    assert "unset ALL_PROXY" in ran.err
+    assert "secret" not in ran.err
+
+
 def test_damage_is_found_where_a_whole_check_is_asked_for(alone, cli, inbox, store: Path, tmp_path: Path) -> None:
     """The doctor, and `refresh --check` before it begins, name the file and the command."""
     damaged = shutil.copytree(store, tmp_path / "store")

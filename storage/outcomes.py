@@ -47,6 +47,8 @@ class Reason(StrEnum):
     NARROWBAND = "narrowband", "effective bandwidth under screen.min_bandwidth_hz"
     NO_TEXT = "no_text", "no transcript, and shards.require_text is on"
     UNALIGNED = "unaligned", "its text could not be aligned with the audio: they do not match"
+    TEXT_INCOMPLETE = "text_incomplete", "its text fits, but leaves out words that are spoken"
+    TEXT_SURPLUS = "text_surplus", "its text fits in part, and has words that are not spoken"
     TWO_SPEAKERS = "two_speakers", "the voice changes within the segment"
     OTHER_SPEAKER = "other_speaker", "its voice is not that of the speaker's other recordings"
     UNKNOWN_VOICE = (

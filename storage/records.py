@@ -63,9 +63,6 @@ class Batch:
         return sum(upload.seconds for upload in self.uploads)
 
 
-# -- rows of the stages' outputs, in the order of the DAG
-
-
 @dataclass(frozen=True)
 class Decoded:
     """One upload after `decode`."""
@@ -175,9 +172,8 @@ class Quality:
     c50_db: Decibels | None = None
     """Clarity: energy of the first 50 ms of the room's response over the rest, dB."""
     music: float | None = None
-    """Probability of music, 0..1."""
+    """Probability of music, 0..1; `speech`: that there is speech."""
     speech: float | None = None
-    """Probability that there is speech, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,10 +233,19 @@ class Aligned:
     language: str
     words: tuple[Word, ...]
     status: str
-    """"aligned"; "no_text"; "no_aligner" (no engine for this language: text as given, no times);
-    "unplaced" (the upload's text could not be split over its segments without an aligner: no text);
-    "failed" (text and audio do not match)."""
+    """"aligned"; "no_text"; "no_aligner" (no engine for this language: text, no times); "unplaced" (a text of several
+    segments, and no aligner that could split it: no text); "failed" (text and audio do not match: see `reason`)."""
     detail: str = ""
+    reason: str = ""
+    """`Reason` why it failed, by the value `measure` that a rule compared with `limit`; "" for every other status."""
+    measure: float | None = None
+    limit: float | None = None
+    fit: float | None = None
+    """Lower quartile of the word scores, 0..1; `missing`: share of the segment that is spoken and not in the text;
+    `worst_run`: score of the words in a row that fit worst; `phone_rate`: phones per second. None = not measured."""
+    missing: float | None = None
+    worst_run: float | None = None
+    phone_rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ COLUMNS = {
         "audio", "snr_db", "denoised", "loudness_before", "loudness_after", "gain_db", "peak_db", "bound", "entropy",
         "clipped", "bandwidth_hz", "f0_median", "voiced", "recipe", "sig", "bak",
         "ovrl", "p808", "snr_segment_db", "c50_db", "music", "speech", "tier", "text_score", "text_reason",
-        "similarity", "voice_change", "speaker",
+        "similarity", "voice_change", "text_fit", "text_missing", "text_worst_run", "phone_rate", "speaker",
     ],
     "ledger": [
         "upload", "path", "start", "stop", "outcome", "reason", "stage", "score", "threshold", "detail", "speaker",

@@ -136,8 +136,8 @@ class TrainedAligner:
             offset += emission.samples
         first, last = np.concatenate(starts), np.concatenate(stops)
         spans = tuple(
-            Span(int(first[word[0]]), int(last[word[1] - 1]), self.score(word[2])) if word else None
-            for word in placed.words
+            Span(int(first[word[0]]), int(last[word[1] - 1]), self.score(word[2]), len(own)) if word else None
+            for word, own in zip(placed.words, phones, strict=True)
         )
         parts = [
             Part(start=start, stop=stop, score=self.score(ratio), phones=0, spoken=spoken)

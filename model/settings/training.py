@@ -32,7 +32,8 @@ class DataSettings(FrozenSettings):
     longest_s: Seconds = 38.0
     """Longest utterance, s. Default: 1,900 frames, as GPT-SoVITS."""
     fewest_phones: float = 2.0
-    """Fewest phones per second; below it the text is not that of the recording."""
+    """Fewest phones per second; below it the text is not that of the recording. The preparation refuses such texts
+    itself (`align.fewest_phones`); versions that were prepared earlier hold them."""
     most_phones: float = 30.0
     """Most phones per second. GPT-SoVITS takes 3 to 25, which fits Chinese and drops fast English."""
     tiers: tuple[Literal["A", "B", "C"], ...] = ("A", "B", "C")

@@ -99,7 +99,7 @@ def place_words(
         known = [n for n in own if tokens[n][0] is not None] or own
         values = torch.cat([probabilities[slice(*frames[n])] for n in known])
         stop = max(last, min(following, last + TAIL))
-        spans[number] = Span(int(starts[frames[own[0]][0]]), int(stops[stop - 1]), float(values.mean()))
+        spans[number] = Span(int(starts[frames[own[0]][0]]), int(stops[stop - 1]), float(values.mean()), len(own))
     best = scores[:, :star].argmax(1).numpy()
     heard = (best != blank) & (best != dictionary.get("|", blank))
     stretches = _uncovered(heard, best, frames)

@@ -17,13 +17,13 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voicemill.model.speech.arpabet import english_readings
+from voicemill.model.speech.arpabet import USUAL, english_readings
 from voicemill.model.speech.coverage import Part, uncovered
 from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import Alignment, Span, Unalignable, spoken_english
@@ -57,6 +57,7 @@ class PocketsphinxAligner:
         self._free: Any = pocketsphinx.Decoder(pocketsphinx.Config(**common))
         self._free.add_allphone_file("phones", None)
         self._free.activate_search("phones")
+        self._last: tuple[bytes, list[_Part]] = (b"", [])
 
     def align(self, wave: Wave, words: Sequence[str], language: str = "en") -> Alignment:
         """Place `words` of one of `arpabet.LANGUAGES` on float32 [samples], 32 kHz, -1..1.
@@ -77,9 +78,9 @@ class PocketsphinxAligner:
         placed = [part for part in path if not part.is_pause]
         if [part.name for part in placed] != text:
             raise Unalignable(f"pocketsphinx finds no path that speaks the {len(text)} words of the text")
-        free = _decode(self._free, pcm)
+        free = self._any_phones(pcm)
         any_phones = _frames([part.mean for part in free], free)
-        spoken = _frames([float(part.name.isalpha() and part.name != "SIL") for part in free], free)
+        spoken = _frames([float(part.is_phone) for part in free], free)
         rest = iter(placed)
         shares = [list(itertools.islice(rest, len(word))) for word in entries]
         stretches = uncovered(
@@ -94,9 +95,17 @@ class PocketsphinxAligner:
         )
         spans = iter(_audible([_span(share, any_phones, len(wave)) for share in shares if share], len(wave)))
         return Alignment(
-            tuple(next(spans) if share else None for share in shares),
-            tuple((_sample(start, len(wave)), _sample(stop, len(wave))) for start, stop in stretches),
+            spans=tuple(next(spans) if share else None for share in shares),
+            uncovered=tuple((_sample(start, len(wave)), _sample(stop, len(wave))) for start, stop in stretches),
+            phones=tuple(_sample((part.start + part.stop) // 2, len(wave)) for part in free if part.is_phone),
+            usual=USUAL[language],
         )
+
+    def _any_phones(self, pcm: bytes) -> "list[_Part]":
+        """Best sequence of any phones; that of the last audio is kept, for several texts of one recording."""
+        if self._last[0] != pcm:
+            self._last = (pcm, _decode(self._free, pcm))
+        return self._last[1]
 
     def _english(self, words: Sequence[str]) -> list[list[str]]:
         """Dictionary entries of each word: one for each word that it is read as."""
@@ -174,6 +183,11 @@ class _Part:
         return self.name.startswith(("<", "[", "("))
 
     @property
+    def is_phone(self) -> bool:
+        """Whether it is a phone of a path of any phones."""
+        return self.name.isalpha() and self.name != "SIL"
+
+    @property
     def phones(self) -> int:
         """Phones of the word, 0 for a pause; the name holds them."""
         return 0 if self.is_pause else self.name.partition(":")[2].count(".") + 1
@@ -211,7 +225,7 @@ def _span(parts: list[_Part], free: NDArray[np.float64], samples: Samples) -> Sp
     frames = sum(part.stop - part.start for part in parts)
     ratio = sum(part.ratio(free) * (part.stop - part.start) for part in parts) / frames
     start, stop = _sample(parts[0].start, samples), _sample(parts[-1].stop, samples)
-    return Span(start, stop, _score(ratio))
+    return Span(start, stop, _score(ratio), sum(part.phones for part in parts))
 
 
 def _audible(spans: Sequence[Span], samples: Samples) -> list[Span]:
@@ -225,7 +239,7 @@ def _audible(spans: Sequence[Span], samples: Samples) -> list[Span]:
     for (start, stop), span in zip(reversed(edges), reversed(spans), strict=True):
         stop = min(stop, reached)
         reached = max(min(start, stop - FRAME), 0)
-        audible.append(Span(reached, stop, span.score))
+        audible.append(replace(span, start=reached, stop=stop))
     return audible[::-1]
 
 

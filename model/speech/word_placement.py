@@ -1,12 +1,13 @@
 """Before and after an alignment: texts paired with their segments, then words placed in segments and scored."""
 
+import bisect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from voicemill.model.speech.words import Alignment, Span, join, split
+from voicemill.model.speech.text_fit import PART, FitLimits, fitting_part, judge, missing_share, refuse
+from voicemill.model.speech.words import Alignment, Span, Unalignable, join, split
+from voicemill.storage.outcomes import Reason
 from voicemill.storage.records import Aligned, Segment, Transcript, Word
 from voicemill.storage.units import Samples
 
@@ -85,16 +86,6 @@ def _unit(segments: Iterable[Segment], text: Transcript) -> Unit:
     return Unit(tuple(segments), words, text.language, text.engine != "given")
 
 
-@dataclass(frozen=True)
-class FitLimits:
-    """Bounds of a text that belongs to its audio."""
-
-    score: float
-    """Least lower quartile of the word scores, 0..1."""
-    uncovered: float
-    """Highest share of a segment that is speech without a word, 0..1."""
-
-
 def distribute(unit: Unit, alignment: Alignment, limits: FitLimits) -> list[Aligned]:
     """Rows of a unit: each word in the segment that holds most of it, in samples of the upload; then judged.
 
@@ -106,6 +97,7 @@ def distribute(unit: Unit, alignment: Alignment, limits: FitLimits) -> list[Alig
         offsets.append(offsets[-1] + segment.stop - segment.start)
     texts: list[list[str]] = [[] for _ in unit.segments]
     words: list[list[Word]] = [[] for _ in unit.segments]
+    spans: list[list[Span]] = [[] for _ in unit.segments]
     place = next((_home(span, offsets) for span in alignment.spans if span), 0)
     for text, span in zip(unit.words, alignment.spans, strict=True):
         if span:
@@ -113,10 +105,15 @@ def distribute(unit: Unit, alignment: Alignment, limits: FitLimits) -> list[Alig
             segment, shift = unit.segments[place], unit.segments[place].start - offsets[place]
             start, stop = max(span.start + shift, segment.start), min(span.stop + shift, segment.stop)
             words[place].append(Word(text, start, stop, span.score))
+            spans[place].append(span)
         texts[place].append(text)
     rows = []
-    holes = _shares(alignment.uncovered, offsets)
-    for segment, written, timed, hole in zip(unit.segments, texts, words, holes, strict=True):
+    shares = _shares(alignment.uncovered, offsets)
+    # a recognised text leaves out phones too: only speech without a word counts against it
+    heard = [None] * len(shares) if unit.is_recognised else _counts(alignment, offsets)
+    for segment, written, timed, own, share, phones in zip(
+        unit.segments, texts, words, spans, shares, heard, strict=True
+    ):
         text = join(written, unit.language)
         row = Aligned(
             upload=segment.upload,
@@ -126,7 +123,8 @@ def distribute(unit: Unit, alignment: Alignment, limits: FitLimits) -> list[Alig
             words=tuple(timed),
             status="aligned",
         )
-        rows.append(_judged(row, hole, limits) if timed else replace(row, text="", status="no_text"))
+        missing = missing_share(share, own, phones)
+        rows.append(judge(row, own, missing, limits) if timed else replace(row, text="", status="no_text"))
     return rows
 
 
@@ -138,36 +136,41 @@ def _shares(stretches: Sequence[tuple[Samples, Samples]], offsets: Sequence[Samp
     ]
 
 
+def _counts(alignment: Alignment, offsets: Sequence[Samples]) -> list[float | None]:
+    """Phones that a right text of each segment would have; None where the engine counts none."""
+    if alignment.phones is None:
+        return [None] * (len(offsets) - 1)
+    places = sorted(alignment.phones)
+    return [
+        alignment.usual * (bisect.bisect_left(places, b) - bisect.bisect_left(places, a))
+        for a, b in itertools.pairwise(offsets)
+    ]
+
+
 def _home(span: Span, offsets: list[int]) -> int:
     inside = [min(span.stop, b) - max(span.start, a) for a, b in itertools.pairwise(offsets)]
     return inside.index(max(inside))
 
 
-def quality(scores: Sequence[float]) -> float:
-    """Lower quartile of the word scores: some words of a wrong text fit the audio by chance."""
-    return float(np.quantile(scores, 0.25))
+def failed_rows(unit: Unit, why: str, align: Callable[[Unit], Alignment] | None = None) -> list[Aligned]:
+    """Rows of a unit whose text has no path; a text of several segments is assigned to none of them.
 
-
-def _judged(row: Aligned, hole: float, limits: FitLimits) -> Aligned:
-    """`row` unchanged, or as failed: scores too low, a word without length, or speech without a word."""
-    score = quality([word.score for word in row.words])
-    if any(word.stop <= word.start for word in row.words):
-        return replace(row, words=(), status="failed", detail="a word has no length")
-    if score < limits.score:
-        return replace(row, words=(), status="failed", detail=f"a quarter of its words score under {score:.3f}, "
-                       f"less than {limits.score:g}: this is not the text of this audio")  # fmt: skip
-    if hole > limits.uncovered:
-        return replace(row, words=(), status="failed", detail=f"{hole:.0%} of it is speech without a word in the text, "
-                       f"more than {limits.uncovered:.0%}: words are missing")  # fmt: skip
-    return row
-
-
-def failed_rows(unit: Unit, why: str) -> list[Aligned]:
-    """Rows of a unit whose text does not fit its audio; a text of several segments is assigned to none of them."""
+    `align`: places a half of the text, to tell a text with words too many from that of another recording.
+    """
     text = join(list(unit.words), unit.language) if len(unit.segments) == 1 else ""
-    return [
-        Aligned(
-            upload=s.upload, index=s.index, text=text, language=unit.language, words=(), status="failed", detail=why
-        )
+    rows = (
+        Aligned(upload=s.upload, index=s.index, text=text, language=unit.language, words=(), status="failed")
         for s in unit.segments
-    ]
+    )
+    half = len(unit.words) // 2
+    is_part = align and any(_fits(unit, words, align) for words in (unit.words[:half], unit.words[half:]))
+    reason, more = (Reason.TEXT_SURPLUS, "; half of it fits the audio") if is_part else (Reason.UNALIGNED, "")
+    return [refuse(row, reason, None, None, why + more) for row in rows]
+
+
+def _fits(unit: Unit, words: tuple[str, ...], align: Callable[[Unit], Alignment]) -> bool:
+    try:
+        spans = [span for span in align(replace(unit, words=words)).spans if span]
+    except Unalignable:
+        return False
+    return fitting_part(spans) >= 2 * PART

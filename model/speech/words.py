@@ -32,6 +32,8 @@ class Span:
     """Samples at 32 kHz from the start of the audio."""
     score: float
     """Goodness of the alignment, 0..1; see the engine."""
+    phones: int = 1
+    """Phones of the word, or characters, as the engine reads it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Alignment:
     """Place of each word; None for those without sound."""
     uncovered: tuple[tuple[Samples, Samples], ...] = ()
     """Stretches of speech that no word covers, samples at 32 kHz from the start of the audio (`coverage`)."""
+    phones: tuple[Samples, ...] | None = None
+    """Middle of each phone that the audio has by itself, without the text; None = the engine counts none."""
+    usual: float = 1.0
+    """Phones of a right text for each of those, as the engine reads the language."""
 
 
 def split(text: str, language: str) -> list[str]:

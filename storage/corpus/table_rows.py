@@ -91,6 +91,11 @@ class Utterance:
     """Cosine of its voice to the speaker's reference, of which it is no part; None = not compared."""
     voice_change: float | None = None
     """Score of the most likely change of voice within it; None = not measured."""
+    text_fit: float | None = None
+    """How the text fits: this and the next three as in `Aligned`; null in rows of older versions."""
+    text_missing: float | None = None
+    text_worst_run: float | None = None
+    phone_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

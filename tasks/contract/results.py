@@ -144,8 +144,8 @@ class Results:
             score=score,
             reason=reason,
             stage=stage,
-            measure=own.measure if own and not unfit else None,
-            limit=own.limit if own and not unfit else None,
+            measure=aligned.measure if unfit else own.measure if own else None,
+            limit=aligned.limit if unfit else own.limit if own else None,
             detail=aligned.detail,
         )
 
@@ -211,7 +211,15 @@ def verdict(results: Results, segment: Segment, *, require_text: bool, keep_unal
             )
     text = results.text(name)
     if text.status == "failed" and not keep_unaligned:
-        return SegmentVerdict(Outcome.FILTERED, Reason.UNALIGNED.value, "align", detail=results.aligned[name].detail)
+        row = results.aligned[name]
+        return SegmentVerdict(
+            outcome=Outcome.FILTERED,
+            reason=row.reason or Reason.UNALIGNED.value,
+            stage="align",
+            score=row.measure,
+            threshold=row.limit,
+            detail=row.detail,
+        )
     if text.text or text.status == "failed":
         return KEPT
     if require_text:

@@ -19,7 +19,7 @@ def utterance_row(
     sha256, index = name
     segment = results.segments[name]
     denoised, levelled, screened = results.denoised[name], results.levelled[name], results.screened[name]
-    text, quality = results.text(name), results.quality[name]
+    text, quality, aligned = results.text(name), results.quality[name], results.aligned[name]
     matrix = results.matrices["f0"].slice(results.places["f0"][name], 1).to_pylist()[0]
     f0 = decode(matrix["data"], matrix["frames"], matrix["dims"]).ravel()
     voiced = f0[f0 > 0]
@@ -32,7 +32,7 @@ def utterance_row(
         start=segment.start,
         stop=segment.stop,
         seconds=to_seconds(segment.stop - segment.start),
-        language=results.aligned[name].language,
+        language=aligned.language,
         text=text.text,
         words=text.words,
         alignment=text.status,
@@ -64,4 +64,8 @@ def utterance_row(
         text_reason=text.reason,
         similarity=similarity.value if (similarity := results.similarities.get(name)) else None,
         voice_change=voice.change if (voice := results.voices.get(name)) else None,
+        text_fit=aligned.fit,
+        text_missing=aligned.missing,
+        text_worst_run=aligned.worst_run,
+        phone_rate=aligned.phone_rate,
     )

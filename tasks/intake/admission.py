@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from voicemill.model.text.detect import contradiction
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.forgetting.held_voices import IN_TABLES, HeldVoice
 from voicemill.storage.forgetting.tombstones import Tombstones
@@ -104,6 +105,28 @@ def select_uploads(
             else:
                 others.append(excluded_row(upload, UploadState.DUPLICATE, f"same bytes as {first.path}"))
     return selected, others
+
+
+def contradicted_languages(uploads: Iterable[Upload]) -> list[Problem]:
+    """A line for each speaker whose texts are clearly in another language than the stated one, which counts all the
+    same. Cost: up to 0.05 ms a text."""
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for upload in uploads:
+        if upload.language and upload.text and (actual := contradiction(upload.text, upload.language)):
+            groups[upload.speaker, upload.language, actual].append(upload.path)
+    return [
+        Problem(
+            min(paths),
+            0,
+            f"language {stated} is stated and counts, but {_texts(len(paths), speaker)} in {actual}: correct its "
+            f"metadata, languages.csv or --language",
+        )
+        for (speaker, stated, actual), paths in sorted(groups.items())
+    ]
+
+
+def _texts(count: int, speaker: str) -> str:
+    return "its text reads as one" if count == 1 else f"{count:,} texts of {speaker} read as texts"
 
 
 def _first(names: list[str]) -> str:

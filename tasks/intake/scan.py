@@ -32,7 +32,13 @@ from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
 from voicemill.tasks.contract.stage import StageSettings
-from voicemill.tasks.intake.admission import ConsentPolicy, excluded_row, hold_by_voice, select_uploads
+from voicemill.tasks.intake.admission import (
+    ConsentPolicy,
+    contradicted_languages,
+    excluded_row,
+    hold_by_voice,
+    select_uploads,
+)
 from voicemill.tasks.intake.listing_cache import FileReader, ListingCache
 
 
@@ -137,6 +143,7 @@ def scan(
     recorded = held_voices.read(store) if settings.hold_by_voice else {}
     selected, heard = hold_by_voice(selected, recorded, policy, problems)
     aside += [*heard, *doubtful]
+    problems += contradicted_languages(upload for upload in selected if upload.sha256 not in corpus)
     buried = {sidecars[row.path] for row in aside if row.state is UploadState.REFUSED and row.path in sidecars}
     memory.save({entry.path for entry in listing.audio} | set(sidecars.values()) - buried)
     _drop_downloads(box, store, aside)

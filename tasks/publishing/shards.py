@@ -29,7 +29,7 @@ from voicemill.tasks.contract.tiers import TierSettings, reference_of, tier_of
 from voicemill.tasks.contract.utterances import utterance_row
 from voicemill.tasks.contract.voices import compare_voices
 
-VERSION = 2
+VERSION = 3
 
 
 class Settings(StageSettings):
@@ -38,7 +38,7 @@ class Settings(StageSettings):
     require_text: bool = False
     """Drop segments without text (`no_text`). Our own default: voices are also trained on untranscribed speech."""
     keep_unaligned: bool = False
-    """Keep segments whose text does not align (else `unaligned`). Our own default: their text is in doubt."""
+    """Keep segments whose text does not align or fit. Our own default: it is in doubt (`unaligned`, `text_surplus`)."""
     tiers: TierSettings = TierSettings()
     """Bounds of the tiers of quality, from which trainings select."""
 

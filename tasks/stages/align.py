@@ -5,8 +5,9 @@ each language (model/speech/ctc.py), or a small aligner that `voicemill aligner 
 `pocketsphinx`: English, and Chinese and German by the nearest English phones, with the model in its wheel. English is
 aligned as the front end of training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole
 upload is aligned with its kept segments end to end; a word belongs to the segment that holds most of it. A text that
-does not fit its audio has status `failed` and the reason: no path, low scores, or speech without a word. Cost: the
-emissions of a ctc model, or pocketsphinx, 10 x real time a core. On a CPU rows do not depend on the batch.
+does not fit its audio has status `failed` and a reason: that of another recording, words missing, or words too many
+(model/speech/text_fit.py). Cost: the emissions of a ctc model, or pocketsphinx, 10 x real time a core. On a CPU rows
+do not depend on the batch.
 """
 
 from collections import defaultdict
@@ -20,7 +21,9 @@ from pydantic import Field, model_validator
 
 from voicemill.model.speech.arpabet import LANGUAGES
 from voicemill.model.speech.pronunciation import VERSION as PRONUNCIATION
-from voicemill.model.speech.word_placement import FitLimits, Unit, distribute, failed_rows, pair_texts
+from voicemill.model.speech.text_fit import VERSION as FIT
+from voicemill.model.speech.text_fit import FitSettings, check_rate
+from voicemill.model.speech.word_placement import Unit, distribute, failed_rows, pair_texts
 from voicemill.model.speech.words import Alignment, Unalignable
 from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
@@ -35,33 +38,22 @@ if TYPE_CHECKING:
     from voicemill.model.speech.ctc_path import Emission
     from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 
-VERSION = PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"]
-"""Grows with the versions of what reads the texts."""
+VERSION = PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"] + FIT
+"""Grows with the versions of what reads and judges the texts."""
 
 GROUP: Seconds = 300.0
 """Audio whose emissions are held at once: 700 MB for a model with 12,000 characters."""
 Engine = Literal["ctc", "pocketsphinx"]
 
 
-class Settings(StageSettings):
-    """Engine for each language, and scores below which an alignment fails."""
+class Settings(FitSettings, StageSettings):
+    """Engine for each language, and the limits beyond which a text is refused."""
 
     engine: Literal["auto", "ctc", "pocketsphinx", "off"] = "auto"
     """auto = ctc for the languages in `models`, else pocketsphinx for en, de, zh; others get no word times."""
     models: dict[str, str] = Field(default_factory=dict)
     """Language -> model of engine ctc: a torchaudio bundle, a hub id, a local folder, or the folder that `voicemill
     aligner train` writes. Default none: what is embedded needs no download."""
-    min_score: float = Field(0.33, ge=0.0, le=1.0)
-    """Lower quartile of a segment's word scores below which an alignment by pocketsphinx has failed. Default calibrated
-    on people and synthetic voices (tests/bench/align_calibration.py); for people alone 0.5 lets less through."""
-    min_score_ctc: float = Field(0.2, ge=0.0, le=1.0)
-    """The same quartile for ctc. Default: ours; correct texts have 0.5 and more, and the scores of a small aligner are
-    scaled when it is trained, so that this default parts right from wrong texts."""
-    max_uncovered: float = Field(0.2, ge=0.0, le=1.0)
-    """Highest share of a segment that may be speech without a word of a given text, 0..1. Default calibrated: 3 of 429
-    right texts have more, and 96 % of half ones (tests/bench/text_witness.py)."""
-    max_uncovered_recognised: float = Field(0.3, ge=0.0, le=1.0)
-    """The same share for a recognised text. Of 151 recordings of one speaker none has over 0.08, meetings have more."""
     batch_s: Seconds = Field(60.0, gt=0.0)
     """Seconds of audio in a GPU batch of a ctc model, padding included; a CPU takes single segments. Default: ours."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -119,7 +111,7 @@ class Aligner:
 
             def work(rows: list[Aligned] = rows, units: list[Unit] = units) -> list[Aligned]:
                 aligned = [*rows, *(row for unit in units for row in self._align(unit, emissions))]
-                return sorted(aligned, key=lambda row: row.index)
+                return [self._rated(row) for row in sorted(aligned, key=lambda row: row.index)]
 
             yield from guarded(upload, work)
 
@@ -130,13 +122,19 @@ class Aligner:
     def _align(self, unit: Unit, emissions: Mapping[Segment, "Emission"]) -> list[Aligned]:
         settings = self._settings
         is_ctc = settings.engine_for(unit.language) == "ctc"
+
+        def align(part: Unit) -> Alignment:
+            return self._by_ctc(part, emissions) if is_ctc else self._by_pocketsphinx(part)
+
         try:
-            placed = self._by_ctc(unit, emissions) if is_ctc else self._by_pocketsphinx(unit)
+            placed = align(unit)
         except Unalignable as error:
-            return failed_rows(unit, str(error))
-        least = settings.min_score_ctc if is_ctc else settings.min_score
-        hole = settings.max_uncovered_recognised if unit.is_recognised else settings.max_uncovered
-        return distribute(unit, placed, FitLimits(least, hole))
+            return failed_rows(unit, str(error), None if is_ctc else align)
+        return distribute(unit, placed, settings.fit_limits(is_ctc=is_ctc, is_recognised=unit.is_recognised))
+
+    def _rated(self, row: Aligned) -> Aligned:
+        segment = next(segment for segment in self._segments[row.upload] if segment.index == row.index)
+        return check_rate(row, segment.stop - segment.start, self._settings.rate_limits)
 
     def _by_pocketsphinx(self, unit: Unit) -> Alignment:
         wave = np.concatenate([self._read(segment) for segment in unit.segments])

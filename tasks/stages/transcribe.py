@@ -16,17 +16,17 @@ from pydantic import Field
 from voicemill.model.embedded import PREFIX, WHISPER
 from voicemill.model.speech.guards import Limits, Refusal
 from voicemill.model.speech.recogniser import Recogniser, RecogniserModel, SpokenText, find_model, load, refused
-from voicemill.model.text.detect import text_language
 from voicemill.storage.errors import ModelMissing
 from voicemill.storage.keys import digest
 from voicemill.storage.outcomes import Failure, Reason
 from voicemill.storage.records import Batch, Segment, Transcript, Upload
 from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.contract.given import given_transcripts, with_language
 from voicemill.tasks.contract.models import Resources, weights_mb
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 3
+VERSION = 4
 GROUP: Seconds = 120.0
 """Audio that is recognised together: its encoder states take 20 MB with the embedded model."""
 
@@ -57,14 +57,6 @@ class Settings(Limits, StageSettings):
     """original, or prepared (after denoise and loudness). Default original: denoising raises error rates."""
 
 
-def given_transcripts(upload: Upload, segments: list[Segment], language: str) -> list[Transcript]:
-    """Own transcript of an upload: at the index of its only kept segment, or -1 where it has several."""
-    if not segments or not (text := " ".join(upload.text.split())):
-        return []
-    index, language = segments[0].index if len(segments) == 1 else -1, language or text_language(text)
-    return [Transcript(upload=upload.sha256, index=index, text=text, language=language, engine="given")]
-
-
 def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
     """Rows in the order of the uploads: the upload's own text, or one row for each of its segments."""
     segments: dict[str, list[Segment]] = {}
@@ -72,6 +64,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
         segments.setdefault(segment.upload, []).append(segment)
     model = recogniser_model(settings)
     rows: dict[str, list[Transcript | Failure]] = {}
+    unnamed: dict[str, list[Transcript]] = {}
     unrecognised: dict[str, Upload] = {}
     for upload in inputs.batch.uploads:
         own, language = segments.get(upload.sha256, []), upload.language or settings.language
@@ -79,6 +72,8 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
         foreign = model is None or (language and model.languages is not None and language not in model.languages)
         if given and (foreign or settings.prefer == "given"):
             rows[upload.sha256] = list(given)
+            if model and not given[0].language:  # its sound tells
+                unnamed[upload.sha256], unrecognised[upload.sha256] = given, upload
         elif foreign:
             reason = Reason.NO_TRANSCRIPT if settings.engine == "given" else Reason.NO_RECOGNISER
             rows[upload.sha256] = _rows(own, refused(language, Refusal(reason), len(own)), "")
@@ -86,6 +81,7 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Transcript | Failure]:
             unrecognised[upload.sha256] = upload
     if model and unrecognised:
         rows |= _recognised(inputs, settings, model, segments, unrecognised)
+    rows |= {name: with_language(given, rows[name]) for name, given in unnamed.items()}
     for upload in inputs.batch.uploads:
         yield from rows.get(upload.sha256, [])
 

@@ -43,7 +43,7 @@ from voicemill.model.light.config import AcousticConfig, EcapaConfig  # noqa: E4
 from voicemill.model.light.system import LightSystem  # noqa: E402
 from voicemill.model.settings.light import LightAcousticSettings  # noqa: E402
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner  # noqa: E402
-from voicemill.model.speech.word_placement import quality  # noqa: E402
+from voicemill.model.speech.text_fit import quality  # noqa: E402
 from voicemill.model.speech.words import Unalignable, split  # noqa: E402
 from voicemill.model.text.frontend import phonemes  # noqa: E402
 from voicemill.model.text.symbols import SYMBOLS  # noqa: E402

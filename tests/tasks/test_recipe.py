@@ -50,25 +50,25 @@ KEYS = {
     "default": SHARED
     | {
         "transcribe": "cfe23bb32cfda6fe13e476fb7022aad35879412e4920d755da4a9b64f225ebde",
-        "align": "518e54515b12ff82a507424581d6f101f969d0e8fb72108144fcafc691389bfd",
+        "align": "60f6523ac6cbec9663f68e4a59b4c61e517d55d998e345fd9dcea448a84b5eea",
         "content": "45dc0584bf34766e19006b0584123b37459b53352770b6868fee80fd8c4a40f6",
-        "shards": "329f943ecf672defac02f65c78fe9d075f8ac7d8466191cfb97d4453ed640e77",
+        "shards": "7a15cb5286be6183d37e3a87840793a60f3e9234ec89aa5cfef05d05a9d3fcaf",
     },
     "production": SHARED
     | {
         "transcribe": "c36911ececd726d0dfe33360b3b96a7c1f2fe1b3528f0ab02a472c47648bceff",
-        "align": "8ae223dbbc1ade2b32c577a639fccd0d3ed6eccea6d3958e2d5748454644bd9e",
+        "align": "e9147fcb1a5ed6904b1792c93ded0ae9dd3e6e324da4f96a049cae75f2d073b3",
         "content": "9885f1b44ad2251a942fbea4c36183f7ff0e59a5dac06bd7ee79fc67ca458d0e",
-        "shards": "1826bd75159b93f48be16d5851ada2aa15108326f23aad6144a964e932b15b8d",
+        "shards": "51b736010c7ce8bfb12d8a75336f5515467d11d118187f264401b0e213f98ad1",
     },
 }
 IDS = {
-    "default": "ad1ed5e04ddb060e2c24e4bfd08fe90f77296434abf64fbca20a30d756b1c59b",
-    "production": "87e9c45da98110b0d26fc0f711b702b22334ae16c9f9fbc32ac2a7b481a1cdfe",
+    "default": "501507b8d6fe2d2dfdc4bc6f76e7f1801ddb9ad98bdfab24d747847c53faea33",
+    "production": "9e7c31cce8130bf7d8e8ae3807070c7e8a75136c720129b0d4d55b4d2c786cf3",
 }
 DUMPS = {
-    "default": "8f44e228eeb6483b3f320002fcd541ed4606f0dc7df88c23cba5c29f4efe4eff",
-    "production": "95e29f885835ba47e9dc7c01f2a2329bb83807fc4e0540b4df70bc5557c83ccb",
+    "default": "9f24c33635b5e0ffb1cf73be2af0d9807586fbf2228050c10b84fc6f210e3aad",
+    "production": "7793cc7c1a28ab2cc407cea3125c52f3c291a4510303ae428fa08d5a98b86d0d",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

@@ -13,7 +13,8 @@ from voicemill.model.aligner import measuring, recipe
 from voicemill.model.aligner.aligner import THRESHOLD, WEIGHTS, TrainedAligner
 from voicemill.model.aligner.measuring import Ratios, Spoken
 from voicemill.model.speech.pronunciation import pronounce
-from voicemill.model.speech.word_placement import FitLimits, Unit, distribute
+from voicemill.model.speech.text_fit import FitLimits
+from voicemill.model.speech.word_placement import Unit, distribute
 from voicemill.model.speech.words import Unalignable
 from voicemill.storage.errors import ModelMissing, NoData
 from voicemill.storage.outcomes import Outcome

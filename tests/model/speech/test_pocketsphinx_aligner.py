@@ -14,7 +14,7 @@ import soxr
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
-from voicemill.model.speech.word_placement import quality
+from voicemill.model.speech.text_fit import quality
 from voicemill.model.speech.words import Span, Unalignable, split
 from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.units import RATE

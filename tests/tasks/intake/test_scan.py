@@ -469,6 +469,26 @@ def test_in_a_random_tree_every_recording_has_the_text_beside_it(stems: set[str]
         assert result.ignored == 0
 
 
+def test_a_stated_language_counts_and_a_text_in_another_is_named(inbox: Path, store: Store) -> None:
+    texts = {
+        "anna/a": "Das ist nicht das, was ich wollte.",
+        "anna/b": "Es war einmal und ist nicht mehr.",
+        "bo/c": "我们今天去看电影",
+    }
+    texts |= {"bo/d": "Seven.", "cy/e": "This is what they said of it."}
+    for number, (name, text) in enumerate(texts.items()):
+        put(inbox / f"{name}.wav", number)
+        (inbox / f"{name}.txt").write_text(text)
+    result = look(inbox, store, language="en")
+    assert {upload.language for upload in result.uploads} == {"en"}
+    lines = [(problem.path, problem.message.partition(": ")[0]) for problem in result.problems]
+    assert lines == [
+        ("anna/a.wav", "language en is stated and counts, but 2 texts of anna read as texts in de"),
+        ("bo/c.wav", "language en is stated and counts, but its text reads as one in zh"),
+    ]
+    assert look(inbox, store).problems == ()
+
+
 def test_a_text_that_may_belong_to_two_recordings_is_used_for_none(inbox: Path, store: Store) -> None:
     for number, name in enumerate(("Node", "nodE")):
         put(inbox / "bob" / f"{name}.wav", number)

@@ -75,6 +75,14 @@ CASES = {
     ),
     "screen": (put("screen", outcome=Outcome.FILTERED, reason="noisy", score=3.0), "filtered noisy screen"),
     "unaligned": (put("align", status="failed", detail="d"), "filtered unaligned align"),
+    "words missing": (
+        put("align", status="failed", reason="text_incomplete", measure=0.5, limit=0.1),
+        "filtered text_incomplete align",
+    ),
+    "words too many": (
+        put("align", status="failed", reason="text_surplus", measure=0.2, limit=0.4),
+        "filtered text_surplus align",
+    ),
     "one segment": (fail("mel", 0), "failed stage_error mel"),
     "first of two": (lambda made: (fail("f0", 0)(made), fail("content", 0)(made)), "failed stage_error content"),
     "whole upload": (fail("denoise"), "failed stage_error denoise"),
@@ -90,6 +98,13 @@ def test_every_end_of_a_segment(store: Store, name: str) -> None:
     row = ledger_of(store, change)[1]
     assert f"{row.outcome} {row.reason} {row.stage}" == want
     assert (row.start, row.stop) == (16_000, 16_000 + 84_800)
+
+
+def test_the_measure_that_refuses_a_text_is_in_the_ledger(store: Store) -> None:
+    row = ledger_of(store, put("align", status="failed", reason="text_surplus", measure=0.2, limit=0.4, detail="d"))[1]
+    assert (row.score, row.threshold, row.detail) == (0.2, 0.4, "d")
+    older = ledger_of(store, put("align", status="failed"))[1]
+    assert (older.reason, older.score) == ("unaligned", None)
 
 
 def test_a_rule_speaks_before_a_failure(store: Store) -> None:
@@ -158,6 +173,13 @@ def test_an_utterance_holds_what_the_stages_said(store: Store) -> None:
     row: Utterance = rows_of(store, files, "utterances", Utterance)[0]
     assert (row.id, row.text, row.engine, row.alignment) == (f"{ME[:16]}-0000", "one two", "given", "aligned")
     assert (row.text_reason, row.text_score) == ("", None)
+    assert (row.text_fit, row.text_missing, row.text_worst_run, row.phone_rate) == (None, None, None, None)
+    measures = {"fit": 0.9, "missing": 0.01, "worst_run": 0.7, "phone_rate": 12.0}
+    _, files = f.shards(store, BATCH, put("align", **measures))
+    measured: Utterance = rows_of(store, files, "utterances", Utterance)[0]
+    assert (measured.text_fit, measured.text_missing, measured.text_worst_run, measured.phone_rate) == (
+        *measures.values(),
+    )
     assert [word.start for word in row.words] == [16_000, 16_000 + 42_400]
     wave, rate = soundfile.read(BytesIO(row.audio), dtype="float32")
     want = f.noise(ME, 0, 84_800) * np.float32(10 ** (7 / 20))

@@ -16,8 +16,10 @@ from support.tiny_speech_models import tiny_ctc
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
 from voicemill.model.speech.pronunciation import VERSION as PRONUNCIATION
-from voicemill.model.speech.word_placement import FitLimits, Unit, distribute, pair_texts
-from voicemill.model.speech.words import Alignment, Span, split
+from voicemill.model.speech.text_fit import VERSION as FIT
+from voicemill.model.speech.text_fit import FitLimits
+from voicemill.model.speech.word_placement import Unit, distribute, failed_rows, pair_texts
+from voicemill.model.speech.words import Alignment, Span, Unalignable, split
 from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter, Wave
 from voicemill.storage.errors import ModelMissing
@@ -142,6 +144,36 @@ def test_a_quarter_of_bad_words_fails() -> None:
         assert (row.status, bool(row.words), bool(row.detail)) == (status, status == "aligned", status == "failed")
 
 
+def test_a_text_without_a_path_has_words_too_many_where_half_of_it_fits() -> None:
+    unit = Unit(tuple(segments_of("u", (0, 1000))), ("a", "b", "c", "d"), "en")
+
+    def aligned(right: tuple[str, ...]) -> list[tuple[str, str, str]]:
+        def align(part: Unit) -> Alignment:
+            if part.words != right:
+                raise Unalignable("no path")
+            return Alignment((Span(0, 400, 0.9, 4), Span(400, 900, 0.9, 4)))
+
+        return [(row.status, row.reason, row.detail) for row in failed_rows(unit, "no path", align)]
+
+    surplus = [("failed", "text_surplus", "no path; half of it fits the audio")]
+    assert aligned(("a", "b")) == surplus
+    assert aligned(("c", "d")) == surplus
+    assert aligned(("b", "c")) == [("failed", "unaligned", "no path")]
+    assert [row.reason for row in failed_rows(unit, "no path")] == ["unaligned"]
+
+
+def test_phones_that_fall_short_count_in_the_segment_that_has_them() -> None:
+    """Of a recognised text they count nowhere."""
+    segments = tuple(segments_of("u", (0, 1000), (3000, 4000)))
+    spans = (Span(0, 900, 0.9, 8), Span(1000, 1800, 0.9, 8))
+    alignment = Alignment(spans, phones=(*range(0, 1000, 100), *range(1000, 2000, 50)), usual=1.0)
+    given_ = distribute(Unit(segments, ("a", "b"), "en"), alignment, FitLimits(0.5, 0.17))
+    assert [row.missing for row in given_] == [0.0, pytest.approx(0.7 * (1 - 10 / 20))]
+    assert [row.reason for row in given_] == ["", "text_incomplete"]
+    recognised = distribute(Unit(segments, ("a", "b"), "en", True), alignment, FitLimits(0.5, 0.17))
+    assert [row.missing for row in recognised] == [0.0, 0.0]
+
+
 def test_speech_without_a_word_fails_the_segment_that_holds_it() -> None:
     unit = Unit(tuple(segments_of("u", (0, 1000), (3000, 4000))), ("a", "b"), "en")
     spans = (Span(0, 700, 0.9), Span(1000, 1800, 0.9))
@@ -220,7 +252,7 @@ def test_a_number_spans_the_words_that_it_is_read_as(tmp_path: Path) -> None:
     edges = [(word.start, word.stop) for word in spelt.words]
     expected = [*edges[:3], (edges[3][0], edges[7][1]), edges[8], (edges[9][0], edges[11][1])]
     assert [(word.start, word.stop) for word in written.words] == expected
-    assert STAGE.version == PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"]
+    assert STAGE.version == PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"] + FIT
 
 
 def test_rows_do_not_depend_on_the_batch(tmp_path: Path, said: list[Wave]) -> None:

@@ -18,6 +18,11 @@ HOP: Samples = 320
 BANDS = 80
 _TOP: Hertz = 8000.0
 _BIN: Hertz = RATE / FRAME
+_HUM = 5
+"""Bins that the fundamental of mains hum reaches, at 50 or 60 Hz and through the window."""
+_HUM_SHARE = 0.1
+_HUM_REST = 1e-3
+"""Share of the power that must be left: else the hum is all that there is."""
 _WIDTH = 8
 """Bins (250 Hz) over which the long-term spectrum is averaged."""
 
@@ -35,6 +40,22 @@ def power_of(wave: Wave) -> Power:
         wave = np.concatenate([wave, np.zeros(FRAME - len(wave), np.float32)])
     spectrum = rfft(np.lib.stride_tricks.sliding_window_view(wave, FRAME)[::HOP] * _window(), axis=1)
     return np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
+
+
+def without_hum(power: Power) -> Power:
+    """Power of the frames of float32 [frames, 513] without the lowest bins (125 Hz), where a strong hum fills them.
+
+    The fundamental of mains hum is the same in every frame, a voice is not: the tenth percentile of a bin over the
+    frames is that of the hum. From a tenth of the loud frames' power on it hides the entropy of the voice. Where hardly
+    anything else is there, the power is returned as it is, as for all other signals.
+    """
+    loud = active(power).mean(axis=0, dtype=np.float64)
+    if not float(np.percentile(power[:, :_HUM], 10, axis=0).sum()) > _HUM_SHARE * float(loud.sum()):
+        return power
+    cleaned = power.copy()
+    cleaned[:, :_HUM] = 0.0
+    rest = float(active(cleaned).mean(axis=0, dtype=np.float64).sum())
+    return cleaned if rest > _HUM_REST * float(loud.sum()) else power
 
 
 def active(power: Power, below_db: Decibels = 30.0) -> Power:

@@ -102,7 +102,8 @@ def _sounds(file: BinaryIO, at: int, stop: int, width: tuple[int, int, str]) -> 
         low, high = (0, 2) if kind == "i3" else (2, 0)
         wave = ((raw[:, high].astype(np.int8).astype(np.int32) << 16) | (raw[:, 1] << 8) | raw[:, low]).astype(float)
     else:
-        wave = np.frombuffer(data, kind).astype(float)
+        with np.errstate(all="ignore"):
+            wave = np.frombuffer(data, kind).astype(float)
     wave = wave[: len(wave) // channels * channels : channels]
     if len(wave) < 32 or not np.isfinite(wave).all() or np.abs(wave).max() > 1e30:
         return False

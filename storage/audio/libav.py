@@ -8,7 +8,7 @@ from voicemill.storage.audio.budget import Budget, WatchedFile
 from voicemill.storage.audio.containers import Container, libav_options
 from voicemill.storage.audio.libav_damage import Reader
 from voicemill.storage.audio.links import Link, Window
-from voicemill.storage.audio.mpeg import stated_frames, without_tags
+from voicemill.storage.audio.mpeg import frames_from, stated_frames, without_tags
 from voicemill.storage.audio.signal.chunks import Chunk, Note, Source
 from voicemill.storage.errors import AudioError
 from voicemill.storage.outcomes import Reason
@@ -54,8 +54,16 @@ def open_libav(
     exact = link.kind in ("mp4", "matroska") and seconds > 0
     notes: list[Note] = []
     known = stated / rate if names[0] == "mp3" else 0.0
-    if timed and not container.short:
+    if timed:
         known = seconds
+    if link.granule:
+        known = link.granule / (48_000 if context.name == "opus" else rate)
+
+    def frames(at: int, first: int) -> Iterator[tuple[int, bytes]]:
+        with path.open("rb") as other:
+            other.seek(link.start + first)
+            like = other.read(4)
+            yield from frames_from(other, link.start + at, end, like)
 
     def blocks() -> Iterator[Chunk]:
         size = end - link.start
@@ -68,6 +76,7 @@ def open_libav(
             seconds=known,
             notes=notes,
             damaged=link.damaged,
+            frames=frames if names[0] in ("mp3", "aac") else None,
             by_pages=link.kind == "ogg",
         )
         yield from reader.chunks()

@@ -8,7 +8,7 @@ the last are not known to be audio: they are lost only where the container, or t
 duration that lacks them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ TOLERANCE: Seconds = 0.015
 """Step of the times from which something is missing: Matroska counts in milliseconds."""
 SKIPPED = 64
 """Bytes between two packets from which they are no header of the container."""
+FRONT = 20_000
+"""Bytes before the first packet from which they are no header of the container."""
 MOST_ERRORS = 1000
 """Errors of a demuxer without a packet between them."""
 LONGEST_GAP: Seconds = 60.0
@@ -45,12 +47,18 @@ class Reader:
     """Duration that the container states; 0 = unknown."""
     notes: list[Note]
 
+    frames: Callable[[int, int], Iterator[tuple[int, bytes]]] | None = None
+    """Frames of MPEG audio from a position on, like the one at another: `mpeg.frames_from`."""
     by_pages: bool = False
     """Whether the container has checksums, by which `damaged` was set, and no positions of its packets."""
     message: str = ""
     """Last error since something was decoded; "" = none."""
     end: int | None = None
     """Position behind the last packet, bytes."""
+    begin: int | None = None
+    """Position of the first packet, bytes."""
+    failed: int = 0
+    """Frames that could not be decoded since something was."""
     wasted: int = 0
     """Bytes that gave nothing since something was decoded."""
     good_bytes: int = 0
@@ -83,13 +91,17 @@ class Reader:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
                 self.message, self.damaged = _stopped(error), True
+                if self.frames is not None and pos is not None and self.begin is not None:
+                    yield from self._walk(pos)
+                    break
                 self.wasted += size
                 self.end = pos + size if pos is not None else self.end
                 continue
             except ValueError as error:  # a header that states 64-bit integers: PyAV has no array of them
                 raise AudioError(Reason.DAMAGED, str(error)) from error
-            if packet.duration and packet.time_base:
+            if not self.timed and packet.duration and packet.time_base:
                 self.step = max(self.step, round(packet.duration * packet.time_base * self.rate))
+            self.begin = pos if self.begin is None else self.begin
             yield from self._decoded(frames)
             self.end = max(pos + size, self.end or 0) if pos is not None else self.end
             self.good_bytes += size
@@ -98,6 +110,25 @@ class Reader:
         except av.error.FFmpegError as error:
             self.message = self.message or _stopped(error)
         yield from self._tail()
+
+    def _walk(self, pos: int) -> Iterator[Chunk]:
+        """Decode the frames behind damage one by one: FFmpeg skips bytes there without telling how many."""
+        import av
+
+        frames = self.frames(pos, self.begin or 0) if self.frames else iter(())
+        for skipped, frame in frames:
+            self.wasted += skipped
+            self.end = (self.end or pos) + skipped + len(frame)
+            if not frame:
+                continue
+            try:
+                decoded = self.stream.codec_context.decode(av.Packet(frame))
+            except av.error.FFmpegError as error:
+                self.message = _stopped(error)
+                self.failed += 1
+                continue
+            yield from self._decoded(decoded)
+            self.good_bytes += len(frame)
 
     def _packets(self) -> Iterator[Any]:
         """Packets with data; the demuxer goes on behind its errors, until it fails again and again."""
@@ -128,7 +159,9 @@ class Reader:
                 yield from self._by_bytes()
             elif frame.pts is not None:
                 yield from self._by_time(float(frame.pts * frame.time_base))
-            self.message, self.wasted = "", 0
+            self.message, self.wasted, self.failed = "", 0, 0
+            if not self.timed and self.damaged and self.seconds:
+                data = data[: max(round(self.seconds * self.rate) - self.at, 0)]  # LAME's padding
             self.step = max(self.step, len(data))
             self.good_frames += len(data)
             self.at += round(len(data) * self.rate / frame.sample_rate)
@@ -138,11 +171,12 @@ class Reader:
         """Frames of the bytes that gave nothing, behind a first frame."""
         if self.good_frames and self.good_bytes and self.step:
             steps = round(self.wasted * self.good_frames / self.good_bytes / self.step)
-            yield from self._lose(max(steps, 1 if self.message else 0) * self.step)
+            yield from self._lose((steps + self.failed) * self.step)
 
     def _by_time(self, time: Seconds) -> Iterator[Chunk]:
         if self.first is None:
-            self.first = 0.0 if self.message or (self.seconds and time > 1.0) else time
+            lacks = self.message or (self.by_pages and self.damaged) or (self.wasted > FRONT and time > 1.0)
+            self.first = 0.0 if lacks and self.seconds else time
         gap = time - self.first - self.paused - self.at / self.rate
         if gap <= max(TOLERANCE, 1.0 / self.rate):
             if gap < -1.0:
@@ -162,6 +196,10 @@ class Reader:
         """What was lost between the last frame and the end."""
         if not self.good_frames:
             raise AudioError(Reason.DAMAGED, self.message or "the decoder found no packet that it can decode")
+        if not self.timed and not self.seconds:
+            self.wasted = 0
+            yield from self._by_bytes()
+            return
         rest = self.wasted + (max(self.size - self.end, 0) if self.end is not None else 0)
         missing = self.seconds - self.paused - self.at / self.rate if self.seconds else 0.0
         few = max(self.step / self.rate, TOLERANCE)
@@ -172,7 +210,8 @@ class Reader:
             return
         held = rest * self._seconds_of_a_byte()
         if self.damaged or held > 4 * few:
-            here = missing if held > missing / 2 or not self.timed else min(missing, held)
+            whole = held > missing / 2 or not self.timed or (self.by_pages and self.damaged)
+            here = missing if whole else min(missing, held)
             yield from self._lose(round(here * self.rate))
             missing -= here
         if missing > few:

@@ -1,9 +1,12 @@
 """Frames of MPEG audio and ADTS, the table at the start of an MP3, and the tags behind either."""
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 _HEAD = 4096
+_PIECE = 1 << 22
+_LONGEST = 1 << 14
 
 
 def is_mpeg(head: bytes) -> bool:
@@ -17,6 +20,85 @@ def is_mpeg(head: bytes) -> bool:
 def is_adts(head: bytes) -> bool:
     """Whether bytes are the header of an ADTS frame (ISO 13818-7, 6.2)."""
     return len(head) >= 4 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0 and head[2] >> 2 & 15 < 13
+
+
+_KBITS = {
+    1: (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    2: (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    4: (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    5: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""Bit rates: layers 1 to 3 of MPEG 1; layer 1 of MPEG 2, its layers 2 and 3."""
+
+
+def frame_length(head: bytes) -> int:
+    """Bytes of the MPEG or ADTS frame that begins with these seven; 0 = none begins here."""
+    if is_adts(head) and len(head) >= 6:
+        return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    if not is_mpeg(head):
+        return 0
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    table = layer if version == 3 else 4 if layer == 1 else 5
+    bits = _KBITS[table][head[2] >> 4] * 1000
+    rate = (44_100, 48_000, 32_000)[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
+    padding = head[2] >> 1 & 1
+    if layer == 1:
+        return (12 * bits // rate + padding) * 4
+    return (72 if layer == 3 and version != 3 else 144) * bits // rate + padding
+
+
+def frames_from(file: BinaryIO, at: int, stop: int, like: bytes) -> Iterator[tuple[int, bytes]]:
+    """Frames between two positions of a file, each with the bytes in front of it that are none.
+
+    A frame counts where its header agrees with `like`, and another one or the end follows it.
+    """
+    file.seek(at)
+    left = stop - at
+    data, place = b"", 0
+    begin = 0
+    while True:
+        if len(data) - place < _LONGEST and left > 0:
+            more = file.read(min(left, _PIECE))
+            left = left - len(more) if more else 0
+            data, place, begin = data[begin:] + more, place - begin, 0
+        if place + 7 > len(data):
+            break
+        length = frame_length(data[place : place + 7]) if _alike(data[place : place + 4], like) else 0
+        end = place + length
+        follows = end + 7 > len(data) or (_alike(data[end : end + 4], like) and frame_length(data[end : end + 7]))
+        if length > 6 and follows:
+            yield place - begin, data[place:end]
+            place = begin = end
+            continue
+        place = data.find(b"\xff", place + 1)
+        if place < 0 or place - begin > _PIECE:
+            place = len(data) if place < 0 else place
+            yield place - begin, b""
+            begin = place
+    if len(data) > begin:
+        yield len(data) - begin, b""
+
+
+def first_frame(data: bytes) -> int:
+    """Position of the first of three frames in a row; -1 = none."""
+    place = data.find(b"\xff")
+    while place >= 0:
+        at = place
+        for _ in range(3):
+            length = frame_length(data[at : at + 7])
+            if length < 7 or not _alike(data[at : at + 4], data[place : place + 4]):
+                break
+            at += length
+        else:
+            return place
+        place = data.find(b"\xff", place + 1)
+    return -1
+
+
+def _alike(head: bytes, like: bytes) -> bool:
+    """Whether two headers have the same version, layer and rate."""
+    return len(head) >= 4 and head[0] == 0xFF and head[1] == like[1] and (head[2] ^ like[2]) & 0x0C == 0
 
 
 def id3_length(head: bytes) -> int:

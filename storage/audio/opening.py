@@ -35,16 +35,18 @@ def open_links(path: Path, stack: ExitStack, budget: Budget, whole: bool) -> Sou
     notes: list[Note] = []
     message = ""
     error: AudioError | None = None
+    first: Source | None = None
     try:
         first, message = _open(path, links[0], container, stack, budget, notes)
     except AudioError as caught:
-        first, error, message = None, caught, str(caught)
-    if first is None and len(links) == 1 and not container.short and not is_adts(head):
+        error, message = caught, str(caught)
+    if len(links) == 1 and not kind and not is_adts(head):
         kind, start = find_start(path)
         if start:
-            links = [Link(kind, start, size)]
-            first, message = _open(path, links[0], Container(kind), stack, budget, notes)
-            if first is not None:
+            links = find_links(path, kind, start) if whole else [Link(kind, start, size)]
+            later, message = _try(path, links[0], Container(kind), stack, budget, notes)
+            if later is not None:
+                first = later
                 notes.append(Note(f"{start} bytes before its header were passed over"))
     while first is None and len(links) > 1:
         size = links[0].stop - links[0].start

@@ -9,7 +9,8 @@ clipping.
   99.4 % of the speech, and lets through 13 % of the tones, 20 % of the hisses, 37 % of everyday noises and 62 % of
   music. It removes tones, beeps, hiss and engines; sounds with a spectrum as uneven as a voice (hens, dishes, a guitar)
   pass.
-- Clipping: share of samples at full scale.
+- Clipping: share of samples where the wave is flat at its own extremes, at any level and in any of the channels that
+  were used, as `decode` counts them at the rate of the file (`storage/audio/signal/clipping.py`).
 - SNR: the estimate of `denoise`, over the noise of the whole upload, right to 1 dB for a steady noise and wrong by up
   to 50 for one that comes and goes; where `quality`, which estimates it from the segment itself and is right to 3 to 7
   dB, is more than 10 dB off, its estimate counts. On everyday noises the worst tenth of the errors begins at 13.5 dB
@@ -25,21 +26,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from voicemill.model.audio.spectrum import active, bandwidth, entropy, power_of
+from voicemill.model.audio.spectrum import active, bandwidth, entropy, power_of, without_hum
 from voicemill.storage.corpus.artifacts import Wave, Waves
 from voicemill.storage.outcomes import Failure, Outcome, Reason
 from voicemill.storage.records import Decoded, Denoised, Levelled, Quality, Screened
-from voicemill.storage.units import Bits, Decibels, Hertz
+from voicemill.storage.units import RATE, Bits, Decibels, Hertz, Samples, to_seconds
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
-VERSION = 2
+VERSION = 3
 
-FULL_SCALE = 0.99
-"""Amplitude from which a sample is at full scale: resampling to 32 kHz rings by a hundredth around a clipped top."""
-
+_TENTH: Samples = RATE // 10
 
 FAR_DB: Decibels = 10.0
 SURE_OF_SPEECH = 0.5
@@ -53,7 +51,7 @@ class Settings(StageSettings):
     max_entropy: Bits = Field(4.5, ge=0.0, le=6.33)
     """Bits. Hiss, engines and applause lie above it, and 0.4 % of real speech."""
     max_clipped: float = Field(0.001, ge=0.0, le=1.0)
-    """Share of samples at full scale, 0 to 1. One in a thousand is audible; 99.9 % of real recordings have fewer."""
+    """Share of clipped samples, 0 to 1. One in a thousand is audible; 99.9 % of real recordings have fewer."""
     min_snr_db: Decibels = Field(5.0, ge=-20.0, le=100.0)
     """dB, as `denoise` estimates it on the original. Below it a noise gate removes as much speech as noise: speech over
     music or babble of nearly its own level. Near-field recordings have 20 to 60."""
@@ -76,17 +74,28 @@ class Settings(StageSettings):
         return self
 
 
-def clipped_share(wave: Wave) -> float:
-    """Share of the samples, float32 [samples], at full scale."""
-    return float(np.count_nonzero(np.abs(wave) >= FULL_SCALE)) / max(len(wave), 1)
+def clipped_share(decoded: Decoded, start: Samples, stop: Samples) -> float:
+    """Share of clipped samples in [start, stop) of an upload; of a tenth of a second the part that is inside counts."""
+    seconds = 0.0
+    for number, clipped in zip(decoded.clipped_at, decoded.clipped_s, strict=True):
+        first = number * _TENTH
+        inside = min(first + _TENTH, stop) - max(first, start)
+        seconds += clipped * max(inside, 0) / _TENTH
+    return seconds / max(to_seconds(stop - start), 1e-9)
 
 
 def screen_segment(
-    wave: Wave, row: Denoised, rate: int, settings: Settings, quality: Quality | None = None
+    wave: Wave, row: Denoised, rate: int, settings: Settings, quality: Quality | None = None, clipped: float = 0.0
 ) -> Screened:
-    """Scores and outcome of one segment, from its original samples; `rate` of the file in Hz, 0 = unknown."""
-    power = active(power_of(wave))
-    bits, share, width = entropy(power), clipped_share(wave), bandwidth(power)
+    """Scores and outcome of one segment, from its original samples.
+
+    Args:
+        rate: of the file, Hz; 0 = unknown.
+        clipped: share of its samples that are clipped.
+    """
+    power = power_of(wave)
+    quiet = active(without_hum(power))  # harmonics of a hum spread its power: of the two, the voice has the larger
+    bits, share, width = max(entropy(active(power)), entropy(quiet)), clipped, bandwidth(quiet)
     width = min(width, rate / 2) if rate else width
     measures = quality or Quality(upload=row.upload, index=row.index, engine="none")
     snr = best_snr(row.snr_db, measures)
@@ -132,7 +141,7 @@ def _under(low: float | None, high: float | None) -> bool:
 
 def run(inputs: Inputs, settings: Settings) -> Iterator[Screened | Failure]:
     """Yield a row for each segment that `loudness` kept."""
-    rates = {row.upload: row.rate for row in inputs.rows("decode", Decoded)}
+    files = {row.upload: row for row in inputs.rows("decode", Decoded)}
     places = {(row.upload, row.index): (row.start, row.stop) for row in inputs.segments()}
     loud = {(row.upload, row.index) for row in inputs.rows("loudness", Levelled) if row.outcome is Outcome.KEPT}
     rows = [row for row in inputs.rows("denoise", Denoised) if (row.upload, row.index) in loud]
@@ -142,14 +151,15 @@ def run(inputs: Inputs, settings: Settings) -> Iterator[Screened | Failure]:
     for row in rows:
         name = row.upload, row.index
         if name in measured:  # else `quality` has failed on it, and the verdict says so
-            work = partial(_one, waves, row, places[name], rates[row.upload], settings, measured[name])
+            work = partial(_one, waves, row, places[name], files[row.upload], settings, measured[name])
             yield from guarded(row.upload, work, row.index)
 
 
 def _one(
-    waves: Waves, row: Denoised, span: tuple[int, int], rate: int, settings: Settings, quality: Quality
+    waves: Waves, row: Denoised, span: tuple[int, int], decoded: Decoded, settings: Settings, quality: Quality
 ) -> list[Screened]:
-    return [screen_segment(waves.read(row.upload, -1, *span), row, rate, settings, quality)]
+    wave, clipped = waves.read(row.upload, -1, *span), clipped_share(decoded, *span)
+    return [screen_segment(wave, row, decoded.rate, settings, quality, clipped)]
 
 
 STAGE = Stage(

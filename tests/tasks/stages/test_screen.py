@@ -32,10 +32,15 @@ MEASURES = Quality(upload="u", index=0, engine="network", snr_db=35.0, c50_db=20
 
 
 def score(
-    wave: Wave, snr_db: float = 40.0, rate: int = 48_000, quality: Quality | None = None, **settings: float
+    wave: Wave,
+    snr_db: float = 40.0,
+    rate: int = 48_000,
+    quality: Quality | None = None,
+    clipped: float = 0.0,
+    **settings: float,
 ) -> Screened:
     row = Denoised("u", 0, snr_db, False)
-    return screen_segment(wave.astype(np.float32), row, rate, Settings(**settings), quality)
+    return screen_segment(wave.astype(np.float32), row, rate, Settings(**settings), quality, clipped)
 
 
 def measured(snr_db: float = 40.0, **changes: float) -> Screened:
@@ -53,12 +58,11 @@ def test_a_clean_voice_passes_and_its_scores_are_kept() -> None:
 
 def broken() -> dict[Reason, Screened]:
     t = np.arange(2 * RATE) / RATE
-    clip = np.clip(voice() * 20, -1, 1)
     narrow = soxr.resample(soxr.resample(voice(), RATE, 8000), 8000, RATE)
     return {
         Reason.ENTROPY_LOW: score(0.2 * np.sin(2 * np.pi * 1000 * t)),
         Reason.ENTROPY_HIGH: score(0.1 * np.random.default_rng(0).normal(size=len(t))),
-        Reason.CLIPPED: score(clip),
+        Reason.CLIPPED: score(voice(), clipped=0.002),
         Reason.NOISY: score(voice(), snr_db=4.9),
         Reason.NOT_SPEECH: measured(speech=0.01),
         Reason.MUSIC: measured(music=0.91),
@@ -107,11 +111,32 @@ def test_a_file_has_no_more_band_than_half_its_rate() -> None:
     assert score(voice(), rate=8000, min_bandwidth_hz=0.0).outcome is Outcome.KEPT
 
 
-def test_clipped_is_a_share() -> None:
-    wave = np.zeros(1000, np.float32)
-    wave[[3, 5, 8]] = [1.0, -1.0, 0.98]
-    assert clipped_share(wave) == 0.002
-    assert clipped_share(np.zeros(0, np.float32)) == 0.0
+def test_clipped_is_the_share_inside_the_segment() -> None:
+    file = Decoded(
+        upload="u",
+        samples=2 * RATE,
+        pcm="u",
+        codec="wav/pcm_16",
+        rate=16_000,
+        channels=1,
+        clipped_at=(4, 12),
+        clipped_s=(0.01, 0.02),
+    )
+    assert clipped_share(file, 0, RATE) == pytest.approx(0.01)
+    assert clipped_share(file, RATE, 2 * RATE) == pytest.approx(0.02)
+    assert clipped_share(file, 45 * RATE // 100, RATE) == pytest.approx(0.005 / 0.55)
+    assert clipped_share(file, 6 * RATE // 10, RATE) == 0.0
+
+
+@pytest.mark.parametrize("frequency", [50, 60])
+@pytest.mark.parametrize("harmonics", [{1: 1.0}, {1: 1.0, 2: 0.3, 3: 0.5, 5: 0.2}])
+def test_a_voice_over_mains_hum_is_a_voice(frequency: int, harmonics: dict[int, float]) -> None:
+    t = np.arange(2 * RATE) / RATE
+    hum = sum(level * np.sin(2 * np.pi * frequency * n * t + n) for n, level in harmonics.items())
+    for louder in (1.0, 3.0):
+        row = score(voice() + louder * voice().std() / np.std(hum) * hum)
+        assert row.outcome is Outcome.KEPT, row
+    assert score(0.2 * hum).reason == Reason.ENTROPY_LOW or len(harmonics) > 1
 
 
 def test_a_band_upside_down_is_refused_by_name() -> None:

@@ -77,6 +77,7 @@ def open_libav(
             notes=notes,
             damaged=link.damaged,
             frames=frames if names[0] in ("mp3", "aac") else None,
+            packed=names[0] == "flac",
             by_pages=link.kind == "ogg",
         )
         yield from reader.chunks()

@@ -49,6 +49,8 @@ class Reader:
 
     frames: Callable[[int, int], Iterator[tuple[int, bytes]]] | None = None
     """Frames of MPEG audio from a position on, like the one at another: `mpeg.frames_from`."""
+    packed: bool = False
+    """Whether packets follow each other without bytes between them, so that those left over were lost."""
     by_pages: bool = False
     """Whether the container has checksums, by which `damaged` was set, and no positions of its packets."""
     message: str = ""
@@ -183,7 +185,7 @@ class Reader:
                 self.paused += gap  # the clock was set back: another recording begins here
             return
         explained = 4 * self.wasted * self._seconds_of_a_byte()
-        broken = self.message or self.wasted >= SKIPPED or (self.damaged and self.by_pages)
+        broken = self.packed or self.message or self.wasted >= SKIPPED or (self.damaged and self.by_pages)
         if broken and gap <= max(LONGEST_GAP, explained, self.seconds):
             yield from self._lose(round(gap * self.rate))
             return
@@ -209,7 +211,10 @@ class Reader:
                 self.notes.append(Note("it ends within its last frame", Reason.TRUNCATED.value))
             return
         held = rest * self._seconds_of_a_byte()
-        if self.damaged or held > 4 * few:
+        if self.packed and self.begin is not None:
+            unread = (self.size - self.begin - self.good_bytes) * self._seconds_of_a_byte()
+            held = max(held, unread - (self.at - self.good_frames) / self.rate)
+        if self.damaged or held > (few / 2 if self.packed else 4 * few):
             whole = held > missing / 2 or not self.timed or (self.by_pages and self.damaged)
             here = missing if whole else min(missing, held)
             yield from self._lose(round(here * self.rate))

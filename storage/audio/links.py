@@ -237,10 +237,12 @@ def _ogg(file: BinaryIO, size: int) -> Iterator[Link]:
     start, begun, damaged, granule, end = 0, False, False, 0, 0
     for page in pages(file, size):
         if page.first and begun:
-            yield Link("ogg", start, page.at, damaged, granule, page.at - end if end else 0)
+            tail = page.at - end if end else 0
+            yield Link(kind="ogg", start=start, stop=page.at, damaged=damaged, granule=granule, tail=tail)
             start, begun, damaged, granule, end = page.at, False, False, 0, 0
         begun |= not page.first and not page.bad
         damaged |= page.bad
         granule = max(granule, page.granule)
         end = 0 if page.granule >= 0 else end or page.at
-    yield Link("ogg", start, size, damaged, granule, size - end if end else 0)
+    tail = size - end if end else 0
+    yield Link(kind="ogg", start=start, stop=size, damaged=damaged, granule=granule, tail=tail)

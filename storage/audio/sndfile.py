@@ -40,7 +40,8 @@ def open_sndfile(
         prefix = extent.header(extent.stop - extent.start)
         source = Window(stack.enter_context(path.open("rb")), extent.start, extent.stop, prefix)
         stated = "no length" if extent.stated < 0 else f"{extent.stated} bytes of samples"
-        notes.append(Note(f"its header states {stated}, {extent.stop - extent.start} were found and read"))
+        if extent.stated != extent.stop - extent.start:
+            notes.append(Note(f"its header states {stated}, {extent.stop - extent.start} were found and read"))
     elif (link.start, link.stop) != (0, size):
         source = Window(stack.enter_context(path.open("rb")), link.start, link.stop)
     try:

@@ -157,8 +157,8 @@ def judge(row: Aligned, spans: Sequence[Span], missing: float, limits: FitLimits
         why = f"a quarter of its words score under {score:.3f}, less than {limits.score:g}: "
         return refuse(row, Reason.UNALIGNED, score, limits.score, f"{why}this is not the text of this audio")
     if missing > limits.missing:
-        why = f"{missing:.0%} of it is speech without a word in the text, more than {limits.missing:.0%}: "
-        return refuse(row, Reason.TEXT_INCOMPLETE, missing, limits.missing, f"{why}words are missing")
+        why = f"speech without a word of the text, and phones that it lacks, score {missing:.0%} of the segment"
+        return refuse(row, Reason.TEXT_INCOMPLETE, missing, limits.missing, f"{why}, more than {limits.missing:.0%}")
     if score < limits.score:
         why = f"a quarter of its words score under {score:.3f}, less than {limits.score:g}: they are not spoken there"
         return refuse(row, Reason.TEXT_SURPLUS, score, limits.score, why)

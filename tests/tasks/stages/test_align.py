@@ -179,7 +179,8 @@ def test_speech_without_a_word_fails_the_segment_that_holds_it() -> None:
     spans = (Span(0, 700, 0.9), Span(1000, 1800, 0.9))
     rows = distribute(unit, Alignment(spans, ((700, 1000), (1800, 1900))), FitLimits(0.5, 0.17))
     assert [row.status for row in rows] == ["failed", "aligned"]
-    assert rows[0].detail == "30% of it is speech without a word in the text, more than 17%: words are missing"
+    why = "speech without a word of the text, and phones that it lacks, score 30% of the segment, more than 17%"
+    assert rows[0].detail == why
     assert rows[0].text == "a"
     within = distribute(unit, Alignment(spans, ((900, 1070),)), FitLimits(0.5, 0.17))
     assert [row.status for row in within] == ["aligned", "aligned"]

@@ -26,9 +26,8 @@ ROOMS = (
     "model/s1", "model/s2", "model/settings", "model/aligner", "model/speech", "model/content", "model/text",
     "model/text/chinese", "model/text/english", "model/pitch", "model/quality", "model/speaker",
     "model/audio", "model",
-    "storage/checking", "storage/forgetting", "storage/inbox", "storage/voices", "storage/corpus", "storage/audio",
-    "storage/audio/signal",
-    "storage",
+    "storage/checking", "storage/forgetting", "storage/inbox", "storage/inbox/transcripts", "storage/voices",
+    "storage/corpus", "storage/audio", "storage/audio/signal", "storage",
 )  # fmt: skip
 """Every folder of the four floors from the top: each may import itself and those after it. The files that lie in
 `storage/` and `model/` themselves are the ground of their floor, those in `tasks/` the engine over its rooms, those in

@@ -33,7 +33,7 @@ from voicemill.storage.files import whole_file
 from voicemill.storage.inbox.arrivals import bring_uploads
 from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.inbox.layouts import decode_text
-from voicemill.storage.inbox.rttm import RTTM, read_rttm, turns_of, write_rttm
+from voicemill.storage.inbox.transcripts.rttm import RTTM, read_rttm, turns_of, write_rttm
 from voicemill.storage.records import Turn
 from voicemill.storage.store import Store
 from voicemill.storage.units import RATE, to_samples, to_seconds

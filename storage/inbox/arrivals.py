@@ -21,7 +21,7 @@ from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.inbox.listing import AUDIO, extension, unfit_name, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, unfit_speaker
 from voicemill.storage.inbox.names import Beside, beside, caseless, speaker_name
-from voicemill.storage.inbox.rttm import RTTM
+from voicemill.storage.inbox.transcripts.rttm import RTTM
 from voicemill.storage.keys import file_digest
 
 BesideOf = Callable[[Path], Mapping[str, Beside]]

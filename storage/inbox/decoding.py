@@ -8,13 +8,17 @@ misread name does harm asks for all readings of it.
 
 import codecs
 import csv
+import gzip
 import io
+import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from voicemill.storage.inbox.names import speaker_name
+from voicemill.storage.inbox.inbox import MOST_METADATA
+from voicemill.storage.inbox.names import composed, speaker_name
 
 _MARKS = (
     ("utf-32-le", codecs.BOM_UTF32_LE),  # before UTF-16, whose mark it begins with
@@ -34,6 +38,9 @@ _LOCAL = tuple(_ENCODINGS.split())
 """Encodings of one country each, the more frequent ones first."""
 _ESCAPED = (("utf-7", b"+"), ("hz", b"~{"))
 """Encodings that write other letters in ASCII, and the sign of it."""
+
+_HEAD = 1 << 19
+"""Bytes by which the encoding of a large table is told."""
 
 SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -111,6 +118,71 @@ def decode_table(data: bytes, known: Callable[[str], int] = lambda text: 0) -> D
     best = [name for name in texts if score[name] == max(score.values())]
     guess = texts[_guess(data, best) if len(best) > 1 else best[0]]
     return Decoded(guess, next(name for name in best if texts[name] == guess))
+
+
+def decode_metadata(data: bytes, path: str, words: Collection[str]) -> Decoded:
+    """Decode a table that may be large, and may be packed by gzip; its encoding is told by its first text beyond ASCII.
+
+    Args:
+        words: names of files and folders in the inbox: evidence for its encoding.
+
+    Raises:
+        ValueError: no encoding fits, or it unpacks to more than is read.
+    """
+    data = unpack(data) if path.lower().endswith(".gz") else data
+
+    def known(text: str) -> int:
+        return sum(composed(cell.strip()) in words for cell in set(re.split(r'[,;|\t"\r\n/\\]', text)))
+
+    if len(data) <= _HEAD or data.startswith(tuple(mark for _, mark in _MARKS)) or b"\0" in data[:_HEAD]:
+        return decode_table(data, known)
+    try:
+        return Decoded(data.decode("utf-8"), "utf-8")
+    except UnicodeDecodeError as error:
+        start = data.rfind(b"\n", 0, error.start) + 1
+    stop = data.rfind(b"\n", start, start + _HEAD) + 1
+    encoding = decode_table(data[start : stop or start + _HEAD], known).encoding
+    try:
+        return Decoded(data.decode(encoding), encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8, and not {encoding} to its end: save it as UTF-8") from error
+
+
+def without_lines(before: bytes, path: str, lines: Collection[int], split: Callable[[str], list[str]]) -> bytes:
+    """Bytes of a table without these lines, from 1, in its own encoding, and packed as it is.
+
+    Raises:
+        ValueError: it cannot be read, or its text does not give its bytes again.
+    """
+    packed = path.lower().endswith(".gz")
+    own, decoded = unpack(before) if packed else before, decode_metadata(before, path, ())
+    if decoded.mark + decoded.text.encode(decoded.encoding) != own:
+        raise ValueError(f"its text does not give its bytes again in {decoded.encoding}: save it as UTF-8")
+    kept = [line for number, line in enumerate(split(decoded.text), 1) if number not in lines]
+    data = decoded.mark + "".join(kept).encode(decoded.encoding) if "".join(kept).strip() else b""
+    return gzip.compress(data, mtime=0) if packed and data else data
+
+
+def unpack(data: bytes) -> bytes:
+    """Content of a gzip file.
+
+    Raises:
+        ValueError: it is none, is damaged, or unpacks to more than is read.
+    """
+    parts, size = [], 0
+    while data:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(unpacker.decompress(data, MOST_METADATA + 1 - size))
+        except zlib.error as error:
+            raise ValueError(f"no gzip file, or a damaged one ({error})") from error
+        size += len(parts[-1])
+        if size > MOST_METADATA:
+            raise ValueError(f"over {MOST_METADATA // 2**20} MB unpacked, which is more than is read: split it")
+        if not unpacker.eof:
+            raise ValueError("a gzip file that ends too early")
+        data = unpacker.unused_data
+    return b"".join(parts)
 
 
 def _guess(data: bytes, encodings: Sequence[str]) -> str:

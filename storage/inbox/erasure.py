@@ -3,8 +3,8 @@
 | door | what goes |
 |---|---|
 | audio | files with the bytes of the speaker's uploads, under any name, and all that a scan counts for the speaker |
-| transcripts and turns beside it | `.txt`, `.lab`, `.rttm` that a scan reads for it, or that may belong to it |
-| `metadata.csv`, `*.list`, `wav.scp` with `text` and `utt2spk` | rows of the speaker, and of the files above |
+| transcripts and turns beside it | texts, subtitles, turns that a scan reads for it, or that may belong to it |
+| tables of all layouts, and those beside `wav.scp` | rows of the speaker, and of the files above |
 | `languages.csv` | rows of the speaker's folders, where nothing is left in them |
 | `consents.csv` | rows that grant; one that refuses stays, because without it an assumed consent would apply |
 | turns of other recordings | the speaker's name, which a neutral one replaces: who speaks when still counts there |
@@ -26,15 +26,20 @@ from pathlib import Path, PurePosixPath
 from voicemill.storage.errors import ConfigError, InboxError
 from voicemill.storage.files import whole_file
 from voicemill.storage.inbox.consent_table import CONSENTS, without_grants
-from voicemill.storage.inbox.decoding import lines_of
+from voicemill.storage.inbox.decoding import lines_of, without_lines
 from voicemill.storage.inbox.folder_languages import LANGUAGES
 from voicemill.storage.inbox.inbox import Inbox
-from voicemill.storage.inbox.layouts import KALDI_TABLES, MetadataFile, MetadataRow, folder_speaker, metadata_rows
-from voicemill.storage.inbox.listing import AUDIO, Listing, everything, extension, unsafe_path, without_extension
+from voicemill.storage.inbox.layouts import MetadataFile, folder_speaker, metadata_rows
+from voicemill.storage.inbox.listing import AUDIO, Listing, everything, extension, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, read_metadata
 from voicemill.storage.inbox.names import beside, composed, speaker_name
-from voicemill.storage.inbox.rttm import RTTM
+from voicemill.storage.inbox.transcripts.kaldi import TABLES as KALDI_TABLES
+from voicemill.storage.inbox.transcripts.rows import MetadataRow
+from voicemill.storage.inbox.transcripts.rttm import RTTM, without_voice
 from voicemill.storage.keys import file_digest
+
+_BY_NEWLINE = (".list", ".scp", ".jsonl", ".json", ".jsonl.gz", ".json.gz", ".ctm", ".trans.txt")
+"""Endings of the tables whose lines end with a line feed alone."""
 
 Lines = Callable[[str], list[str]]
 """Splits a text into lines with their ends, as the reader of the file does."""
@@ -130,14 +135,16 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
     linked = _linked(inbox, audio | texts)
     rewritten: dict[str, tuple[bytes, bytes]] = {}
     for path, lines, split in _table_lines(inbox, listing, speaker, audio):
-        before = _read(inbox, path)
-        if lines:
-            kept = (line for number, line in enumerate(split(before.decode()), 1) if number not in lines)
-            rewritten[path] = before, "".join(kept).encode()
+        before, file = _read(inbox, path), (inbox.root / path).resolve()
+        if lines and not any((inbox.root / other).resolve() == file for other in rewritten):
+            try:
+                rewritten[path] = before, without_lines(before, path, lines, split)
+            except ValueError as error:
+                raise _unsearched(path, str(error)) from error
     for path in listing.others:
         if path.lower().endswith(RTTM) and path not in texts | linked:
             before = _read(inbox, path)
-            if (after := _without_voice(before, speaker)) != before:
+            if (after := without_voice(before, speaker, speaker_name)) != before:
                 rewritten[path] = before, after
     try:
         if table := without_grants(inbox, listing, speaker):
@@ -213,19 +220,21 @@ def _table_lines(
     keys_of: dict[str, set[str]] = {}
     for source, rows in metadata_rows(listing, inbox.read_bytes, [], set()):
         doomed = [row for row in rows if _concerns(source, row, speaker, audio)]
-        if source.unread:
-            raise _unsearched(source.path, source.problems[-1].message)
-        by_newline = extension(source.path) in ("list", "scp")
+        if reason := source.unsearched(speaker):
+            raise _unsearched(source.path, reason)
+        by_newline = source.path.lower().endswith(_BY_NEWLINE)
         numbers = {line for row in doomed for line in range(row.line, row.stop)}
         keys = {row.key for row in doomed if row.key}
-        texts, speakers = (source.beside(name) for name in KALDI_TABLES)
         if extension(source.path) == "scp":
-            keys_of.setdefault(speakers, set()).update(keys)
+            for name in KALDI_TABLES:
+                keys_of.setdefault(source.beside(name), set()).update(keys)
+            texts = source.beside(KALDI_TABLES[0])
             if texts in listing.others:  # before the keys go, by which a repetition finds them
                 yield texts, _lines_of_keys(_read(inbox, texts), keys, speaker), _by_newline
         yield source.path, numbers, _by_newline if by_newline else lines_of
     for path in listing.others:
-        if posixpath.basename(path) == KALDI_TABLES[1]:  # last, and also where the list of its files is gone
+        if posixpath.basename(path) in KALDI_TABLES[1:] and (path in keys_of or path.endswith(KALDI_TABLES[1])):
+            # last, and also where the list of its files is gone
             yield path, _lines_of_keys(_read(inbox, path), keys_of.get(path, set()), speaker), _by_newline
     remaining = {entry.path for entry in listing.audio} - audio
     in_use = {composed(posixpath.dirname(path)) + "/" for path in remaining}
@@ -241,11 +250,13 @@ def _table_lines(
 
 def _concerns(source: MetadataFile, row: MetadataRow, speaker: str, audio: set[str]) -> bool:
     """Whether a row is about the speaker: it says so, it names a file that goes, or one of the folder that is gone."""
-    path = None if unsafe_path(row.file) else source.place(row)
-    if row.description.speaker == speaker or path in audio:
+    path, stated = source.place(row), speaker_name(row.description.speaker)
+    if stated == speaker or path in audio or audio.intersection(source.named(row.file)):
         return True
     lost = posixpath.normpath(row.file.replace("\\", "/"))
-    return path is None and not row.description.speaker and folder_speaker(source.beside(lost)) == speaker
+    if row.of_table and path is None and not stated and folder_speaker(source.path) == speaker:
+        return True
+    return path is None and not stated and folder_speaker(source.beside(lost)) == speaker
 
 
 def _lines_of_keys(data: bytes, keys: set[str], speaker: str) -> set[int]:
@@ -276,24 +287,6 @@ def _lines_of_records(data: bytes, goes: Callable[[Mapping[str, str]], bool]) ->
     except (csv.Error, UnicodeDecodeError):
         pass
     return lines
-
-
-def _without_voice(data: bytes, speaker: str) -> bytes:
-    """Turns in which a neutral name stands for the speaker's; the same bytes where the speaker does not occur."""
-    try:
-        lines = data.decode("utf-8-sig").splitlines(keepends=True)
-    except UnicodeDecodeError:
-        return data
-    names = {speaker, "_".join(speaker.split())}
-    parts = [re.split(r"(\s+)", line) for line in lines]
-    voices = {speaker_name(part[14]) for part in parts if len(part) > 14}
-    number = next(n for n in range(1, len(voices) + 2) if f"forgotten-{n}" not in voices)
-    if not voices & names:
-        return data
-    for part in parts:
-        if len(part) > 14 and speaker_name(part[14]) in names:
-            part[14] = f"forgotten-{number}"
-    return "".join("".join(part) for part in parts).encode()
 
 
 def _by_newline(text: str) -> list[str]:

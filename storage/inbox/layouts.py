@@ -1,63 +1,42 @@
-"""Layouts of metadata: the rows of `metadata.csv`, LJSpeech, GPT-SoVITS and Kaldi, each with its lines in the file.
+"""Metadata files of an inbox: which files they are, who reads them, and the recordings that their rows mean.
 
-`metadata.py` reads them, and `erasure.py` takes rows out of them: both see the same rows.
+`metadata.py` reads them, and `erasure.py` takes rows out of them: both see the same rows. The layouts themselves are
+read in `storage/inbox/transcripts`.
 """
 
-import csv
-import io
-import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from voicemill.storage.inbox.decoding import Decoded, decode_metadata
 from voicemill.storage.inbox.listing import (
-    AUDIO,
     DEFAULT_SPEAKER,
     MOST_PROBLEMS,
     Listing,
     Problem,
     extension,
-    unsafe_path,
     without_extension,
 )
-from voicemill.storage.inbox.names import Places, speaker_name
+from voicemill.storage.inbox.names import caseless, composed, speaker_name
+from voicemill.storage.inbox.recordings import AUDIO_FOLDERS, Match, Recordings, clean_path
+from voicemill.storage.inbox.transcripts.delimited import read_delimited, read_list
+from voicemill.storage.inbox.transcripts.kaldi import TRANS, read_ctm, read_trans, read_wav_scp
+from voicemill.storage.inbox.transcripts.manifests import looks_like_manifest, read_manifest, recordings_in
+from voicemill.storage.inbox.transcripts.rows import MetadataRow
 
 Reader = Callable[[str], bytes]
 
-MOST_BROKEN, MOST_LINES = 1000, 1000
-"""Rows with broken quotes after which a CSV is given up, and lines of one row."""
+MOST_CELLS = 100_000
+"""Cells of a refused table that are kept as possible speakers; of a table with more every name is possible."""
 
-KALDI_TABLES = ("text", "utt2spk")
-"""Files beside `wav.scp` that are read."""
-
-TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
-"""Marks of the column `mixed`, in any case."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """Speaker, language and text of one upload, as its metadata states them; "" = not stated."""
-
-    speaker: str = ""
-    language: str = ""
-    text: str = ""
-    mixed: bool = False
-    """Several people speak in it."""
-
-
-@dataclass(frozen=True)
-class MetadataRow:
-    """One row of a metadata file, as it is written."""
-
-    line: int
-    """Line that it begins in, from 1."""
-    stop: int
-    """Line after its last one."""
-    file: str
-    description: Description
-    key: str = ""
-    """Kaldi's name of the utterance, under which other files of the folder speak of it."""
-    upload: str = ""
-    """Path of the upload, where the layout has found it."""
+_OTHERS = "consents.csv languages.csv clip_durations.tsv reported.tsv validated_sentences.tsv unvalidated_sentences.tsv"
+NOT_METADATA = frozenset(_OTHERS.split())
+"""Tables that describe something else, two of ours and four of Common Voice."""
+_NAMED = re.compile(r"(metadata|filelist|transcripts?)([_.-].*)?\.(csv|tsv|psv|txt)|.*[_-]filelist\.txt", re.I)
+"""Names that promise a table about recordings: if it cannot be read, a speaker's name may stand in it."""
+_TABLES, _MANIFESTS = ("csv", "tsv", "psv"), (".json", ".jsonl", ".jsonl.gz", ".json.gz")
 
 
 def folder_speaker(path: str) -> str:
@@ -79,24 +58,51 @@ def decode_text(data: bytes) -> str:
         raise ValueError(f"not UTF-8 (byte {data[error.start]:#04x} in line {line}): save it as UTF-8") from error
 
 
+@dataclass(frozen=True)
+class PossibleSpeakers:
+    """Names one of which may be the speaker of an upload, and why that is not certain."""
+
+    reason: str
+    names: frozenset[str] | None
+    """None = any name."""
+
+
 @dataclass
 class MetadataFile:
     """A metadata file that is being read."""
 
     path: str
     folder: str
-    places: Places
+    recordings: Recordings
     listing: Listing
     read: Reader
     problems: list[Problem]
     files: set[str]
     """Metadata files that were read."""
+    decoded: Decoded = field(default_factory=lambda: Decoded("", "utf-8"))
     unread: bool = False
     """Whether the file, or the end of it, is not read."""
+    refused: str = ""
+    """Reason why no row is used, though the text can be read; "" = rows are used."""
+    speakers: set[str] = field(default_factory=set)
+    """Speakers that its rows name, as they are written."""
+    cells: frozenset[str] | None = frozenset()
+    """Cells of a refused table in the form of names; None = too many."""
     doubtful: dict[str, str] = field(default_factory=dict)
     """Path of an upload that a row names which cannot be used -> reason why its speaker is not known."""
+    possible: dict[str, PossibleSpeakers] = field(default_factory=dict)
+    """Path of an upload that a row names -> speakers that it may have."""
     _met: int = 0
     """Number of problems, listed or not."""
+    _begin: int = 0
+    _matches: dict[str, Match] = field(default_factory=dict)
+    _claims: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    @property
+    def promised(self) -> bool:
+        """Whether the name of the file says that it is about recordings."""
+        name = self.path.rpartition("/")[2]
+        return bool(_NAMED.fullmatch(name)) or extension(name) == "list" or name.lower() == "wav.scp"
 
     def problem(self, line: int, message: str, *, always: bool = False) -> None:
         """Add a problem; of many, the first ones stand for all, and `close` counts the rest."""
@@ -104,186 +110,186 @@ class MetadataFile:
         if always or self._met <= MOST_PROBLEMS:
             self.problems.append(Problem(self.path, line, message))
 
+    def __post_init__(self) -> None:
+        self._begin = len(self.problems)
+
     def close(self) -> None:
-        """Add the number of problems that were not listed."""
+        """Sort the problems by their lines, and add the number of those that were not listed."""
+        self.problems[self._begin :] = sorted(self.problems[self._begin :], key=lambda problem: problem.line)
         if (more := self._met - MOST_PROBLEMS) > 0:
             self.problems.append(Problem(self.path, 0, f"{more:,} more rows with problems, which are not listed"))
 
     def beside(self, name: str) -> str:
+        """Path of a file of this name in the folder of the table."""
         return f"{self.folder}/{name}" if self.folder else name
 
-    def named(self, file: str) -> list[str]:
-        """Uploads that a written path may mean."""
-        name = posixpath.normpath(file.replace("\\", "/"))
-        return self.places.find(self.beside(name), name)
+    def names_audio(self, file: str) -> bool:
+        """Whether a recording has this name, or may have it."""
+        return bool(self.recordings.find(clean_path(file), self.folder).paths)
+
+    def is_speaker(self, name: str) -> bool:
+        """Whether a folder with recordings has this name."""
+        return composed(speaker_name(name)) in self.recordings.folders
+
+    def text_of(self, path: str) -> str | None:
+        """Text of another table of the folder; None where there is none, or it cannot be read."""
+        if path not in self.listing.others:
+            return None
+        try:
+            text = decode_metadata(self.read(path), path, self.recordings.words).text
+        except (OSError, ValueError) as error:
+            self.problems.append(Problem(path, 0, str(error)))
+            return None
+        self.files.add(path)
+        return text
+
+    def speaker_beside(self, path: str) -> str:
+        """Speaker of the table's folder, for a recording in it or in its `wavs`; "" = the recording lies elsewhere."""
+        folder = path.rpartition("/")[0]
+        own = {self.folder, *map(self.beside, AUDIO_FOLDERS)}
+        return folder_speaker(self.path) if folder in own else ""
+
+    def named(self, file: str) -> tuple[str, ...]:
+        """Uploads that a written path may mean, by itself."""
+        if file not in self._matches:
+            named = extension(self.path) == "list"  # as the reader of GPT-SoVITS does
+            self._matches[file] = self.recordings.find(clean_path(file), self.folder, by_name=named)
+        return self._matches[file].paths
+
+    def lhotse(self) -> dict[str, str]:
+        """Id -> path of the recordings that manifests of lhotse in this folder list."""
+        found: dict[str, str] = {}
+        for path in sorted(self.listing.others):
+            name = path.rpartition("/")[2].lower()
+            if path.rpartition("/")[0] == self.folder and name.endswith(_MANIFESTS) and "recording" in name:
+                with suppress(OSError, ValueError):  # it is a problem when its own turn comes
+                    found |= recordings_in(decode_metadata(self.read(path), path, frozenset()).text)
+        return found
+
+    def claim(self, rows: Collection[MetadataRow]) -> None:
+        """Note which paths are written for each upload: of several that agree by their last part none is taken."""
+        self.speakers = {row.description.speaker for row in rows}
+        for file in {row.file for row in rows}:
+            for path in self.named(file):
+                self._claims[path].add(file)
 
     def place(self, row: MetadataRow) -> str | None:
         """Path of the upload that a row names; None where the inbox has none, or it is open which."""
-        if row.upload:
-            return row.upload
-        uploads = self.named(row.file)
-        return uploads[0] if len(uploads) == 1 else None
+        paths = self.named(row.file)
+        if len(paths) != 1:
+            return None
+        return None if self._matches[row.file].by_name and self.rivals(row) else paths[0]
+
+    def rivals(self, row: MetadataRow) -> set[str]:
+        """Other written paths of the file that mean the same upload."""
+        own = clean_path(row.file).replace("\\", "/")
+        others = (file for path in self.named(row.file) for file in self._claims[path])
+        return {file for file in others if clean_path(file).replace("\\", "/") != own}
+
+    def unsearched(self, speaker: str) -> str:
+        """Reason why rows of this speaker may stand in the file that are not known; "" = all are known."""
+        if self.unread:
+            return self.problems[-1].message
+        if self.refused and (self.cells is None or speaker in self.cells):
+            return self.refused
+        if self.decoded.guessed and not all(name.isascii() or self.is_speaker(name) for name in self.speakers):
+            return f"not UTF-8: read as {self.decoded.encoding}, and names in it may be others; save it as UTF-8"
+        return ""
 
     def doubt(self, line: int, cells: Iterable[str]) -> None:
         """Note the uploads that the cells of a row may name which is not used, and which would name the speaker."""
-        names = (cell.strip(" \t\r\n\"'\u202a") for cell in cells)
-        for upload in (upload for name in names if name for upload in self.named(name)):
+        for upload in self.recordings.candidates(cells, self.folder):
             self.doubtful.setdefault(upload, f"{self.path}:{line} names its speaker and is not used: fix that line")
+
+    def refuse(self, line: int, message: str, rows: list[list[str]]) -> None:
+        """Use no row of the table: its text can be read, and its columns are not known."""
+        named = [path for cells in rows[:MOST_CELLS] for path in self.recordings.candidates(cells, self.folder)]
+        if not named and not self.promised:
+            return  # a table about something else
+        self.refused = message
+        self.problem(line, message, always=True)
+        cells = {speaker_name(cell) for row in rows for cell in row if len(cell) <= MOST_CELLS}
+        self.cells = frozenset(cells) if len(cells) <= MOST_CELLS else None
+        reason = f"{self.path} may name its speaker, and its layout is not known: write a header, or remove it"
+        about = PossibleSpeakers(reason, self.cells)
+        self.possible |= dict.fromkeys(named, about)
+        self.unread = not named  # which recordings it speaks of is not known either
+
+
+def below(source: MetadataFile) -> list[str]:
+    """Uploads below the folder of a table, or all where there are none."""
+    paths = [entry.path for entry in source.listing.audio]
+    return [path for path in paths if path.startswith(source.beside(""))] or paths
 
 
 def metadata_rows(
     listing: Listing, read: Reader, problems: list[Problem], files: set[str]
 ) -> Iterator[tuple[MetadataFile, Iterator[MetadataRow]]]:
     """Every metadata file of an inbox with its rows, the deepest first; `files` and `problems` receive what was met."""
-    places = Places((entry.path, entry.path) for entry in listing.audio)
-    kinds = {"metadata.csv": _csv_or_bars, "wav.scp": _kaldi}
+    recordings = Recordings(listing)
+    stems = {caseless(without_extension(entry.path)) for entry in listing.audio}
     for path in sorted(listing.others, key=lambda path: (-path.count("/"), path)):
-        parse = _list if extension(path) == "list" else kinds.get(path.rpartition("/")[2].lower())
-        if parse is None:
+        if not (kind := _kind(path, stems)):
             continue
-        folder = path.rpartition("/")[0]
         source = MetadataFile(
-            path=path, folder=folder, places=places, listing=listing, read=read, problems=problems, files=files
+            path=path,
+            folder=path.rpartition("/")[0],
+            recordings=recordings,
+            listing=listing,
+            read=read,
+            problems=problems,
+            files=files,
         )
         try:
-            rows = parse(source, decode_text(read(path)))
+            rows = _rows_of(source, kind)
         except (OSError, ValueError) as error:
-            source.problem(0, str(error))
-            source.unread, rows = True, iter(())
-        else:
+            source.unread, rows = source.promised, []
+            if source.promised or kind != "cells":  # else it may be about anything
+                source.problem(0, str(error))
+        if rows or source.refused or (source.promised and not source.unread):
             files.add(path)
-        yield source, rows
+        if rows and source.decoded.guessed and not source.unread:
+            name = source.decoded.encoding.upper().replace("_", "-")
+            source.problem(0, f"read as {name}: save it as UTF-8 if names or texts in it look wrong", always=True)
+        source.claim(rows)
+        yield source, iter(rows)
         source.close()
 
 
-def _csv_or_bars(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
-    lines = list(io.StringIO(text, newline=""))  # str.splitlines would also cut at U+2028 and others
-    first = lines[0] if lines else ""
-    header = [name.strip().lower() for name in next(csv.reader([first]), [])]
-    if "file" in header:
-        return _csv(source, lines, header)
-    if "|" in first:
-        return _bars(source, lines)
-    raise ValueError(f"its first line names no column 'file' and has no bars; it is {first.strip()[:80]!r}: not read")
+def _kind(path: str, stems: set[str]) -> str:
+    """Who reads a file: "cells", "list", "kaldi", "trans", "ctm", "manifest", "parquet"; "" = it is no metadata."""
+    name = caseless(path.rpartition("/")[2])
+    if name in NOT_METADATA:
+        return ""
+    if name == "wav.scp":
+        return "kaldi"
+    if name.endswith(TRANS):
+        return "trans"
+    if name.endswith(_MANIFESTS):
+        return "manifest"
+    if name == "metadata.parquet":
+        return "parquet"
+    if (suffix := extension(name)) in ("list", "ctm"):
+        return suffix
+    beside = caseless(without_extension(path)) in stems
+    return "cells" if suffix in _TABLES or (_NAMED.fullmatch(name) and not beside) else ""
 
 
-def _csv(source: MetadataFile, lines: Sequence[str], header: list[str]) -> Iterator[MetadataRow]:
-    names = ("speaker", "file", "language", "text", "mixed")
-    columns = {name: header.index(name) for name in names if name in header}
-    for line, stop, cells in _cells(source, lines, "speaker" in columns):
-        if len(cells) != len(header):
-            source.problem(line, f"{len(cells)} cells, the header has {len(header)}: not used (a comma needs quotes)")
-            source.doubt(line, cells if "speaker" in columns else ())
-            continue
-        cell = {name: cells[at].strip() for name, at in columns.items()}
-        speaker = speaker_name(cell.get("speaker", ""))
-        mark = cell.get("mixed", "").lower()
-        if mark not in (*TRUE, *FALSE):
-            source.problem(line, f"mixed is {mark[:20]!r}, neither true nor false: taken as true")
-        texts = (speaker, cell.get("language", ""), cell.get("text", ""))
-        yield MetadataRow(line, stop, cell["file"], Description(*texts, mixed=mark not in FALSE))
+def _rows_of(source: MetadataFile, kind: str) -> list[MetadataRow]:
+    """Rows of a file.
 
-
-def _cells(source: MetadataFile, lines: Sequence[str], speakers: bool) -> Iterator[tuple[int, int, list[str]]]:
-    """Rows after the header with the line they begin in and the one after their last.
-
-    After a broken quote, reading continues with the next line.
+    Raises:
+        OSError, ValueError: it cannot be read.
     """
-    start, broken = 1, 0
-    while start < len(lines):
-        limit = [start + MOST_LINES]
-        reader = csv.reader(_bounded(lines, start, limit), strict=True)
-        line = start + 1
-        try:
-            for cells in reader:
-                stop = start + reader.line_num + 1
-                limit[0] = stop + MOST_LINES
-                if any(cell.strip() for cell in cells):
-                    yield line, stop, cells
-                line = stop
-            return
-        except csv.Error as error:
-            source.problem(line, f"{error}: the row is not used")
-            source.doubt(line, lines[line - 1].split(",") if speakers else ())
-            start, broken = line, broken + 1
-            if broken == MOST_BROKEN:
-                source.unread = True
-                source.problem(line, f"{broken} broken rows: the lines from here on are not read", always=True)
-                return
-
-
-def _bounded(lines: Sequence[str], start: int, limit: list[int]) -> Iterator[str]:
-    """Lines from `start` on; an error at the limit, by which a row has to end: else each quote would read the rest."""
-    for number in range(start, len(lines)):
-        if number >= limit[0]:
-            raise csv.Error(f"a row of over {MOST_LINES} lines")
-        yield lines[number]
-
-
-def _bars(source: MetadataFile, lines: Iterable[str]) -> Iterator[MetadataRow]:
-    """Rows of LJSpeech: the normalised text where a row has one, else the text."""
-    stems = Places((without_extension(entry.path), entry.path) for entry in source.listing.audio)
-    for number, line in enumerate(lines, 1):
-        cells = line.rstrip("\r\n").split("|")
-        if not line.strip():
-            continue
-        if len(cells) not in (2, 3):
-            source.problem(number, f"{len(cells)} fields, LJSpeech has id|text|normalised text: not used")
-            continue
-        name = cells[0].strip()
-        if unsafe_path(name):
-            yield MetadataRow(number, number + 1, name, Description())
-            continue
-        stem = without_extension(name) if extension(name) in AUDIO else name
-        uploads = stems.find(source.beside(f"wavs/{stem}"), source.beside(stem))
-        about = Description(folder_speaker(source.path), "", cells[-1].strip() or cells[1])
-        upload = uploads[0] if len(uploads) == 1 else ""
-        yield MetadataRow(number, number + 1, upload or f"wavs/{name}.wav", about, upload=upload)
-
-
-def _list(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
-    """Rows of GPT-SoVITS: exactly three bars; spaces, quotes and U+202A around the path are not part of it."""
-    for number, line in enumerate(text.split("\n"), 1):
-        cells = line.split("|")
-        if not line.strip():
-            continue
-        if len(cells) != 4:
-            source.problem(number, f"{len(cells)} fields, a .list has path|speaker|language|text: not used")
-            source.doubt(number, cells)
-            continue
-        file, speaker, language, text_cell = cells
-        speaker = speaker_name(speaker)
-        file = file.strip(" \t\"'\u202a")
-        yield MetadataRow(number, number + 1, file, Description(speaker, language, text_cell))
-
-
-def _kaldi(source: MetadataFile, text: str) -> Iterator[MetadataRow]:
-    tables = {name: _table(source, source.beside(name)) for name in KALDI_TABLES}
-    if (segments := source.beside("segments")) in source.listing.others:
-        source.problems.append(Problem(segments, 0, "texts of segments are not read, only texts of whole files"))
-    for number, line in enumerate(text.split("\n"), 1):
-        name, file = (*line.split(maxsplit=1), "", "")[:2]
-        if not name:
-            continue
-        if not file or file.rstrip().endswith("|"):
-            source.problem(number, f"{'a command, which is not run' if file else 'no path'}: not used")
-            continue
-        if (speakers := source.beside("utt2spk")) in source.listing.others and speakers not in source.files:
-            source.doubt(number, [file])  # it cannot be read
-        speaker = speaker_name(tables["utt2spk"].get(name, ""))
-        description = Description(speaker, "", tables["text"].get(name, ""))
-        yield MetadataRow(number, number + 1, file.strip(), description, key=name)
-
-
-def _table(source: MetadataFile, path: str) -> dict[str, str]:
-    """Key -> value of Kaldi's `key value...` lines; empty without such a file."""
-    if path not in source.listing.others:
-        return {}
-    try:
-        lines = decode_text(source.read(path)).split("\n")
-    except (OSError, ValueError) as error:
-        source.problems.append(Problem(path, 0, str(error)))
-        return {}
-    source.files.add(path)
-    pairs = (line.strip().split(maxsplit=1) for line in lines if line.strip())
-    return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
+    if kind == "parquet":
+        raise ValueError("Parquet is not read: write it as metadata.csv, by pandas.read_parquet(...).to_csv(...)")
+    data = source.read(source.path)
+    plain = kind == "manifest" and not source.path.lower().endswith(".gz")
+    if plain and data.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1] not in (b"{", b"["):
+        return []
+    source.decoded = decode_metadata(data, source.path, source.recordings.words)
+    text = source.decoded.text
+    if kind == "manifest":
+        return list(read_manifest(source, text, source.lhotse())) if looks_like_manifest(text) else []
+    readers = {"cells": read_delimited, "list": read_list, "kaldi": read_wav_scp, "trans": read_trans, "ctm": read_ctm}
+    return list(readers[kind](source, text))

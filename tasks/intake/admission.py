@@ -1,6 +1,6 @@
 """Selection of the uploads to prepare: consent on record, not forgotten, each content once."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -10,6 +10,8 @@ from voicemill.storage.forgetting.held_voices import IN_TABLES, HeldVoice
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.inbox.consent import Consent, Consents
 from voicemill.storage.inbox.listing import Problem
+from voicemill.storage.inbox.metadata import LONGEST_NAME, Metadata
+from voicemill.storage.inbox.names import Slips
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 
@@ -32,6 +34,38 @@ class ConsentPolicy:
     def refused(self, speakers: Iterable[str]) -> frozenset[str]:
         """Those of these speakers, and of all on record, who have not granted consent."""
         return frozenset(name for name in {*speakers, *self.consents.by_speaker} if not self.of(name).granted)
+
+
+def without_doubt(
+    uploads: list[Upload], about: Metadata, consents: ConsentPolicy, problems: list[Problem]
+) -> tuple[list[Upload], list[UploadRow]]:
+    """Uploads whose speaker is known, or may only be one who may be prepared, and rows of the others, which are held.
+
+    A row or file of metadata names these and cannot be read: for the folder's speaker they would escape the refusal of
+    another. Of a table that is read and not understood each cell may be the speaker, but nobody whose name it lacks.
+    """
+    reasons = dict(about.doubtful)
+    refused = {name for name, consent in consents.consents.by_speaker.items() if not consent.granted}
+    slips = Slips(refused)
+    clear: dict[int, bool] = {}
+    for path, possible in about.possible.items():
+        if id(possible) not in clear:
+            names = (possible.names or frozenset()) - {""}
+            certain = possible.names is not None and consents.assumed is not None
+            near = any(
+                not consents.of(name).granted or (len(name) <= LONGEST_NAME and slips.of(name)) for name in names
+            )
+            clear[id(possible)] = certain and not (refused and near)
+        if not clear[id(possible)]:
+            reasons.setdefault(path, possible.reason)
+    held = [
+        excluded_row(upload, UploadState.HELD, reasons[upload.path], Reason.UNKNOWN_SPEAKER.value)
+        for upload in uploads
+        if upload.path in reasons
+    ]
+    for detail, count in Counter(row.detail for row in held).items():
+        problems.append(Problem(".", 0, f"{count:,} {'upload is' if count == 1 else 'uploads are'} held: {detail}"))
+    return [upload for upload in uploads if upload.path not in reasons], held
 
 
 def hold_by_voice(

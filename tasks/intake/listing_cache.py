@@ -14,11 +14,15 @@ from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.corpus.rows import schema_of, to_table
 from voicemill.storage.errors import AudioError, ConfigError
 from voicemill.storage.files import whole_file
+from voicemill.storage.inbox.decoding import decode_table
 from voicemill.storage.inbox.inbox import MOST_TEXT, Inbox, download_path
 from voicemill.storage.inbox.layouts import decode_text
-from voicemill.storage.inbox.listing import InboxFile, Problem, without_extension
+from voicemill.storage.inbox.listing import InboxFile, Problem, extension, without_extension
 from voicemill.storage.inbox.metadata import normalise_text
-from voicemill.storage.inbox.rttm import read_rttm, turns_of
+from voicemill.storage.inbox.transcripts.rows import Passage
+from voicemill.storage.inbox.transcripts.rttm import read_rttm, turns_of
+from voicemill.storage.inbox.transcripts.subtitles import read_subtitles
+from voicemill.storage.inbox.transcripts.textgrid import TEXTGRID, read_textgrid
 from voicemill.storage.keys import file_digest
 from voicemill.storage.records import Turn
 from voicemill.storage.store import Store
@@ -131,12 +135,27 @@ class FileReader:
         self.memory.learn(seen)
         return seen
 
+    def passages(self, entry: InboxFile) -> tuple[Passage, ...]:
+        """Passages of a TextGrid or of subtitles beside an upload; () and a problem where they cannot be read."""
+        ending = f".{extension(entry.path)}"
+        try:
+            decoded = decode_table(self.box.read_bytes(entry.path, MOST_TEXT))
+            text = decoded.text
+            passages = read_textgrid(text) if ending == TEXTGRID else read_subtitles(text, ending)
+        except (OSError, ValueError) as error:
+            self.problems.append(Problem(entry.path, 0, f"{error}: not used"))
+            return ()
+        if decoded.guessed:
+            name = decoded.encoding.upper().replace("_", "-")
+            self.problems.append(Problem(entry.path, 0, f"read as {name}: save it as UTF-8 if its text looks wrong"))
+        return passages
+
     def sidecar(self, entry: InboxFile) -> str:
-        """Transcript in a file beside an upload; "" and a problem where it cannot be read."""
+        """Transcript in a text file beside an upload; "" and a problem where it cannot be read."""
         if seen := self.memory.recall(entry):
             return seen.text
         try:
-            text = normalise_text(decode_text(self.box.read_bytes(entry.path, MOST_TEXT)))
+            text = normalise_text(decode_sidecar(self.box.read_bytes(entry.path, MOST_TEXT)))
         except (OSError, ValueError) as error:
             self.problems.append(Problem(entry.path, 0, str(error)))
             return ""
@@ -155,6 +174,17 @@ class FileReader:
             message = f"line {message}" if message[:1].isdigit() else message
             self.problems.append(Problem(rttm.path, 0, f"{message}: the voices are told apart by their sound"))
             return ()
+
+
+def decode_sidecar(data: bytes) -> str:
+    """Decode UTF-8, UTF-16 or UTF-32; a short text does not suffice to tell the encodings of one country apart.
+
+    Raises:
+        ValueError: the encoding is another.
+    """
+    if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return decode_table(data).text
+    return decode_text(data)
 
 
 def _header(path: Path) -> CachedFile:

@@ -23,11 +23,12 @@ from voicemill.storage.inbox.consent_table import CONSENTS
 from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, download_path
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.layouts import Description, decode_text, folder_speaker
+from voicemill.storage.inbox.layouts import PossibleSpeakers, decode_text, folder_speaker
 from voicemill.storage.inbox.listing import Listing, Problem, first_problems, without_extension
-from voicemill.storage.inbox.metadata import SIDECARS, Metadata, read_metadata
-from voicemill.storage.inbox.names import Beside, beside, caseless
-from voicemill.storage.inbox.rttm import RTTM
+from voicemill.storage.inbox.metadata import SIDECARS, TIMED, Metadata, read_metadata
+from voicemill.storage.inbox.names import Beside, beside, caseless, speaker_name
+from voicemill.storage.inbox.transcripts.rows import Description
+from voicemill.storage.inbox.transcripts.rttm import RTTM
 from voicemill.storage.outcomes import Reason, UploadState
 from voicemill.storage.records import Upload
 from voicemill.storage.store import Store
@@ -38,8 +39,10 @@ from voicemill.tasks.intake.admission import (
     excluded_row,
     hold_by_voice,
     select_uploads,
+    without_doubt,
 )
 from voicemill.tasks.intake.listing_cache import FileReader, ListingCache
+from voicemill.tasks.intake.passages import TimedText, timed_text
 
 
 class Settings(StageSettings):
@@ -136,9 +139,9 @@ def scan(
     default = _language(language) or settings.default_language
     files = _files_beside(listing, problems)
     uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default), files)
-    uploads, doubtful = _without_doubt(uploads, about, problems)
     corpus = {row.sha256: row.speaker for row in known if row.batch}
     policy = ConsentPolicy(consents, assume_consent)
+    uploads, doubtful = without_doubt(uploads, about, policy, problems)
     selected, aside = select_uploads(uploads, corpus, policy, tombstones.read(store), problems)
     recorded = held_voices.read(store) if settings.hold_by_voice else {}
     selected, heard = hold_by_voice(selected, recorded, policy, problems)
@@ -189,20 +192,6 @@ def _speakers(listing: Listing, about: Metadata) -> set[str]:
     return {about.descriptions.get(path, Description()).speaker or folder_speaker(path) for path in paths}
 
 
-def _without_doubt(
-    uploads: list[Upload], about: Metadata, problems: list[Problem]
-) -> tuple[list[Upload], list[UploadRow]]:
-    """Uploads whose speaker is known, and rows of those that a row or file of metadata names which cannot be read."""
-    held = [
-        excluded_row(upload, UploadState.HELD, about.doubtful[upload.path], Reason.UNKNOWN_SPEAKER.value)
-        for upload in uploads
-        if upload.path in about.doubtful
-    ]
-    for detail, count in Counter(row.detail for row in held).items():
-        problems.append(Problem(".", 0, f"{count:,} {'upload is' if count == 1 else 'uploads are'} held: {detail}"))
-    return [upload for upload in uploads if upload.path not in about.doubtful], held
-
-
 def _read_all(
     listing: Listing,
     about: Metadata,
@@ -224,17 +213,23 @@ def _read_all(
         stem = without_extension(entry.path)
         turns = reader.turns(entry, listing.others[turn_files.own[stem][1]]) if stem in turn_files.own else ()
         texts = (files[end].own[stem] for end in SIDECARS if stem in files[end].own)
+        speaker, passages = described.speaker or folder_speaker(entry.path), described.passages
         if sidecar := min(texts, key=lambda match: match[0], default=(0, ""))[1]:
             sidecars[entry.path] = sidecar
-            text = reader.sidecar(listing.others[sidecar])
-        speaker, text = described.speaker or folder_speaker(entry.path), described.text or text
+            if not sidecar.lower().endswith(TIMED):
+                text = reader.sidecar(listing.others[sidecar])
+            elif not described.text:
+                passages = reader.passages(listing.others[sidecar])
+                voices = frozenset(name for row in passages if (name := speaker_name(row.speaker))) - {speaker}
+                if voices:
+                    about.possible[entry.path] = PossibleSpeakers(f"{sidecar} names other people in it", voices)
         upload = Upload(
             sha256="",
             speaker=speaker,
             path=entry.path,
             size=entry.size,
             language=described.language or languages[0].of(entry.path) or languages[1],
-            text=text,
+            text=described.text or text,
             mixed=described.mixed or stem in mixed,
             turns=turns,
         )
@@ -244,9 +239,15 @@ def _read_all(
             detail = f"cannot be read: {error}"
             failed.append(excluded_row(upload, UploadState.FAILED, detail, Reason.UNREADABLE))
             continue
+        timed = timed_text(passages, speaker, seen.seconds) if passages else TimedText(upload.text)
+        if timed.note:
+            reader.problems.append(Problem(entry.path, 0, timed.note))
         uploads.append(
             replace(
                 upload,
+                text=timed.text or upload.text,
+                mixed=upload.mixed or timed.mixed,
+                turns=upload.turns or timed.turns,
                 sha256=seen.sha256,
                 codec=seen.codec,
                 rate=seen.rate,

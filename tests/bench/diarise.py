@@ -31,7 +31,7 @@ from voicemill.model.device import place
 from voicemill.model.embedded import SPEAKER
 from voicemill.model.speaker.diarisation import diarise, has_several_voices
 from voicemill.model.speaker.encoder import Encoder
-from voicemill.storage.inbox.rttm import read_rttm, turns_of
+from voicemill.storage.inbox.transcripts.rttm import read_rttm, turns_of
 from voicemill.storage.records import Turn
 from voicemill.storage.units import RATE, to_samples
 from voicemill.tasks.stages.diarise import speech_of

@@ -10,7 +10,7 @@ from support.configs import plain
 from support.refreshed_store import check_ledger
 
 from voicemill.storage.corpus.versions import CorpusVersion
-from voicemill.storage.inbox.rttm import write_rttm
+from voicemill.storage.inbox.transcripts.rttm import write_rttm
 from voicemill.storage.records import Turn
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_samples

@@ -20,7 +20,7 @@ from voicemill.storage.forgetting.mentions import name_pattern
 from voicemill.storage.forgetting.receipts import interrupted_speakers, receipts
 from voicemill.storage.inbox.erasure import local_inbox, plan_erasure, uploads_of
 from voicemill.storage.inbox.inbox import MOST_METADATA, MOST_TABLE
-from voicemill.storage.inbox.layouts import MOST_BROKEN
+from voicemill.storage.inbox.transcripts.delimited import MOST_BROKEN
 from voicemill.storage.store import Store
 from voicemill.tasks.intake import scan
 

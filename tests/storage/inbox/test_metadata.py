@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.layouts import Description, folder_speaker
+from voicemill.storage.inbox.layouts import folder_speaker
 from voicemill.storage.inbox.listing import InboxFile, Listing
 from voicemill.storage.inbox.metadata import Metadata, read_metadata
+from voicemill.storage.inbox.transcripts.rows import Description
 
 
 def read(files: dict[str, str | bytes]) -> Metadata:
@@ -129,10 +130,11 @@ def test_other_encodings_and_headers_are_one_clear_problem() -> None:
     metadata = read(
         {"metadata.csv": "file,text\na.wav,Grüße\n".encode("latin-1"), "a.wav": "", "b/metadata.csv": "name,words\n"}
     )
-    assert problems(metadata) == [
-        "b/metadata.csv: its first line names no column 'file' and has no bars; it is 'name,words': not read",
-        "metadata.csv: not UTF-8 (byte 0xfc in line 2): save it as UTF-8",
-    ]
+    unknown, guessed = problems(metadata)
+    assert unknown.startswith("b/metadata.csv:1: its first row 'name,words' is no header with a column of files")
+    assert "known columns: file (also file_name, audio_file," in unknown
+    assert guessed == "metadata.csv: read as CP1252: save it as UTF-8 if names or texts in it look wrong"
+    assert metadata.descriptions["a.wav"].text == "Grüße"
 
 
 def test_composed_and_decomposed_names_are_the_same() -> None:

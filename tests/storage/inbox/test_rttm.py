@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicemill.storage.errors import ConfigError
-from voicemill.storage.inbox.rttm import read_rttm, turns_of, write_rttm
+from voicemill.storage.inbox.transcripts.rttm import read_rttm, turns_of, write_rttm
 from voicemill.storage.records import Turn
 from voicemill.storage.units import RATE
 

@@ -198,12 +198,12 @@ class MetadataFile:
 
     def doubt(self, line: int, cells: Iterable[str]) -> None:
         """Note the uploads that the cells of a row may name which is not used, and which would name the speaker."""
-        for upload in self.recordings.candidates(cells, self.folder):
+        for upload in (upload for cell in cells for upload in self.named(cell)):
             self.doubtful.setdefault(upload, f"{self.path}:{line} names its speaker and is not used: fix that line")
 
     def refuse(self, line: int, message: str, rows: list[list[str]]) -> None:
         """Use no row of the table: its text can be read, and its columns are not known."""
-        named = [path for cells in rows[:MOST_CELLS] for path in self.recordings.candidates(cells, self.folder)]
+        named = [path for cells in rows[:MOST_CELLS] for cell in cells for path in self.named(cell)]
         if not named and not self.promised:
             return  # a table about something else
         self.refused = message

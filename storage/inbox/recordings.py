@@ -10,7 +10,6 @@ not meant where the inbox has the folder that the path names. Nothing outside th
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -129,9 +128,3 @@ class Recordings:
         return next(
             (at for at, (a, b) in enumerate(pairs) if caseless(a) != caseless(b)), min(len(own), len(parts)) - 1
         )
-
-    def candidates(self, cells: Iterable[str], folder: str) -> Iterator[str]:
-        """Recordings that one of these cells may name."""
-        for cell in map(clean_path, cells):
-            if cell:
-                yield from self.find(cell, folder).paths

@@ -39,6 +39,13 @@ _LOCAL = tuple(_ENCODINGS.split())
 _ESCAPED = (("utf-7", b"+"), ("hz", b"~{"))
 """Encodings that write other letters in ASCII, and the sign of it."""
 
+_FREQUENT = frozenset(
+    "的一是了我不人在他有这上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起"
+    "发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间知世什两次"
+    "使身者被高已亲其进此话常与活正感见明问力理点文几定本公特做外孩相西果走将月十实向声车全信重三机工气今吃饭早谢请再吗呢吧啊"
+    "這們來時為說國著裡後會過對學麼還發當沒現開從樣經長動頭兒愛給間兩親進話與見問點幾實聲車機氣飯謝請嗎個歡買聽讓電應該關"
+)
+"""Frequent Chinese characters, simplified and traditional."""
 _HEAD = 1 << 19
 """Bytes by which the encoding of a large table is told."""
 
@@ -132,7 +139,8 @@ def decode_metadata(data: bytes, path: str, words: Collection[str]) -> Decoded:
     data = unpack(data) if path.lower().endswith(".gz") else data
 
     def known(text: str) -> int:
-        return sum(composed(cell.strip()) in words for cell in set(re.split(r'[,;|\t"\r\n/\\]', text)))
+        names = sum(composed(cell.strip()) in words for cell in set(re.split(r'[,;|\t"\r\n/\\]', text)))
+        return names or int(_is_chinese(text))
 
     if len(data) <= _HEAD or data.startswith(tuple(mark for _, mark in _MARKS)) or b"\0" in data[:_HEAD]:
         return decode_table(data, known)
@@ -161,6 +169,12 @@ def without_lines(before: bytes, path: str, lines: Collection[int], split: Calla
     kept = [line for number, line in enumerate(split(decoded.text), 1) if number not in lines]
     data = decoded.mark + "".join(kept).encode(decoded.encoding) if "".join(kept).strip() else b""
     return gzip.compress(data, mtime=0) if packed and data else data
+
+
+def _is_chinese(text: str) -> bool:
+    """Whether a sixth of the characters beyond ASCII are frequent Chinese ones: in a wrong encoding few are."""
+    beyond = [char for char in text if char > "~"]
+    return 6 * sum(char in _FREQUENT for char in beyond) >= max(12, len(beyond))
 
 
 def unpack(data: bytes) -> bytes:

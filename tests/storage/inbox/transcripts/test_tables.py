@@ -199,6 +199,11 @@ def test_encodings_and_separators(encoding: str, separator: str) -> None:
     assert len(metadata.problems) == (encoding in ("gb18030", "big5", "cp1252"))
 
 
+def test_a_short_table_in_gbk() -> None:
+    metadata = about({"a.list": "1.wav|张三|ZH|你好，今天天气很好\n".encode("gbk")}, "1.wav")
+    assert rows(metadata) == {"1.wav": ("张三", "zh", "你好，今天天气很好")}
+
+
 SENTENCE = "so the cat sat on a mat and went home in 1890"
 WORDS = st.lists(st.sampled_from(SENTENCE.split()), min_size=1, max_size=9)
 SPEAKERS = st.sampled_from(["anna", "Bob B.", "s-01", "李雷", "male1"])

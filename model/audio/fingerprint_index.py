@@ -1,0 +1,200 @@
+"""Index of the fingerprints of many uploads: finds the stretches that an upload shares with others.
+
+Method: pairs of peaks (see `fingerprint`) are hashed by the bin of the first and the distances in time and bins. Of all
+values of the hash a fixed eighth is kept. Pairs of the query and of the index with equal hashes vote for an upload
+and an offset; offsets with a few votes are verified on all peaks that both uploads have there: every peak of either
+side that has, or lacks, a partner on the other adds a log-likelihood ratio, and the stretch of the largest sum is the
+match.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voicemill.model.audio.fingerprint import STEP, Ints, peaks
+from voicemill.storage.units import Seconds
+
+Key = TypeVar("Key")
+
+FAN = 16
+"""Following peaks with which a peak is paired."""
+NEAREST, FARTHEST = 4, 127
+"""Distances of the peaks of a pair, frames."""
+WIDEST = 63
+"""Largest distance of the peaks of a pair, bins."""
+KEPT_BITS, SLOT_BITS = 3, 19
+"""Of 22 bits of a mixed hash the first three must be 0, the others are its slot in the index."""
+MOST = 1000
+"""Most pairs of a slot that a query looks at, the earliest ones of the index."""
+FEWEST = 3
+"""Fewest pairs of one offset that are worth a verification."""
+CANDIDATES = 64
+"""Most offsets verified for each minute of a query that has begun."""
+HIT, MISS = 2.0, -0.55
+"""Log-likelihood ratios of a peak with and without a partner: 45 % of the peaks of a copy have one, 6 % by chance."""
+THRESHOLD = 40.0
+"""Least score of a match, nepers."""
+SAME: Seconds = 1.0
+"""Difference of offsets from which on two matches of one stretch with one upload are two."""
+EDGE = 4.0
+"""Nepers of missing partners that are passed over between a match and the end of either upload."""
+
+
+@dataclass(frozen=True)
+class Match(Generic[Key]):
+    """A stretch of the query that is the same audio as a stretch of another upload."""
+
+    key: Key
+    start: Seconds
+    stop: Seconds
+    """Stretch of the query, half open."""
+    other_start: Seconds
+    """Place in the other upload that corresponds to `start`."""
+    score: float
+    """Log-likelihood ratio of the peaks, nepers; at least `THRESHOLD`."""
+
+
+class Index(Generic[Key]):
+    """Fingerprints of many uploads, searched together.
+
+    Memory: 2 bytes per byte of the fingerprints and about 100 bytes per second of speech.
+    """
+
+    def __init__(self, prints: Iterable[tuple[Key, bytes]]) -> None:
+        self.keys: list[Key] = []
+        times, bins, frames = [], [], []
+        slots, places = [], []
+        base = 0
+        for key, data in prints:
+            length, at, bin_ = peaks(data)
+            slot, origin = _hashes(at, bin_)
+            self.keys.append(key)
+            frames.append(length)
+            times.append((at + base).astype(np.uint32))
+            bins.append(bin_.astype(np.uint8))
+            slots.append(slot.astype(np.uint32))
+            places.append(times[-1][origin])
+            base += length + 1
+        self._frames = np.array(frames, np.int64)
+        self._bases = np.concatenate([[0], np.cumsum(self._frames + 1)[:-1]]) if frames else np.empty(0, np.int64)
+        self._times = _joined(times, np.uint32)
+        self._bins = _joined(bins, np.uint8)
+        slot = _joined(slots, np.uint32)
+        self._places = _joined(places, np.uint32)[np.argsort(slot, kind="stable")]
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(slot, minlength=1 << SLOT_BITS))])
+
+    def find(self, data: bytes) -> list[Match[Key]]:
+        """Stretches of the upload with the fingerprint `data` that are the same audio as an upload of the index.
+
+        Sorted by score, the highest first. One stretch may be found in several uploads, an upload in several stretches.
+        """
+        length, times, bins = peaks(data)
+        matches: list[Match[Key]] = []
+        for owner, offset in self._candidates(length, times, bins):
+            matches += self._verified(owner, offset, length, times, bins)
+        matches.sort(key=lambda match: -match.score)
+        kept: list[Match[Key]] = []
+        for match in matches:
+            if not any(_covered(match, other) for other in kept):
+                kept.append(match)
+        return kept
+
+    def _candidates(self, length: int, times: Ints, bins: Ints) -> Iterator[tuple[int, int]]:
+        """Upload and offset in frames (place there minus place in the query) of the offsets of many pairs."""
+        if not self.keys or len(times) < 2:
+            return
+        found = [_hashes(times, bins, shift) for shift in (0, -1, 1)]
+        slots = np.concatenate([slot for slot, _ in found])
+        origins = times[np.concatenate([origin for _, origin in found])]
+        counts = np.minimum(self._starts[slots + 1] - self._starts[slots], MOST)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = self._places[np.repeat(self._starts[slots], counts) + within].astype(np.int64)
+        owners = np.searchsorted(self._bases, places, "right") - 1
+        codes = np.sort((owners << 34) + (1 << 33) + places - self._bases[owners] - np.repeat(origins, counts))
+        votes = np.searchsorted(codes, codes + 2, "right") - np.arange(len(codes))
+        often = np.flatnonzero(votes >= FEWEST)
+        most = CANDIDATES * (1 + int(length * STEP / 60))
+        often = often[np.argsort(-votes[often], kind="stable")][: 8 * most]
+        used: set[int] = set()
+        for code in codes[often + votes[often] // 2].tolist():
+            if code // 4 not in used and len(used) < 3 * most:
+                used.update((code // 4 - 1, code // 4, code // 4 + 1))
+                yield code >> 34, (code & (1 << 34) - 1) - (1 << 33)
+
+    def _verified(self, owner: int, offset: int, length: int, times: Ints, bins: Ints) -> Iterator[Match[Key]]:
+        """Matches at one offset, by all peaks of the stretch that both uploads have."""
+        low, high = max(0, -offset), min(length, int(self._frames[owner]) - offset)
+        shift = int(self._bases[owner]) + offset
+        first, last = np.searchsorted(self._times, np.array([low + shift, high + shift], np.uint32))
+        theirs = self._times[first:last].astype(np.int64) - shift << 8 | self._bins[first:last]
+        first, last = np.searchsorted(times, [low, high])
+        ours = times[first:last] << 8 | bins[first:last]
+        places = np.concatenate([ours, theirs])
+        order = np.argsort(places, kind="stable")
+        hits = np.concatenate([_partnered(ours, theirs), _partnered(theirs, ours)])[order]
+        places = places[order] >> 8
+        for start, stop, score in _stretches(np.where(hits, HIT, MISS)):
+            begin = low if MISS * start > -EDGE else int(places[start])
+            end = high if MISS * (len(hits) - stop) > -EDGE else int(places[stop - 1]) + 1
+            yield Match(
+                key=self.keys[owner],
+                start=begin * STEP,
+                stop=end * STEP,
+                other_start=(begin + offset) * STEP,
+                score=score,
+            )
+
+
+def _covered(match: Match[Key], other: Match[Key]) -> bool:
+    """Whether the larger part of `match` is in `other` at nearly the same offset."""
+    near = abs(match.other_start - match.start - other.other_start + other.start) < SAME
+    both = min(match.stop, other.stop) - max(match.start, other.start)
+    return match.key == other.key and near and both > 0.5 * (match.stop - match.start)
+
+
+def _joined(parts: list[NDArray[np.generic]], dtype: type) -> NDArray[np.generic]:
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _hashes(times: Ints, bins: Ints, shift: int = 0) -> tuple[Ints, Ints]:
+    """Slots of the kept pairs and the index of their first peaks; `shift` is added to the distances in time."""
+    slots, origins = [], []
+    for step in range(1, min(FAN, len(times) - 1) + 1):
+        apart = times[step:] - times[:-step] + shift
+        interval = bins[step:] - bins[:-step]
+        origin = np.flatnonzero((apart >= NEAREST) & (apart <= FARTHEST) & (np.abs(interval) <= WIDEST))
+        value = bins[origin] << 14 | interval[origin] + 64 << 7 | apart[origin]
+        mixed = (value * 0x9E3779B1 & 0xFFFFFFFF) >> 32 - KEPT_BITS - SLOT_BITS
+        kept = mixed < 1 << SLOT_BITS
+        slots.append(mixed[kept])
+        origins.append(origin[kept])
+    return np.concatenate([np.empty(0, np.int64), *slots]), np.concatenate([np.empty(0, np.int64), *origins])
+
+
+def _partnered(ours: Ints, theirs: Ints) -> NDArray[np.bool_]:
+    """Whether each peak (time << 8 | bin) has one within two frames and one bin among the others."""
+    found = np.zeros(len(ours), np.bool_)
+    for shift in (-2, -1, 0, 1, 2):
+        centre = ours + (shift << 8)
+        found |= np.searchsorted(theirs, centre + 1, "right") > np.searchsorted(theirs, centre - 1)
+    return found
+
+
+def _stretches(weights: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
+    """Stretches [start, stop) of largest sum of at least `THRESHOLD`, the best one first."""
+    todo = [(0, len(weights))]
+    while todo:
+        low, high = todo.pop()
+        if (high - low) * HIT < THRESHOLD:
+            continue
+        sums = np.concatenate([[0.0], np.cumsum(weights[low:high])])
+        gains = sums - np.minimum.accumulate(sums)
+        stop = int(np.argmax(gains))
+        if gains[stop] < THRESHOLD:
+            continue
+        start = int(np.argmin(sums[: stop + 1]))
+        yield low + start, low + stop, float(gains[stop])
+        todo += [(low, low + start), (low + stop, high)]

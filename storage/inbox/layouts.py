@@ -65,6 +65,8 @@ class PossibleSpeakers:
     reason: str
     names: frozenset[str] | None
     """None = any name."""
+    unlikely: bool = False
+    """Whether only a recorded refusal of one of them counts: they stand in columns that are not known."""
 
 
 @dataclass

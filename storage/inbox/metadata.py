@@ -114,6 +114,10 @@ def _place(metadata: Metadata, source: MetadataFile, row: MetadataRow) -> str | 
             source.doubt(row.line, [row.file] if speaker else ())
         else:
             source.problem(row.line, f"no such audio file: {row.file!r}")
+    elif row.others:
+        names = frozenset(name for cell in row.others if (name := speaker_name(cell)) and len(name) <= LONGEST_NAME)
+        reason = f"{source.path} names in a column that is not known one who refused: name that column speaker"
+        metadata.possible.setdefault(path, PossibleSpeakers(reason, names, unlikely=True))
     elif speaker and source.decoded.guessed and not speaker.isascii():
         reason = f"{source.path} names its speaker in an encoding that is a guess: save it as UTF-8"
         names = frozenset(map(speaker_name, source.decoded.readings(row.description.speaker)))

@@ -51,9 +51,12 @@ def without_doubt(
     for path, possible in about.possible.items():
         if id(possible) not in clear:
             names = (possible.names or frozenset()) - {""}
-            certain = possible.names is not None and consents.assumed is not None
+            certain = possible.names is not None and (consents.assumed is not None or possible.unlikely)
             near = any(
-                not consents.of(name).granted or (len(name) <= LONGEST_NAME and slips.of(name)) for name in names
+                consents.of(name).withdrawn
+                or not (possible.unlikely or consents.of(name).granted)
+                or (len(name) <= LONGEST_NAME and slips.of(name))
+                for name in names
             )
             clear[id(possible)] = certain and not (refused and near)
         if not clear[id(possible)]:

@@ -86,7 +86,9 @@ def described(
         end = start + length
     about = Description(cell.get("speaker", ""), cell.get("language", ""), cell.get("text", ""), mark not in FALSE)
     span = (start, end) if start is not None and end is not None and 0 <= start < end else None
-    return MetadataRow(line=line, stop=stop, file=cell.get("file", ""), description=about, span=span)
+    known = {at for columns in roles.values() for at in columns}
+    others = () if "speaker" in roles else tuple(text for at, text in cells.items() if at not in known and text)
+    return MetadataRow(line=line, stop=stop, file=cell.get("file", ""), description=about, span=span, others=others)
 
 
 def _without_header(source: Source, lines: Sequence[str], first: int) -> Iterator[MetadataRow]:

@@ -47,6 +47,8 @@ class MetadataRow:
     """Name of the utterance, under which other files of the folder speak of it."""
     span: tuple[Seconds, Seconds] | None = None
     """Start and end in the recording of what the text says; None = the whole recording, or not stated."""
+    others: tuple[str, ...] = ()
+    """Cells of columns that are not known, where none is known to name speakers."""
     of_table: bool = False
     """Whether a recording beside the table is that of the table's speaker, where none is stated."""
     listed: bool = False

@@ -67,6 +67,18 @@ def test_a_refused_table_holds_only_those_whom_a_refusal_may_mean(tmp_path: Path
     assert {row.path for row in look(inbox).others if row.reason == "unknown_speaker"} == {"ann/a.wav", "ann/bb.wav"}
 
 
+def test_a_speaker_in_a_column_that_is_not_known(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    put(inbox / "all" / "a.wav")
+    put(inbox / "all" / "bb.wav")
+    (inbox / "all" / "metadata.csv").write_text("file;text;Sprecher\na.wav;hello;Anna\nbb.wav;bye;Bob\n")
+    assert len(look(inbox).uploads) == 2
+    (inbox / "consents.csv").write_text("speaker,consent\nanna,no\n")
+    result = look(inbox)
+    assert [(upload.path, upload.text) for upload in result.uploads] == [("all/bb.wav", "bye")]
+    assert [(row.path, row.reason) for row in result.others] == [("all/a.wav", "unknown_speaker")]
+
+
 def test_the_consent_of_a_speaker_whom_a_table_names(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     for name in ("a.wav", "bb.wav"):

@@ -141,6 +141,7 @@ def _mixed(source: Source, account: Account) -> Iterator[tuple[int, Wave, str]]:
             if waiting < SURVEY:
                 continue
             mix = survey.choose()
+            account.best = replace(account.best, mix=mix)
             yield from _flush(held, mix)
             continue
         yield chunk.rate, (mix or MEAN).apply(chunk.data), chunk.lost
@@ -207,12 +208,12 @@ def regroup(blocks: Iterable[Wave], size: Samples) -> Iterator[Wave]:
         parts.append(block)
         pending += len(block)
         if pending >= size:
-            whole = np.concatenate(parts)
+            whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
             for start in range(0, pending - size + 1, size):
                 yield whole[start : start + size]
             parts, pending = [whole[pending - pending % size :].copy()], pending % size
     if pending:
-        yield np.concatenate(parts)
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def measure_seconds(path: Path) -> Seconds:

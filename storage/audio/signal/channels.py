@@ -37,6 +37,8 @@ STEADY: Decibels = 3.0
 LONGEST_DELAY: Seconds = 0.05
 WINDOW: Seconds = 0.5
 MOST_WINDOWS = 8
+EACH = 4
+"""Of so many chunks the level and the delays of one are measured."""
 STEP: Seconds = 0.02
 """Length of a frame of the level."""
 
@@ -79,19 +81,21 @@ class ChannelSurvey:
         self.channels, self.rate = channels, rate
         self._products = np.zeros((channels, channels))
         self._sums = np.zeros(channels)
-        self._frames = 0
+        self._frames = self._chunks = 0
         self._levels: list[NDArray[np.float32]] = []
         self._windows: list[tuple[float, Frames]] = []
 
     def add(self, data: Frames) -> None:
         """Take in float32 [frames, channels]."""
-        self._products += data.T @ data
-        self._sums += np.add.reduce(data, axis=0)
+        planes = np.ascontiguousarray(data.T)  # reducing interleaved samples is ten times slower
+        self._products += planes @ planes.T
+        self._sums += planes.sum(axis=1)
         self._frames += len(data)
+        self._chunks += 1
         size = max(round(STEP * self.rate), 1)
-        if count := len(data) // size:
-            frames = data[: count * size].reshape(count, size, self.channels)
-            power = np.einsum("ijk,ijk->ik", frames, frames) / size - frames.mean(axis=1) ** 2
+        if self._chunks % EACH == 1 and (count := len(data) // size):
+            frames = planes[:, : count * size].reshape(self.channels, count, size)
+            power = np.ascontiguousarray((np.square(frames).mean(axis=2) - frames.mean(axis=2) ** 2).T)
             self._levels.append(power)
             self._keep_loudest(data, power, size)
 

@@ -38,12 +38,11 @@ class ClippingSurvey:
 
     def add(self, data: Frames, rate: int, seconds: float) -> None:
         """Take in float32 [frames, channels] that begin at a position in seconds."""
-        high, low = data.max(axis=0), data.min(axis=0)
-        for channel in range(data.shape[1]):
-            top, bottom = float(high[channel]), float(low[channel])
+        planes = np.ascontiguousarray(data.T)
+        for channel, wave in enumerate(planes):
+            top, bottom = float(wave.max()), float(wave.min())
             if max(top, -bottom) < FAINT:
                 continue
-            wave = data[:, channel]
             for place in self._cut(wave, top, bottom).tolist():
                 key = channel, int((seconds + place / rate) / BIN)
                 self._counts[key] = self._counts.get(key, 0.0) + 1.0 / rate

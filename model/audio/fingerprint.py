@@ -31,7 +31,7 @@ OVERLAP = TAPS - DECIMATION
 FRAME, HOP = 512, 64
 """Window and step at `LOW_RATE`: 64 ms and 8 ms."""
 STEP: Seconds = HOP / LOW_RATE
-CHUNK: Samples = 4 * RATE
+CHUNK: Samples = 2 * RATE
 """Samples transformed at once: always as many, so that the bytes do not depend on the sizes of the blocks."""
 LARGEST = 1e6
 """Bound of the samples, so that no power overflows."""
@@ -41,7 +41,7 @@ NEAR_TIME, NEAR_BINS = 10, 8
 """Surroundings of a peak to either side: 80 ms, 125 Hz."""
 REACH = 94
 """Frames to either side (0.75 s) whose loudest cell bounds the peaks."""
-BELOW = 1e-4
+BELOW = 5e-4
 """Least power of a peak, as a part of the loudest cell within `REACH`."""
 FLOOR = 3e-9
 """Least power of a peak, as a part of that of a sine of full scale: digital silence and its dither have no peaks."""
@@ -56,56 +56,64 @@ class Fingerprinter:
 
     def __init__(self) -> None:
         self._samples = 0
+        self._input = np.zeros(CHUNK + OVERLAP, np.float32)
         # the first frame is centred on the first sample: half a frame and half a filter of zeros before it
-        self._input = np.zeros(FRAME // 2 * DECIMATION + TAPS // 2, np.float32)
+        self._filled = FRAME // 2 * DECIMATION + TAPS // 2
         self._low = np.empty(0, np.float32)
         self._power = np.zeros((REACH, LAST - FIRST), np.float32)
+        self._loudest = np.zeros(REACH, np.float32)
         self._first = 0
         """Frame that row `REACH` of `_power` holds."""
-        self._times: list[Ints] = []
-        self._bins: list[Ints] = []
+        self._times: list[NDArray[np.uint32]] = []
+        self._bins: list[NDArray[np.uint8]] = []
 
     def add(self, block: Wave) -> None:
         """Take in float32 [samples], mono, at `RATE`; NaN counts as 0, larger values as `LARGEST`."""
         self._samples += len(block)
-        for start in range(0, len(block), CHUNK):
-            piece = np.asarray(block[start : start + CHUNK], np.float32)
+        at = 0
+        while at < len(block):
+            piece = block[at : at + len(self._input) - self._filled]
             if not max(piece.max(), -piece.min()) <= LARGEST:
                 piece = np.clip(np.nan_to_num(piece), -LARGEST, LARGEST)
-            self._input = np.concatenate([self._input, piece])
-            if len(self._input) >= CHUNK + OVERLAP:
-                self._transform(self._input[: CHUNK + OVERLAP])
-                self._input = self._input[CHUNK:]
+            self._input[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            at += len(piece)
+            if self._filled == len(self._input):
+                self._transform()
 
     def finish(self) -> bytes:
         """Fingerprint of everything added; nothing can be added after it."""
         frames = -(-self._samples // (HOP * DECIMATION))
         while self._first + len(self._power) - REACH < frames:
-            rest = self._input[: CHUNK + OVERLAP]
-            self._transform(np.pad(rest, (0, CHUNK + OVERLAP - len(rest))))
-            self._input = self._input[CHUNK:]
+            self._input[self._filled :] = 0
+            self._transform()
         self._pick(np.zeros((REACH, LAST - FIRST), np.float32))
-        times, bins = np.concatenate(self._times), np.concatenate(self._bins)
+        none = np.empty(0, np.int64)
+        times, bins = np.concatenate([none, *self._times]), np.concatenate([none, *self._bins])
         inside = times < frames
         return pack(frames, times[inside], bins[inside])
 
-    def _transform(self, chunk: Wave) -> None:
+    def _transform(self) -> None:
+        """Spectrum of the frames that the full input buffer completes."""
         from scipy.fft import rfft
 
-        rows = np.lib.stride_tricks.sliding_window_view(chunk, 256 + OVERLAP)[::256]
+        rows = np.lib.stride_tricks.sliding_window_view(self._input, 256 + OVERLAP)[::256]
         low = np.concatenate([self._low, (np.ascontiguousarray(rows) @ _decimator()).ravel()])
+        self._input[:OVERLAP] = self._input[CHUNK:]
+        self._filled = OVERLAP
         frames = np.lib.stride_tricks.sliding_window_view(low, FRAME)[::HOP]
         spectrum = rfft(frames * _window(), axis=1)[:, FIRST:LAST]
         self._low = low[len(frames) * HOP :]
-        self._pick((spectrum.real**2 + spectrum.imag**2) * _tilt())
+        self._pick((np.square(spectrum.real) + np.square(spectrum.imag)) * _tilt())
 
     def _pick(self, power: Wave) -> None:
         """Find the peaks of all frames that have `REACH` frames on either side."""
+        self._loudest = np.concatenate([self._loudest, power.max(axis=1)])
         power = np.concatenate([self._power, power])
         count = max(0, len(power) - 2 * REACH)
         inner = power[REACH : REACH + count]
         if count:
-            loudest = _largest(power.max(axis=1), REACH)
+            loudest = _largest(self._loudest, REACH)
             near = power[REACH - NEAR_TIME : REACH + count + NEAR_TIME]
             wide = np.zeros((count, LAST - FIRST + 2 * NEAR_BINS), np.float32)
             wide[:, NEAR_BINS:-NEAR_BINS] = _largest(near, NEAR_TIME)
@@ -114,13 +122,10 @@ class Fingerprinter:
             times, bins = np.nonzero((inner == largest) & (inner > least))
             around = near[times[:, None] + np.arange(2 * NEAR_TIME + 1), bins[:, None]].mean(axis=1)
             strong = inner[times, bins] > PROMINENCE * around
-            self._times.append(times[strong] + self._first)
-            self._bins.append(bins[strong])
+            self._times.append((times[strong] + self._first).astype(np.uint32))
+            self._bins.append(bins[strong].astype(np.uint8))
             self._first += count
-        else:
-            self._times.append(np.empty(0, np.int64))
-            self._bins.append(np.empty(0, np.int64))
-        self._power = power[count:]
+        self._power, self._loudest = power[count:], self._loudest[count:]
 
 
 def fingerprint(wave: Wave) -> bytes:
@@ -177,7 +182,8 @@ def _decimator() -> Wave:
 def _window() -> Wave:
     """Hann window under which a sine of full scale has a power of 1."""
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)
-    return (hann * 2.0 / hann.sum()).astype(np.float32)
+    window: Wave = (hann * 2.0 / hann.sum()).astype(np.float32)
+    return window
 
 
 @cache

@@ -27,16 +27,26 @@ WIDEST = 63
 """Largest distance of the peaks of a pair, bins."""
 KEPT_BITS, SLOT_BITS = 3, 19
 """Of 22 bits of a mixed hash the first three must be 0, the others are its slot in the index."""
+TOGETHER = 1 << 18
+"""Peaks whose pairs are made at once, those of thousands of uploads."""
 MOST = 1000
 """Most pairs of a slot that a query looks at, the earliest ones of the index."""
 FEWEST = 3
 """Fewest pairs of one offset that are worth a verification."""
 CANDIDATES = 64
 """Most offsets verified for each minute of a query that has begun."""
-HIT, MISS = 2.0, -0.55
-"""Log-likelihood ratios of a peak with and without a partner: 45 % of the peaks of a copy have one, 6 % by chance."""
-THRESHOLD = 40.0
+HIT, MISS, LONE = 2.0, -0.55, -0.05
+"""Log-likelihood ratios, nepers, of a peak with a partner (45 % of a copy's, 6 % by chance), of one without, and of one
+without where the other side has a pause: noise fills pauses, and a codec empties them."""
+PAUSE = 32
+"""Frames to either side without any peak that make a pause: 0.26 s."""
+THRESHOLD = 25.0
 """Least score of a match, nepers."""
+SHORTEST: Seconds = 1.6
+"""Least length of a match that is not most of the shorter upload: the same words of one speaker, spoken alike,
+meet for up to 1.3 s."""
+WHOLE = 0.8
+"""Least share of a shorter upload, from its first peak to its last, that makes a match."""
 SAME: Seconds = 1.0
 """Difference of offsets from which on two matches of one stretch with one upload are two."""
 EDGE = 4.0
@@ -65,26 +75,42 @@ class Index(Generic[Key]):
 
     def __init__(self, prints: Iterable[tuple[Key, bytes]]) -> None:
         self.keys: list[Key] = []
-        times, bins, frames = [], [], []
-        slots, places = [], []
+        frames: list[int] = []
+        spans: list[int] = []
+        times: list[NDArray[np.uint32]] = [np.empty(0, np.uint32)]
+        bins: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)]
         base = 0
         for key, data in prints:
             length, at, bin_ = peaks(data)
-            slot, origin = _hashes(at, bin_)
             self.keys.append(key)
             frames.append(length)
+            spans.append(int(at[-1] - at[0]) if len(at) else 0)
             times.append((at + base).astype(np.uint32))
             bins.append(bin_.astype(np.uint8))
-            slots.append(slot.astype(np.uint32))
-            places.append(times[-1][origin])
-            base += length + 1
+            base += length + FARTHEST + 1  # no pair reaches from one upload into the next
         self._frames = np.array(frames, np.int64)
-        self._bases = np.concatenate([[0], np.cumsum(self._frames + 1)[:-1]]) if frames else np.empty(0, np.int64)
-        self._times = _joined(times, np.uint32)
-        self._bins = _joined(bins, np.uint8)
-        slot = _joined(slots, np.uint32)
-        self._places = _joined(places, np.uint32)[np.argsort(slot, kind="stable")]
-        self._starts = np.concatenate([[0], np.cumsum(np.bincount(slot, minlength=1 << SLOT_BITS))])
+        self._bases = np.cumsum(self._frames + FARTHEST + 1) - self._frames - FARTHEST - 1
+        self._spans = np.array(spans, np.int64)
+        """Frames from the first peak of each upload to its last."""
+        self._times = np.concatenate(times)
+        self._bins = np.concatenate(bins)
+        slots: list[NDArray[np.uint32]] = [np.empty(0, np.uint32)]
+        places: list[NDArray[np.uint32]] = [np.empty(0, np.uint32)]
+        for first in range(0, len(self._times), TOGETHER):
+            part = slice(first, first + TOGETHER + FAN)
+            slot, origin = _hashes(self._times[part].astype(np.int64), self._bins[part].astype(np.int64))
+            inside = origin < TOGETHER
+            slots.append(slot[inside].astype(np.uint32))
+            places.append(self._times[part][origin[inside]])
+        slot_of = np.concatenate(slots)
+        self._places = np.concatenate(places)[np.argsort(slot_of, kind="stable")]
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(slot_of, minlength=1 << SLOT_BITS))])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        arrays = (self._frames, self._bases, self._spans, self._times, self._bins, self._places, self._starts)
+        return sum(array.nbytes for array in arrays)
 
     def find(self, data: bytes) -> list[Match[Key]]:
         """Stretches of the upload with the fingerprint `data` that are the same audio as an upload of the index.
@@ -134,18 +160,21 @@ class Index(Generic[Key]):
         ours = times[first:last] << 8 | bins[first:last]
         places = np.concatenate([ours, theirs])
         order = np.argsort(places, kind="stable")
-        hits = np.concatenate([_partnered(ours, theirs), _partnered(theirs, ours)])[order]
+        weights = np.concatenate([_weights(ours, theirs), _weights(theirs, ours)])[order]
         places = places[order] >> 8
-        for start, stop, score in _stretches(np.where(hits, HIT, MISS)):
-            begin = low if MISS * start > -EDGE else int(places[start])
-            end = high if MISS * (len(hits) - stop) > -EDGE else int(places[stop - 1]) + 1
-            yield Match(
-                key=self.keys[owner],
-                start=begin * STEP,
-                stop=end * STEP,
-                other_start=(begin + offset) * STEP,
-                score=score,
-            )
+        span = min(int(times[-1] - times[0]), int(self._spans[owner]))
+        least = min(SHORTEST, WHOLE * STEP * span)
+        for start, stop, score in _stretches(weights):
+            begin = low if weights[:start].sum() > -EDGE else int(places[start])
+            end = high if weights[stop:].sum() > -EDGE else int(places[stop - 1]) + 1
+            if (end - begin) * STEP >= least:
+                yield Match(
+                    key=self.keys[owner],
+                    start=begin * STEP,
+                    stop=end * STEP,
+                    other_start=(begin + offset) * STEP,
+                    score=score,
+                )
 
 
 def _covered(match: Match[Key], other: Match[Key]) -> bool:
@@ -153,10 +182,6 @@ def _covered(match: Match[Key], other: Match[Key]) -> bool:
     near = abs(match.other_start - match.start - other.other_start + other.start) < SAME
     both = min(match.stop, other.stop) - max(match.start, other.start)
     return match.key == other.key and near and both > 0.5 * (match.stop - match.start)
-
-
-def _joined(parts: list[NDArray[np.generic]], dtype: type) -> NDArray[np.generic]:
-    return np.concatenate([np.empty(0, dtype), *parts])
 
 
 def _hashes(times: Ints, bins: Ints, shift: int = 0) -> tuple[Ints, Ints]:
@@ -174,13 +199,15 @@ def _hashes(times: Ints, bins: Ints, shift: int = 0) -> tuple[Ints, Ints]:
     return np.concatenate([np.empty(0, np.int64), *slots]), np.concatenate([np.empty(0, np.int64), *origins])
 
 
-def _partnered(ours: Ints, theirs: Ints) -> NDArray[np.bool_]:
-    """Whether each peak (time << 8 | bin) has one within two frames and one bin among the others."""
-    found = np.zeros(len(ours), np.bool_)
-    for shift in (-2, -1, 0, 1, 2):
+def _weights(ours: Ints, theirs: Ints) -> NDArray[np.float64]:
+    """Log-likelihood ratio of each of our peaks (time << 8 | bin): a partner lies within one frame and one bin."""
+    partner = np.zeros(len(ours), np.bool_)
+    for shift in (-1, 0, 1):
         centre = ours + (shift << 8)
-        found |= np.searchsorted(theirs, centre + 1, "right") > np.searchsorted(theirs, centre - 1)
-    return found
+        partner |= np.searchsorted(theirs, centre + 1, "right") > np.searchsorted(theirs, centre - 1)
+    reach = PAUSE << 8
+    company = np.searchsorted(theirs, ours + reach) > np.searchsorted(theirs, ours - reach)
+    return np.where(partner, HIT, np.where(company, MISS, LONE))
 
 
 def _stretches(weights: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:

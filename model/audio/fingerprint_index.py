@@ -34,10 +34,12 @@ MOST = 1000
 FEWEST = 3
 """Fewest pairs of one offset that are worth a verification."""
 CANDIDATES = 64
-"""Most offsets verified for each minute of a query that has begun."""
+"""Most offsets verified for each window of a query."""
+WINDOW, LAP = 7500, 500
+"""Windows in which a query is searched, and their overlap, frames: 60 s, 4 s. A match is then followed to its ends."""
 HIT, MISS, LONE = 2.0, -0.55, -0.05
-"""Log-likelihood ratios, nepers, of a peak with a partner (45 % of a copy's, 6 % by chance), of one without, and of one
-without where the other side has a pause: noise fills pauses, and a codec empties them."""
+"""Log-likelihood ratios, nepers: of a peak with a partner (45 % of a copy's, 6 % by chance), of one without, of one
+without where the other side has a pause (noise fills pauses, codecs empty them)."""
 PAUSE = 32
 """Frames to either side without any peak that make a pause: 0.26 s."""
 THRESHOLD = 25.0
@@ -119,8 +121,18 @@ class Index(Generic[Key]):
         """
         length, times, bins = peaks(data)
         matches: list[Match[Key]] = []
-        for owner, offset in self._candidates(length, times, bins):
-            matches += self._verified(owner, offset, length, times, bins)
+        for first in range(0, max(1, length - LAP), WINDOW - LAP):
+            stop = min(length, first + WINDOW)
+            part = slice(*np.searchsorted(times, [first, stop]))
+            for owner, offset in self._candidates(times[part], bins[part]):
+                near = [
+                    match
+                    for match in self._verified(owner, offset, (first, stop), times, bins)
+                    if not any(_covered(match, other) for other in matches)
+                ]
+                if near and length > WINDOW:
+                    near = list(self._verified(owner, offset, (0, length), times, bins))
+                matches += near
         matches.sort(key=lambda match: -match.score)
         kept: list[Match[Key]] = []
         for match in matches:
@@ -128,7 +140,7 @@ class Index(Generic[Key]):
                 kept.append(match)
         return kept
 
-    def _candidates(self, length: int, times: Ints, bins: Ints) -> Iterator[tuple[int, int]]:
+    def _candidates(self, times: Ints, bins: Ints) -> Iterator[tuple[int, int]]:
         """Upload and offset in frames (place there minus place in the query) of the offsets of many pairs."""
         if not self.keys or len(times) < 2:
             return
@@ -142,17 +154,19 @@ class Index(Generic[Key]):
         codes = np.sort((owners << 34) + (1 << 33) + places - self._bases[owners] - np.repeat(origins, counts))
         votes = np.searchsorted(codes, codes + 2, "right") - np.arange(len(codes))
         often = np.flatnonzero(votes >= FEWEST)
-        most = CANDIDATES * (1 + int(length * STEP / 60))
-        often = often[np.argsort(-votes[often], kind="stable")][: 8 * most]
+        often = often[np.argsort(-votes[often], kind="stable")]
+        often = often[np.sort(np.unique(codes[often] >> 2, return_index=True)[1])]  # the best of every four offsets
         used: set[int] = set()
         for code in codes[often + votes[often] // 2].tolist():
-            if code // 4 not in used and len(used) < 3 * most:
-                used.update((code // 4 - 1, code // 4, code // 4 + 1))
+            if code >> 2 not in used and len(used) < 3 * CANDIDATES:
+                used.update(((code >> 2) - 1, code >> 2, (code >> 2) + 1))
                 yield code >> 34, (code & (1 << 34) - 1) - (1 << 33)
 
-    def _verified(self, owner: int, offset: int, length: int, times: Ints, bins: Ints) -> Iterator[Match[Key]]:
-        """Matches at one offset, by all peaks of the stretch that both uploads have."""
-        low, high = max(0, -offset), min(length, int(self._frames[owner]) - offset)
+    def _verified(
+        self, owner: int, offset: int, part: tuple[int, int], times: Ints, bins: Ints
+    ) -> Iterator[Match[Key]]:
+        """Matches at one offset, by all peaks of what both uploads have of a part of the query, frames."""
+        low, high = max(part[0], -offset), min(part[1], int(self._frames[owner]) - offset)
         shift = int(self._bases[owner]) + offset
         first, last = np.searchsorted(self._times, np.array([low + shift, high + shift], np.uint32))
         theirs = self._times[first:last].astype(np.int64) - shift << 8 | self._bins[first:last]
@@ -165,9 +179,9 @@ class Index(Generic[Key]):
         span = min(int(times[-1] - times[0]), int(self._spans[owner]))
         least = min(SHORTEST, WHOLE * STEP * span)
         for start, stop, score in _stretches(weights):
-            begin = low if weights[:start].sum() > -EDGE else int(places[start])
-            end = high if weights[stop:].sum() > -EDGE else int(places[stop - 1]) + 1
-            if (end - begin) * STEP >= least:
+            if (places[stop - 1] - places[start]) * STEP >= least:
+                begin = low if weights[:start].sum() > -EDGE else int(places[start])
+                end = high if weights[stop:].sum() > -EDGE else int(places[stop - 1]) + 1
                 yield Match(
                     key=self.keys[owner],
                     start=begin * STEP,

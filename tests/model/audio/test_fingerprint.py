@@ -1,7 +1,10 @@
 """The fingerprint and its index: the same bytes for any blocks, the same audio found again, and nothing else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.signals import Wave, resampled, speechlike, through_mp3
@@ -11,6 +14,7 @@ from voicemill.model.audio.fingerprint_index import THRESHOLD, Index
 from voicemill.storage.units import RATE
 
 UPLOADS = 8
+RECORDINGS = Path(__file__).parents[4] / "shared" / "speech" / "recordings"
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +78,8 @@ def test_silence_has_no_peaks(seconds: float) -> None:
 def test_a_steady_tone_has_no_peaks_inside() -> None:
     """Two uploads with the same hum are not the same audio."""
     at = np.arange(8 * RATE) / RATE
-    hum = sum(0.1 * np.sin(2 * np.pi * hertz * at) for hertz in (50, 300, 500, 1000, 2000)).astype(np.float32)
-    times = peaks(fingerprint(hum))[1] * STEP
+    hum = np.sum([0.1 * np.sin(2 * np.pi * hertz * at) for hertz in (50, 300, 500, 1000, 2000)], axis=0)
+    times = peaks(fingerprint(hum.astype(np.float32)))[1] * STEP
     assert np.sum((times > 0.2) & (times < 7.8)) == 0
 
 
@@ -143,6 +147,17 @@ def test_joined_recordings_are_both_found(speech: list[Wave], index: Index[str])
     assert stretches["upload 7"] == pytest.approx((10, 16, 0), abs=0.3)
 
 
+def test_every_part_of_a_long_upload_is_found(speech: list[Wave]) -> None:
+    """Also beside a part that is much longer than the others."""
+    parts = [*speech, *speech[::-1], np.concatenate([*speech, *speech[1:4]]), speechlike(4, seed=97)]
+    index = Index([("long", fingerprint(parts[-2])), ("short", fingerprint(parts[-1]))])
+    found = {match.key: match for match in reversed(index.find(fingerprint(np.concatenate(parts))))}
+    assert (found["long"].start, found["long"].stop, found["long"].other_start) == pytest.approx((96, 162, 0), abs=0.3)
+    assert (found["short"].start, found["short"].stop, found["short"].other_start) == pytest.approx(
+        (162, 166, 0), abs=0.3
+    )
+
+
 def test_a_short_stretch_in_common_is_no_match(speech: list[Wave], index: Index[str]) -> None:
     """A word, a bell: uploads that share a second are two uploads; one that has little else is the same."""
     shared = speech[4][2 * RATE : 3 * RATE]
@@ -178,3 +193,32 @@ def test_an_empty_index_and_an_empty_query(index: Index[str]) -> None:
     assert Index([("silence", fingerprint(np.zeros(RATE, np.float32)))]).find(fingerprint(speechlike(3))) == []
     assert index.find(fingerprint(np.zeros(RATE, np.float32))) == []
     assert index.find(fingerprint(np.zeros(0, np.float32))) == []
+
+
+# -- real speech
+
+
+@pytest.mark.realdata
+def test_real_recordings_are_told_apart_and_their_copies_found() -> None:
+    """One speaker's utterances that begin with the same words, and sentences that several speakers read.
+
+    One of those recordings is there twice, once with its pauses; tests/bench/near_duplicates.py measures all.
+    """
+    files = [*sorted(RECORDINGS.glob("aishell_S0150/*.flac"))[:40], *sorted(RECORDINGS.glob("vctk_p228*/*.flac"))]
+    waves = {file.name: _load(file) for file in files}
+    prints = {name: fingerprint(wave) for name, wave in waves.items()}
+    index = Index(prints.items())
+    twice = {"p228_023.flac", "p228_023_orig.flac"}
+    for name, data in prints.items():
+        keys = {match.key for match in index.find(data)}
+        assert keys == (twice if name in twice else {name})
+    for name in sorted(waves)[:40:5]:
+        copy = through_mp3(waves[name][RATE // 3 :], kbit=32) * np.float32(0.2)
+        best = index.find(fingerprint(copy))[0]
+        assert best.key == name
+        assert best.other_start - best.start == pytest.approx(1 / 3, abs=0.12)
+
+
+def _load(file: Path) -> Wave:
+    wave, rate = soundfile.read(file, dtype="float32")
+    return resampled(wave, rate, RATE)

@@ -45,10 +45,11 @@ def _segments(
 ) -> list[SpokenSegment]:
     """Voices of all uploads: of the batches that ran, and of the unchanged ones as the last version has them."""
     duplicates = {upload for lot in lots for upload in lot.duplicates}
+    repeats = {upload: parts for lot in lots for upload, parts in lot.repeats.items()}
     new = {upload.sha256 for batch in plan.batches for upload in batch.uploads}
     segments: list[SpokenSegment] = []
     for batch in plan.batches:
-        path = artifact_path(store, VOICES.name, recipe.keys(batch, duplicates)[VOICES.name])
+        path = artifact_path(store, VOICES.name, recipe.keys(batch, duplicates, repeats=repeats)[VOICES.name])
         rows = artifact.rows(Voice) if (artifact := complete_artifact(path)) else []
         segments += [SpokenSegment(row.upload, row.seconds, vector(row)) for row in rows]
     if last and last.features.get(VOICES.name) == recipe.feature_tables[VOICES.name] and plan.unchanged:

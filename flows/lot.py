@@ -4,7 +4,8 @@ import errno
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow
@@ -13,9 +14,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from voicemill.flows.display.progress import active
 from voicemill.flows.plans.refresh import RefreshPlan, find_duplicates, read_plan
+from voicemill.flows.plans.repeats import searched
 from voicemill.storage.corpus.artifacts import Artifact, complete_artifact
 from voicemill.storage.errors import MachineError
 from voicemill.storage.forgetting import tombstones
+from voicemill.storage.outcomes import Repeat
 from voicemill.storage.records import Batch, Decoded
 from voicemill.storage.store import Store
 from voicemill.tasks import workers
@@ -37,6 +40,8 @@ class LotResult:
     """Batch id -> key of its `decode` output."""
     samples_of: dict[str, str] = field(default_factory=dict)
     """Upload -> sha256 of its decoded samples, those of earlier lots included."""
+    repeats: dict[str, tuple[Repeat, ...]] = field(default_factory=dict)
+    """Upload -> its stretches that earlier uploads have, those of earlier lots included."""
     duplicates: set[str] = field(default_factory=set)
     """Uploads that later stages skip: an earlier or a forgotten upload has the same samples."""
     forgotten: set[str] = field(default_factory=set)
@@ -54,9 +59,9 @@ def prepare_lot(plan_file: str, number: int, lots: int) -> LotResult:
 
 def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     batches, recipe = plan.lots[number - 1], Recipe(plan.settings)
-    result = LotResult(samples_of=dict(plan.samples_of))
+    result = LotResult(samples_of=dict(plan.samples_of), repeats=dict(plan.repeats))
     sources = _enrolling_elsewhere(plan, recipe, batches)
-    decoding = {batch.id: _submit(plan, recipe, batch, SOURCE.name, (), {}) for batch in (*sources, *batches)}
+    decoding = {batch.id: _submit(plan, recipe, batch, SOURCE.name, LotResult(), {}) for batch in (*sources, *batches)}
     for source in sources:
         decoding[source.id].wait()
         if decoding[source.id].state.is_completed():
@@ -68,6 +73,7 @@ def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     graves = tombstones.read(Store.open(plan.store)).pcm
     result.forgotten = {upload for upload, pcm in result.samples_of.items() if pcm in graves}
     result.duplicates = find_duplicates(result.samples_of, plan.order) | result.forgotten
+    _find_repeats(plan, result)
     futures: dict[tuple[str, str], PrefectFuture[StageResult]] = {
         (SOURCE.name, id_): future for id_, future in decoding.items()
     }
@@ -75,16 +81,37 @@ def _prepare(plan: RefreshPlan, number: int) -> LotResult:
     for stage in later if sources else ():
         if stage.name in recipe.before(VOICES):
             for batch in sources:
-                future = _submit(plan, recipe, batch, stage.name, result.duplicates, futures)
+                future = _submit(plan, recipe, batch, stage.name, result, futures)
                 futures[stage.name, batch.id] = future
     for stage in later:
         for batch in batches:
-            futures[stage.name, batch.id] = _submit(plan, recipe, batch, stage.name, result.duplicates, futures)
+            futures[stage.name, batch.id] = _submit(plan, recipe, batch, stage.name, result, futures)
     for stage in later:
         for batch in batches:
             if (done := _collect(futures[stage.name, batch.id], stage.name, batch, result)) and stage is SINK:
                 result.shards[batch.id] = done
     return result
+
+
+def after_lot(plan: RefreshPlan, result: LotResult) -> RefreshPlan:
+    """The plan with what a lot found, which the next one builds on."""
+    decoded = plan.decoded | result.decoded
+    return replace(plan, samples_of=result.samples_of, repeats=result.repeats, decoded=decoded)
+
+
+def _find_repeats(plan: RefreshPlan, result: LotResult) -> None:
+    """Find the stretches of the lot's uploads that earlier uploads have."""
+    keys = [*plan.decoded.values(), *result.decoded.values()]
+    store = Store.open(plan.store)
+    decoded = {key: Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded) for key in keys}
+    rates = plan.rates | {row.upload: row.rate for rows in decoded.values() for row in rows}
+    prints = searched(store, plan.version, plan.order, decoded)
+    for key in result.decoded.values():
+        for row in decoded[key]:
+            result.repeats.pop(row.upload, None)
+            alone = row.fingerprint and row.upload not in result.duplicates
+            if alone and (parts := prints.find(row, plan.order, rates)):
+                result.repeats[row.upload] = parts
 
 
 def _samples(plan: RefreshPlan, done: StageResult) -> dict[str, str]:
@@ -108,11 +135,11 @@ def _enrolling_elsewhere(plan: RefreshPlan, recipe: Recipe, batches: Sequence[Ba
         for source in plan.enrolling_batches.get(speaker, ())
         if source.id not in own
     }
-    return [
-        source
-        for source in sources.values()
-        if not complete_artifact(artifact_path(store, VOICES.name, recipe.keys(source, duplicates)[VOICES.name]))
-    ]
+
+    def voices(source: Batch) -> Path:
+        return artifact_path(store, VOICES.name, recipe.keys(source, duplicates, repeats=plan.repeats)[VOICES.name])
+
+    return [source for source in sources.values() if not complete_artifact(voices(source))]
 
 
 def _submit(
@@ -120,13 +147,14 @@ def _submit(
     recipe: Recipe,
     batch: Batch,
     stage: str,
-    duplicates: Any,
+    known: LotResult,
     futures: dict[tuple[str, str], PrefectFuture[StageResult]],
 ) -> PrefectFuture[StageResult]:
-    keys = recipe.keys(batch, duplicates, plan.enrolling_batches if stage == SINK.name else {})
+    duplicates, repeats = known.duplicates, known.repeats
+    keys = recipe.keys(batch, duplicates, plan.enrolling_batches if stage == SINK.name else {}, repeats)
     inputs = BY_NAME[stage].inputs_of(recipe.config.of(stage))
     uploads = {upload.sha256 for upload in batch.uploads}
-    enrolments = recipe.enrolments(batch, duplicates, plan.enrolling_batches) if stage == SINK.name else ()
+    enrolments = recipe.enrolments(batch, duplicates, plan.enrolling_batches, repeats) if stage == SINK.name else ()
     work = Work(
         stage=stage,
         key=keys[stage],
@@ -135,7 +163,8 @@ def _submit(
         config=recipe.config,
         store=plan.store,
         inbox=plan.inbox,
-        duplicates=tuple(sorted(uploads & set(duplicates))),
+        duplicates=tuple(sorted(uploads & duplicates)),
+        repeats={upload: repeats[upload] for upload in sorted(uploads & repeats.keys())},
         recipe=recipe.id,
         feature_tables=recipe.feature_tables,
         enrolments=enrolments,

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from voicemill.flows.display import refresh as refresh_page
 from voicemill.flows.display.progress import active
 from voicemill.flows.display.summary import HELD, Summary, stage_counts
 from voicemill.flows.held_voices import hold_voices
-from voicemill.flows.lot import LotResult, prepare_lot, task_runner
+from voicemill.flows.lot import LotResult, after_lot, prepare_lot, task_runner
 from voicemill.flows.plans import help_texts
 from voicemill.flows.plans.options import StoreOptions
 from voicemill.flows.plans.refresh import RefreshPlan, drop_plans, plan_refresh, write_plan
@@ -191,7 +191,7 @@ def run_lots(plan: RefreshPlan, recipe: Recipe, store: Store) -> list[LotResult]
         for number in range(1, len(plan.lots) + 1):
             path = write_plan(store, plan, str(flow_run.id))
             results.append(run(str(path), number, len(plan.lots)))
-            plan = replace(plan, samples_of=results[-1].samples_of)
+            plan = after_lot(plan, results[-1])
     return results
 
 

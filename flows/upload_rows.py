@@ -16,6 +16,7 @@ from voicemill.storage.outcomes import LedgerInterval, Outcome, Reason, UploadSt
 from voicemill.storage.records import Batch, Decoded, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import to_seconds
+from voicemill.tasks.contract.stage import Repeats
 from voicemill.tasks.execute import artifact_path
 from voicemill.tasks.publishing.publish import Shards
 from voicemill.tasks.publishing.shards import write_broken
@@ -54,6 +55,7 @@ def upload_rows(
         others: rows of uploads outside all batches: held, refused, or with the bytes of another upload.
     """
     rows, known = list(others), {row.sha256: row for row in before if row.batch}
+    repeats = {upload: parts for lot in lots for upload, parts in lot.repeats.items()}
     decoded = {id_: key for lot in lots for id_, key in lot.decoded.items()}
     for batch in batches:
         if batch.id in plan.unchanged:
@@ -63,7 +65,7 @@ def upload_rows(
         if key := decoded.get(batch.id):
             formats = {row.upload: row for row in Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
-        rows += [_row(batch, u, formats.get(u.sha256), ledger[u.sha256]) for u in batch.uploads]
+        rows += [_row(batch, u, formats.get(u.sha256), ledger[u.sha256], repeats) for u in batch.uploads]
     return sorted(_with_originals(rows), key=lambda row: row.path)
 
 
@@ -73,11 +75,21 @@ def _with_originals(rows: Sequence[UploadRow]) -> Iterator[UploadRow]:
     The path of another speaker's upload is no part of a row: it would stay there when that speaker is forgotten.
     """
     first = {row.pcm: row for row in rows if row.pcm and row.state is not UploadState.DUPLICATE}
+    by_content = {row.sha256: row for row in rows if row.batch}
+
+    def named(other: UploadRow, row: UploadRow) -> str:
+        return other.path if other.speaker == row.speaker else "an upload of another speaker"
+
     for row in rows:
-        if row.state is UploadState.DUPLICATE and row.pcm in first:
-            original = first[row.pcm]
-            path = original.path if original.speaker == row.speaker else "an upload of another speaker with this pcm"
-            row = replace(row, detail=f"same samples as {path}"[:500])
+        if row.state is UploadState.DUPLICATE and row.pcm in first and row.reason == Reason.DUPLICATE:
+            row = replace(row, detail=f"same samples as {named(first[row.pcm], row)}"[:500])
+        elif row.repeats and (row.state is UploadState.DUPLICATE or row.state is UploadState.PREPARED):
+            seconds: dict[str, float] = defaultdict(float)
+            for part in row.repeats:
+                if part.upload in by_content:
+                    seconds[named(by_content[part.upload], row)] += to_seconds(part.stop - part.start)
+            words = ", ".join(f"{length:.1f} s are in {name}" for name, length in sorted(seconds.items()))
+            row = replace(row, detail=f"heard before: {words}"[:500] if words else row.detail)
         yield row
 
 
@@ -109,7 +121,9 @@ def _ledger(store: Store, files: Iterable[ShardFile]) -> dict[str, list[LedgerIn
     return intervals
 
 
-def _row(batch: Batch, upload: Upload, decoded: Decoded | None, ledger: list[LedgerInterval]) -> UploadRow:
+def _row(
+    batch: Batch, upload: Upload, decoded: Decoded | None, ledger: list[LedgerInterval], repeats: Repeats
+) -> UploadRow:
     state, reason, detail = upload_state(ledger)
     if state is UploadState.PREPARED and decoded and not detail:
         reason, detail = reason or decoded.reason, decoded.detail
@@ -131,4 +145,5 @@ def _row(batch: Batch, upload: Upload, decoded: Decoded | None, ledger: list[Led
         batch=batch.id,
         batch_number=batch.number,
         pcm=decoded.pcm if decoded else "",
+        repeats=repeats.get(upload.sha256, ()),
     )

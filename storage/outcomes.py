@@ -58,6 +58,7 @@ class Reason(StrEnum):
     OVERLAPPED_SPEECH = "overlapped_speech", "several people speak at once"
     UNKNOWN_SPEAKER = "unknown_speaker", "held: the row or the table that names its speaker cannot be read"
     DUPLICATE = "duplicate", "the decoded samples equal those of an earlier upload"
+    NEAR_DUPLICATE = "near_duplicate", "an earlier upload has this recording, encoded, levelled or cut in another way"
     OVER_LONG = "over_long", "the upload is longer than decode.max_hours"
     OVER_LARGE = "over_large", "the upload has more bytes than decode.max_gb"
     # kept, but without a text
@@ -135,6 +136,18 @@ class LostStretch:
     start: Samples
     stop: Samples
     detail: str
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Stretch of an upload that is the recording of an earlier one: encoded, levelled or cut in another way."""
+
+    start: Samples
+    stop: Samples
+    upload: str
+    """sha256 of the earlier upload."""
+    at: Samples
+    """Where the stretch begins in the earlier upload."""
 
 
 @dataclass(frozen=True)

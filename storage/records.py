@@ -92,9 +92,9 @@ class Decoded:
     gain_db: Decibels = 0.0
     """Gain over the samples of the file, where they were very quiet or far beyond full scale."""
     clipped_at: tuple[int, ...] = ()
-    """Tenths of a second with clipped samples, in order: 25 = from 2.5 to 2.6 s."""
     clipped_s: tuple[Seconds, ...] = ()
-    """Duration of the clipped samples in each of these."""
+    """Duration of the clipped samples in each tenth of a second of `clipped_at`: 25 = from 2.5 to 2.6 s."""
+    fingerprint: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ is traced to uploads by halving the batch: those that break the stage alone are 
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from voicemill.storage.corpus.artifacts import Artifact, ArtifactMeta, ArtifactW
 from voicemill.storage.corpus.tables import missing_shards
 from voicemill.storage.errors import MachineError
 from voicemill.storage.keys import digest
-from voicemill.storage.outcomes import Failure, Reason
+from voicemill.storage.outcomes import Failure, Reason, Repeat
 from voicemill.storage.records import Batch, ShardFile, Upload
 from voicemill.storage.store import Store
 from voicemill.storage.units import Seconds
@@ -49,8 +50,8 @@ class Work:
     inbox: str
     duplicates: tuple[str, ...] = ()
     """Uploads of the batch whose decoded samples an earlier upload already has."""
+    repeats: dict[str, tuple[Repeat, ...]] = field(default_factory=dict)
     recipe: str = ""
-    """sha256 of the recipe."""
     feature_tables: dict[str, str] = field(default_factory=dict)
     """Feature stage -> table."""
     enrolments: tuple[Enrolment, ...] = ()
@@ -108,8 +109,7 @@ def _inspect(work: Work) -> _State:
     missing = {upload for artifact in inputs.values() for upload in artifact.meta.pending}
     gaps = gaps_of(work.enrolments, _voices(work))
     key = digest([work.key, sorted(missing), *gaps]) if stage.sealed and (missing or gaps) else work.key
-    path = artifact_path(store, work.stage, key)
-    artifact = complete_artifact(path)
+    artifact = complete_artifact(path := artifact_path(store, work.stage, key))
     if artifact and stage.row is ShardFile and missing_shards(store, artifact.rows(ShardFile)):
         artifact = None  # the power failed before `publish` flushed its files
     remaining = _remaining(work, inputs, artifact, sealed=stage.sealed)
@@ -255,6 +255,7 @@ def produce(
     context = RunContext(
         recipe=work.recipe,
         duplicates=frozenset(work.duplicates),
+        repeats=work.repeats,
         key=work.key,
         store=store,
         feature_tables=work.feature_tables,
@@ -276,8 +277,7 @@ def dry_run(work: Work, uploads: tuple[Upload, ...]) -> str:
     """Run the stage on some uploads and keep nothing: the error that no guard of the stage catches, "" = none."""
     stage, died = BY_NAME[work.stage], dict.fromkeys(work.killers, Failure("", "", reason=Reason.WORKER_DIED))
     try:
-        for _ in produce(stage, work, _inspect(work).inputs, uploads, died if stage.sealed else {}):
-            pass
+        deque(produce(stage, work, _inspect(work).inputs, uploads, died if stage.sealed else {}), maxlen=0)
     except Exception as error:  # whatever a model or a library raises must end as an outcome of these uploads
         if _refused_by_system(error):
             raise

@@ -7,13 +7,12 @@ must work on by comparing keys.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from voicemill.storage.keys import digest
 from voicemill.storage.records import Batch
 from voicemill.tasks.config import Config
-from voicemill.tasks.contract.stage import Enrolment, KeyContext, Stage
+from voicemill.tasks.contract.stage import NONE, Enrolment, KeyContext, Repeats, Stage
 from voicemill.tasks.enrolment import Enrolling, speakers_of
 from voicemill.tasks.registry import BY_NAME, STAGES, VOICES, execution_order
 
@@ -64,7 +63,11 @@ class Recipe:
         return VOICES.name in self.feature_tables
 
     def enrolments(
-        self, batch: Batch, duplicates: Iterable[str] = (), enrolling: Enrolling = MappingProxyType({})
+        self,
+        batch: Batch,
+        duplicates: Iterable[str] = (),
+        enrolling: Enrolling = NONE,
+        repeats: Repeats = NONE,
     ) -> tuple[Enrolment, ...]:
         """References of the speakers of a batch, in the outputs of the enrolling batches."""
         if not self.compares_voices:
@@ -72,37 +75,45 @@ class Recipe:
         return tuple(
             Enrolment(
                 speaker,
-                self._voices_key(source, frozenset(duplicates)),
+                self._voices_key(source, frozenset(duplicates), repeats),
                 tuple(upload.sha256 for upload in source.uploads if upload.speaker == speaker),
             )
             for speaker in speakers_of(batch)
             for source in enrolling.get(speaker, ())
         )
 
-    def _voices_key(self, batch: Batch, duplicates: frozenset[str]) -> str:
-        name = (batch, duplicates & {upload.sha256 for upload in batch.uploads})
+    def _voices_key(self, batch: Batch, duplicates: frozenset[str], repeats: Repeats) -> str:
+        uploads = [upload.sha256 for upload in batch.uploads]
+        name = (batch, duplicates.intersection(uploads), tuple(repeats.get(sha256, ()) for sha256 in uploads))
         if name not in self._voices_keys:
-            self._voices_keys[name] = self.keys(batch, duplicates)[VOICES.name]
+            self._voices_keys[name] = self.keys(batch, duplicates, repeats=repeats)[VOICES.name]
         return self._voices_keys[name]
 
     @cached_property
-    def _voices_keys(self) -> dict[tuple[Batch, frozenset[str]], str]:
+    def _voices_keys(self) -> dict[tuple[Any, ...], str]:
         """Keys computed so far: a batch enrols many speakers."""
         return {}
 
     def keys(
-        self, batch: Batch, duplicates: Iterable[str] = (), enrolling: Enrolling = MappingProxyType({})
+        self,
+        batch: Batch,
+        duplicates: Iterable[str] = (),
+        enrolling: Enrolling = NONE,
+        repeats: Repeats = NONE,
     ) -> dict[str, str]:
         """Stage -> content key of its output for this batch, every stage.
 
         Args:
             duplicates: uploads, of this batch or others, whose decoded samples an earlier upload already has.
             enrolling: the batches that enrol its speakers; only the key of the shards depends on them.
+            repeats: of this batch or others.
         """
         keys: dict[str, str] = {}
         uploads = [upload.sha256 for upload in batch.uploads]
         own = frozenset(uploads) & frozenset(duplicates)
-        context = KeyContext(self.id, own, self.enrolments(batch, duplicates, enrolling))
+        repeated = {sha256: repeats[sha256] for sha256 in uploads if repeats.get(sha256)}
+        enrolments = self.enrolments(batch, duplicates, enrolling, repeats)
+        context = KeyContext(recipe=self.id, duplicates=own, repeats=repeated, enrolments=enrolments)
         for stage in self.stages:
             inputs: list[Any] = [keys[name] for name in stage.inputs_of(self.config.of(stage.name))] or [uploads]
             if stage.key_part:

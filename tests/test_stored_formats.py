@@ -25,8 +25,9 @@ FEATURE = ["id", "frames", "dims", "data", "speaker"]
 COLUMNS = {
     "uploads": [
         "sha256", "path", "size", "codec", "rate", "channels", "samples", "seconds", "language", "consent", "state",
-        "reason", "detail", "batch", "batch_number", "pcm", "speaker",
+        "reason", "detail", "batch", "batch_number", "pcm", "repeats", "speaker",
     ],
+    "fingerprints": ["upload", "data", "speaker"],
     "utterances": [
         "id", "upload", "path", "index", "start", "stop", "seconds", "language", "text", "words", "alignment", "engine",
         "audio", "snr_db", "denoised", "loudness_before", "loudness_after", "gain_db", "peak_db", "bound", "entropy",

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from voicemill.flows.plans.repeats import known_repeats
 from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.corpus.versions import Version
 from voicemill.storage.files import write_bytes
+from voicemill.storage.outcomes import Repeat
 from voicemill.storage.records import Batch
 from voicemill.storage.store import Store
 from voicemill.tasks.config import Config
@@ -33,6 +35,14 @@ class RefreshPlan:
     """Batch id -> key of its shards in the last version, which the recipe still gives."""
     samples_of: dict[str, str] = field(default_factory=dict)
     """Upload -> sha256 of its decoded samples, as recorded by the last version."""
+    version: int = 0
+    """The last corpus version; 0 = none."""
+    rates: dict[str, int] = field(default_factory=dict)
+    """Upload -> sample rate of its file, Hz."""
+    repeats: dict[str, tuple[Repeat, ...]] = field(default_factory=dict)
+    """Upload -> its stretches that earlier uploads have, of those that were searched for."""
+    decoded: dict[str, str] = field(default_factory=dict)
+    """Batch id -> key of its `decode` output, of the lots that ran."""
     order: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Upload -> (batch number, place in the batch); of uploads with equal samples the lowest is kept."""
     enrolling: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -75,9 +85,11 @@ def plan_refresh(
     """
     batches = sorted(batches, key=lambda batch: batch.number)
     order = {upload.sha256: (batch.number, place) for batch in batches for place, upload in enumerate(batch.uploads)}
+    rows = list(rows)
     known = {row.sha256: row.pcm for row in rows if row.batch}
     samples_of = {sha256: pcm for sha256, pcm in known.items() if pcm and sha256 in order}
     duplicates = find_duplicates(samples_of, order)
+    repeats = known_repeats(rows, order)
     enrolling = enrolling_batches(batches) if recipe.compares_voices else {}
     pinned = last.shards if last else {}
     unchanged = {
@@ -86,7 +98,7 @@ def plan_refresh(
         if batch.id in pinned
         and pinned[batch.id] not in damaged
         and all(upload.sha256 in known for upload in batch.uploads)
-        and recipe.keys(batch, duplicates, enrolling)[SINK.name] == pinned[batch.id]
+        and recipe.keys(batch, duplicates, enrolling, repeats)[SINK.name] == pinned[batch.id]
     }
     changed = [batch for batch in batches if batch.id not in unchanged]
     enrolling = {who: enrolling[who] for batch in changed for who in speakers_of(batch) if who in enrolling}
@@ -100,6 +112,9 @@ def plan_refresh(
         lots=lots,
         unchanged=unchanged,
         samples_of=samples_of,
+        version=last.number if last else 0,
+        rates={row.sha256: row.rate for row in rows if row.batch and row.sha256 in order},
+        repeats=repeats,
         order=order,
         enrolling={who: tuple(batch.id for batch in group) for who, group in enrolling.items()},
         enrolled=tuple(batch for id_, batch in sources.items() if id_ in unchanged),

@@ -11,6 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 LOG = "_delta_log"
+CONFIGURATION = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+"""Of every table: its log is kept whole, since corpus versions pin old commits."""
 
 
 @contextmanager

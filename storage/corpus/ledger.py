@@ -111,6 +111,11 @@ def check_tiling(rows: Sequence[LedgerInterval], samples: Samples) -> None:
         raise StoreError(f"the ledger of upload {name} accounts for {at} of {samples} samples")
 
 
+_REPEATED = {Reason.NEAR_DUPLICATE.value}
+_BETWEEN = {Reason.NO_SPEECH.value, Reason.TOO_SHORT.value}
+"""Reasons of the rows around the stretches that earlier uploads have."""
+
+
 def upload_state(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]:
     """State, reason and detail of an upload, by its rows: failed if any failed, corrupt if all are, else prepared."""
     failed = [row for row in rows if row.outcome is Outcome.FAILED]
@@ -121,6 +126,8 @@ def upload_state(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]
         return UploadState.CORRUPT, first.reason, first.detail
     if first.reason == Reason.DUPLICATE:
         return UploadState.DUPLICATE, first.reason, first.detail
+    if _REPEATED <= {row.reason for row in rows} <= _REPEATED | _BETWEEN:
+        return UploadState.DUPLICATE, Reason.NEAR_DUPLICATE, ""
     whole = first.reason if len(rows) == 1 else ""
     return UploadState.PREPARED, whole, first.detail if whole else ""
 

@@ -25,9 +25,15 @@ _PRIMITIVES: dict[type, pa.DataType] = {
 }
 
 
-def _arrow_type(annotation: Any) -> pa.DataType:
+def _required(annotation: Any) -> Any:
+    """The type X of `X | None`, else the type itself."""
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         (annotation,) = (part for part in typing.get_args(annotation) if part is not types.NoneType)
+    return annotation
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    annotation = _required(annotation)
     if typing.get_origin(annotation) is tuple:
         return pa.list_(_arrow_type(typing.get_args(annotation)[0]))
     if dataclasses.is_dataclass(annotation):
@@ -100,6 +106,9 @@ def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _revive(value: Any, annotation: Any) -> Any:
+    if value is None:
+        return None
+    annotation = _required(annotation)
     if typing.get_origin(annotation) is tuple:
         inner = typing.get_args(annotation)[0]
         return tuple(_revive(item, inner) for item in value)

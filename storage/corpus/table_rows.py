@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from voicemill.storage.outcomes import Outcome, UploadState
+from voicemill.storage.outcomes import Outcome, Repeat, UploadState
 from voicemill.storage.records import Word
 from voicemill.storage.units import Bits, Decibels, Frames, Hertz, Lufs, Samples, Seconds
 
@@ -31,6 +31,8 @@ class UploadRow:
     """Id of the batch; "" for uploads in none (held, refused, same bytes as another)."""
     batch_number: int
     pcm: str
+    repeats: tuple[Repeat, ...] | None = None
+    """Stretches that earlier uploads have; null in rows of older versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,15 @@ class LedgerRow:
     score: float | None
     threshold: float | None
     detail: str
+
+
+@dataclass(frozen=True)
+class FingerprintRow:
+    """Table `fingerprints`: the audio fingerprint of an upload."""
+
+    upload: str
+    data: bytes = field(repr=False)
+    """As `model/audio/fingerprint.py` writes it."""
 
 
 @dataclass(frozen=True)

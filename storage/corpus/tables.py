@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog
-from voicemill.storage.corpus.delta_root import delta_root
+from voicemill.storage.corpus.delta_root import CONFIGURATION, delta_root
 from voicemill.storage.corpus.rows import completed, reading, schema_of
-from voicemill.storage.corpus.table_rows import FeatureRow, LedgerRow, UploadRow, Utterance
+from voicemill.storage.corpus.table_rows import FeatureRow, FingerprintRow, LedgerRow, UploadRow, Utterance
 from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import put, temporary_path
 from voicemill.storage.flushing import sync_files
@@ -37,16 +37,16 @@ from voicemill.storage.store import Store
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-RECORDS: Mapping[str, type] = {"uploads": UploadRow, "utterances": Utterance, "ledger": LedgerRow}
+RECORDS: Mapping[str, type] = {
+    "uploads": UploadRow,
+    "utterances": Utterance,
+    "ledger": LedgerRow,
+    "fingerprints": FingerprintRow,
+}
 """Record of each table; all under `features/` are `FeatureRow`."""
 
 ROW_GROUP = 32 * 2**20
 """Bytes of a row group: reading one clip reads no more than this."""
-CONFIGURATION = {
-    "delta.enableExpiredLogCleanup": "false",
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-}
 """Old table versions stay readable, also after a VACUUM with default arguments."""
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicemill.storage.corpus import deltalog, tables
-from voicemill.storage.corpus.delta_root import delta_root
+from voicemill.storage.corpus.delta_root import CONFIGURATION, delta_root
 from voicemill.storage.corpus.rows import from_table, reading, schema_of, to_table
 from voicemill.storage.errors import StoreDamaged, StoreError
 from voicemill.storage.files import whole_file
@@ -105,7 +105,7 @@ def append(store: Store, version: Version) -> None:
     root = _root(store)
     with delta_root(root) as address:
         if tables.head(store, "versions") < 0:
-            DeltaTable.create(address, schema_of(VersionRow), configuration=tables.CONFIGURATION, mode="ignore")
+            DeltaTable.create(address, schema_of(VersionRow), configuration=CONFIGURATION, mode="ignore")
             deltalog.sync_log(root, store.root)  # from here on, rows without a log are damage
         table = DeltaTable(address)
         last = _numbers(table)[-1:]

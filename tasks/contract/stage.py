@@ -11,15 +11,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from voicemill.storage.corpus.artifacts import Artifact, Wave, Waves
-from voicemill.storage.outcomes import Failure, Outcome
+from voicemill.storage.outcomes import Failure, Outcome, Repeat
 from voicemill.storage.records import Batch, Segment, Upload
 from voicemill.storage.settings_file import FrozenSettings
 from voicemill.storage.store import Store
 from voicemill.tasks.contract.models import MODELS, Megabytes, ModelCache, Resources
 
+NONE: Mapping[str, Any] = MappingProxyType({})
+Repeats = Mapping[str, tuple[Repeat, ...]]
+"""Upload -> its stretches that earlier uploads have, in time."""
 M = TypeVar("M")
 R = TypeVar("R")
 S = TypeVar("S", bound="StageSettings")
@@ -131,8 +135,18 @@ class KeyContext:
     """sha256 of the recipe."""
     duplicates: frozenset[str] = frozenset()
     """Uploads of the batch whose decoded samples an earlier upload already has."""
+    repeats: Repeats = field(default_factory=dict)
+    """Of uploads of the batch."""
     enrolments: tuple[Enrolment, ...] = ()
     """References of the batch's speakers; none where no encoder is used."""
+
+    def repetition(self) -> Any:
+        """Part of a key: what earlier uploads have of the batch; of stretches only where they lie."""
+        whole = sorted(self.duplicates)
+        places = [
+            (upload, [(part.start, part.stop) for part in parts]) for upload, parts in sorted(self.repeats.items())
+        ]
+        return [whole, places] if places else whole
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from voicemill.storage.outcomes import Outcome, Reason, UploadState
 from voicemill.storage.units import Seconds
 from voicemill.tasks.contract.stage import StageSettings
 
+REPEATED = (Reason.DUPLICATE.value, Reason.NEAR_DUPLICATE.value)
+"""Reasons of audio that the corpus has from another upload."""
+
 
 class Settings(StageSettings):
     """Bounds of the circuit breaker: shares of the audio; failed and corrupt also count uploads wholly lost.
@@ -95,11 +98,11 @@ def check_vanished(last: CorpusVersion, rows: Sequence[UploadRow], settings: Set
 
 
 def _total(counts: Counts) -> Seconds:
-    return sum(cause.seconds for cause in counts.causes if cause.reason != Reason.DUPLICATE)
+    return sum(cause.seconds for cause in counts.causes if cause.reason not in REPEATED)
 
 
 def _share(counts: Counts, outcome: Outcome, of: str) -> float:
-    causes = [cause for cause in counts.causes if cause.reason != Reason.DUPLICATE]
+    causes = [cause for cause in counts.causes if cause.reason not in REPEATED]
     matching = [cause for cause in causes if cause.outcome == outcome]
     if of == "uploads":
         return sum(cause.lost for cause in matching) / max(counts.accounted, 1)
@@ -115,7 +118,7 @@ def _most(now: Counts, outcome: Outcome, before: Counts | None) -> str:
         old = past.get((cause.outcome, cause.stage, cause.reason), nothing)
         return cause.seconds - old.seconds, cause.lost - old.lost
 
-    causes = [c for c in now.causes if c.outcome == outcome and c.reason != Reason.DUPLICATE]
+    causes = [c for c in now.causes if c.outcome == outcome and c.reason not in REPEATED]
     top = max(causes, key=growth)
     was = past.get((top.outcome, top.stage, top.reason), nothing)
     then = f" ({was.seconds:.0f} s before)" if before else ""

@@ -97,7 +97,8 @@ def required_files(
     Raises:
         StoreError: a file is not on disk; or a batch has no files, and the latest version does not hold its key.
     """
-    required: dict[str, list[File]] = {name: [] for name in ("utterances", "ledger", *feature_tables.values())}
+    names = ("utterances", "ledger", "fingerprints", *feature_tables.values())
+    required: dict[str, list[File]] = {name: [] for name in names}
     unchanged: set[str] = set()
     for batch, (key, files) in shards.items():
         if files is not None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from voicemill.storage.corpus.ledger import SegmentVerdict, build_ledger, interval_of
 from voicemill.storage.corpus.rows import to_table
-from voicemill.storage.corpus.table_rows import LedgerRow, Utterance
+from voicemill.storage.corpus.table_rows import FingerprintRow, LedgerRow, Utterance
 from voicemill.storage.corpus.tables import ShardWriter, shard_file
 from voicemill.storage.outcomes import Failure, LedgerInterval, Outcome
 from voicemill.storage.records import Batch, Quality, Segment, ShardFile, Upload
@@ -57,6 +57,10 @@ def run(inputs: Inputs, settings: Settings, context: RunContext) -> Iterator[Sha
         names = [name for upload in uploads for name in _kept(results.cut[upload.sha256], ledger[upload.sha256])]
         rows = [ledger_row(upload, row) for upload in uploads for row in ledger[upload.sha256]]
         yield _write(store, "ledger", speaker, key, [to_table(rows, LedgerRow)])
+        decoded = (results.decoded[upload.sha256] for upload in uploads if upload.sha256 in results.decoded)
+        prints = [FingerprintRow(row.upload, row.fingerprint) for row in decoded if row.fingerprint]
+        if prints:
+            yield _write(store, "fingerprints", speaker, key, [to_table(prints, FingerprintRow)])
         if names:
             known = {upload.sha256: upload for upload in uploads}
             own = [row for (sha256, _), row in results.quality.items() if sha256 in known]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from voicemill.model.audio.fingerprint import Fingerprinter
 from voicemill.storage.audio.reading import measure_seconds, open_audio, read_samples, regroup
 from voicemill.storage.audio.signal.account import Account, Treatment
 from voicemill.storage.audio.signal.chunks import Source
@@ -75,14 +76,14 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
             if seconds > limit:
                 yield _over_long(upload, to_samples(seconds), source, settings)
                 return
-            pcm = yield from _read(path, upload, source, settings, account)
+            done = yield from _read(path, upload, source, settings, account)
         if account.again:
             account = Account(account.best)
             yield Discard(upload.sha256)
             with open_audio(path) as source:
-                pcm = yield from _read(path, upload, source, settings, account)
-        if isinstance(pcm, Decoded):
-            yield pcm
+                done = yield from _read(path, upload, source, settings, account)
+        if isinstance(done, Decoded):
+            yield done
             return
     except AudioError as error:
         facts = source or Upload(upload.sha256, upload.speaker, upload.path, upload.size)
@@ -95,7 +96,8 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
             upload,
             source,
             account.samples,
-            pcm=pcm,
+            pcm=done[0],
+            fingerprint=done[1],
             reason=reason,
             detail=detail,
             lost=tuple(account.lost),
@@ -110,9 +112,9 @@ def _decode(path: Path, upload: Upload, settings: Settings) -> Iterator[Audio | 
 
 def _read(
     path: Path, upload: Upload, source: Source, settings: Settings, account: Account
-) -> Generator[Audio, None, str | Decoded]:
-    """Yield the samples of an open file; return the digest of them, or the row of a file over a limit."""
-    pcm, count, measured, limit = hashlib.sha256(), 0, False, settings.max_hours * 3600
+) -> Generator[Audio, None, tuple[str, bytes] | Decoded]:
+    """Yield the samples of an open file; return their digest and fingerprint, or the row of a file over a limit."""
+    printer, pcm, count, measured, limit = Fingerprinter(), hashlib.sha256(), 0, False, settings.max_hours * 3600
     for wave in regroup(read_samples(source, account), BLOCK):
         count += len(wave)
         if not measured and count * 4 > MOST_GROWTH * path.stat().st_size:
@@ -123,8 +125,9 @@ def _read(
             return _over_long(upload, count, source, settings)
         little = np.ascontiguousarray(wave, dtype="<f4")
         pcm.update(little.data)
+        printer.add(little)
         yield Audio(upload.sha256, -1, little)
-    return pcm.hexdigest()
+    return pcm.hexdigest(), printer.finish()
 
 
 def _row(upload: Upload, facts: Source | Upload, samples: Samples, **rest: Any) -> Decoded:

@@ -19,10 +19,11 @@ from pydantic import Field, model_validator
 
 from voicemill.model.audio.spans import VALLEY, Probability, Span, cut, outside, padded_runs, speech_runs, split_spans
 from voicemill.model.audio.vad import Engine, hop, silero_digest, speech_probability
-from voicemill.storage.outcomes import Failure, LostStretch, Outcome, Reason
+from voicemill.storage.outcomes import Failure, LostStretch, Outcome, Reason, Repeat
 from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Turn
 from voicemill.storage.units import Samples, Seconds, to_samples
-from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
+from voicemill.tasks.contract.segments import between, segment_row
+from voicemill.tasks.contract.stage import NONE, Inputs, KeyContext, Repeats, Stage, StageSettings, guarded
 
 VERSION = 3
 
@@ -95,6 +96,7 @@ def tile_segments(
     settings: Settings,
     turns: Sequence[Turn] | None = None,
     lost: Sequence[LostStretch] = (),
+    repeats: Sequence[Repeat] = (),
 ) -> list[Segment]:
     """Rows of one upload, which tile [0, samples).
 
@@ -104,14 +106,18 @@ def tile_segments(
         turns: by time, disjoint, where several people speak: no segment crosses a change, and speech outside every
             turn is of an unknown voice. None = one person speaks.
         lost: stretches that could not be decoded, in order: rows of their own, which no segment crosses.
+        repeats: stretches that earlier uploads have, disjoint and in order: rows of their own, too.
     """
     runs, spans = speech_spans(probability, step, samples, settings)
-    holes = [Span(part.start, part.stop) for part in lost]
+    gaps = dict.fromkeys((Span(part.start, part.stop) for part in lost), (Outcome.CORRUPT, Reason.DAMAGED))
+    again = outside([Span(part.start, part.stop) for part in repeats], list(gaps))
+    gaps |= dict.fromkeys(again, (Outcome.FILTERED, Reason.NEAR_DUPLICATE))
+    holes = sorted(gaps)
     runs, spans = outside(runs, holes), outside(spans, holes)
     longest, shortest = to_samples(settings.max_segment_s), to_samples(settings.min_segment_s)
     whole = transcribed and settings.whole_when_transcribed and turns is None
     pieces: list[tuple[Span, str | None]] = []
-    if spans and whole and not lost and spans[-1].stop - spans[0].start <= longest:
+    if spans and whole and not gaps and spans[-1].stop - spans[0].start <= longest:
         pieces = [(Span(spans[0].start, spans[-1].stop), "")]
     else:
         starts = [run.start for run in runs]
@@ -121,23 +127,14 @@ def tile_segments(
     rows: list[Segment] = []
     at = kept = 0
     for piece, voice in [*pieces, (Span(samples, samples), "")]:
-        rows += _between(upload, at, piece.start, lost)
+        rows += between(upload, at, piece.start, gaps)
         reason = _refusal(voice, piece.stop - piece.start < max(shortest, 1), diarised=turns is not None)
         if piece.stop > piece.start:
             outcome, index = (Outcome.FILTERED, -1) if reason else (Outcome.KEPT, kept)
-            rows.append(_row(upload, piece.start, piece.stop, outcome, reason, index, voice or ""))
+            rows.append(segment_row(upload, piece.start, piece.stop, outcome, reason, index, voice or ""))
             kept += not reason
         at = piece.stop
     return rows
-
-
-def _between(upload: str, start: Samples, stop: Samples, lost: Sequence[LostStretch]) -> Iterator[Segment]:
-    """Rows of [start, stop), in which nobody speaks: what was lost, and silence."""
-    holes = [Span(part.start, part.stop) for part in lost if start <= part.start < stop]
-    for span in sorted([*holes, *outside([Span(start, stop)], holes)]):
-        gone = span in holes
-        outcome, reason = (Outcome.CORRUPT, Reason.DAMAGED) if gone else (Outcome.SILENCE, Reason.NO_SPEECH)
-        yield _row(upload, *span, outcome, reason)
 
 
 def _refusal(voice: str | None, short: bool, *, diarised: bool) -> str:
@@ -147,14 +144,10 @@ def _refusal(voice: str | None, short: bool, *, diarised: bool) -> str:
     return Reason.TOO_SHORT.value if short else ""
 
 
-def _row(
-    upload: str, start: Samples, stop: Samples, outcome: Outcome, reason: str = "", index: int = -1, voice: str = ""
-) -> Segment:
-    return Segment(upload=upload, index=index, start=start, stop=stop, outcome=outcome, reason=reason, voice=voice)
-
-
-def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozenset()) -> Iterator[Segment | Failure]:
-    """Yield the rows of each upload, in order; `duplicates` are filtered whole."""
+def run(
+    inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozenset(), repeats: Repeats = NONE
+) -> Iterator[Segment | Failure]:
+    """Yield the rows of each upload, in order; `duplicates` are filtered whole, `repeats` in part."""
     rows = inputs.rows("decode", Decoded)
     turns = {row.upload: row.turns for row in inputs.rows("diarise", Diarised)}
     texts = {upload.sha256: bool(upload.text) for upload in inputs.batch.uploads}
@@ -163,15 +156,17 @@ def run(inputs: Inputs, settings: Settings, duplicates: frozenset[str] = frozens
 
     def work(row: Decoded) -> Iterable[Segment]:
         if row.outcome is not Outcome.KEPT or waves is None:
-            return [_row(row.upload, 0, row.samples, row.outcome, row.reason)]
+            return [segment_row(row.upload, 0, row.samples, row.outcome, row.reason)]
         if row.upload in duplicates:
-            return [_row(row.upload, 0, row.samples, Outcome.FILTERED, Reason.DUPLICATE)]
+            return [segment_row(row.upload, 0, row.samples, Outcome.FILTERED, Reason.DUPLICATE)]
         blocks = waves.stream(row.upload)
         probability = speech_probability(
             blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt
         )
-        own = turns.get(row.upload)
-        return tile_segments(row.upload, probability, step, row.samples, texts[row.upload], settings, own, row.lost)
+        own, again = turns.get(row.upload), repeats.get(row.upload, ())
+        return tile_segments(
+            row.upload, probability, step, row.samples, texts[row.upload], settings, own, row.lost, again
+        )
 
     for row in rows:
         yield from guarded(row.upload, partial(work, row))
@@ -192,8 +187,8 @@ STAGE = Stage(
     settings=Settings,
     needs=("decode", "diarise"),
     row=Segment,
-    run_in=lambda inputs, settings, context: run(inputs, settings, context.duplicates),
+    run_in=lambda inputs, settings, context: run(inputs, settings, context.duplicates, context.repeats),
     metadata=_metadata,
-    key_part=lambda context: sorted(context.duplicates),
+    key_part=KeyContext.repetition,
     models=_models,
 )

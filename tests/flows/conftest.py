@@ -171,11 +171,11 @@ def write_inbox(parent: Path) -> None:
     folder.mkdir()
     rng = np.random.default_rng(5)
 
-    def write(name: str, texts: list[str], voice: str) -> None:
+    def write(name: str, texts: list[str], voice: str, rate: int = 160) -> None:
         pause = np.zeros(RATE * 9 // 10, np.float32)
         parts = [
             part
-            for wave in speak([Line(text=text, voice=voice, rate=160, pitch=50, range=50) for text in texts])
+            for wave in speak([Line(text=text, voice=voice, rate=rate, pitch=50, range=50) for text in texts])
             for part in (pause, wave)
         ]
         wave = np.concatenate([*parts, pause])
@@ -187,7 +187,7 @@ def write_inbox(parent: Path) -> None:
         for number, text in enumerate(texts):
             write(f"{speaker}/{number}.wav", [text], voice)
             (folder / speaker / f"{number}.txt").write_text(text, encoding="utf-8")
-    write("ann/both.wav", TEXTS["ann"][2], "en-us+f3")
+    write("ann/both.wav", TEXTS["ann"][2], "en-us+f3", rate=150)  # else the same audio would be heard again
     (folder / "ann" / "both.txt").write_text(" ".join(TEXTS["ann"][2]), encoding="utf-8")
     rows = [f"{s},{s}/{n}.wav,{lang},\n" for s, (lang, _, texts) in TEXTS.items() for n in range(len(texts))]
     (folder / "metadata.csv").write_text("speaker,file,language,text\n" + "".join([*rows, "ann,ann/both.wav,en,\n"]))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from voicemill.storage.outcomes import Repeat
 from voicemill.storage.records import Batch, Upload
 from voicemill.tasks import recipe as recipe_
 from voicemill.tasks.config import Config, load
@@ -106,6 +107,16 @@ def test_the_config_of_existing_stores(name: str) -> None:
     assert list(Config.model_fields) == [*SECTIONS, "notify"]  # which is not recorded
     recorded = json.dumps(load(name).recorded(), separators=(",", ":"))
     assert hashlib.sha256(recorded.encode()).hexdigest() == DUMPS[name]
+
+
+def test_stretches_that_earlier_uploads_have_change_the_key_of_what_is_cut() -> None:
+    recipe = Recipe(load("default"))
+    upload = BATCH.uploads[0].sha256
+    repeats = {upload: (Repeat(0, 32_000, "e" * 64, 5),)}
+    plain, changed = recipe.keys(BATCH), recipe.keys(BATCH, repeats=repeats)
+    assert {name for name in plain if plain[name] == changed[name]} == {"decode", "diarise"}
+    elsewhere = {upload: (Repeat(0, 32_000, "f" * 64, 9),), "d" * 64: (Repeat(0, 9, "e" * 64, 0),)}
+    assert recipe.keys(BATCH, repeats=elsewhere) == changed  # the same stretch, and another batch's
 
 
 def test_only_duplicates_and_the_recipe_change_a_key_besides_the_uploads(monkeypatch: pytest.MonkeyPatch) -> None:

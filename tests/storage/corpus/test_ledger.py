@@ -142,6 +142,14 @@ def interval(outcome: Outcome, reason: str = "", start: int = 0, detail: str = "
         ([interval(Outcome.KEPT), interval(Outcome.SILENCE, "no_speech", 10)], (UploadState.PREPARED, "", "")),
         ([interval(Outcome.SILENCE, "no_speech")], (UploadState.PREPARED, "no_speech", "")),
         ([interval(Outcome.FILTERED, "duplicate")], (UploadState.DUPLICATE, "duplicate", "")),
+        (
+            [interval(Outcome.FILTERED, "near_duplicate"), interval(Outcome.SILENCE, "no_speech", 10)],
+            (UploadState.DUPLICATE, "near_duplicate", ""),
+        ),
+        (
+            [interval(Outcome.FILTERED, "near_duplicate"), interval(Outcome.KEPT, "", 10)],
+            (UploadState.PREPARED, "", ""),
+        ),
         ([interval(Outcome.CORRUPT, "damaged", detail="d")], (UploadState.CORRUPT, "damaged", "d")),
         (
             [interval(Outcome.KEPT), interval(Outcome.FAILED, "worker_died", 10, "d")],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support import factories as f
 
 from voicemill.storage.corpus import deltalog, tables
+from voicemill.storage.corpus.delta_root import CONFIGURATION
 from voicemill.storage.corpus.rows import to_table
 from voicemill.storage.corpus.table_rows import LedgerRow
 from voicemill.storage.corpus.tables import File, ShardWriter, folder_of
@@ -109,7 +110,7 @@ def test_the_log_holds_no_text(store: Store) -> None:
 def test_a_table_without_a_newer_column_gets_it_and_reads_null(store: Store) -> None:
     old = [field for field in tables.schema("ledger") if field.name != "detail"]
     root = tables.folder(store, "ledger")
-    DeltaTable.create(root, pa.schema(old), partition_by=["speaker"], configuration=tables.CONFIGURATION)
+    DeltaTable.create(root, pa.schema(old), partition_by=["speaker"], configuration=CONFIGURATION)
     row = LedgerRow(
         upload="a",
         speaker="ann",

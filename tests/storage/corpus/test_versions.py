@@ -58,7 +58,7 @@ def test_round_trip(store: Store) -> None:
     version = first(store)
     assert versions.latest(store) == version
     assert versions.pins(store) == {table: {number} for table, number in version.pins.items()}
-    assert set(version.pins) == {"uploads", "utterances", "ledger", *f.FEATURE_TABLES.values()}
+    assert set(version.pins) == {"uploads", "utterances", "ledger", "fingerprints", *f.FEATURE_TABLES.values()}
 
 
 def test_a_store_without_versions(store: Store) -> None:

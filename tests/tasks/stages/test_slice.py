@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from voicemill.storage.corpus.artifacts import ArtifactMeta, ArtifactWriter
-from voicemill.storage.outcomes import Failure, Outcome, Reason
+from voicemill.storage.outcomes import Failure, LostStretch, Outcome, Reason, Repeat
 from voicemill.storage.records import Batch, Decoded, Diarised, Segment, Turn, Upload
 from voicemill.storage.units import RATE
 from voicemill.tasks.contract.stage import Inputs
@@ -208,6 +208,40 @@ def test_turns_cut_a_stretch_of_speech() -> None:
         (14.0, 14.3, "too_short", "1"),
         (14.3, 16.15, "unknown_voice", ""),
         (16.15, 17.0, "no_speech", ""),
+    ]
+
+
+# -- what earlier uploads have
+
+
+@given(detections(), settings, st.booleans(), st.data())
+def test_no_segment_reaches_into_a_stretch_that_an_earlier_upload_has(
+    found: tuple[Wave, int, int], settings: Settings, transcribed: bool, data: st.DataObject
+) -> None:
+    wave, step, samples = found
+    edges = sorted(data.draw(st.sets(st.integers(0, samples), min_size=2, max_size=8)))
+    spans = data.draw(st.lists(st.sampled_from(list(pairwise(edges))), unique=True).map(sorted))
+    lost = data.draw(st.lists(st.sampled_from(list(pairwise(edges))), unique=True).map(sorted))
+    repeats = [Repeat(start, stop, "e", 0) for start, stop in spans]
+    holes = [LostStretch(start, stop, "") for start, stop in lost]
+    rows = tile_segments("u", wave, step, samples, transcribed, settings, None, holes, repeats)
+    assert [row.start for row in rows] == [0, *(row.stop for row in rows[:-1])][: len(rows)]
+    assert (rows[-1].stop if rows else 0) == samples
+    again = sum(row.stop - row.start for row in rows if row.reason == Reason.NEAR_DUPLICATE)
+    gone = sum(row.stop - row.start for row in rows if row.reason == Reason.DAMAGED)
+    assert gone == sum(stop - start for start, stop in lost)
+    assert again == sum(stop - start for start, stop in set(spans) - set(lost))
+    if not spans:
+        assert rows == tile_segments("u", wave, step, samples, transcribed, settings, None, holes)
+
+
+def test_a_repeated_half_is_filtered_and_the_rest_is_cut() -> None:
+    repeats = [Repeat(0, 9 * RATE, "e", 4 * RATE)]
+    rows = tile_segments("u", probability((1, 16), seconds=17), STEP, 17 * RATE, True, Settings(), repeats=repeats)
+    assert [(row.start / RATE, row.stop / RATE, row.reason or row.outcome.value) for row in rows] == [
+        (0.0, 9.0, "near_duplicate"),
+        (9.0, 16.15, "kept"),
+        (16.15, 17.0, "no_speech"),
     ]
 
 

@@ -1,0 +1,70 @@
+"""Repeats: what is recorded stays valid while the earlier uploads are there; the earliest upload counts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import factories as f
+
+from voicemill.flows.plans.repeats import Searched, known_repeats
+from voicemill.model.audio.fingerprint import fingerprint
+from voicemill.storage.outcomes import Repeat, UploadState
+from voicemill.storage.records import Decoded
+from voicemill.storage.units import RATE
+from voicemill.tasks.intake.admission import excluded_row
+
+Wave = NDArray[np.float32]
+
+
+def voice(seed: int, seconds: float = 6.0) -> Wave:
+    """Tones that jump four times a second: peaks like those of a voice."""
+    rng, parts = np.random.default_rng(seed), []
+    time = np.arange(RATE // 4) / RATE
+    for _ in range(round(4 * seconds)):
+        tones = [np.sin(2 * np.pi * rng.uniform(300, 3000) * time) for _ in range(4)]
+        parts.append(sum(tones) * np.hanning(len(time)) * 0.05)
+    return np.concatenate(parts).astype(np.float32)
+
+
+def decoded(name: str, wave: Wave, rate: int = 16_000) -> Decoded:
+    return Decoded(
+        upload=name, samples=len(wave), pcm=name, codec="", rate=rate, channels=1, fingerprint=fingerprint(wave)
+    )
+
+
+def searched(*rows: Decoded) -> Searched:
+    found = Searched(("store", 0))
+    for row in rows:
+        found.add([(row.upload, row.fingerprint)])
+    return found
+
+
+def test_recorded_stretches_count_while_the_earlier_uploads_are_there() -> None:
+    row = replace(
+        excluded_row(f.upload("ann"), UploadState.PREPARED, ""),
+        sha256="b",
+        batch="1",
+        repeats=(Repeat(0, 9, "a", 0), Repeat(9, 20, "c", 0)),
+    )
+    order = {"a": (1, 0), "c": (1, 1), "b": (2, 0)}
+    assert known_repeats([row], order) == {"b": row.repeats}
+    assert known_repeats([row], {"a": (1, 0), "b": (2, 0)}) == {}
+    assert known_repeats([row], {**order, "c": (3, 0)}) == {}
+    assert known_repeats([replace(row, repeats=None), replace(row, repeats=())], order) == {}
+
+
+def test_of_many_uploads_the_earliest_with_a_stretch_is_named() -> None:
+    waves = [voice(seed) for seed in range(9)]
+    rows = [decoded(str(n), wave) for n, wave in enumerate(waves)]
+    order = {row.upload: (1, n) for n, row in enumerate(rows)} | {"copy": (1, 4), "joined": (2, 0)}
+    joined = decoded("joined", np.concatenate([0.5 * waves[3], waves[7]]))
+    prints = searched(*rows, decoded("copy", 0.2 * waves[3]))
+    rates = dict.fromkeys(order, 16000)
+    first, second = prints.find(joined, order, rates)
+    assert (first.upload, second.upload) == ("3", "7")
+    assert (first.start, second.stop) == (0, joined.samples)
+    assert first.stop <= second.start == pytest.approx(6 * RATE, abs=0.3 * RATE)
+    assert prints.find(rows[3], order, rates) == ()  # none before it has it
+    assert prints.find(replace(joined, rate=48_000), order, rates) != ()
+    assert prints.find(joined, order, dict.fromkeys(order, 8_000)) == ()  # what was there was worse

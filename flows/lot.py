@@ -104,13 +104,13 @@ def _find_repeats(plan: RefreshPlan, result: LotResult) -> None:
     keys = [*plan.decoded.values(), *result.decoded.values()]
     store = Store.open(plan.store)
     decoded = {key: Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded) for key in keys}
-    rates = plan.rates | {row.upload: row.rate for rows in decoded.values() for row in rows}
+    known = plan.known | {row.upload: (row.rate, row.samples) for rows in decoded.values() for row in rows}
     prints = searched(store, plan.version, plan.order, decoded)
     for key in result.decoded.values():
         for row in decoded[key]:
             result.repeats.pop(row.upload, None)
             alone = row.fingerprint and row.upload not in result.duplicates
-            if alone and (parts := prints.find(row, plan.order, rates)):
+            if alone and (parts := prints.find(row, plan.order, known)):
                 result.repeats[row.upload] = parts
 
 

@@ -37,8 +37,8 @@ class RefreshPlan:
     """Upload -> sha256 of its decoded samples, as recorded by the last version."""
     version: int = 0
     """The last corpus version; 0 = none."""
-    rates: dict[str, int] = field(default_factory=dict)
-    """Upload -> sample rate of its file, Hz."""
+    known: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Upload of the last version -> sample rate of its file, and decoded length."""
     repeats: dict[str, tuple[Repeat, ...]] = field(default_factory=dict)
     """Upload -> its stretches that earlier uploads have, of those that were searched for."""
     decoded: dict[str, str] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def plan_refresh(
         unchanged=unchanged,
         samples_of=samples_of,
         version=last.number if last else 0,
-        rates={row.sha256: row.rate for row in rows if row.batch and row.sha256 in order},
+        known={row.sha256: (row.rate, row.samples) for row in rows if row.batch and row.sha256 in order},
         repeats=repeats,
         order=order,
         enrolling={who: tuple(batch.id for batch in group) for who, group in enrolling.items()},

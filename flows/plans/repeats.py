@@ -16,13 +16,16 @@ from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.outcomes import Repeat
 from voicemill.storage.records import Decoded
 from voicemill.storage.store import Store
-from voicemill.storage.units import Hertz, to_samples
+from voicemill.storage.units import Hertz, Samples, Seconds, to_samples
 
 Order = Mapping[str, tuple[int, int]]
 Prints = list[tuple[str, bytes]]
+Known = Mapping[str, tuple[Hertz, Samples]]
+"""Upload -> sample rate of its file, and decoded length."""
 
-SHORTEST = to_samples(1.0)
-"""Shortest stretch that counts: less is no segment, and a jingle may be in many recordings."""
+LONG: Seconds = 10.0
+SHARE = 0.5
+"""A stretch counts if it is as long, or is this share of either upload: a jingle in many recordings is none."""
 FIT_RATE: Hertz = 16_000
 """An earlier upload of a lower sample rate does not take the place of a later one with a higher rate."""
 
@@ -56,21 +59,24 @@ class Searched:
         if prints:
             self._parts.append((prints, Index(prints)))
 
-    def find(self, row: Decoded, order: Order, rates: Mapping[str, Hertz]) -> tuple[Repeat, ...]:
+    def find(self, row: Decoded, order: Order, known: Known) -> tuple[Repeat, ...]:
         """Stretches of an upload that earlier ones have, disjoint and in time; the earliest upload counts."""
         upload, least = row.upload, min(row.rate, FIT_RATE)
         found = [
             match
             for _, index in self._parts
             for match in index.find(row.fingerprint)
-            if match.key in order and order[match.key] < order[upload] and rates.get(match.key, 0) >= least
+            if match.key in known
+            and order.get(match.key, order[upload]) < order[upload]
+            and known[match.key][0] >= least
         ]
         taken: list[Repeat] = []
         for match in sorted(found, key=lambda match: (order[match.key], match.start)):
             span = Span(to_samples(match.start), min(to_samples(match.stop), row.samples))  # it counts whole frames
             holes = [Span(part.start, part.stop) for part in taken]
             shift = to_samples(match.other_start) - span.start
-            new = [part for part in outside([span], holes) if part.stop - part.start >= SHORTEST]
+            enough = min(to_samples(LONG), SHARE * row.samples, SHARE * known[match.key][1])
+            new = [part for part in outside([span], holes) if part.stop - part.start >= enough]
             taken = sorted([*taken, *(Repeat(*part, match.key, part.start + shift) for part in new)], key=_start)
         return tuple(taken)
 

@@ -60,11 +60,24 @@ def test_of_many_uploads_the_earliest_with_a_stretch_is_named() -> None:
     order = {row.upload: (1, n) for n, row in enumerate(rows)} | {"copy": (1, 4), "joined": (2, 0)}
     joined = decoded("joined", np.concatenate([0.5 * waves[3], waves[7]]))
     prints = searched(*rows, decoded("copy", 0.2 * waves[3]))
-    rates = dict.fromkeys(order, 16000)
-    first, second = prints.find(joined, order, rates)
+    known = dict.fromkeys(order, (16_000, 6 * RATE))
+    first, second = prints.find(joined, order, known)
     assert (first.upload, second.upload) == ("3", "7")
     assert (first.start, second.stop) == (0, joined.samples)
     assert first.stop <= second.start == pytest.approx(6 * RATE, abs=0.3 * RATE)
-    assert prints.find(rows[3], order, rates) == ()  # none before it has it
-    assert prints.find(replace(joined, rate=48_000), order, rates) != ()
-    assert prints.find(joined, order, dict.fromkeys(order, 8_000)) == ()  # what was there was worse
+    assert prints.find(rows[3], order, known) == ()  # none before it has it
+    assert prints.find(replace(joined, rate=48_000), order, known) != ()
+    assert prints.find(joined, order, dict.fromkeys(order, (8_000, 6 * RATE))) == ()  # what was there was worse
+
+
+def test_a_jingle_in_two_long_recordings_is_no_repeat_and_a_short_recording_inside_a_long_one_is() -> None:
+    jingle = voice(1, 3.0)
+    one, two = (np.concatenate([jingle, voice(seed, 20.0)]) for seed in (2, 3))
+    order = {"one": (1, 0), "jingle": (1, 1), "two": (1, 2)}
+    rows = {"one": decoded("one", one), "jingle": decoded("jingle", jingle), "two": decoded("two", two)}
+    known = {name: (row.rate, row.samples) for name, row in rows.items()}
+    assert searched(rows["one"]).find(rows["two"], order, known) == ()
+    (part,) = searched(rows["one"]).find(rows["jingle"], order, known)
+    assert (part.upload, part.start) == ("one", 0)
+    (part,) = searched(rows["jingle"]).find(rows["two"], order, known)
+    assert part.stop == pytest.approx(3 * RATE, abs=0.3 * RATE)

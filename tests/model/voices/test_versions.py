@@ -13,8 +13,11 @@ from voicemill.model.text import versions as text
 from voicemill.model.voices import versions
 
 ROOT = Path(__file__).resolve().parents[3]
-OTHER = {"speech/pronunciation.py", "data/phones.py", "judging/testset/testset.py"}
-"""Versions of stored files and of word times: they change nothing that is heard."""
+OTHER = {
+    *("speech/pronunciation.py", "speech/text_fit.py", "audio/fingerprint.py"),
+    *("data/phones.py", "judging/testset/testset.py"),
+}
+"""Versions of stored files, of word times and of what is prepared: they change nothing that is heard."""
 CONSTANTS = sorted(
     path.relative_to(ROOT / "model").as_posix()
     for path in (ROOT / "model").rglob("*.py")

@@ -63,6 +63,8 @@ class Settings(StageSettings):
     """Seconds. Longer ones are cut; at least twice `min_segment_s` and 0.1 s."""
     whole_when_transcribed: bool = True
     """An upload with a transcript is one segment, from first to last speech, if `max_segment_s` allows."""
+    drop_repeats: bool = True
+    """Filter stretches that earlier uploads have in another encoding, level or cut, as `near_duplicate`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -163,7 +165,7 @@ def run(
         probability = speech_probability(
             blocks, settings.engine, settings.webrtc_mode, settings.reach_s, settings.doubt
         )
-        own, again = turns.get(row.upload), repeats.get(row.upload, ())
+        own, again = turns.get(row.upload), repeats.get(row.upload, ()) if settings.drop_repeats else ()
         return tile_segments(
             row.upload, probability, step, row.samples, texts[row.upload], settings, own, row.lost, again
         )

@@ -38,38 +38,38 @@ MODELS: dict[str, Any] = {
 SHARED = {
     "decode": "741d50a0d54a90100c410e64a8fb08a658da67ed86a96b5865a19fbe86ade091",
     "diarise": "be69d23997c4bbb56653c3c52aa1c7dc9606ed3467b254833ed54f83b8514e40",
-    "slice": "b35c43db70692df0f3fffdc17414657e63f835e01275549401018b4ab839e208",
-    "denoise": "a7b7cfcde8103cc5c89f37196ad0f7737d4900becaecca77fc67240720b88023",
-    "loudness": "810da8a1c711be7f7dda4ecd9dff2e8f9e77d5ace7a53436b6bca091414a117d",
-    "quality": "bb3b4f8a7e18d2d50f0e5fd74d7308325eb40055cc04d39754f515d6c1ad8f97",
-    "screen": "dc8e01a7838638137305ad11abfbc819cc41d7fbdd9af8f71ebb1fb1225fbb6a",
-    "speaker": "2ef0a696b48203caaae6cd6f579d8299ee7e4a4c28f735ad4f82e67a5aa0422d",
-    "f0": "695ae0a5b7d2a70de5f1950600577098b8ff72a677e08ebef2198445142e0e0e",
-    "mel": "4f07b4be9f57fbcf245cdc05a1d03b8c9b74fbd21262e4a9fb4f4e897c28e2e7",
+    "slice": "30dc35ef3e7ed4d8fd37aaa4b9eb98e0480eff2fb65714f7e14902cdccb4135a",
+    "denoise": "2e4e20280e46024e8f287586a5a393f1f5bb6c64d50d203d2df393a7cc6d0499",
+    "loudness": "0e891b3d04473364fc9f5904c80e2eeb89d3df4b6a47512eebada9e7513af32c",
+    "quality": "3f77f65f14690004ed39212ef9b8f5bf3d4aad83366d9d8ad088d903480e0d66",
+    "screen": "883b1c2adedf07f714573ad0284b8bc2ce4e1c00717b61ad53c03e485e6e1536",
+    "speaker": "86cfb53398125ccd1be5e123b5d7c4ce7553eb4f767d05276f5f7c61f5956e05",
+    "f0": "275ea00b4d74678a9b0083e0820e1d9ea9e486706998e65d865c87ba7931a243",
+    "mel": "1edbb3eabc3162f50739feb3c1435eff0149d8f5607bda646064254910648513",
 }
 KEYS = {
     "default": SHARED
     | {
-        "transcribe": "cfe23bb32cfda6fe13e476fb7022aad35879412e4920d755da4a9b64f225ebde",
-        "align": "60f6523ac6cbec9663f68e4a59b4c61e517d55d998e345fd9dcea448a84b5eea",
-        "content": "45dc0584bf34766e19006b0584123b37459b53352770b6868fee80fd8c4a40f6",
-        "shards": "7a15cb5286be6183d37e3a87840793a60f3e9234ec89aa5cfef05d05a9d3fcaf",
+        "transcribe": "0a91ffd11ba9b6f1aa2b1b36d6e41065419a748010ff4fa4f4c28bb1047d4f91",
+        "align": "088d4695631a9a95bba2803a284ccbe14204a56c159a94d65d468a51cc19d571",
+        "content": "1427ef4053e8f88ba27378f33687d9595fc0353ef8ed211bbc82ce2d63149c18",
+        "shards": "79f950b121182bfedc28b75e3391e013b9707931a2e7005954b932e7d6c18d0f",
     },
     "production": SHARED
     | {
-        "transcribe": "c36911ececd726d0dfe33360b3b96a7c1f2fe1b3528f0ab02a472c47648bceff",
-        "align": "e9147fcb1a5ed6904b1792c93ded0ae9dd3e6e324da4f96a049cae75f2d073b3",
-        "content": "9885f1b44ad2251a942fbea4c36183f7ff0e59a5dac06bd7ee79fc67ca458d0e",
-        "shards": "51b736010c7ce8bfb12d8a75336f5515467d11d118187f264401b0e213f98ad1",
+        "transcribe": "d67aefbdd9171137ff298863c02b7ea67f4fdbbea4773b25b9b9abfc4cc0cc09",
+        "align": "aabb4d13b18c00cf9cd34797fd27dfbf6a66a52ea6d4b0a7930e37fd4330c78c",
+        "content": "25264b2d2e0e1fe43b77171cecc77f0f4e326cbc3456a5e904ddc4e89236cd9c",
+        "shards": "41c977e25aeab8daa337f43ba6120307830d60c73994cdca07e4821d95d4d1ab",
     },
 }
 IDS = {
-    "default": "501507b8d6fe2d2dfdc4bc6f76e7f1801ddb9ad98bdfab24d747847c53faea33",
-    "production": "9e7c31cce8130bf7d8e8ae3807070c7e8a75136c720129b0d4d55b4d2c786cf3",
+    "default": "2b74a5d9603625b35f3ee4a9a547310ea1d06922456bd54b80a2a0e488081a97",
+    "production": "870ebb23e41a99e5028d0c94df4c10116c2867662fb7cbf415e11bcf9054b634",
 }
 DUMPS = {
-    "default": "9f24c33635b5e0ffb1cf73be2af0d9807586fbf2228050c10b84fc6f210e3aad",
-    "production": "7793cc7c1a28ab2cc407cea3125c52f3c291a4510303ae428fa08d5a98b86d0d",
+    "default": "938d2b6adf5d55a237efccd1b9bdf06437ec7cefe5d40def7f9bb92331207990",
+    "production": "34475320d39a42ff80822d4c355cdc71f3be2171ee95522eaefa2ae38422bd99",
 }
 """sha256 of the JSON of a shipped config."""
 ORDER = [

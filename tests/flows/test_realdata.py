@@ -143,13 +143,22 @@ CORRUPT = {
     "mono.invalid.wav",
     "mono.zero.wav",
     "null.wav",
-    "p001.flac",
 }
 """Files that are corrupt; tests/tasks/stages/test_decode.py has their reasons."""
 
 
 SAME = {"chan3.sph": "chan3.2chan.wav", "cold_corpus_32bit_float.wav": "cold_corpus_24bit.wav"}
 """Files with the samples of others in other containers."""
+AGAIN = {
+    "48000_test01_20s.wav": "16000_test01_20s.wav",
+    "8000_test01_20s.wav": "16000_test01_20s.wav",
+    "audio-stereo-32-bit-44100Hz.wav": "audio-mono-8-bit-44100Hz.wav",
+    "p001.mp3": "p001.aac",
+    "p001.ogg": "p001.aac",
+    "p001.webm": "p001.aac",
+    "stereo_24bit.WAV": "stereo_16bit.wav",
+}
+"""Files with the recordings of others in other encodings."""
 
 
 def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
@@ -161,10 +170,13 @@ def test_no_file_of_formats_stops_a_refresh(cli, tmp_path: Path) -> None:
     assert {row["path"]: row["detail"] for row in rows if row["path"] in SAME} == {
         name: f"same samples as {original}" for name, original in SAME.items()
     }
+    heard = {row["path"]: row["detail"] for row in rows if row["path"] in AGAIN}
+    assert all(heard[name].endswith(f" s are in {original}") for name, original in AGAIN.items()), heard
+    twice = SAME | AGAIN
     assert {row["path"]: row["state"] for row in rows} == {
-        path.name: "corrupt" if path.name in CORRUPT else "duplicate" if path.name in SAME else "prepared"
+        path.name: "corrupt" if path.name in CORRUPT else "duplicate" if path.name in twice else "prepared"
         for path in folder.iterdir()
         if path.name != "metadata.csv"
     }
-    assert done["uploads"] == {"corrupt": 8, "duplicate": 2, "prepared": 35}
+    assert done["uploads"] == {"corrupt": 7, "duplicate": 9, "prepared": 29}
     check_ledger(refreshed.version())

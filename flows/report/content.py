@@ -22,7 +22,7 @@ Values = NDArray[np.float64]
 MEANING: Mapping[UploadState, str] = {
     UploadState.PREPARED: "processed by all stages; the ledger accounts for every second",
     UploadState.HELD: "no consent on record: not processed",
-    UploadState.DUPLICATE: "same bytes or same samples as another upload; the corpus has them once",
+    UploadState.DUPLICATE: "same bytes, samples or recording as another upload: counted once",
     UploadState.CORRUPT: "the file is damaged; not retried",
     UploadState.FAILED: "our code, a model or the machine failed; the next refresh retries it",
     UploadState.REFUSED: "a link or name that leads out of the inbox, or a forgotten speaker",

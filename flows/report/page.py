@@ -32,7 +32,7 @@ ADVICE: Mapping[UploadState, str] = {
     UploadState.FAILED: "Our code, a model or the machine failed on these uploads. The next refresh retries them.",
     UploadState.CORRUPT: "These files are damaged and are not retried. Replace them with intact copies.",
     UploadState.REFUSED: "Never processed: a link or name that leads out of the inbox, or a forgotten speaker.",
-    UploadState.DUPLICATE: "The corpus has the same bytes or the same samples from another upload: nothing is lost.",
+    UploadState.DUPLICATE: "The corpus has the same bytes, samples or recording from another upload: nothing is lost.",
 }
 """Action for uploads of a state; held uploads have a section with commands."""
 

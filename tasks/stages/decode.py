@@ -4,7 +4,8 @@ Method: soundfile first, PyAV for the rest; joined recordings one behind the oth
 place, one of the channels, their mean or difference, soxr HQ (storage/audio/reading.py). Block by block: a
 minute of samples is held at a time, so that three hours cost no more memory than three minutes. Samples beyond [-1, 1]
 in a float file are kept. The bytes are hashed first, so that only the file that was scanned is read.
-Cost: 1,900 times real time on one core for FLAC at 16 kHz, 560 at 48 kHz; 135 MB for an upload of three hours.
+Cost: 700 times real time on one core for FLAC at 16 kHz, 440 at 48 kHz, half of it for the fingerprint; 135 MB
+for an upload of three hours.
 Source: libsndfile 1.2, FFmpeg's libavcodec, libsoxr; docs of `soxr.ResampleStream`.
 """
 

@@ -37,7 +37,7 @@ TESTS = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 # the long ones, those of flows, come first
 SLOW = $(TESTS) $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 -m
 
-test: check ## ruff, mypy --strict and all tests but gpu and nightly: 30 minutes on 2 cores that others use
+test: check ## ruff, mypy --strict and all tests but gpu and nightly: half an hour on 2 cores
 	$(SLOW) "(slow or realdata) and not nightly and not gpu"
 
 nightly: check ## the same and the tests marked nightly

@@ -22,6 +22,9 @@ from voicemill.tasks.publishing.publish import Shards
 from voicemill.tasks.publishing.shards import write_broken
 from voicemill.tasks.registry import SINK, SOURCE
 
+HEARD = "heard before: "
+"""Beginning of the part of a detail that names earlier uploads."""
+
 
 def shards_of(store: Store, plan: RefreshPlan, lots: Iterable[LotResult]) -> Shards:
     """Shards of the next corpus version: of the batches that ran, and of the unchanged ones.
@@ -66,11 +69,11 @@ def upload_rows(
             formats = {row.upload: row for row in Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)}
         ledger = _ledger(store, shards[batch.id][1] or ())
         rows += [_row(batch, u, formats.get(u.sha256), ledger[u.sha256], repeats) for u in batch.uploads]
-    return sorted(_with_originals(rows), key=lambda row: row.path)
+    return sorted(with_originals(rows), key=lambda row: row.path)
 
 
-def _with_originals(rows: Sequence[UploadRow]) -> Iterator[UploadRow]:
-    """Rows in which a duplicate by samples says of which upload, by its present path.
+def with_originals(rows: Sequence[UploadRow]) -> Iterator[UploadRow]:
+    """Rows in which a duplicate, and one that was heard before in part, says of which uploads, by their present paths.
 
     The path of another speaker's upload is no part of a row: it would stay there when that speaker is forgotten.
     """
@@ -89,7 +92,8 @@ def _with_originals(rows: Sequence[UploadRow]) -> Iterator[UploadRow]:
                 if part.upload in by_content:
                     seconds[named(by_content[part.upload], row)] += to_seconds(part.stop - part.start)
             words = ", ".join(f"{length:.1f} s are in {name}" for name, length in sorted(seconds.items()))
-            row = replace(row, detail=f"heard before: {words}"[:500] if words else row.detail)
+            own = row.detail.partition(HEARD)[0].removesuffix("; ")  # what `decode` said
+            row = replace(row, detail="; ".join(filter(None, [own, words and HEARD + words]))[:500])
         yield row
 
 

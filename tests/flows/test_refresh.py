@@ -265,7 +265,7 @@ def test_one_worker_or_two_write_the_same_bytes(cli, refreshed: RefreshedStore, 
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
     tables = {name.split("/")[0] for name in one}
-    assert tables == {"uploads", "ledger", "utterances", "features"}
+    assert tables == {"uploads", "ledger", "utterances", "fingerprints", "features"}
 
 
 # -- forgetting

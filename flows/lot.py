@@ -42,6 +42,8 @@ class LotResult:
     """Upload -> sha256 of its decoded samples, those of earlier lots included."""
     repeats: dict[str, tuple[Repeat, ...]] = field(default_factory=dict)
     """Upload -> its stretches that earlier uploads have, those of earlier lots included."""
+    known: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Upload -> sample rate of its file, and decoded length, those of earlier lots included."""
     duplicates: set[str] = field(default_factory=set)
     """Uploads that later stages skip: an earlier or a forgotten upload has the same samples."""
     forgotten: set[str] = field(default_factory=set)
@@ -96,22 +98,25 @@ def _prepare(plan: RefreshPlan, number: int) -> LotResult:
 def after_lot(plan: RefreshPlan, result: LotResult) -> RefreshPlan:
     """The plan with what a lot found, which the next one builds on."""
     decoded = plan.decoded | result.decoded
-    return replace(plan, samples_of=result.samples_of, repeats=result.repeats, decoded=decoded)
+    return replace(plan, samples_of=result.samples_of, known=result.known, repeats=result.repeats, decoded=decoded)
 
 
 def _find_repeats(plan: RefreshPlan, result: LotResult) -> None:
     """Find the stretches of the lot's uploads that earlier uploads have."""
-    keys = [*plan.decoded.values(), *result.decoded.values()]
     store = Store.open(plan.store)
-    decoded = {key: Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded) for key in keys}
-    known = plan.known | {row.upload: (row.rate, row.samples) for rows in decoded.values() for row in rows}
-    prints = searched(store, plan.version, plan.order, decoded)
-    for key in result.decoded.values():
-        for row in decoded[key]:
-            result.repeats.pop(row.upload, None)
-            alone = row.fingerprint and row.upload not in result.duplicates
-            if alone and (parts := prints.find(row, plan.order, known)):
-                result.repeats[row.upload] = parts
+
+    def read(key: str) -> list[Decoded]:
+        return Artifact(artifact_path(store, SOURCE.name, key)).rows(Decoded)
+
+    own = [row for key in result.decoded.values() for row in read(key)]
+    result.known = plan.known | {row.upload: (row.rate, row.samples) for row in own}
+    kept = plan.order.keys() - {upload.sha256 for batch in plan.batches for upload in batch.uploads}
+    prints = searched(store, plan.version, kept, [*plan.decoded.values(), *result.decoded.values()], read)
+    for row in own:
+        result.repeats.pop(row.upload, None)
+        alone = row.fingerprint and row.upload not in result.duplicates
+        if alone and (parts := prints.find(row, plan.order, result.known)):
+            result.repeats[row.upload] = parts
 
 
 def _samples(plan: RefreshPlan, done: StageResult) -> dict[str, str]:

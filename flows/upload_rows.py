@@ -86,7 +86,7 @@ def with_originals(rows: Sequence[UploadRow]) -> Iterator[UploadRow]:
     for row in rows:
         if row.state is UploadState.DUPLICATE and row.pcm in first and row.reason == Reason.DUPLICATE:
             row = replace(row, detail=f"same samples as {named(first[row.pcm], row)}"[:500])
-        elif row.repeats and (row.state is UploadState.DUPLICATE or row.state is UploadState.PREPARED):
+        elif row.repeats and row.state in (UploadState.DUPLICATE, UploadState.PREPARED):
             seconds: dict[str, float] = defaultdict(float)
             for part in row.repeats:
                 if part.upload in by_content:

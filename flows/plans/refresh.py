@@ -38,7 +38,7 @@ class RefreshPlan:
     version: int = 0
     """The last corpus version; 0 = none."""
     known: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Upload of the last version -> sample rate of its file, and decoded length."""
+    """Upload of the last version, or of an earlier lot -> sample rate of its file, and decoded length."""
     repeats: dict[str, tuple[Repeat, ...]] = field(default_factory=dict)
     """Upload -> its stretches that earlier uploads have, of those that were searched for."""
     decoded: dict[str, str] = field(default_factory=dict)

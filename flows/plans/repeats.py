@@ -5,7 +5,7 @@ stretches that an earlier one has. What was found is recorded with each upload, 
 of the batches that it runs alone.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from voicemill.model.audio.fingerprint_index import Index
@@ -86,22 +86,29 @@ def _start(part: Repeat) -> int:
 
 
 _LAST: list[Searched] = []
-"""What the last lot of this process searched: the next one adds to it."""
+"""Indexes that the last lot of this process searched: the next one adds to them."""
 
 
-def searched(store: Store, version: int, order: Collection[str], decoded: Mapping[str, Sequence[Decoded]]) -> Searched:
-    """Fingerprints of the uploads of a corpus version (0 = none) and of outputs of `decode`, by their content keys.
+def searched(
+    store: Store,
+    version: int,
+    kept: Collection[str],
+    decoded: Collection[str],
+    read: Callable[[str], Iterable[Decoded]],
+) -> Searched:
+    """Fingerprints of the uploads of a corpus version (0 = none), and of outputs of `decode`.
 
     Args:
-        order: uploads that are still in the inbox; those in `decoded` are taken from there.
+        kept: uploads of the version that count.
+        decoded: content keys of the outputs.
+        read: rows of an output, which is called for those alone that no earlier lot has added.
     """
     last = _LAST.pop() if _LAST else None
-    if last is None or last.base != (str(store.root), version) or not last.added <= decoded.keys():
+    if last is None or last.base != (str(store.root), version) or not last.added <= set(decoded):
         last = Searched((str(store.root), version))
-        new = {row.upload for rows in decoded.values() for row in rows}
-        last.add([(key, data) for key, data in _of_version(store, version) if key in order and key not in new])
-    for key in sorted(decoded.keys() - last.added):
-        last.add([(row.upload, row.fingerprint) for row in decoded[key] if row.fingerprint])
+        last.add([(key, data) for key, data in _of_version(store, version) if key in kept])
+    for key in sorted(set(decoded) - last.added):
+        last.add([(row.upload, row.fingerprint) for row in read(key) if row.fingerprint])
         last.added.add(key)
     _LAST.append(last)
     return last

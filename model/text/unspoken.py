@@ -23,7 +23,7 @@ SOUND = re.compile(
     r"|笑|掌声|鼓掌|音乐|噪|杂音|咳|叹|哭|喘|呼吸|欢呼|静音|停顿|听不清|歌声|铃声|尖叫|掌聲|音樂|歡呼|嘆|聽不清",
     re.IGNORECASE,
 )
-"""What the words in square brackets name where they annotate a sound; others, as in `[that] works`, are read."""
+"""Sounds that words in square brackets annotate; other words, as in `[that] works`, are read."""
 CODE = re.compile(r"[A-Z]{2,}(?:[_ -][A-Z]+)*|[a-z]+(?:_[a-z]+)+")
 ENCLOSED = re.compile("[①-⒛⓪-⓿❶-➓㉈-㉏㉑-㉟㊱-㊿]|[0-9]\ufe0f?\u20e3")
 INVISIBLE = re.compile("[^\x20-\x7e一-鿿]")

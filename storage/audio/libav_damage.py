@@ -195,7 +195,7 @@ class Reader:
             self.notes.append(Note(f"its clock steps by {gap:.2f} s at {place:.2f} s, nothing is missing"))
 
     def _tail(self) -> Iterator[Chunk]:
-        """What was lost between the last frame and the end."""
+        """The stretch that was lost between the last frame and the end."""
         if not self.good_frames:
             raise AudioError(Reason.DAMAGED, self.message or "the decoder found no packet that it can decode")
         if not self.timed and not self.seconds:

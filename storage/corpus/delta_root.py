@@ -16,7 +16,7 @@ CONFIGURATION = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
-"""Of every table: its log is kept whole, since corpus versions pin old commits."""
+"""Settings of every table: its log is kept whole, since corpus versions pin old commits."""
 
 
 @contextmanager

@@ -111,8 +111,7 @@ def check_tiling(rows: Sequence[LedgerInterval], samples: Samples) -> None:
         raise StoreError(f"the ledger of upload {name} accounts for {at} of {samples} samples")
 
 
-_REPEATED = {Reason.NEAR_DUPLICATE.value}
-_BETWEEN = {Reason.NO_SPEECH.value, Reason.TOO_SHORT.value}
+_BETWEEN = (Reason.NO_SPEECH, Reason.TOO_SHORT)
 """Reasons of the rows around the stretches that earlier uploads have."""
 
 
@@ -126,7 +125,8 @@ def upload_state(rows: Sequence[LedgerInterval]) -> tuple[UploadState, str, str]
         return UploadState.CORRUPT, first.reason, first.detail
     if first.reason == Reason.DUPLICATE:
         return UploadState.DUPLICATE, first.reason, first.detail
-    if _REPEATED <= {row.reason for row in rows} <= _REPEATED | _BETWEEN:
+    reasons = {row.reason for row in rows}
+    if Reason.NEAR_DUPLICATE in reasons and reasons <= {Reason.NEAR_DUPLICATE, *_BETWEEN}:
         return UploadState.DUPLICATE, Reason.NEAR_DUPLICATE, ""
     whole = first.reason if len(rows) == 1 else ""
     return UploadState.PREPARED, whole, first.detail if whole else ""

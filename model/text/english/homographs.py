@@ -219,7 +219,7 @@ WEAPON = word_set(
 
 
 def _bow(words: Sequence[str], at: int) -> str:
-    """Of a ship, or bending down, against the weapon and the knot."""
+    """Reading of `bow`: of a ship and bending down, against the weapon and the knot."""
     before, earlier = neighbour(words, at - 1), {word.lower() for word in words[max(0, at - 4) : at]}
     if verbal(words, at) or (verbal(words, at) is None and neighbour(words, at + 1) in ("to", "down", "before")):
         return "B AW1"

@@ -37,7 +37,7 @@ THING = (
     r"\s(?:bill|note|bonus|deal|fee|fine|prize|tip|ticket|check|gift|loan|grant|investment|budget|reward|discount|coupon|"
     r"voucher|deposit|donation|project|contract|raise|increase|cut|meal|item|bet|price|company|industry|business|coin)\b"
 )
-"""What a sum of money is worth, in front of which its currency has no plural."""
+"""Nouns that a sum of money stands before, in which its currency has no plural: `a five dollar voucher`."""
 SPOKEN_LINE = r"(?:911|999|112|988|411|311|211|511|000|111|101)"
 """Numbers of emergency and other lines, read digit by digit."""
 CALLED = r"(?:calls?|called|calling|dial(?:s|ed|ling|led|ing)?|ring|rang|phoned?|text(?:ed)?)"

@@ -1,1 +1,1 @@
-"""What the samples of an upload hold, and what is done to them before any stage measures them."""
+"""Channels, offset, level and clipping of the samples of an upload, before any stage measures them."""

@@ -15,7 +15,7 @@ UNDECIDED = Condition(gain_db=float("nan"))
 
 @dataclass(frozen=True)
 class Treatment:
-    """What becomes of the samples of a file."""
+    """Treatment of the samples of a file: mix of its channels, conditioning."""
 
     mix: Mix = MEAN
     condition: Condition = AS_IT_IS
@@ -23,12 +23,12 @@ class Treatment:
 
 @dataclass
 class Account:
-    """What was found while the samples of a file were read; complete behind the last of them."""
+    """Findings of the reading of a file; complete behind its last sample."""
 
     treatment: Treatment | None = None
     """Given: what to do. None = what the first minute asks for."""
     best: Treatment = Treatment()
-    """What the whole file asks for."""
+    """Treatment that the whole file asks for."""
     lost: list[LostStretch] = field(default_factory=list)
     clipped: dict[int, Seconds] = field(default_factory=dict)
     """Tenth of a second -> seconds of clipped samples in it."""

@@ -11,7 +11,7 @@ noisy voice. So levels and correlations decide, over all samples of the file:
 Cost: a product of the samples with themselves, 6,000 times real time for stereo at 48 kHz.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ LONGEST_DELAY: Seconds = 0.05
 WINDOW: Seconds = 0.5
 MOST_WINDOWS = 8
 EACH = 4
-"""Of so many chunks the level and the delays of one are measured."""
+"""Number of chunks of which one is measured for level and delays."""
 STEP: Seconds = 0.02
 """Length of a frame of the level."""
 
@@ -50,7 +50,7 @@ class Mix:
     weights: tuple[float, ...]
     """One for each channel; () = the mean, of any number of channels."""
     name: str = ""
-    """What was chosen, and why; "" = the mean of all channels."""
+    """The choice and its reason, in words; "" = the mean of all channels."""
 
     def apply(self, data: Frames) -> NDArray[np.float32]:
         """float32 [frames] of float32 [frames, channels]; the mean where the number of channels is another."""
@@ -192,6 +192,6 @@ class ChannelSurvey:
         return np.asarray(np.maximum(levels, np.percentile(levels, 99, axis=0) - 40.0).std(axis=0))
 
 
-def _names(channels: object) -> str:
-    numbers = [str(at + 1) for at in channels]  # type: ignore[attr-defined]
+def _names(channels: Iterable[int]) -> str:
+    numbers = [str(at + 1) for at in channels]
     return f"channel{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"

@@ -42,7 +42,7 @@ SMOOTH = 4
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to the samples of a file."""
+    """Offset, drift and gain that are taken out of the samples of a file."""
 
     offset: float = 0.0
     """Constant that is subtracted."""

@@ -1,6 +1,7 @@
 """Repeats: what is recorded stays valid while the earlier uploads are there; the earliest upload counts."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 from support import factories as f
 
 from voicemill.flows.plans.repeats import Searched, known_repeats
+from voicemill.flows.plans.repeats import searched as searched_by
 from voicemill.model.audio.fingerprint import fingerprint
 from voicemill.storage.outcomes import Repeat, UploadState
 from voicemill.storage.records import Decoded
+from voicemill.storage.store import Store
 from voicemill.storage.units import RATE
 from voicemill.tasks.intake.admission import excluded_row
 
@@ -81,3 +84,22 @@ def test_a_jingle_in_two_long_recordings_is_no_repeat_and_a_short_recording_insi
     assert (part.upload, part.start) == ("one", 0)
     (part,) = searched(rows["jingle"]).find(rows["two"], order, known)
     assert part.stop == pytest.approx(3 * RATE, abs=0.3 * RATE)
+
+
+def test_a_lot_reads_only_what_no_earlier_lot_has_added(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    rows = {f"key {n}": [decoded(str(n), voice(n))] for n in range(3)}
+    order, met = {str(n): (1, n) for n in range(3)} | {"copy": (2, 0)}, []
+
+    def read(key: str) -> list[Decoded]:
+        met.append(key)
+        return rows[key]
+
+    for count in (1, 2, 3):
+        prints = searched_by(store, 0, (), list(rows)[:count], read)
+    assert met == ["key 0", "key 1", "key 2"]
+    known = dict.fromkeys(order, (16000, 6 * RATE))
+    (part,) = prints.find(decoded("copy", 0.3 * voice(1)), order, known)
+    assert part.upload == "1"
+    searched_by(store, 0, (), ["key 2"], read)  # another refresh: nothing is taken over
+    assert met[3:] == ["key 2"]

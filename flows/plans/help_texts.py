@@ -21,6 +21,7 @@ NEW_VOICE = "Name of the new voice. Default: the speaker's, or base without a sp
 START_S1 = "Checkpoint that s1 starts from. Default: the config's"
 START_S2 = "Checkpoint that s2 starts from. Default: the config's"
 START_DISCRIMINATOR = "Checkpoint of the discriminators. Default: the config's"
+START_LIGHT = "Light system that a phase of the light system starts from. Default: the config's"
 
 # -- students
 

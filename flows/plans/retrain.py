@@ -23,7 +23,7 @@ from voicemill.storage.inbox.names import speaker_name
 from voicemill.storage.keys import digest, file_digest
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry
-from voicemill.storage.voices.cards import Entry, check_voice_name, voice_name_of
+from voicemill.storage.voices.cards import Entry, Kind, check_voice_name, voice_name_of
 from voicemill.storage.voices.lineage import retired_by_forgetting
 from voicemill.storage.voices.status import StatusChange
 
@@ -45,6 +45,7 @@ class RetrainOptions(StoreOptions):
     start_s1: str = Field("", description=help_texts.START_S1)
     start_s2: str = Field("", description=help_texts.START_S2)
     start_discriminator: str = Field("", description=help_texts.START_DISCRIMINATOR)
+    start_light: str = Field("", description=help_texts.START_LIGHT)
     new_minutes: float | None = Field(
         None, ge=0, description="Minutes of new speech that start a training. Empty: the config's"
     )
@@ -85,13 +86,23 @@ class RetrainPlan:
     @property
     def base(self) -> dict[str, str]:
         """Stem -> checkpoint that the first phase starts from."""
+        if self.kind == "light":
+            return {"light": self.settings.start_light} if self.settings.start_light else {}
         starts = {"s1": self.settings.start_s1, "s2": self.settings.start_s2}
         starts["s2_discriminator"] = self.settings.start_discriminator
         return {stem: path for stem, path in starts.items() if path}
 
     @property
+    def kind(self) -> Kind:
+        """Lane of the entry: the light system, which needs no s1 and s2, or a voice of these two."""
+        networks = {network for _, network in self.trainings()}
+        return "light" if networks <= set(LIGHT) else "trained"
+
+    @property
     def content(self) -> str:
-        """Content encoder of the corpus, as `voicemill speak --content` takes it."""
+        """Content encoder of the corpus, as `voicemill speak --content` takes it; "" for a light voice."""
+        if self.kind == "light":
+            return ""
         version = self.corpus.version
         return content_name(version.config.get("content", {}), version.features.get("content", ""))
 
@@ -113,7 +124,7 @@ class RetrainPlan:
                 "--start-s2, or let the phase train s2 first"
             )
         starts = {"start_s1": so_far.get("s1", ""), "start_s2": so_far.get("s2", "")}
-        starts["start_discriminator"] = so_far.get("s2_discriminator", "")
+        starts |= {"start_discriminator": so_far.get("s2_discriminator", ""), "start_light": ""}
         return RunSpec(
             store=str(self.store.root),
             version=self.number,
@@ -121,7 +132,7 @@ class RetrainPlan:
             phase=phase,
             settings=self.settings.model_copy(update=starts),
             speakers=self.speakers,
-            start=so_far.get(network, ""),
+            start=so_far.get(stem_of(network), ""),
             quantizer=so_far["s2"] if network == "s1" else "",
         )
 
@@ -140,7 +151,7 @@ def plan_retrain(options: RetrainOptions) -> RetrainPlan:
     corpus = _corpus(store, options.version)
     speakers = tuple(dict.fromkeys(options.speakers))
     _check_speakers(corpus, speakers)
-    phases = tuple(options.phases) or ("finetune" if speakers else "pretrain",)
+    phases = tuple(options.phases) or _default_phases(settings, speakers)
     _check_phases(settings, phases, speakers, options.config)
     _check_text(corpus, speakers, phases, settings)
     voice = check_voice_name(options.voice or voice_name_of(speakers))
@@ -154,14 +165,21 @@ def plan_retrain(options: RetrainOptions) -> RetrainPlan:
     so_far = dict(plan.base)
     for phase, network in plan.trainings():
         plan.spec(phase, network, so_far)
-        so_far[network] = "trained"
+        so_far[stem_of(network)] = "trained"
     return plan
+
+
+def _default_phases(settings: TrainingSettings, speakers: tuple[str, ...]) -> tuple[str, ...]:
+    """The phases of a config of the light system alone, else finetune for named speakers and pretrain for all."""
+    if all(set(phase.networks) <= set(LIGHT) for phase in settings.phases.values()):
+        return tuple(settings.phases)
+    return ("finetune" if speakers else "pretrain",)
 
 
 def _settings(options: RetrainOptions) -> TrainingSettings:
     """Settings of the config, overridden by the options."""
     settings = training.load(options.config)
-    starts = {name: getattr(options, name) for name in ("start_s1", "start_s2", "start_discriminator")}
+    starts = {name: getattr(options, name) for name in ("start_s1", "start_s2", "start_discriminator", "start_light")}
     limits = {name: getattr(options, name) for name in ("new_minutes", "new_speakers")}
     retrain = RetrainSettings(**settings.retrain.model_dump() | {k: v for k, v in limits.items() if v is not None})
     return settings.model_copy(update={name: path for name, path in starts.items() if path} | {"retrain": retrain})
@@ -212,10 +230,16 @@ def _check_phases(settings: TrainingSettings, phases: tuple[str, ...], speakers:
     for phase in phases:
         if phase not in settings.phases:
             raise ConfigError(f"config {config!r} has no phase {phase!r}; it has {', '.join(settings.phases)}")
-        if settings.phases[phase].teach or set(settings.phases[phase].networks) & set(LIGHT):
+        if settings.phases[phase].teach:
             raise ConfigError(f"phase {phase!r} makes a student of a trained voice: `voicemill distill` runs it")
         if settings.phases[phase].mix.get("target") and not speakers:
             raise ConfigError(f"phase {phase!r} draws on target speakers, and none is named: give --speaker")
+    light = [phase for phase in phases if set(settings.phases[phase].networks) & set(LIGHT)]
+    if light and any(set(settings.phases[phase].networks) - set(LIGHT) for phase in phases):
+        raise ConfigError(
+            f"phase {light[0]!r} trains the light system, the others s1 or s2: these are voices of two kinds, so train "
+            "them one by one, each with --phase"
+        )
 
 
 def why_unusable(entry: Entry, change: StatusChange) -> str:

@@ -23,7 +23,8 @@ from voicemill.model.export import VERSION, encoders, light, s1, s2, s2_prior
 from voicemill.model.export.draft import Precision
 from voicemill.model.export.folder import FORMAT, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
 from voicemill.model.hub import resolve
-from voicemill.model.light.system import PARTS, LightSystem, load_light
+from voicemill.model.light.ge2e import Ge2e
+from voicemill.model.light.system import PARTS, SPEAKER, LightSystem, load_light
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.synthesizer import Synthesizer
 from voicemill.model.s2.weight_norm import fold
@@ -102,14 +103,21 @@ def _full(weights: Weights, path: Path, precision: Precision, content: str, bert
 
 def _light(weights: Weights, path: Path, precision: Precision) -> GraphFolder:
     system = load_light(weights["light"])
-    networks = {name: getattr(system, name) for name in PARTS}
+    own = [name for name in PARTS if name != SPEAKER or not isinstance(system.speaker, Ge2e)]
+    networks = {name: getattr(system, name) for name in own}
     parameters = {name: _count(network) for name, network in networks.items()}
     source = {"light": file_digest(Path(weights["light"]))}
 
     def manifest() -> Manifest:
         sizes = {name: header(network.config)[KEY] for name, network in networks.items()}
+        voice = () if system.default_voice is None else tuple(system.default_voice.tolist())
         return Manifest(
-            voice="light", precision=precision, content="", sizes=sizes, parameters=parameters, source=source
+            voice="light",
+            precision=precision,
+            sizes=sizes,
+            parameters=parameters,
+            source=source,
+            default_voice=voice,
         )
 
     with torch.inference_mode(), new_folder(path, precision, manifest) as writer:
@@ -121,7 +129,8 @@ def write_light(writer: FolderWriter, system: LightSystem) -> None:
     """Write the graphs of the light system."""
     fold(system)
     acoustic = [("encode", light.encode), ("decode", light.decode)]
-    writer.network("speaker", [("embedding", partial(light.speaker, encoder=system.speaker))])
+    if not isinstance(system.speaker, Ge2e):
+        writer.network("speaker", [("embedding", partial(light.speaker, encoder=system.speaker))])
     writer.network("acoustic", [(name, partial(build, acoustic=system.acoustic)) for name, build in acoustic])
     writer.network("vocoder", [("wave", partial(s2.generator, dec=system.vocoder))])
 

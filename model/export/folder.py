@@ -46,6 +46,8 @@ class Manifest:
     """Content encoder that s2 was trained with, as in `voicemill.model.content.names`; "" for a light voice."""
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Network -> its sizes, as in the header of its checkpoint."""
+    default_voice: tuple[float, ...] = ()
+    """Speaker vector that a light voice speaks as where no recording is given; empty = none."""
     parameters: Mapping[str, int] = field(default_factory=dict)
     """Network -> number of its weights in the graphs."""
     source: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The light system as four graphs.
+"""The light system as four graphs, three where the speaker encoder is the embedded one.
 
 speaker   mel float32 [rows, 128, frames] (log-mel, `model.audio.mel`; rows equally long)
           -> embedding float32 [rows, 192]

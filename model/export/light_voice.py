@@ -12,7 +12,8 @@ from voicemill.model.export.running import Session
 from voicemill.model.light.acoustic import spoken_durations
 from voicemill.model.light.alignment import progress, regulate
 from voicemill.model.light.config import AcousticConfig, VocoderConfig
-from voicemill.model.light.system import check_phones
+from voicemill.model.light.ge2e import Ge2e
+from voicemill.model.light.system import DEFAULT_VOICE, SPEAKER, check_phones, default_voice_in
 from voicemill.model.light.voice import LightVoice
 from voicemill.storage.errors import CheckpointError
 
@@ -29,7 +30,10 @@ class OnnxLightVoice(LightVoice):
             )
         self.device = torch.device("cpu")
         self.config = opened.manifest.sizes_of(VocoderConfig, "vocoder")
-        self.speaker = _Speaker(opened, threads)  # type: ignore[assignment]  # the part of `EcapaTdnn` used here
+        has_encoder = SPEAKER in opened.manifest.sizes
+        self.speaker = _Speaker(opened, threads) if has_encoder else Ge2e()  # type: ignore[assignment]  # `EcapaTdnn.embed`
+        voice = default_voice_in({DEFAULT_VOICE: list(opened.manifest.default_voice)}, str(opened.path))
+        self.default_voice = torch.tensor(voice) if voice else None
         self.acoustic = _Acoustic(opened, threads)  # type: ignore[assignment]
         self.vocoder = _Vocoder(opened, threads)  # type: ignore[assignment]
         self._mel = LogMel()

@@ -35,13 +35,29 @@ class EcapaConfig:
 
 
 @dataclass(frozen=True)
+class Ge2eConfig:
+    """Sizes of the embedded speaker encoder (`voicemill.model.light.ge2e`), which is fixed and no part of the file."""
+
+    embedding: int = 256
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for another number of dimensions."""
+        if self.embedding != 256:
+            raise ConfigError(f"light speaker: ge2e gives 256 dimensions, not {self.embedding}")
+
+
+SpeakerConfig = EcapaConfig | Ge2eConfig
+"""Sizes of either speaker encoder."""
+
+
+@dataclass(frozen=True)
 class AcousticConfig:
     """Sizes of `Acoustic`."""
 
     phones: int = 732
     """Entries of the symbol table."""
     embedding: int = EMBEDDING
-    """Dimensions of the speaker vector; as in `EcapaConfig`."""
+    """Dimensions of the speaker vector; as in the `SpeakerConfig`."""
     width: int = 128
     """Channels of the phones."""
     kernel: int = 5

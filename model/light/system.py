@@ -5,20 +5,21 @@ trained parts. A newly trained speaker encoder gives vectors that the acoustic m
 model then counts as untrained again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from voicemill.model.audio.mel import HOP
 from voicemill.model.checkpoints.checkpoint import Checkpoint, read
 from voicemill.model.checkpoints.loading import fill
 from voicemill.model.checkpoints.sizes import Sizes, from_header, header
 from voicemill.model.light.acoustic import Acoustic
-from voicemill.model.light.config import BANDS, AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.config import BANDS, AcousticConfig, EcapaConfig, Ge2eConfig, SpeakerConfig, VocoderConfig
 from voicemill.model.light.ecapa import EcapaTdnn
+from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.s2.generator import Generator
 from voicemill.model.text.symbols import SYMBOLS
 from voicemill.storage.errors import CheckpointError, ConfigError
@@ -27,21 +28,27 @@ LIGHT: Final = "light"
 SPEAKER, ACOUSTIC, VOCODER = PARTS = ("speaker", "acoustic", "vocoder")
 TRAINED = "trained"
 """Key of the list of trained parts in the header."""
+DEFAULT_VOICE = "default_voice"
+"""Key of the default speaker vector in the header."""
+ENCODER, GE2E = "encoder", "ge2e"
+"""Key of the name of the speaker encoder beside its sizes, and the name of the embedded one; ECAPA-TDNN has none."""
 Source: TypeAlias = Checkpoint | Path | str
 
 
 class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Speaker encoder, acoustic model and vocoder; `trained`: names of the trained ones.
+    """Speaker encoder, acoustic model and vocoder; `trained`: names of the trained ones, GE2E always among them.
 
-    Raises ConfigError where their sizes do not fit each other.
+    `default_voice`: vector of the speaker that it speaks as where no recording is given, of length 1; empty = none.
+    Raises ConfigError where the sizes do not fit each other.
     """
 
     def __init__(
         self,
-        speaker: EcapaConfig | None = None,
+        speaker: SpeakerConfig | None = None,
         acoustic: AcousticConfig | None = None,
         vocoder: VocoderConfig | None = None,
         trained: Iterable[str] = (),
+        default_voice: Sequence[float] = (),
     ) -> None:
         super().__init__()
         speaker, acoustic, vocoder = speaker or EcapaConfig(), acoustic or AcousticConfig(), vocoder or VocoderConfig()
@@ -55,8 +62,15 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
                 f"light: the vocoder reads {vocoder.hidden} bands and renders {vocoder.hop} samples for each frame: "
                 f"expected {BANDS} (hidden) and {HOP} (the product of upsample_rates)"
             )
-        self.speaker, self.acoustic, self.vocoder = EcapaTdnn(speaker), Acoustic(acoustic), Generator(vocoder)
-        self.trained = frozenset(trained)
+        if default_voice and len(default_voice) != acoustic.embedding:
+            raise ConfigError(
+                f"light: the default voice has {len(default_voice)} dimensions, the acoustic model expects "
+                f"{acoustic.embedding}"
+            )
+        self.speaker: EcapaTdnn | Ge2e = Ge2e(speaker) if isinstance(speaker, Ge2eConfig) else EcapaTdnn(speaker)
+        self.acoustic, self.vocoder = Acoustic(acoustic), Generator(vocoder)
+        self.trained = frozenset(trained) | (frozenset({SPEAKER}) if isinstance(speaker, Ge2eConfig) else frozenset())
+        self.default_voice: Tensor | None = torch.tensor(default_voice) if default_voice else None
 
     def with_trained(self, part: str) -> frozenset[str]:
         """Names of the trained parts after a training of `part`."""
@@ -65,7 +79,11 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
     def checkpoint(self, lineage: Mapping[str, Any] | None = None, trained: Iterable[str] | None = None) -> Checkpoint:
         """Checkpoint of the system for `voicemill.model.checkpoints.writing.write`."""
         config: dict[str, Any] = {name: header(getattr(self, name).config) for name in PARTS}
+        if isinstance(self.speaker, Ge2e):
+            config[SPEAKER][ENCODER] = GE2E
         config[TRAINED] = sorted(self.trained if trained is None else trained)
+        if self.default_voice is not None:
+            config[DEFAULT_VOICE] = self.default_voice.tolist()
         return Checkpoint(LIGHT, "v2", self.state_dict(), config, lineage=dict(lineage or {}))
 
 
@@ -81,8 +99,13 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
     name = str(checkpoint.source or "these weights")
     if checkpoint.kind != LIGHT:
         raise CheckpointError(f"{name}: a checkpoint of {checkpoint.kind}, expected one of {LIGHT}")
+    speaker: SpeakerConfig
+    if _encoder_name(checkpoint, name) == GE2E:
+        speaker = _sizes(Ge2eConfig, checkpoint, SPEAKER, name)
+    else:
+        speaker = _sizes(EcapaConfig, checkpoint, SPEAKER, name)
     sizes = (
-        _sizes(EcapaConfig, checkpoint, SPEAKER, name),
+        speaker,
         _sizes(AcousticConfig, checkpoint, ACOUSTIC, name),
         _sizes(VocoderConfig, checkpoint, VOCODER, name),
     )
@@ -95,12 +118,13 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
             f"{name}: its {missing[0]} was never trained (trained: {', '.join(trained) or 'nothing'}): run "
             "`voicemill distill --which light`, which trains all three"
         )
+    voice = default_voice_in(checkpoint.config, name)
     try:
         with torch.device("meta"):
             shapes = {key: tuple(tensor.shape) for key, tensor in LightSystem(*sizes).state_dict().items()}
         if shapes == {key: tuple(tensor.shape) for key, tensor in checkpoint.weights.items()}:
             with torch.random.fork_rng(devices=[]):  # the modules draw initial values: reading must not move the seed
-                return fill(LightSystem(*sizes, trained), checkpoint)
+                return fill(LightSystem(*sizes, trained, voice), checkpoint)
         with torch.device("meta"):
             return fill(LightSystem(*sizes), checkpoint)  # raises with the differences
     except ConfigError as error:
@@ -114,6 +138,25 @@ def check_phones(acoustic: AcousticConfig, name: str) -> None:
             f"{name}: its acoustic model has {acoustic.phones} phones, the text front end {len(SYMBOLS)}: it was made "
             "by another version of voicemill, or is damaged; `voicemill distill --which light` makes one"
         )
+
+
+def default_voice_in(config: Mapping[str, Any], name: str) -> list[float]:
+    """Default speaker vector in the header of a checkpoint or of graphs, empty where there is none.
+
+    Raises CheckpointError where it is no list of finite numbers. `name`: that of the file, for the message.
+    """
+    stated = config.get(DEFAULT_VOICE, [])
+    if not isinstance(stated, list) or not all(isinstance(value, float | int) and abs(value) <= 1 for value in stated):
+        raise CheckpointError(f"{name}: its default voice is {str(stated)[:40]}: expected numbers from -1 to 1")
+    return [float(value) for value in stated]
+
+
+def _encoder_name(checkpoint: Checkpoint, name: str) -> str:
+    stated = checkpoint.config.get(SPEAKER)
+    encoder = stated.get(ENCODER, "") if isinstance(stated, Mapping) else ""
+    if encoder not in ("", GE2E):
+        raise CheckpointError(f"{name}: its speaker encoder is {str(encoder)[:40]!r}, which this voicemill lacks")
+    return str(encoder)
 
 
 def _sizes(kind: type[Sizes], checkpoint: Checkpoint, part: str, name: str) -> Sizes:

@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 
 from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.device import DeviceChoice, Placement, can_pack, place
+from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.light.system import LightSystem, Source, load_light
 from voicemill.model.s1.engines import Precision
 from voicemill.model.s2.generator import context
@@ -47,7 +48,7 @@ class LightReference:
     """Speaker ready to speak: made once, used for any number of texts."""
 
     embedding: Tensor
-    """Speaker vector, float32 [192], of length 1."""
+    """Speaker vector, float32 [dims], of length 1."""
 
 
 class LightVoice:
@@ -62,7 +63,7 @@ class LightVoice:
         where = _place(precision, device)
         self.device = where.device
         fold(system.eval().requires_grad_(False)).to(self.device)
-        self.speaker, self.acoustic = system.speaker, system.acoustic
+        self.speaker, self.acoustic, self.default_voice = system.speaker, system.acoustic, system.default_voice
         self.config, self.vocoder = system.vocoder.config, system.vocoder
         if self.device.type == "cpu" and can_pack():
             self.vocoder = PackedGenerator(system.vocoder, where.dtype)
@@ -73,19 +74,25 @@ class LightVoice:
     def reference(
         self, recordings: Sequence[Path | str | Wave], text: str = "", language: str = "auto"
     ) -> LightReference:
-        """Make a speaker from one or more recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz; the mean
-        of their vectors. `text` and `language` are ignored.
+        """Make a speaker from recordings, 3 to 10 s each: files, or float32 [samples] at 32 kHz; the mean of their
+        vectors. Without any it is the default voice. `text` and `language` are ignored.
 
         Raises:
-            ConfigError: no recording, or one of another length.
+            ConfigError: no recording and no default voice, or one of another length.
             AudioError: a file cannot be decoded.
+            ModelMissing: the speaker encoder is the embedded one, which is not installed.
         """
         if not recordings:
-            raise ConfigError("no reference: a voice needs at least one recording of 3 to 10 s")
-        waves = [check(item) if isinstance(item, np.ndarray) else read(item) for item in recordings]
+            if self.default_voice is None:
+                raise ConfigError("no reference: this voice needs at least one recording of 3 to 10 s")
+            return LightReference(self.default_voice)
+        waves = [limit_peak(check(item) if isinstance(item, np.ndarray) else read(item)) for item in recordings]
         with torch.inference_mode():
-            mels = [self._mel.mel(torch.from_numpy(limit_peak(wave))[None]).to(self.device) for wave in waves]
-            embeddings = torch.cat([self.speaker.embed(mel) for mel in mels])
+            if isinstance(self.speaker, Ge2e):
+                embeddings = self.speaker.embed_waves(waves)
+            else:
+                mels = [self._mel.mel(torch.from_numpy(wave)[None]).to(self.device) for wave in waves]
+                embeddings = torch.cat([self.speaker.embed(mel) for mel in mels])
             return LightReference(normalize(embeddings.mean(0), dim=0))
 
     # -- speaking

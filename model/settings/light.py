@@ -68,6 +68,9 @@ class LightVocoderSettings(FrozenSettings):
 class LightSettings(FrozenSettings):
     """The light system."""
 
+    encoder: Literal["ecapa", "ge2e"] = "ecapa"
+    """Speaker encoder of a training from scratch. ecapa: ECAPA-TDNN, which learns from the speakers of the corpus and
+    needs many; ge2e: the embedded encoder, as it is, so that one speaker is enough."""
     speaker: LightSpeakerSettings = LightSpeakerSettings()
     acoustic: LightAcousticSettings = LightAcousticSettings()
     vocoder: LightVocoderSettings = LightVocoderSettings()

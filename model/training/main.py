@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from torch import distributed
 
 from voicemill.model.content.names import content_name
 from voicemill.model.data.loader import Loader
+from voicemill.model.data.voices import mean_voices
 from voicemill.model.training.engine.loop import Terminated, Training
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.ranks import Ranks
@@ -96,7 +98,14 @@ def corpus(spec: RunSpec, ranks: Ranks) -> Material:
         raise failure
     loader = loader or opened()
     content = content_name(version.version.config.get("content", {}), version.version.features["content"])
-    objective = objective_of(spec, loader.dims, loader.examples, speakers=loader.index.speakers, content=content)
+    objective = objective_of(
+        spec,
+        loader.dims,
+        loader.examples,
+        speakers=loader.index.speakers,
+        content=content,
+        voices=partial(mean_voices, version),
+    )
     if ranks.first and "bounds" in objective.needs:
         print(loader.describe_alignment(), flush=True)
     return Material(objective, loader.with_needs(objective.needs), content)

@@ -27,7 +27,7 @@ from voicemill.model.text.symbols import SYMBOLS
 from voicemill.model.training.distil.starting import distillation_of
 from voicemill.model.training.engine.objective import Objective
 from voicemill.model.training.engine.run import RunSpec
-from voicemill.model.training.light.starting import light_of
+from voicemill.model.training.light.starting import Voices, light_of
 from voicemill.model.training.objectives.codebook import learn_codebook
 from voicemill.model.training.objectives.s1 import Coder, S1Objective
 from voicemill.model.training.objectives.s2 import S2Objective
@@ -45,6 +45,7 @@ def objective_of(
     speaker_encoder: SpeakerEncoder | None = None,
     speakers: Sequence[str] = (),
     content: str = "",
+    voices: Voices = dict,
 ) -> Objective:
     """Return the objective of a run, on the CPU; the same in every process, whatever torch's generator was seeded with.
 
@@ -54,6 +55,7 @@ def objective_of(
         speaker_encoder: judges voices where `s2.speaker_weight` is above 0; None = the reference encoder that s2 starts
             with.
         speakers: names of all speakers of the corpus, which light_speaker tells apart.
+        voices: reads the speaker vectors of the corpus, where the light system needs them.
         content: content encoder of the corpus, which that of the starting checkpoints must be; "" = it is not compared.
 
     Raises:
@@ -73,7 +75,7 @@ def objective_of(
         if spec.teachers:
             return distillation_of(spec, dims)
         if spec.network in LIGHT:
-            return light_of(spec, speakers)
+            return light_of(spec, speakers, voices)
         return _s1(spec, dims) if spec.network == "s1" else _s2(spec, dims, examples, speaker_encoder)
 
 

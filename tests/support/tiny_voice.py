@@ -3,7 +3,7 @@
 Weights are functions of their names (see `support.golden`): every process that builds a network gets the same one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from voicemill.model.adapters.lora import layers
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.checkpoints.sizes import header
 from voicemill.model.checkpoints.writing import write
-from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, Ge2eConfig, VocoderConfig
 from voicemill.model.light.system import PARTS, LightSystem
 from voicemill.model.s1.config import S1Config
 from voicemill.model.s1.decoder import Text2Semantic
@@ -119,6 +119,13 @@ def tiny_light(seed: int, trained: Iterable[str] = PARTS) -> LightSystem:
     """A light system with random weights, in training mode; `trained`: the parts that count as trained."""
     torch.manual_seed(seed)
     return LightSystem(ECAPA, ACOUSTIC, VOCODER, tuple(trained))
+
+
+def tiny_single(seed: int, trained: Iterable[str] = PARTS, default_voice: Sequence[float] = ()) -> LightSystem:
+    """The same with the embedded speaker encoder, GE2E."""
+    torch.manual_seed(seed)
+    acoustic = replace(ACOUSTIC, embedding=Ge2eConfig().embedding)
+    return LightSystem(Ge2eConfig(), acoustic, VOCODER, tuple(trained), default_voice)
 
 
 def write_s1(path: Path, config: S1Config = SPEAKING_S1, prefix: str = "tiny.model.") -> Path:

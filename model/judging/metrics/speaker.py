@@ -83,12 +83,18 @@ class LightSpeaker:
     """The speaker encoder of a light voice: ECAPA-TDNN over the log-mel (`voicemill.model.light.ecapa`)."""
 
     def __init__(self, file: Path, placement: Placement) -> None:
-        """Raises CheckpointError where the file is not a light voice, or its encoder was never trained."""
+        """Raises CheckpointError where the file is not a light voice, or has no encoder of its own that was trained."""
         from voicemill.model.audio.mel import LogMel
+        from voicemill.model.light.ge2e import Ge2e
         from voicemill.model.light.system import SPEAKER, load_light
+        from voicemill.storage.errors import CheckpointError
 
         self._device = placement.device
         self._model = load_light(file, needs=(SPEAKER,)).speaker.to(self._device)
+        if isinstance(self._model, Ge2e):
+            raise CheckpointError(
+                f"{file} has no speaker encoder of its own: it uses the embedded one, which the judge takes as 'auto'"
+            )
         self._mel = LogMel().to(self._device)
 
     def embed(self, waves: Sequence[Wave]) -> Embeddings:

@@ -3,8 +3,9 @@
 Where the corpus has word times (`durations = "alignment"`), the search is bound to them: words last as long as in the
 forced alignment, and the search finds the phones inside them. Elsewhere the search is free.
 
-Each utterance is synthesised in its own voice: the frozen speaker encoder reads all of it. The losses are means over
-the frames or phones of an example, then over examples: distance of the log-mel to that of the recording; distance of
+Each utterance is synthesised in its own voice: the frozen speaker encoder reads all of it; with the embedded encoder
+the mean vector of its speaker takes that place, as the corpus has it. The losses are means over the frames or phones of
+an example, then over examples: distance of the log-mel to that of the recording; distance of
 the mean of each phone to the frames that the search gave it, which is also the criterion of the search; error of the
 predicted durations against those of the search.
 """
@@ -12,7 +13,9 @@ predicted durations against those of the search.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -21,6 +24,7 @@ from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.light.acoustic import SPREAD, Acoustic, Fit
 from voicemill.model.light.config import BANDS
+from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.light.system import ACOUSTIC, LIGHT, SPEAKER, LightSystem
 from voicemill.model.s2.layers import mask
 from voicemill.model.settings.light import LightAcousticSettings
@@ -32,13 +36,22 @@ from voicemill.storage.errors import ConfigError
 class LightAcousticObjective:
     """Objective of the acoustic model, the network "light".
 
+    `voices`: speaker -> vector float32 [dims] of the embedded encoder, of all speakers of the corpus; `targets`: those
+    that are trained on. One target becomes the default voice of the system.
     Raises ConfigError where the speaker encoder of the system was never trained.
     """
 
     network: str = LIGHT
     rounds: tuple[str, ...] = (LIGHT,)
 
-    def __init__(self, system: LightSystem, settings: LightAcousticSettings, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        system: LightSystem,
+        settings: LightAcousticSettings,
+        notes: Sequence[str] = (),
+        voices: Mapping[str, NDArray[np.float32]] | None = None,
+        targets: Sequence[str] = (),
+    ) -> None:
         if SPEAKER not in system.trained:
             raise ConfigError(
                 "the acoustic model of the light system learns from a speaker encoder, but this one was never trained: "
@@ -51,6 +64,10 @@ class LightAcousticObjective:
         self.notes = (*notes, f"durations by {near if aligned else 'search alone'}")
         self.modules: dict[str, nn.Module] = {LIGHT: system.acoustic}
         self._mel = LogMel()
+        self._voices = {name: torch.from_numpy(vector) for name, vector in (voices or {}).items()}
+        only = targets or list(self._voices)
+        if self._voices:
+            system.default_voice = self._voices[only[0]] if len(only) == 1 else None
         system.speaker.eval().requires_grad_(False)
 
     def optimisers(self, rate: float) -> dict[str, Optimizer]:
@@ -107,13 +124,21 @@ class LightAcousticObjective:
 
     def _fitted(self, batch: Minibatch) -> tuple[Fit, Tensor]:
         mel = log_mels(batch, self._mel)
-        with torch.no_grad():
-            voice = self.system.speaker.to(mel.device).embed(mel, batch.lengths)
+        voice = self._voice_of(batch, mel)
         phones, bounds = (batch.phones, batch.phone_lengths), (None, 0)
         if self.settings.durations == "alignment":
             bounds = batch.bounds, self.settings.tolerance
         found: Fit = self.modules[LIGHT](*phones, mel, batch.lengths, voice, *bounds)
         return found, voice
+
+    def _voice_of(self, batch: Minibatch, mel: Tensor) -> Tensor:
+        """Speaker vector of each row, float32 [batch, dims]."""
+        encoder = self.system.speaker
+        if isinstance(encoder, Ge2e):
+            return torch.stack([self._voices[name] for name in batch.speakers]).to(mel.device)
+        with torch.no_grad():
+            embedded: Tensor = encoder.to(mel.device).embed(mel, batch.lengths)
+        return embedded
 
     def _rows(self, fitted: Fit, batch: Minibatch) -> dict[str, Tensor]:
         """Unweighted terms, float32 [batch]."""

@@ -4,12 +4,16 @@ Each of the three trainings takes the whole system, trains one part of it and wr
 starts from the file of the one before, and after light_speaker, light and light_vocoder the system speaks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from voicemill.model.checkpoints.sizes import KEY, from_header
-from voicemill.model.light.config import AcousticConfig, EcapaConfig, VocoderConfig
+from voicemill.model.light.config import AcousticConfig, EcapaConfig, Ge2eConfig, SpeakerConfig, VocoderConfig
+from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.light.system import LIGHT, LightSystem, load_light
 from voicemill.model.settings.light import LightSettings
 from voicemill.model.text.symbols import SYMBOLS
@@ -21,15 +25,19 @@ from voicemill.storage.errors import CheckpointError, ConfigError
 
 Config = TypeVar("Config", EcapaConfig, AcousticConfig, VocoderConfig)
 LightObjective: TypeAlias = LightSpeakerObjective | LightAcousticObjective | LightVocoderObjective
+Voices: TypeAlias = Callable[[], Mapping[str, NDArray[np.float32]]]
+"""Function that reads the speaker vectors of the corpus, as `voicemill.model.data.voices.mean_voices`."""
 FASTEST = 50.0
 """Most phones per second: one per frame."""
 
 
-def light_of(spec: RunSpec, speakers: Sequence[str]) -> LightObjective:
-    """Return the objective of a run, on the CPU. `speakers`: names of all speakers of the corpus.
+def light_of(spec: RunSpec, speakers: Sequence[str], voices: Voices = dict) -> LightObjective:
+    """Return the objective of a run, on the CPU. `speakers`: names of all speakers of the corpus; `voices`: their
+    vectors, read only where the speaker encoder is the embedded one.
 
     Raises:
-        ConfigError: a setting contradicts another, or the speaker encoder is needed and was never trained.
+        ConfigError: a setting contradicts another, the corpus lacks what it needs, or the speaker encoder is needed and
+            was never trained.
         CheckpointError: the file it starts from is not a light system, or damaged.
     """
     settings, phase = spec.settings.light, spec.settings.phases[spec.phase]
@@ -45,6 +53,17 @@ def light_of(spec: RunSpec, speakers: Sequence[str]) -> LightObjective:
                 f"phase {spec.phase} holds out speakers, which light_speaker could not know: set its hold_back to "
                 "'recordings'"
             )
+        if isinstance(system.speaker, Ge2e):
+            raise ConfigError(
+                f"phase {spec.phase} trains light_speaker, but the speaker encoder is the embedded one, which is "
+                "fixed: set its networks to ['light', 'light_vocoder']"
+            )
+        if len(speakers) == 1:
+            raise ConfigError(
+                f"phase {spec.phase} trains light_speaker, which learns to tell speakers apart, and the corpus has "
+                "one: set light.encoder to 'ge2e' and the networks of the phase to ['light', 'light_vocoder'], or "
+                "start from the light system of another voice (start_light) without light_speaker"
+            )
         return LightSpeakerObjective(system, speakers, settings.speaker, notes)
     if spec.network == LIGHT:
         if spec.settings.data.most_phones > FASTEST:
@@ -52,16 +71,22 @@ def light_of(spec: RunSpec, speakers: Sequence[str]) -> LightObjective:
                 f"data.most_phones = {spec.settings.data.most_phones:g}: light aligns frames of 20 ms, one or more for "
                 f"each phone: expected {FASTEST:g} or less"
             )
-        return LightAcousticObjective(system, settings.acoustic, notes)
+        vectors = voices() if isinstance(system.speaker, Ge2e) else {}
+        targets = spec.speakers if set(phase.mix) == {"target"} else ()
+        return LightAcousticObjective(system, settings.acoustic, notes, vectors, targets)
     return LightVocoderObjective(system, settings.vocoder, notes)
 
 
 def scratch(settings: LightSettings) -> LightSystem:
     """Return untrained networks in the sizes of the settings. Raises ConfigError where a size is unknown or out of
     range."""
+    encoder: SpeakerConfig = Ge2eConfig()
+    if settings.encoder == "ecapa":
+        encoder = _sized(EcapaConfig(), settings.speaker.sizes, "light.speaker.sizes")
+    base = AcousticConfig(phones=len(SYMBOLS), embedding=encoder.embedding)
     return LightSystem(
-        _sized(EcapaConfig(), settings.speaker.sizes, "light.speaker.sizes"),
-        _sized(AcousticConfig(phones=len(SYMBOLS)), settings.acoustic.sizes, "light.acoustic.sizes"),
+        encoder,
+        _sized(base, settings.acoustic.sizes, "light.acoustic.sizes"),
         _sized(VocoderConfig(), settings.vocoder.sizes, "light.vocoder.sizes"),
     )
 

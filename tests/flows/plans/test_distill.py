@@ -222,7 +222,7 @@ def test_a_voice_must_be_named_where_there_are_two(tmp_path: Path) -> None:
         plan_distill(options(tmp_path))
 
 
-@pytest.mark.parametrize("phase", ["distill", "joint", "light"])
+@pytest.mark.parametrize("phase", ["distill", "joint"])
 def test_training_does_not_make_students(root: Path, phase: str) -> None:
     with pytest.raises(ConfigError, match=f"phase '{phase}' makes a student of a trained voice: `voicemill distill`"):
         plan_retrain(RetrainOptions(store=str(root / "store"), config="tiny", phases=[phase]))

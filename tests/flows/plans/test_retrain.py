@@ -58,7 +58,7 @@ def options(root: Path, **changes: Any) -> RetrainOptions:
         (
             {"config": "huge"},
             ConfigError,
-            "no config .huge.: .* shipped configs are default, few-shot, tiny",
+            "no config .huge.: .* shipped configs are default, few-shot, light, tiny",
         ),
         ({"speakers": ["zoe"]}, NothingYet, "no utterance of speaker 'zoe'; it has ann, bob"),
         ({"phases": ["polish"]}, ConfigError, "has no phase 'polish'; it has finetune, reinforce, codes"),
@@ -167,3 +167,20 @@ def test_shown_settings_are_the_same_settings(name: str, tmp_path: Path) -> None
 def test_the_name_of_a_speaker_has_one_form(root: Path) -> None:
     stated = ["Jose\u0301 ", "an\u00adna  lee", "Bob"]
     assert options(root, speakers=stated).speakers == ["José", "anna lee", "Bob"]
+
+
+def test_the_light_system_is_trained_from_a_corpus_alone(root: Path) -> None:
+    """One file passes through its networks, and the entry has a lane of its own."""
+    plan = plan_retrain(options(root, config="light"))
+    assert (plan.kind, plan.phases, plan.content) == ("light", ("light",), "")
+    assert list(plan.trainings()) == [("light", "light"), ("light", "light_vocoder")]
+    assert plan.spec("light", "light", {}).start == ""
+    assert plan.spec("light", "light_vocoder", {"light": "a.safetensors"}).start == "a.safetensors"
+    based = plan_retrain(options(root, config="light", start_light=str(root / "base.safetensors")))
+    assert based.base == {"light": str(root / "base.safetensors")}
+    assert digest_of(based.spec("light", "light", based.base)) != digest_of(plan.spec("light", "light", {}))
+
+
+def test_voices_of_two_kinds_are_not_trained_at_once(root: Path) -> None:
+    with pytest.raises(ConfigError, match="'light' trains the light system, the others s1 or s2"):
+        plan_retrain(options(root, config="default", phases=["finetune", "light"]))

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.tiny_voice import tiny_single
 
 from voicemill.model.checkpoints.checkpoint import METADATA, Checkpoint
 from voicemill.model.checkpoints.writing import write, write_official
 from voicemill.model.light.config import BANDS, VocoderConfig
+from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.light.system import PARTS, LightSystem, load_light
 from voicemill.storage.errors import CheckpointError, ConfigError
 
@@ -45,6 +47,37 @@ def test_a_speaker_encoder_trained_anew_makes_the_acoustic_model_a_stranger() ->
     system = LightSystem(trained=PARTS)
     assert system.with_trained("speaker") == {"speaker", "vocoder"}
     assert LightSystem().with_trained("acoustic") == {"acoustic"}
+
+
+VOICE = [1.0, *[0.0] * 255]
+
+
+def test_the_embedded_encoder_is_named_and_has_no_weights(tmp_path: Path) -> None:
+    system = tiny_single(1, ("acoustic", "vocoder"), VOICE)
+    assert system.trained == set(PARTS)
+    assert not any(name.startswith("speaker") for name in system.state_dict())
+    write(tmp_path / "light.safetensors", system.checkpoint())
+    actual = load_light(tmp_path / "light.safetensors")
+    assert isinstance(actual.speaker, Ge2e)
+    assert actual.default_voice is not None
+    assert actual.default_voice.tolist() == VOICE
+    assert all(torch.equal(value, actual.state_dict()[key]) for key, value in system.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda about: about["config"].update(default_voice=[2.0] * 256), "default voice is .* -1 to 1"),
+        (lambda about: about["config"].update(default_voice="joe"), "default voice"),
+        (lambda about: about["config"].update(default_voice=[0.5]), "default voice has 1 dimensions"),
+        (lambda about: about["config"]["speaker"].update(encoder="ear"), "speaker encoder is 'ear'"),
+        (lambda about: about["config"]["speaker"]["sizes"].update(embedding=192), "256 dimensions"),
+    ],
+)
+def test_a_header_of_the_embedded_encoder_that_was_tampered_with(tmp_path: Path, change: Any, words: str) -> None:
+    write(tmp_path / "light.safetensors", tiny_single(1, default_voice=VOICE).checkpoint())
+    with pytest.raises(CheckpointError, match=words):
+        load_light(changed(tmp_path / "light.safetensors", change))
 
 
 def test_an_untrained_part_is_refused(system: LightSystem, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from voicemill.model.checkpoints.writing import write
 from voicemill.model.data.minibatch import Minibatch
+from voicemill.model.export.exporting import export_voice
 from voicemill.model.light.config import EcapaConfig
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.system import PARTS, LightSystem, load_light
@@ -44,6 +45,7 @@ from voicemill.model.training.objectives.waveform_losses import StftLoss
 from voicemill.model.training.starting import objective_of
 from voicemill.model.voices.opening import open_voice
 from voicemill.storage.errors import CheckpointError, ConfigError
+from voicemill.storage.units import RATE
 
 SIZES = LightSettings(
     speaker=LightSpeakerSettings(sizes={"channels": 16, "scale": 4, "bottleneck": 8}, piece_s=0.5),
@@ -195,6 +197,49 @@ def test_three_trainings_make_a_voice(tmp_path: Path) -> None:
     voice = open_voice({"light": file})
     wave = np.random.default_rng(0).normal(0, 0.1, 4 * 32_000).astype(np.float32)
     assert voice.speak("Good morning.", voice.reference([wave])).seconds > 0.3
+
+
+def test_one_speaker_is_enough_with_the_embedded_encoder(tmp_path: Path) -> None:
+    """No encoder is trained; the voice speaks without a recording, and as graphs too."""
+    alone = replace(batch([60, 45, 52]), speakers=("ann",) * 3)
+    vector = np.eye(1, 256, 3, dtype=np.float32)[0]
+
+    def build(what: RunSpec, _: Ranks) -> Material:
+        return Material(
+            objective_of(what, 6, lambda: iter(()), speakers=["ann"], voices=lambda: {"ann": vector}), Fixed(alone)
+        )
+
+    file = ""
+    for network in LIGHT[1:]:
+        run = spec(network, file, mix={"target": 1.0})
+        light = run.settings.light.model_copy(update={"encoder": "ge2e"})
+        settings = run.settings.model_copy(update={"light": light})
+        replace(run, settings=settings, speakers=("ann",)).write(tmp_path / network)
+        assert train(tmp_path / network, build) == 0
+        done = result(tmp_path / network)
+        assert done is not None
+        file = done.exports["light"]
+    system = load_light(file)
+    assert system.trained == set(PARTS)
+    assert system.default_voice is not None
+    assert system.default_voice.tolist() == vector.tolist()
+    export_voice({"light": file}, tmp_path / "graphs")
+    said = []
+    for weights in ({"light": file}, {"onnx": tmp_path / "graphs"}):
+        voice = open_voice(weights)
+        said.append(voice.speak("Good morning.", voice.reference([])).wave)
+    assert len(said[0]) > 0.3 * RATE
+    np.testing.assert_allclose(said[1], said[0], atol=1e-3)
+
+
+def test_a_speaker_encoder_that_could_learn_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"tell speakers apart, and the corpus has one: set light.encoder to 'ge2e'"):
+        objective_of(spec("light_speaker"), 6, lambda: iter(()), speakers=["ann"])
+    run = spec("light_speaker")
+    light = run.settings.light.model_copy(update={"encoder": "ge2e"})
+    fixed = replace(run, settings=run.settings.model_copy(update={"light": light}))
+    with pytest.raises(ConfigError, match="the embedded one, which is fixed"):
+        objective_of(fixed, 6, lambda: iter(()), speakers=SPEAKERS)
 
 
 def test_what_contradicts_itself_is_said(tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ Inputs of a convolution are rounded to 0..255 with the 0 of the signal at `ZERO`
 negative side), weights to -127..127 with a scale for each output. Channels differ in loudness, so each is divided by
 its own peak first: inside a block the division is folded into the weights of the convolution before, as a leaky ReLU
 lets positive factors through. Sums and the residual path are those of `model.s2.packed`. oneDNN has no fast kernel of
-bytes with dilation d: the signal is read as a picture of d columns, in which the taps of a column are neighbours.
+bytes with dilation d: the signal is split into d signals of every d-th sample, in which the taps are neighbours.
+
+Time is always the width of oneDNN's picture, never its height. oneDNN compiles the kernels of a convolution for every
+shape, and for each row of the picture where taps fall outside of it: in some 3 ms where the picture is one row, in a
+second where it has ten thousand rows (`tests/model/s2/test_inference.py` bounds it).
 
 Peaks are measured once for a network, on random codes and phones; values beyond `HEADROOM` times a peak are clipped.
 """
@@ -73,29 +77,26 @@ class Bytes:
     def __init__(self, weight: Tensor, bias: Tensor, dilation: int) -> None:
         """Weight float32 [out, in, odd kernel] for inputs whose level is 1, and bias [out]."""
         largest = weight.abs().amax((1, 2)).clamp(min=1e-12)
-        self.scales, self.columns = largest / 127, dilation
-        levels = (weight / self.scales[:, None, None]).round().to(torch.int8)[..., None].contiguous()
-        self.padding, self.bias = [weight.shape[-1] // 2, 0], bias.detach()
+        self.scales, self.dilation = largest / 127, dilation
+        levels = (weight / self.scales[:, None, None]).round().to(torch.int8)[:, :, None].contiguous()
+        self.padding, self.bias = [0, weight.shape[-1] // 2], bias.detach()
         self.zeros = torch.zeros(len(weight), dtype=torch.int64)
-        likely = [1, weight.shape[1], 4096, dilation]  # the layout is chosen for this shape; other lengths run too
+        likely = [dilation, weight.shape[1], 1, 4096]  # the layout is chosen for this shape; other lengths run too
         self.weight = torch.ops.onednn.qconv_prepack(
             levels, self.scales, 1.0, ZERO, [1, 1], self.padding, [1, 1], 1, likely
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """uint8 [1, in, 1, time], time a multiple of the dilation -> bfloat16 [1, out, 1, time]."""
-        picture = _fold(x, self.columns)
-        return _unfold(
-            torch.ops.onednn.qconv_pointwise(
-                picture, 1.0, ZERO, self.weight, self.scales, self.zeros, self.bias, [1, 1], self.padding, [1, 1],
-                1, 1.0, 0, torch.bfloat16, "none", [], "",
-            )
+        """uint8 [1, in, 1, time], time a multiple of the dilation d -> bfloat16 [d, out, 1, time / d], see `_split`."""
+        return torch.ops.onednn.qconv_pointwise(
+            _split(x, self.dilation), 1.0, ZERO, self.weight, self.scales, self.zeros, self.bias, [1, 1], self.padding,
+            [1, 1], 1, 1.0, 0, torch.bfloat16, "none", [], "",
         )  # fmt: skip
 
     def add_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """Add the convolution of x to `other` bfloat16 [1, out, 1, time], in place."""
+        """Add the convolution of x, dilation 1, to `other` bfloat16 [1, out, 1, time], in place."""
         torch.ops.onednn.qconv2d_pointwise.binary(
-            _fold(x, self.columns), 1.0, ZERO, self.weight, self.scales, self.zeros, _fold(other, self.columns),
+            x, 1.0, ZERO, self.weight, self.scales, self.zeros, other,
             self.bias, [1, 1], self.padding, [1, 1], 1, 1.0, 0, torch.bfloat16, 1.0, 0, "sum", 1.0, "none", [], "",
         )  # fmt: skip
         return other
@@ -135,12 +136,16 @@ def _levels(peak: Tensor) -> Tensor:
 
 
 def _quantize(x: Tensor, factor: Tensor | None, end: int, wide: Tensor) -> Tensor:
-    """bfloat16 through the leaky ReLU, times `factor` [channels, 1, 1], to uint8; the level of 0 from `end` on.
+    """bfloat16 through the leaky ReLU, times `factor` [channels, 1, 1], to uint8 [1, channels, 1, time]; the level of 0
+    from `end` on. `x`: split or not, see `_split`.
 
     Computed in `wide`, float32 of as many elements or more: a new buffer would cost more than the arithmetic.
     """
-    _, channels, _, time = x.shape
-    y = wide[: x.numel()].view(1, 1, time, channels).permute(0, 3, 1, 2).copy_(x)
+    parts, channels, _, length = x.shape
+    time = parts * length
+    y = wide[: x.numel()].view(length, parts, channels)
+    y.copy_(x[:, :, 0].permute(2, 0, 1))
+    y = y.view(1, 1, time, channels).permute(0, 3, 1, 2)
     if factor is not None:
         y.mul_(factor)
     functional.leaky_relu_(y, SLOPE)
@@ -150,13 +155,10 @@ def _quantize(x: Tensor, factor: Tensor | None, end: int, wide: Tensor) -> Tenso
     return torch.empty(0, dtype=torch.uint8).set_(rounded.untyped_storage(), 0, rounded.shape, rounded.stride())
 
 
-def _fold(x: Tensor, columns: int) -> Tensor:
-    """[1, channels, 1, time] -> [1, channels, time / columns, columns], both channels last: a view."""
+def _split(x: Tensor, parts: int) -> Tensor:
+    """[1, channels, 1, time] -> [parts, channels, 1, time / parts], channels last: part p holds x[p::parts]."""
+    if parts == 1:
+        return x
     _, channels, _, time = x.shape
-    return x.permute(0, 2, 3, 1).reshape(1, time // columns, columns, channels).permute(0, 3, 1, 2)
-
-
-def _unfold(x: Tensor) -> Tensor:
-    """The inverse of `_fold`."""
-    _, channels, rows, columns = x.shape
-    return x.permute(0, 2, 3, 1).reshape(1, 1, rows * columns, channels).permute(0, 3, 1, 2)
+    samples = x.permute(0, 2, 3, 1).reshape(time // parts, parts, channels).transpose(0, 1).contiguous()
+    return samples[:, None].permute(0, 3, 1, 2)

@@ -14,7 +14,7 @@ from voicemill.model.checkpoints.loading import load_s1, load_s2
 from voicemill.model.content.encoders import load_encoder
 from voicemill.model.content.mfcc import Mfcc
 from voicemill.model.content.names import MFCC
-from voicemill.model.device import DeviceChoice, place
+from voicemill.model.device import DeviceChoice, convolves_bf16_faster, place
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s1.engines import Precision, engine
 from voicemill.model.s1.prefix import Engine
@@ -47,9 +47,9 @@ def load_voice(
 
     `content`: encoder that s2 was trained with, by hub id or folder, or a name of
     `voicemill.model.content.encoders`; empty = the one that the checkpoint of s2 names, else the HuBERT of GPT-SoVITS.
-    `precision`: auto (on a CPU that supports them, s1 in int8 and s2 in bfloat16), float32, bfloat16, float16 (GPU), or
-    int8 (CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference, computed once
-    for a voice, are always float32.
+    `precision`: auto (on a CPU s1 in int8, and s2 in bfloat16 where that is faster), float32, bfloat16, float16 (GPU),
+    or int8 (CPU: most of s2 too; the fastest, and a little rougher). The content encoder and the reference, computed
+    once for a voice, are always float32.
     `adapters`: folders of adapters to add to the weights, one of s1, one of s2, or both.
 
     Raises:
@@ -97,7 +97,8 @@ def _load(s1: Path | str, s2: Path | str, content: str, bert: str, precision: st
     if precision not in get_args(Precision):
         raise ConfigError(f"precision = {precision!r}: expected {', '.join(get_args(Precision))}")
     where = place(device, "float32")
-    rendering = place(device, "float32" if precision in ("float32", "reference") else "auto")
+    exact = precision in ("float32", "reference") or (precision == "auto" and not convolves_bf16_faster())
+    rendering = place(device, "float32" if exact else "auto")
     synthesizer, trained_with = s2_with_content(s2)
     name = content or trained_with
     encoder = load_encoder(name, SETTING, where)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import time
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from support.golden import fill, inp
 from torch import Tensor, nn
 
 from voicemill.model.device import Placement, can_pack
-from voicemill.model.s2.eight_bit import NARROWEST, EightBitBlock, has_fast_bytes, peaks
+from voicemill.model.s2.eight_bit import NARROWEST, ZERO, Bytes, EightBitBlock, has_fast_bytes, peaks
 from voicemill.model.s2.inference import prepare
 from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, padded_length, phases
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -135,6 +136,42 @@ def test_rows_and_streams_in_bytes(wide: Synthesizer) -> None:
     assert loudness(batch[1, : alone.shape[1]] - alone[0]) < 0.02 * loudness(alone)
     assert batch[1, alone.shape[1] :].eq(0).all()
     assert loudness(parts - whole) < 0.02 * loudness(whole)
+
+
+@bytes_only
+@pytest.mark.parametrize("dilation", [1, 3, 5])
+def test_a_new_length_compiles_no_kernel_for_each_sample(dilation: int) -> None:
+    """With time as the height of a picture oneDNN compiled for a second here, for each of the 36 convolutions."""
+    torch.manual_seed(dilation)
+    layer = Bytes(torch.randn(64, 64, 3), torch.zeros(64), dilation)
+    x = torch.randint(0, 255, (1, 64, 1, 12_000), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    used = []
+    for _ in range(4):
+        began = time.process_time()
+        with torch.inference_mode():
+            layer(x)
+        used.append(time.process_time() - began)
+    assert used[0] < min(used[1:]) + 0.2
+
+
+@bytes_only
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_a_convolution_of_bytes(dilation: int) -> None:
+    torch.manual_seed(0)
+    weight, bias = torch.randint(-127, 128, (16, 16, 5)).float(), torch.randn(16)
+    weight[:, 0, 0] = 127  # the scale of each output is 1: nothing is rounded
+    x = torch.randint(0, 256, (1, 16, 1, 30), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    signal = x[:, :, 0].float() - ZERO
+    plain = nn.functional.conv1d(signal, weight, bias, padding=2 * dilation, dilation=dilation)
+    with torch.inference_mode():
+        layer = Bytes(weight, bias, dilation)
+        parts = layer(x)[:, :, 0].float()
+        assert parts.shape == (dilation, 16, 30 // dilation)
+        for part in range(dilation):
+            torch.testing.assert_close(parts[part], plain[0, :, part::dilation], rtol=0.01, atol=1.0)
+        if dilation == 1:
+            other = torch.zeros(1, 16, 1, 30, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+            torch.testing.assert_close(layer.add_to(other, x)[:, :, 0].float(), plain, rtol=0.01, atol=1.0)
 
 
 @bytes_only

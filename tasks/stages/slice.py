@@ -5,7 +5,7 @@ thresholds, padding, short gaps joined, long spans cut at their longest pause. S
 dropped with a reason. Where several people speak (`diarise`), a span is cut at every change of voice. Every sample of
 an upload belongs to exactly one row, and an upload's rows depend only on its samples, these settings, its turns, and
 whether it came with a transcript.
-Cost: on one core some 500 times real time for clean speech, 300 in noise, more where there are long pauses; 0.5 MB per
+Cost: on one core some 800 times real time for clean speech, less in noise, more where there are long pauses; 0.5 MB per
 hour of audio. Measured, with its errors, by `tests/bench/vad.py`.
 Source: WebRTC and Silero as `model.audio.vad` says; the figures for padding, gaps and lengths are this project's own.
 """
@@ -25,7 +25,7 @@ from voicemill.storage.units import Samples, Seconds, to_samples
 from voicemill.tasks.contract.segments import between, segment_row
 from voicemill.tasks.contract.stage import NONE, Inputs, KeyContext, Repeats, Stage, StageSettings, guarded
 
-VERSION = 3
+VERSION = 4
 
 REFUSED: dict[str | None, str] = {
     None: Reason.UNKNOWN_VOICE.value,

@@ -5,7 +5,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicemill.model.audio.vad import ENGINES, hop, silero_path, speech_probability
+from voicemill.model.audio.vad import _FRESH, ENGINES, _listen, hop, silero_path, speech_probability
 from voicemill.storage.units import RATE
 
 
@@ -60,6 +60,18 @@ def test_silero_is_the_published_model_frame_by_frame() -> None:
         context = frame[-64:]
     found = speech_probability([wave], "silero", 1, 0, 1)
     np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-6)
+
+
+def test_a_run_of_frames_in_parts_is_the_same_run() -> None:
+    """Also of one frame, of samples that may not be written to: torch warns of those."""
+    stretch = np.random.default_rng(13).standard_normal(64 + 9 * 512).astype(np.float32) * np.float32(0.1)
+    stretch.flags.writeable = False
+    whole, _ = _listen(stretch, _FRESH)
+    state, parts = _FRESH, []
+    for start, stop in ((0, 1), (1, 4), (4, 9)):
+        probability, state = _listen(stretch[start * 512 : stop * 512 + 64], state)
+        parts.append(probability)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
 
 
 def test_where_in_doubt_both_directions_count_alike() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from voicemill.model.pitch.grid import F0
     from voicemill.storage.corpus.artifacts import Wave
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 class Tracker(Protocol):
@@ -70,10 +70,11 @@ def tracker(
 ) -> Tracker:
     """The engine of that name; `threshold` None keeps the engine's own.
 
-    `precision`: "auto" is bfloat16 where the CPU multiplies it. Engines without a threshold or precision ignore it.
+    `precision`: "auto" is int8 where the CPU multiplies bytes (VNNI), else bfloat16 where it is faster than float32.
+    Engines without a threshold or precision ignore it.
 
     Raises:
-        ConfigError: no such engine, or its package is not installed.
+        ConfigError: no such engine, its package is not installed, or the machine does not multiply int8.
     """
     if engine not in ENGINES:
         raise ConfigError(f"f0.engine = {engine!r}: choose one of {', '.join(ENGINES)}")
@@ -83,11 +84,26 @@ def tracker(
     module, name = chosen.tracker.split(".")
     own: dict[str, Any] = {} if threshold is None or not chosen.takes_threshold else {"threshold": threshold}
     if chosen.takes_precision:
-        from voicemill.model.device import place
-
-        own["dtype"] = place("cpu", precision).dtype
+        own["dtype"] = _dtype(precision)
     made: Tracker = getattr(importlib.import_module(f"voicemill.model.pitch.{module}"), name)(fmin, fmax, **own)
     return made
+
+
+def _dtype(precision: Precision) -> Any:
+    """The torch dtype of a precision on this machine."""
+    import torch
+
+    from voicemill.model.device import convolves_bf16_faster, place
+    from voicemill.model.embedded import SWIFT_F0
+    from voicemill.model.pitch.swift_int8 import multiplies_bytes
+
+    if precision in ("auto", "int8") and multiplies_bytes(SWIFT_F0.path("model.onnx")):
+        return torch.int8
+    if precision == "int8":
+        raise ConfigError("f0.precision = 'int8' needs a CPU with VNNI and a torch with oneDNN: set 'auto'")
+    if precision == "auto":
+        return torch.bfloat16 if convolves_bf16_faster() else torch.float32
+    return place("cpu", precision).dtype
 
 
 def weights_file(engine: str) -> Path | None:

@@ -2,8 +2,9 @@
 
 What: float16 [frames, 1] in Hz, 0 = unvoiced; frame i is centred on sample 320 i + 160, two over each frame of `mel`.
 Method: SwiftF0 (arXiv 2508.18440), a small network whose weights are in its wheel. Of the engines compared in
-`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 380 x real time on one core. `autocorrelation`
-(Boersma 1993) runs at 650 x and is as good on clean speech, but takes more of the noise for voiced.
+`tests/bench/f0.py` it makes the fewest errors in noise, and runs at 380 x real time on one core with bfloat16, faster
+in int8. `autocorrelation` (Boersma 1993) runs at 650 x and is as good on clean speech, but takes more of the noise for
+voiced.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from voicemill.tasks.contract.prepared import Prepared, kept_segments
 from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded_groups
 from voicemill.tasks.stages.mel import feature_row
 
-VERSION = 1
+VERSION = 2
 
 GROUP = 64
 """Segments tracked in one call: the path searches of `autocorrelation` run in lockstep."""
@@ -39,7 +40,7 @@ class Settings(StageSettings):
     """Confidence of the engine from which a frame is voiced, 0 to 1. Default: the engine's own (swift 0.5,
     autocorrelation 0.34, fcpe 0.006); pyin, harvest and dio decide by themselves."""
     precision: Precision = "auto"
-    """Precision of swift; auto: bfloat16 where the CPU multiplies it, else float32."""
+    """Precision of swift; auto: int8 where the CPU multiplies bytes, else bfloat16 where it is the faster one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

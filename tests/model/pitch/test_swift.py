@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from voicemill.model.embedded import SWIFT_F0
 from voicemill.model.onnx_graph import Graph
 from voicemill.model.onnx_reader import read_nodes
-from voicemill.model.pitch.swift import QUANTUM, STEP, SwiftF0
+from voicemill.model.pitch.engines import Precision, tracker
+from voicemill.model.pitch.swift import SwiftF0
+from voicemill.model.pitch.swift_int8 import ByteNetwork, multiplies_bytes
+from voicemill.model.pitch.swift_network import QUANTUM, STEP
+from voicemill.storage.errors import ConfigError
 
 RATE = 16_000
 FMIN, FMAX = 60.0, 800.0
@@ -47,21 +51,52 @@ def test_float32_equals_the_file_of_the_wheel(frames: int, reference: onnxruntim
     np.testing.assert_allclose(hertz, expected_hertz, rtol=1e-4)
 
 
-def test_bfloat16_errs_less_than_the_steps_of_the_network(reference: onnxruntime.InferenceSession) -> None:
-    """Its pitches are 70 cents apart; voicing changes in one frame of 500 at most."""
+@pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+def test_fewer_bits_err_less_than_the_steps_of_the_network(
+    precision: Precision, reference: onnxruntime.InferenceSession
+) -> None:
+    """Its pitches are 70 cents apart; voicing changes in one frame of 500 at most, in bytes of 250."""
+    engine = tracker("swift", FMIN, FMAX, precision=precision)
+    assert isinstance(engine, SwiftF0)
     changed = frames = 0
     for seed in range(8):
         wave = voice(6 * RATE, seed)
         expected_hertz, expected_confidence = of_wheel(reference, wave)
         with torch.inference_mode():
-            hertz, confidence = SwiftF0(FMIN, FMAX, dtype=torch.bfloat16).pitches(wave)
+            hertz, confidence = engine.pitches(wave)
         changed += int(((confidence >= 0.5) != (expected_confidence >= 0.5)).sum())
         frames += len(hertz)
         certain = expected_confidence >= 0.5
         cents = 1200 * np.abs(np.log2(hertz[certain] / expected_hertz[certain]))
         assert np.median(cents) < 1
         assert np.mean(cents > 35) < 0.005
-    assert changed <= frames / 500
+    assert changed <= frames / (250 if engine.dtype is torch.int8 else 500)
+
+
+def test_sums_of_bytes_are_exact_or_int8_is_refused() -> None:
+    """A layer whose weights are not those that it was packed with is found."""
+    file = SWIFT_F0.path("model.onnx")
+    if not multiplies_bytes(file):
+        with pytest.raises(ConfigError, match="VNNI"):
+            tracker("swift", FMIN, FMAX, precision="int8")
+        return
+    network = ByteNetwork(file)
+    layer = network._blocks[0][0]
+    assert layer.is_exact()
+    layer.whole = layer.whole.flip(2)
+    assert not layer.is_exact()
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_scores_do_not_depend_on_the_frames_behind(precision: Precision) -> None:
+    """A longer window gives the frames far from its end the same scores."""
+    engine = tracker("swift", FMIN, FMAX, precision=precision)
+    assert isinstance(engine, SwiftF0)
+    wave = torch.from_numpy(voice(100 * STEP, 3))
+    with torch.inference_mode():
+        whole, _ = engine._network(wave)
+        part, _ = engine._network(wave[: 80 * STEP])
+    torch.testing.assert_close(whole[:60], part[:60], rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_rounded_up_is_not_heard() -> None:

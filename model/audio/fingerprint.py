@@ -119,7 +119,8 @@ class Fingerprinter:
             wide[:, NEAR_BINS:-NEAR_BINS] = _largest(near, NEAR_TIME)
             largest = _largest(wide, NEAR_BINS, axis=1)
             least = np.maximum(loudest * np.float32(BELOW), np.float32(FLOOR))[:, None]
-            times, bins = np.nonzero((inner == largest) & (inner > least))
+            # `nonzero` of two dimensions is six times slower
+            times, bins = np.divmod(np.flatnonzero((inner == largest) & (inner > least)), LAST - FIRST)
             around = near[times[:, None] + np.arange(2 * NEAR_TIME + 1), bins[:, None]].mean(axis=1)
             strong = inner[times, bins] > PROMINENCE * around
             self._times.append((times[strong] + self._first).astype(np.uint32))

@@ -42,14 +42,16 @@ def power_of(wave: Wave) -> Power:
     return np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
 
 
-def without_hum(power: Power) -> Power:
+def without_hum(power: Power, loud_frames: Power) -> Power:
     """Power of the frames of float32 [frames, 513] without the lowest bins (125 Hz), where a strong hum fills them.
+
+    `loud_frames`: those that are `active`.
 
     The fundamental of mains hum is the same in every frame, a voice is not: the tenth percentile of a bin over the
     frames is that of the hum. From a tenth of the loud frames' power on it hides the entropy of the voice. Where hardly
-    anything else is there, the power is returned as it is, as for all other signals.
+    anything else is there, `power` itself is returned, as for all other signals.
     """
-    loud = active(power).mean(axis=0, dtype=np.float64)
+    loud = loud_frames.mean(axis=0, dtype=np.float64)
     if not float(np.percentile(power[:, :_HUM], 10, axis=0).sum()) > _HUM_SHARE * float(loud.sum()):
         return power
     cleaned = power.copy()

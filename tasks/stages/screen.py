@@ -94,8 +94,13 @@ def screen_segment(
         clipped: share of its samples that are clipped.
     """
     power = power_of(wave)
-    quiet = active(without_hum(power))  # harmonics of a hum spread its power: of the two, the voice has the larger
-    bits, share, width = max(entropy(active(power)), entropy(quiet)), clipped, bandwidth(quiet)
+    loud = active(power)
+    cleaned = without_hum(power, loud)
+    bits, quiet = entropy(loud), loud
+    if cleaned is not power:  # harmonics of a hum spread its power: of the two, the voice has the larger
+        quiet = active(cleaned)
+        bits = max(bits, entropy(quiet))
+    share, width = clipped, bandwidth(quiet)
     width = min(width, rate / 2) if rate else width
     measures = quality or Quality(upload=row.upload, index=row.index, engine="none")
     snr = best_snr(row.snr_db, measures)

@@ -1,12 +1,14 @@
 """Benchmark of `align` as the witness of a text: right texts, fourteen kinds of wrong ones and joints, in en, zh, de.
 
-`python tests/bench/text_witness.py [most]`: the recordings of ../shared/speech with a transcript and up to 14 s of
-speech, cut by `slice`; most: recordings of a speaker, default 30. Each is aligned by pocketsphinx as the stage does,
-with its own text and with wrong ones (`texts`), and judged by the default limits. Printed for every kind: the share
-refused and the share of each reason, among the speakers that the limits were calibrated on (`CALIBRATED`) and among the
-others, who were measured once the limits stood. Joints: recordings of one speaker set end to end with known pauses
-(model/aligner/measuring.py), and how far off the words beside them begin and end.
-Table, and bench/text_witness.json.
+`python tests/bench/text_witness.py [most] [language ...]`: the recordings of ../shared/speech with a transcript and up
+to 14 s of speech, cut by `slice`; most: recordings of a speaker, default 30. Each is aligned by pocketsphinx as the
+stage does, with its own text and with wrong ones (`texts`), and judged by the default limits. Printed for every kind:
+the share refused and the share of each reason, among the speakers that the limits were calibrated on (`CALIBRATED`) and
+among the others, who were measured once the limits stood. Joints: recordings of one speaker set end to end with known
+pauses (model/aligner/measuring.py), and how far off the words beside them begin and end.
+Table, and bench/text_witness.json. The verdicts on a recording are a line of bench/text_witness.jsonl: a run that was
+stopped goes on there, while the version of the stage and the limits stay the same. The wrong texts of a recording are
+drawn from its name, so they are the same in every run of one selection.
 """
 
 import hashlib
@@ -15,7 +17,8 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -31,8 +34,10 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Aligned, Segment
 from voicemill.storage.units import RATE
+from voicemill.tasks.stages.align import STAGE
 
-OUT = Path("bench/text_witness.json")
+OUT, LINES = Path("bench/text_witness.json"), Path("bench/text_witness.jsonl")
+LANGUAGES = ("en", "zh", "de")
 LONGEST, MOST = 14.0, 30
 SETTINGS = FitSettings()
 FEWEST = 4
@@ -126,35 +131,90 @@ def joints(aligner: PocketsphinxAligner, clips: Sequence[CutRecording]) -> dict[
     }
 
 
-def rates(rows: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Verdict on one text of a recording."""
+
+    file: str
+    kind: str
+    reason: str
+    detail: str
+    measures: tuple[float | None, float | None, float | None]
+    """`fit`, `missing`, `worst_run` of the row."""
+    seconds: float
+    processor_s: float
+
+
+class Lines:
+    """Verdicts of earlier runs with the same key, and those of this run, each written as soon as it is known."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        lines = LINES.read_text(encoding="utf-8").splitlines() if LINES.is_file() else []
+        # a run that was killed may leave half a line at the end
+        rows = [json.loads(line) for line in lines if line.endswith("}]}")]
+        self._known = {row["file"]: row["rows"] for row in rows if row["key"] == key}
+
+    def of(self, file: str, measure: Callable[[], list[Judged]]) -> list[Judged]:
+        """Verdicts on the texts of a recording, measured where no earlier run has."""
+        if file not in self._known:
+            rows = [asdict(row) for row in measure()]
+            LINES.parent.mkdir(exist_ok=True)
+            with LINES.open("a", encoding="utf-8") as out:
+                out.write("\n" + json.dumps({"key": self._key, "file": file, "rows": rows}))
+            self._known[file] = rows
+        return [Judged(**row | {"measures": tuple(row["measures"])}) for row in self._known[file]]
+
+
+def judgements(aligner: PocketsphinxAligner, clip: CutRecording, clips: Sequence[CutRecording]) -> list[Judged]:
+    """Verdicts on every text of a recording."""
+    wave, rows = np.concatenate(clip.waves), []
+    for kind, words in texts(clip, clips, random.Random(clip.file)).items():
+        start = time.process_time()
+        row = judged(aligner, wave, words, clip.language)
+        rows.append(
+            Judged(
+                file=clip.file,
+                kind=kind,
+                reason=row.reason,
+                detail=row.detail,
+                measures=(row.fit, row.missing, row.worst_run),
+                seconds=len(wave) / RATE,
+                processor_s=time.process_time() - start,
+            )
+        )
+    return rows
+
+
+def rates(rows: Iterable[Judged]) -> dict[str, dict[str, float]]:
     """Kind -> number of texts, share refused, and share refused for each reason."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        reasons[row.kind].append(row.reason)
     return {
-        kind: {"texts": len(reasons), "refused": float(np.mean([bool(reason) for reason in reasons]))}
-        | {reason: count / len(reasons) for reason, count in sorted(Counter(reasons).items()) if reason}
-        for kind, reasons in rows.items()
+        kind: {"texts": len(own), "refused": float(np.mean([bool(reason) for reason in own]))}
+        | {reason: count / len(own) for reason, count in sorted(Counter(own).items()) if reason}
+        for kind, own in reasons.items()
     }
 
 
-def measured(aligner: PocketsphinxAligner, clips: Sequence[CutRecording], tell: Callable[[str], None]) -> dict:
-    rng, seconds, start = random.Random(0), 0.0, time.process_time()
-    reasons: dict[bool, dict[str, list[str]]] = {side: defaultdict(list) for side in (True, False)}
-    right: dict[bool, list[Aligned]] = {True: [], False: []}
+def measured(
+    aligner: PocketsphinxAligner, clips: Sequence[CutRecording], key: str, tell: Callable[[str], None]
+) -> dict:
+    lines, sides = Lines(key), {True: list[Judged](), False: list[Judged]()}
     for clip in clips:
-        wave = np.concatenate(clip.waves)
-        for kind, words in texts(clip, clips, rng).items():
-            row = judged(aligner, wave, words, clip.language)
-            reasons[is_calibrated(clip)][kind].append(row.reason)
-            if kind == "right":
-                right[is_calibrated(clip)].append(row)
-                if row.reason:
-                    tell(f"refused: {clip.file} {row.reason}: {row.detail}")
-            seconds += len(wave) / RATE
-    speed = seconds / (time.process_time() - start)
+        rows = lines.of(clip.file, lambda clip=clip: judgements(aligner, clip, clips))  # type: ignore[misc]
+        sides[is_calibrated(clip)] += rows
+        for row in rows:
+            if row.kind == "right" and row.reason:
+                tell(f"refused: {row.file} {row.reason}: {row.detail}")
+    everything = sides[True] + sides[False]
+    speed = sum(row.seconds for row in everything) / sum(row.processor_s for row in everything)
     result: dict = {"times_real_time": speed, "joints": joints(aligner, clips)}
     for side, name in ((True, "calibrated on"), (False, "others")):
         speakers = {clip.speaker for clip in clips if is_calibrated(clip) is side}
-        result[name] = {"speakers": len(speakers), "kinds": rates(reasons[side])}
-        tell(f"{name}: {len(speakers)} speakers, measures of right texts at 0, 1, 5, 50 %: {quantiles(right[side])}")
+        result[name] = {"speakers": len(speakers), "kinds": rates(sides[side])}
+        tell(f"{name}: {len(speakers)} speakers, measures of right texts at 0, 1, 5, 50 %: {quantiles(sides[side])}")
         for kind, row in result[name]["kinds"].items():
             tell(f"  {kind:28} " + " ".join(f"{k} {v:.3g}" if k == "texts" else f"{k} {v:.1%}" for k, v in row.items()))
     bounds = result["joints"]
@@ -165,9 +225,12 @@ def measured(aligner: PocketsphinxAligner, clips: Sequence[CutRecording], tell: 
     return result
 
 
-def quantiles(rows: Iterable[Aligned]) -> str:
-    """Extremes and medians of the measures of aligned texts."""
-    table = np.array([[row.fit, 1 - (row.missing or 0), row.worst_run] for row in rows if row.fit is not None])
+def quantiles(rows: Iterable[Judged]) -> str:
+    """Extremes and medians of the measures of right texts."""
+    known = [row.measures for row in rows if row.kind == "right" and row.measures[0] is not None]
+    if not known:
+        return "none"
+    table = np.array([[fit, 1 - (missing or 0), run] for fit, missing, run in known])
     places = np.quantile(table, (0, 0.01, 0.05, 0.5), axis=0).T
     return "; ".join(
         f"{name} {' '.join(f'{value:.2f}' for value in line)}"
@@ -187,11 +250,14 @@ def main() -> None:
     most = int(sys.argv[1]) if len(sys.argv) > 1 else MOST
     aligner, results = PocketsphinxAligner(), {}
     cut = [clip for clip in cut_recordings() if clip.text and clip.seconds <= LONGEST]
-    for language in ("en", "zh", "de"):
+    for language in sys.argv[2:] or LANGUAGES:
         clips = few([clip for clip in cut if clip.language == language], most)
-        results[language] = measured(aligner, clips, lambda line, language=language: print(language, line, flush=True))
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(results, indent=2))
+        key = f"{STAGE.version} {most} {language} {SETTINGS.model_dump_json()}"
+        results[language] = measured(
+            aligner, clips, key, lambda line, language=language: print(language, line, flush=True)
+        )
+        OUT.parent.mkdir(exist_ok=True)
+        OUT.write_text(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

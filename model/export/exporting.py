@@ -24,6 +24,7 @@ from voicemill.model.export.draft import Precision
 from voicemill.model.export.folder import FORMAT, FolderWriter, GraphFolder, Manifest, new_folder, read_folder
 from voicemill.model.hub import resolve
 from voicemill.model.light.ge2e import Ge2e
+from voicemill.model.light.spectral import SpectralVocoder
 from voicemill.model.light.system import PARTS, SPEAKER, LightSystem, load_light
 from voicemill.model.s1.decoder import Text2Semantic
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -132,7 +133,10 @@ def write_light(writer: FolderWriter, system: LightSystem) -> None:
     if not isinstance(system.speaker, Ge2e):
         writer.network("speaker", [("embedding", partial(light.speaker, encoder=system.speaker))])
     writer.network("acoustic", [(name, partial(build, acoustic=system.acoustic)) for name, build in acoustic])
-    writer.network("vocoder", [("wave", partial(s2.generator, dec=system.vocoder))])
+    vocoder = system.vocoder
+    spectral = isinstance(vocoder, SpectralVocoder)
+    build = partial(light.spectral, vocoder=vocoder) if spectral else partial(s2.generator, dec=vocoder)
+    writer.network("vocoder", [("wave", build)])
 
 
 def write_s1(writer: FolderWriter, model: Text2Semantic) -> int:

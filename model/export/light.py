@@ -21,6 +21,7 @@ from voicemill.model.light.acoustic import MEAN, SPREAD, Acoustic
 from voicemill.model.light.config import BANDS
 from voicemill.model.light.ecapa import LEAST, Block, EcapaTdnn, Layer, Pooling
 from voicemill.model.light.ecapa import SPREAD as LEVEL_SPREAD
+from voicemill.model.light.spectral import LOUDEST, ConvNext, SpectralVocoder
 from voicemill.model.onnx_graph import MICROSOFT
 
 
@@ -144,3 +145,47 @@ def _gates(value: Array, units: int) -> Array:
     """Rows of input, forget, cell and output gate, the order of torch, in that of ONNX: input, output, forget, cell."""
     i, f, g, o = value.reshape(4, units, *value.shape[1:])
     return np.concatenate([i, o, f, g])
+
+
+def spectral(draft: Draft, vocoder: SpectralVocoder) -> None:
+    """Draft `vocoder` where it gives spectra. The inverse transform is a product with windowed cosines and sines, in
+    float16 at every precision but float32."""
+    config = vocoder.config
+    mel = draft.input("z", "float32", ["rows", config.hidden, "frames"])
+    standard = draft.do("Div", draft.do("Sub", mel, draft.const(MEAN)), draft.const(SPREAD))
+    x = draft.transpose(draft.module_conv(standard, vocoder.enter), 0, 2, 1)
+    for block in vocoder.slow:
+        x = _convnext(draft, x, block)
+    x = draft.reshape(draft.module_linear(x, vocoder.expand), 0, -1, config.width)
+    for block in vocoder.fast:
+        x = _convnext(draft, x, block)
+    both = draft.module_linear(draft.module_norm(x, vocoder.norm), vocoder.leave)
+    magnitude, phase = draft.many(2, "Split", both, axis=2)
+    magnitude = draft.do("Exp", draft.do("Min", magnitude, draft.const(LOUDEST)))
+    parts = [draft.do("Mul", magnitude, draft.do(wave, phase)) for wave in ("Cos", "Sin")]
+    pieces = draft.do("MatMul", draft.do("Concat", *parts, axis=2), _basis(draft, vocoder))
+    times, start = config.fft // config.step, (config.fft - config.step) // 2
+    summed = []
+    for number in range(times):
+        part = draft.slice(pieces, 2, number * config.step, (number + 1) * config.step)
+        summed.append(draft.do("Pad", part, draft.ints(0, number, 0, 0, times - 1 - number, 0)))
+    flat = draft.reshape(draft.do("Sum", *summed), 0, -1)
+    draft.output(draft.slice(flat, 1, start, start - config.fft + config.step), "wave", "float32", ["rows", "samples"])
+
+
+def _convnext(draft: Draft, x: str, block: ConvNext) -> str:
+    mixed = draft.transpose(draft.module_conv(draft.transpose(x, 0, 2, 1), block.conv), 0, 2, 1)
+    wide = draft.gelu(draft.module_linear(draft.module_norm(mixed, block.norm), block.widen))
+    gain = array(block.gain)  # part of the layer before it
+    narrow = draft.linear(wide, array(block.narrow.weight) * gain[:, None], array(block.narrow.bias) * gain)
+    return draft.do("Add", x, narrow)
+
+
+def _basis(draft: Draft, vocoder: SpectralVocoder) -> str:
+    """Windowed inverse transform of real and imaginary parts: [fft + 2, fft]."""
+    fft, bins = vocoder.config.fft, vocoder.config.fft // 2 + 1
+    weights = np.full(bins, 2.0 / fft)
+    weights[[0, -1]] = 1.0 / fft
+    angles = 2 * np.pi * np.outer(np.arange(bins), np.arange(fft)) / fft
+    basis = np.concatenate([np.cos(angles), -np.sin(angles)]) * np.tile(weights, 2)[:, None] * array(vocoder.window)
+    return draft.weight(basis)

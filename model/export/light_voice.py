@@ -11,10 +11,10 @@ from voicemill.model.export.folder import GraphFolder, read_folder
 from voicemill.model.export.running import Session
 from voicemill.model.light.acoustic import spoken_durations
 from voicemill.model.light.alignment import progress, regulate
-from voicemill.model.light.config import AcousticConfig, VocoderConfig
+from voicemill.model.light.config import AcousticConfig, SpectralConfig, VocoderConfig
 from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.light.system import DEFAULT_VOICE, SPEAKER, check_phones, default_voice_in
-from voicemill.model.light.voice import LightVoice
+from voicemill.model.light.voice import LightVoice, reach_of
 from voicemill.storage.errors import CheckpointError
 
 
@@ -29,7 +29,11 @@ class OnnxLightVoice(LightVoice):
                 f"{opened.path} holds graphs of a {opened.manifest.voice} voice, expected a light one"
             )
         self.device = torch.device("cpu")
-        self.config = opened.manifest.sizes_of(VocoderConfig, "vocoder")
+        manifest = opened.manifest
+        if "fft" in manifest.sizes.get("vocoder", {}):
+            self.reach = reach_of(manifest.sizes_of(SpectralConfig, "vocoder"))
+        else:
+            self.reach = reach_of(manifest.sizes_of(VocoderConfig, "vocoder"))
         has_encoder = SPEAKER in opened.manifest.sizes
         self.speaker = _Speaker(opened, threads) if has_encoder else Ge2e()  # type: ignore[assignment]  # `EcapaTdnn.embed`
         voice = default_voice_in({DEFAULT_VOICE: list(opened.manifest.default_voice)}, str(opened.path))

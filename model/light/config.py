@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
+from voicemill.model.audio.mel import HOP
 from voicemill.storage.errors import ConfigError
 
 BANDS = 128
@@ -112,3 +113,54 @@ class VocoderConfig:
     def hop(self) -> int:
         """Samples per frame."""
         return prod(self.upsample_rates)
+
+
+@dataclass(frozen=True)
+class SpectralConfig:
+    """Sizes of `voicemill.model.light.spectral.SpectralVocoder`: 2.2 million weights by default."""
+
+    hidden: int = BANDS
+    """Bands of the log-mel."""
+    width: int = 256
+    """Channels of every layer."""
+    inner: int = 512
+    """Channels inside a block."""
+    kernel: int = 7
+    """Kernel of the convolutions; odd."""
+    slow_layers: int = 2
+    """Blocks at the rate of the frames."""
+    layers: int = 4
+    """Blocks at the rate of the spectra."""
+    rate: int = 4
+    """Spectra per frame."""
+    fft: int = 640
+    """Samples of a spectrum: a multiple of the samples from one to the next, three to eight times as many."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that contradict each other."""
+        if HOP % self.rate or self.fft % self.step or not 3 <= self.fft // self.step <= 8 or self.fft % 2:
+            raise ConfigError(
+                f"light vocoder: rate = {self.rate}, fft = {self.fft}: expected a divisor of {HOP}, and 3 to 8 times "
+                f"{HOP} / rate samples"
+            )
+        if self.kernel % 2 == 0:
+            raise ConfigError(f"light vocoder: kernel = {self.kernel}: expected an odd number")
+
+    @property
+    def hop(self) -> int:
+        """Samples per frame."""
+        return HOP
+
+    @property
+    def step(self) -> int:
+        """Samples from one spectrum to the next."""
+        return HOP // self.rate
+
+    @property
+    def overlap_gain(self) -> float:
+        """Sum of the overlapping windows (Hann) at each sample, which is constant."""
+        return self.fft / self.step / 2
+
+
+VocoderSizes = VocoderConfig | SpectralConfig
+"""Sizes of either vocoder."""

@@ -17,9 +17,19 @@ from voicemill.model.checkpoints.checkpoint import Checkpoint, read
 from voicemill.model.checkpoints.loading import fill
 from voicemill.model.checkpoints.sizes import Sizes, from_header, header
 from voicemill.model.light.acoustic import Acoustic
-from voicemill.model.light.config import BANDS, AcousticConfig, EcapaConfig, Ge2eConfig, SpeakerConfig, VocoderConfig
+from voicemill.model.light.config import (
+    BANDS,
+    AcousticConfig,
+    EcapaConfig,
+    Ge2eConfig,
+    SpeakerConfig,
+    SpectralConfig,
+    VocoderConfig,
+    VocoderSizes,
+)
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.ge2e import Ge2e
+from voicemill.model.light.spectral import SpectralVocoder
 from voicemill.model.s2.generator import Generator
 from voicemill.model.text.symbols import SYMBOLS
 from voicemill.storage.errors import CheckpointError, ConfigError
@@ -30,8 +40,9 @@ TRAINED = "trained"
 """Key of the list of trained parts in the header."""
 DEFAULT_VOICE = "default_voice"
 """Key of the default speaker vector in the header."""
-ENCODER, GE2E = "encoder", "ge2e"
-"""Key of the name of the speaker encoder beside its sizes, and the name of the embedded one; ECAPA-TDNN has none."""
+NETWORK, GE2E, SPECTRAL = "network", "ge2e", "spectral"
+"""Key of the name of a network beside its sizes, of the embedded speaker encoder and of the vocoder that gives spectra;
+ECAPA-TDNN and HiFi-GAN have none."""
 Source: TypeAlias = Checkpoint | Path | str
 
 
@@ -46,7 +57,7 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
         self,
         speaker: SpeakerConfig | None = None,
         acoustic: AcousticConfig | None = None,
-        vocoder: VocoderConfig | None = None,
+        vocoder: VocoderSizes | None = None,
         trained: Iterable[str] = (),
         default_voice: Sequence[float] = (),
     ) -> None:
@@ -68,7 +79,10 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
                 f"{acoustic.embedding}"
             )
         self.speaker: EcapaTdnn | Ge2e = Ge2e(speaker) if isinstance(speaker, Ge2eConfig) else EcapaTdnn(speaker)
-        self.acoustic, self.vocoder = Acoustic(acoustic), Generator(vocoder)
+        self.acoustic = Acoustic(acoustic)
+        self.vocoder: Generator | SpectralVocoder = (
+            SpectralVocoder(vocoder) if isinstance(vocoder, SpectralConfig) else Generator(vocoder)
+        )
         self.trained = frozenset(trained) | (frozenset({SPEAKER}) if isinstance(speaker, Ge2eConfig) else frozenset())
         self.default_voice: Tensor | None = torch.tensor(default_voice) if default_voice else None
 
@@ -80,7 +94,9 @@ class LightSystem(nn.Module):  # type: ignore[misc]  # torch is not followed
         """Checkpoint of the system for `voicemill.model.checkpoints.writing.write`."""
         config: dict[str, Any] = {name: header(getattr(self, name).config) for name in PARTS}
         if isinstance(self.speaker, Ge2e):
-            config[SPEAKER][ENCODER] = GE2E
+            config[SPEAKER][NETWORK] = GE2E
+        if isinstance(self.vocoder, SpectralVocoder):
+            config[VOCODER][NETWORK] = SPECTRAL
         config[TRAINED] = sorted(self.trained if trained is None else trained)
         if self.default_voice is not None:
             config[DEFAULT_VOICE] = self.default_voice.tolist()
@@ -100,15 +116,16 @@ def load_light(source: Source, needs: Iterable[str] = PARTS) -> LightSystem:
     if checkpoint.kind != LIGHT:
         raise CheckpointError(f"{name}: a checkpoint of {checkpoint.kind}, expected one of {LIGHT}")
     speaker: SpeakerConfig
-    if _encoder_name(checkpoint, name) == GE2E:
+    vocoder: VocoderSizes
+    if _is(checkpoint, SPEAKER, GE2E, name):
         speaker = _sizes(Ge2eConfig, checkpoint, SPEAKER, name)
     else:
         speaker = _sizes(EcapaConfig, checkpoint, SPEAKER, name)
-    sizes = (
-        speaker,
-        _sizes(AcousticConfig, checkpoint, ACOUSTIC, name),
-        _sizes(VocoderConfig, checkpoint, VOCODER, name),
-    )
+    if _is(checkpoint, VOCODER, SPECTRAL, name):
+        vocoder = _sizes(SpectralConfig, checkpoint, VOCODER, name)
+    else:
+        vocoder = _sizes(VocoderConfig, checkpoint, VOCODER, name)
+    sizes = speaker, _sizes(AcousticConfig, checkpoint, ACOUSTIC, name), vocoder
     check_phones(sizes[1], name)
     trained = checkpoint.config.get(TRAINED)
     if not isinstance(trained, list) or not {str(part) for part in trained} <= set(PARTS):
@@ -151,12 +168,13 @@ def default_voice_in(config: Mapping[str, Any], name: str) -> list[float]:
     return [float(value) for value in stated]
 
 
-def _encoder_name(checkpoint: Checkpoint, name: str) -> str:
-    stated = checkpoint.config.get(SPEAKER)
-    encoder = stated.get(ENCODER, "") if isinstance(stated, Mapping) else ""
-    if encoder not in ("", GE2E):
-        raise CheckpointError(f"{name}: its speaker encoder is {str(encoder)[:40]!r}, which this voicemill lacks")
-    return str(encoder)
+def _is(checkpoint: Checkpoint, part: str, network: str, name: str) -> bool:
+    """Whether the part is the named network; raises CheckpointError where it is an unknown one."""
+    stated = checkpoint.config.get(part)
+    found = stated.get(NETWORK, "") if isinstance(stated, Mapping) else ""
+    if found not in ("", network):
+        raise CheckpointError(f"{name}: its {part} is {str(found)[:40]!r}, which this voicemill lacks")
+    return bool(found)
 
 
 def _sizes(kind: type[Sizes], checkpoint: Checkpoint, part: str, name: str) -> Sizes:

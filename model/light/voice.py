@@ -18,10 +18,12 @@ from torch.nn.functional import normalize
 
 from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.device import DeviceChoice, Placement, can_pack, place
+from voicemill.model.light.config import SpectralConfig
 from voicemill.model.light.ge2e import Ge2e
+from voicemill.model.light.spectral import reach
 from voicemill.model.light.system import LightSystem, Source, load_light
 from voicemill.model.s1.engines import Precision
-from voicemill.model.s2.generator import context
+from voicemill.model.s2.generator import Generator, GeneratorSizes, context
 from voicemill.model.s2.packed import PackedGenerator
 from voicemill.model.s2.weight_norm import fold
 from voicemill.model.speaking.options import SpeakOptions
@@ -64,8 +66,9 @@ class LightVoice:
         self.device = where.device
         fold(system.eval().requires_grad_(False)).to(self.device)
         self.speaker, self.acoustic, self.default_voice = system.speaker, system.acoustic, system.default_voice
-        self.config, self.vocoder = system.vocoder.config, system.vocoder
-        if self.device.type == "cpu" and can_pack():
+        self.vocoder = system.vocoder
+        self.reach = reach_of(system.vocoder.config)
+        if isinstance(system.vocoder, Generator) and self.device.type == "cpu" and can_pack():
             self.vocoder = PackedGenerator(system.vocoder, where.dtype)
         self._mel = LogMel()
 
@@ -132,7 +135,7 @@ class LightVoice:
         yield self._render(mel)
 
     def _windows(self, mel: Tensor, frames: int) -> Iterator[Wave]:
-        reach, total = context(self.config), mel.shape[-1]
+        reach, total = self.reach, mel.shape[-1]
         for start in range(0, total, frames):
             stop = min(start + frames, total)
             left = max(0, start - reach)
@@ -154,6 +157,11 @@ def load_light_voice(source: Source, precision: str = "auto", device: DeviceChoi
         ConfigError: this machine does not support the precision.
     """
     return LightVoice(load_light(source), precision, device)
+
+
+def reach_of(config: GeneratorSizes | SpectralConfig) -> int:
+    """Number of frames to each side that one frame of the waveform depends on."""
+    return reach(config) if isinstance(config, SpectralConfig) else context(config)
 
 
 def _place(precision: str, device: DeviceChoice) -> Placement:

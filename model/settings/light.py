@@ -41,10 +41,14 @@ class LightAcousticSettings(FrozenSettings):
 
 
 class LightVocoderSettings(FrozenSettings):
-    """The vocoder: sizes and losses."""
+    """The vocoder: network, sizes and losses."""
 
+    network: Literal["hifigan", "spectral"] = "hifigan"
+    """Network of a training from scratch. hifigan: a small HiFi-GAN; spectral: magnitude and phase of spectra (after
+    Vocos), which learns several times as much in the same time on a CPU."""
     sizes: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `VocoderConfig` that differ from its defaults; only for a training from scratch."""
+    """Fields of `VocoderConfig`, or of `SpectralConfig`, that differ from its defaults; only for a training from
+    scratch."""
     mel_weight: float = Field(45.0, ge=0)
     """Weight of the mean absolute log-mel distance. Default: as HiFi-GAN."""
     stft_weight: float = Field(5.0, ge=0)

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicemill.model.checkpoints.sizes import KEY, from_header
-from voicemill.model.light.config import AcousticConfig, EcapaConfig, Ge2eConfig, SpeakerConfig, VocoderConfig
+from voicemill.model.light.config import (
+    AcousticConfig,
+    EcapaConfig,
+    Ge2eConfig,
+    SpeakerConfig,
+    SpectralConfig,
+    VocoderConfig,
+    VocoderSizes,
+)
 from voicemill.model.light.ge2e import Ge2e
 from voicemill.model.light.system import LIGHT, LightSystem, load_light
 from voicemill.model.settings.light import LightSettings
@@ -23,7 +31,7 @@ from voicemill.model.training.light.speaker import LIGHT_SPEAKER, LightSpeakerOb
 from voicemill.model.training.light.vocoder import LightVocoderObjective
 from voicemill.storage.errors import CheckpointError, ConfigError
 
-Config = TypeVar("Config", EcapaConfig, AcousticConfig, VocoderConfig)
+Config = TypeVar("Config", EcapaConfig, AcousticConfig, VocoderSizes)
 LightObjective: TypeAlias = LightSpeakerObjective | LightAcousticObjective | LightVocoderObjective
 Voices: TypeAlias = Callable[[], Mapping[str, NDArray[np.float32]]]
 """Function that reads the speaker vectors of the corpus, as `voicemill.model.data.voices.mean_voices`."""
@@ -83,11 +91,12 @@ def scratch(settings: LightSettings) -> LightSystem:
     encoder: SpeakerConfig = Ge2eConfig()
     if settings.encoder == "ecapa":
         encoder = _sized(EcapaConfig(), settings.speaker.sizes, "light.speaker.sizes")
+    vocoder: VocoderSizes = SpectralConfig() if settings.vocoder.network == "spectral" else VocoderConfig()
     base = AcousticConfig(phones=len(SYMBOLS), embedding=encoder.embedding)
     return LightSystem(
         encoder,
         _sized(base, settings.acoustic.sizes, "light.acoustic.sizes"),
-        _sized(VocoderConfig(), settings.vocoder.sizes, "light.vocoder.sizes"),
+        _sized(vocoder, settings.vocoder.sizes, "light.vocoder.sizes"),
     )
 
 

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from voicemill.model.audio.mel import FLOOR, HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.data.minibatch import Minibatch
+from voicemill.model.light.spectral import SpectralVocoder
 from voicemill.model.light.system import LIGHT, VOCODER, LightSystem
 from voicemill.model.s2.config import S2Config
 from voicemill.model.s2.generator import Generator
@@ -96,8 +97,8 @@ class LightVocoderObjective:
         return {LIGHT: self.system.checkpoint(lineage, self.system.with_trained(VOCODER))}
 
     @property
-    def _network(self) -> Generator:
-        network: Generator = self.modules[LIGHT_VOCODER]
+    def _network(self) -> Generator | SpectralVocoder:
+        network: Generator | SpectralVocoder = self.modules[LIGHT_VOCODER]
         return network
 
     def _weight(self, term: str) -> float:

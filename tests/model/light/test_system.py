@@ -70,7 +70,7 @@ def test_the_embedded_encoder_is_named_and_has_no_weights(tmp_path: Path) -> Non
         (lambda about: about["config"].update(default_voice=[2.0] * 256), "default voice is .* -1 to 1"),
         (lambda about: about["config"].update(default_voice="joe"), "default voice"),
         (lambda about: about["config"].update(default_voice=[0.5]), "default voice has 1 dimensions"),
-        (lambda about: about["config"]["speaker"].update(encoder="ear"), "speaker encoder is 'ear'"),
+        (lambda about: about["config"]["speaker"].update(network="ear"), "its speaker is 'ear'"),
         (lambda about: about["config"]["speaker"]["sizes"].update(embedding=192), "256 dimensions"),
     ],
 )

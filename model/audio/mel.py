@@ -53,6 +53,18 @@ class LogMel(nn.Module):  # type: ignore[misc]  # torch is not followed
         """Log-mel [batch, 128, frames] of magnitudes [batch, 1025, frames]."""
         return self._log(self.bank @ spectrogram)
 
+    def cut(self, wave: Tensor, lengths: Tensor, starts: Tensor, frames: int) -> Tensor:
+        """Log-mel float32 [batch, 128, frames] of each row of float32 [batch, samples] from frame `starts` on.
+
+        Columns of `from_spectrogram(spectrogram(wave, lengths))` at the cost of the piece alone; the floor behind the
+        end of a row. `lengths`, `starts`: int64 [batch].
+        """
+        at = (starts[:, None] * HOP + torch.arange(-PAD, frames * HOP + PAD, device=wave.device)).abs()
+        last = lengths[:, None] * HOP - 1
+        piece = wave.gather(-1, (last - (last - at).abs()).clamp(min=0))
+        real = starts[:, None] + torch.arange(frames, device=wave.device) < lengths[:, None]
+        return self.from_spectrogram(self._magnitudes(piece).transpose(1, 2) * real[:, None])
+
     def frames(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-mel of one waveform, float32 [samples], 32 kHz, computed in chunks: float32 [samples // 640, 128]."""
         with torch.inference_mode():

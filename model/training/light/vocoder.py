@@ -5,7 +5,6 @@ gradient, then the vocoder against them. The piece is rendered anew for each rou
 discriminators the vocoder is the smaller part.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.optim import Optimizer
 
-from voicemill.model.audio.mel import FLOOR, HOP, LogMel
+from voicemill.model.audio.mel import HOP, LogMel
 from voicemill.model.checkpoints.checkpoint import Checkpoint
 from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.light.spectral import SpectralVocoder
@@ -106,11 +105,11 @@ class LightVocoderObjective:
 
     def _pair(self, batch: Minibatch) -> Pair:
         """A random piece of each row, real and rendered."""
-        wave, mel, size = waves(batch), log_mels(batch, self._mel), self.settings.segment
-        if (short := size - mel.shape[-1]) > 0:  # the piece would be longer than the whole batch
-            wave, mel = pad(wave, (0, short * HOP)), pad(mel, (0, short), value=math.log(FLOOR))
+        wave, size = waves(batch), self.settings.segment
+        if (short := size * HOP - wave.shape[-1]) > 0:  # the piece would be longer than the whole batch
+            wave = pad(wave, (0, short))
         starts = places(batch, size)
-        cut = pieces(mel, starts, size)
+        cut = self._mel.to(wave.device).cut(wave, batch.lengths, starts, size)
         fake = self.modules[LIGHT_VOCODER](cut)[:, 0]
         real = pieces(wave[:, None], starts * HOP, size * HOP)[:, 0]
         return Pair(real, fake, cut, self._mel.mel(fake.float()))

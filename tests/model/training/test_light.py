@@ -12,13 +12,16 @@ import torch
 from support.minibatches import batch_of, part_of
 from support.tiny_voice import tiny_light
 from torch import Tensor
+from torch.nn.functional import pad
 
+from voicemill.model.audio.mel import FLOOR, LogMel
 from voicemill.model.checkpoints.writing import write
 from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.export.exporting import export_voice
 from voicemill.model.light.config import EcapaConfig
 from voicemill.model.light.ecapa import EcapaTdnn
 from voicemill.model.light.system import PARTS, LightSystem, load_light
+from voicemill.model.s2.synthesizer import pieces
 from voicemill.model.settings.light import (
     LightAcousticSettings,
     LightSettings,
@@ -37,6 +40,7 @@ from voicemill.model.settings.training import (
 from voicemill.model.training.engine.ranks import Ranks
 from voicemill.model.training.engine.run import RunSpec, result
 from voicemill.model.training.light.acoustic import LightAcousticObjective
+from voicemill.model.training.light.batches import log_mels, waves
 from voicemill.model.training.light.speaker import LightSpeakerObjective, SpeakerClassifier
 from voicemill.model.training.light.starting import LightObjective
 from voicemill.model.training.light.vocoder import LightVocoderObjective
@@ -133,6 +137,16 @@ def test_spectra_at_three_resolutions() -> None:
     half, tenth = loss(wave, wave * 0.5), loss(wave, wave * 0.1)
     assert half[0] == pytest.approx(0.5 + math.log(2), rel=1e-3)
     assert (tenth > half).all()
+
+
+def test_a_piece_of_a_log_mel_is_that_of_the_whole() -> None:
+    """At the beginning, inside, over the end of a row, and where a row is shorter than the piece."""
+    heard, mel, size = batch([40, 33, 9, 52]), LogMel(), 16
+    whole = pad(log_mels(heard, mel), (0, size), value=math.log(FLOOR))
+    for starts in ([0, 0, 0, 0], [5, 17, 0, 30], [30, 33, 5, 52]):
+        at = torch.tensor(starts)
+        cut = mel.cut(waves(heard), heard.lengths, at, size)
+        torch.testing.assert_close(cut, pieces(whole, at, size), atol=1e-4, rtol=1e-4)
 
 
 def test_silence_has_finite_losses() -> None:

@@ -77,6 +77,8 @@ class Shard:
     content: str
     f0: str
     phones: str
+    mel: str = ""
+    """"" = the version has no log-mels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,8 @@ def index(corpus: CorpusVersion, settings: DataSettings) -> Index:
     names = corpus.version.features
     if missing := {"content", "f0"} - names.keys():
         raise StoreError(f"corpus version {number} of {store.root} has no features {', '.join(sorted(missing))}")
-    files = [corpus.shards(table) for table in ("utterances", names["content"], names["f0"])]
+    tables_read = ("utterances", names["content"], names["f0"], *([names["mel"]] if "mel" in names else []))
+    files = [corpus.shards(table) for table in tables_read]
     if any(
         [(f.key, f.speaker, f.rows) for f in part] != [(f.key, f.speaker, f.rows) for f in files[0]] for part in files
     ):
@@ -140,7 +143,7 @@ def index(corpus: CorpusVersion, settings: DataSettings) -> Index:
             f"corpus version {number} of {store.root}: the shards of its features are not those of its utterances. "
             f"Delete {store.stages / 'shards'} and run `voicemill refresh`"
         )
-    parts = [_Part.read(corpus, *triple) for triple in zip(*files, strict=True)]
+    parts = [_Part.read(corpus, *row) for row in zip(*files, strict=True)]
     return _join(corpus, parts, settings)
 
 
@@ -164,7 +167,7 @@ class _Part:
     dims: frozenset[int]
 
     @classmethod
-    def read(cls, corpus: CorpusVersion, file: File, content: File, f0: File) -> "_Part":
+    def read(cls, corpus: CorpusVersion, file: File, content: File, f0: File, mel: File | None = None) -> "_Part":
         store, names = corpus.store, corpus.version.features
         names_read = ["id", "upload", "language", "text", "start", "stop", "tier", *MEASURES]
         ((_, rows),) = tables.read(store, "utterances", [file], names_read)
@@ -196,7 +199,10 @@ class _Part:
         }
         folders = (tables.folder(store, table) for table in ("utterances", names["content"], names["f0"]))
         paths = [str(root / part.path) for root, part in zip(folders, (file, content, f0), strict=True)]
-        shard = Shard(speaker=file.speaker, utterances=paths[0], content=paths[1], f0=paths[2], phones=str(path))
+        log_mels = "" if mel is None else str(tables.folder(store, names["mel"]) / mel.path)
+        shard = Shard(
+            speaker=file.speaker, utterances=paths[0], content=paths[1], f0=paths[2], phones=str(path), mel=log_mels
+        )
         return cls(shard, columns, reasons, frozenset(features["dims"].to_pylist()))
 
 

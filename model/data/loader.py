@@ -96,7 +96,7 @@ class Loader:
             for name, part in divided.training.items()
         ]
         order = order_of(settings, seed)
-        needs = _possible(needs)
+        needs = _possible(needs, rows)
         spec = ReadingSpec(
             shards=rows.shards,
             sources=tuple(training),
@@ -115,7 +115,7 @@ class Loader:
 
     def with_needs(self, needs: frozenset[str]) -> "Loader":
         """Return a loader that fills other fields of `Minibatch`. Raises ConfigError like `open`."""
-        return replace(self, spec=replace(self.spec, needs=_possible(needs)), _validation={})
+        return replace(self, spec=replace(self.spec, needs=_possible(needs, self.index)), _validation={})
 
     def training(
         self, start_step: int = 0, rank: int = 0, world: int = 1, accumulate: int = 1
@@ -176,10 +176,12 @@ class Loader:
         return f"the forced alignment has word times for {placed} of {len(trained)} utterances{lacking}"
 
 
-def _possible(needs: frozenset[str]) -> frozenset[str]:
+def _possible(needs: frozenset[str], rows: Index) -> frozenset[str]:
     if lacking := needs - READ - {"bert"}:
         raise ConfigError(
             f"{', '.join(sorted(lacking))}: no corpus has this field. `speaker_embedding` is needed by v2Pro and "
             "v2ProPlus: set s2.version to v2, and start from a checkpoint of v2"
         )
+    if any(not shard.mel for shard in rows.shards):  # a version of an early release: they are computed from the waves
+        needs = needs - {"mel"} | ({"wave"} if "mel" in needs else set())
     return needs & READ

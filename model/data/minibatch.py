@@ -59,6 +59,8 @@ class Minibatch:
 
     They are those of its word in the forced alignment; all frames of the row where that is unknown. None = unknown for
     all rows."""
+    mel: Tensor | None = None
+    """Log-mels as the corpus stores them, float32 [batch, 128, frames], nepers; the floor behind the end of a row."""
     speaker_embedding: Tensor | None = None
     """Speaker embedding of v2Pro, float32 [batch, dims], where the corpus has one."""
 

@@ -25,7 +25,7 @@ from voicemill.storage.units import RATE, Frames
 
 F = TypeVar("F", bound=np.floating[Any])
 HOP = RATE // CONTENT_RATE
-READ = frozenset({"wave", "f0", "bounds"})
+READ = frozenset({"wave", "f0", "bounds", "mel"})
 """Optional fields that a corpus can fill."""
 
 
@@ -47,10 +47,13 @@ class Raw:
     """FLAC; None where it is not needed."""
     bounds: NDArray[np.int32] | None = field(default=None, repr=False)
     """Frame ranges of the phones, int32 [phones, 2], see `Minibatch.bounds`; None where they are not needed."""
+    mel: NDArray[np.float16] | None = field(default=None, repr=False)
+    """Log-mel, float16 [mel frames, 128], 50 Hz; None where it is not needed."""
 
     def owned(self) -> "Raw":
-        """Return a copy that owns its content and F0: views, as read, keep their whole row group in memory."""
-        return replace(self, content=self.content.copy(), f0=None if self.f0 is None else self.f0.copy())
+        """Return a copy that owns its arrays: views, as read, keep their whole row group in memory."""
+        f0, mel = (None if values is None else values.copy() for values in (self.f0, self.mel))
+        return replace(self, content=self.content.copy(), f0=f0, mel=mel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ class Example:
     """Waveform, float32 [frames x 640], -1..1, 32 kHz."""
     bounds: NDArray[np.int32] | None = None
     """Frame ranges of the phones, int32 [phones, 2], see `Minibatch.bounds`."""
+    mel: NDArray[np.float16] | None = None
+    """Log-mel, float16 [frames, 128], nepers."""
 
     @property
     def frames(self) -> Frames:
@@ -128,6 +133,7 @@ class Reader:
         """
         files = self._open.get(shard) or self._open_shard(shard)
         about, content, phones, *rest = (columns.row(row) for columns in files)
+        matrices = dict(zip((name for name in ("f0", "mel") if name in self._needs), rest, strict=True))
         ids = {part["id"].as_py() for part in (about, content, *rest)}
         if len(ids) > 1:
             raise StoreError(f"row {row} of {self._shards[shard].utterances} and its features are of {sorted(ids)}")
@@ -138,7 +144,8 @@ class Reader:
             frames=frames,
             phones=np.array(phone_ids, dtype=np.int64),
             content=_matrix(content),
-            f0=_matrix(rest[0])[:, 0] if rest else None,
+            f0=_matrix(matrices["f0"])[:, 0] if "f0" in matrices else None,
+            mel=_matrix(matrices["mel"]) if "mel" in matrices else None,
             audio=about["audio"].as_buffer().to_pybytes() if "audio" in about else None,
             bounds=_bounds(phones["bounds"].as_py(), len(phone_ids), frames) if "bounds" in phones else None,
         )
@@ -151,7 +158,8 @@ class Reader:
             Columns(paths.content, matrix),
             Columns(paths.phones, ["phones", *(["bounds"] if "bounds" in needs else [])]),
         ]
-        self._open[shard] = (*files, Columns(paths.f0, matrix)) if "f0" in needs else tuple(files)
+        files += [Columns(getattr(paths, name), matrix) for name in ("f0", "mel") if name in needs]
+        self._open[shard] = tuple(files)
         return self._open[shard]
 
 
@@ -166,13 +174,21 @@ def decode_example(raw: Raw) -> Example:
     """
     content = _fit(raw.content, raw.frames)
     f0 = None if raw.f0 is None else _fit(raw.f0[::2].astype(np.float32), raw.frames)
+    mel = None if raw.mel is None else _fit(raw.mel, raw.frames)
     wave = None if raw.audio is None else _wave(raw)
-    if not _finite(raw.content) or not (raw.f0 is None or _finite(raw.f0)):
+    if not all(_finite(values) for values in (raw.content, raw.f0, raw.mel) if values is not None):
         raise StoreError(
             f"the features of utterance {raw.id} are not finite: remove its upload and run `voicemill refresh`"
         )
     return Example(
-        id=raw.id, speaker=raw.speaker, phones=raw.phones, content=content, f0=f0, wave=wave, bounds=raw.bounds
+        id=raw.id,
+        speaker=raw.speaker,
+        phones=raw.phones,
+        content=content,
+        f0=f0,
+        wave=wave,
+        bounds=raw.bounds,
+        mel=mel,
     )
 
 

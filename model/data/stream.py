@@ -6,6 +6,7 @@ nothing in the data.
 """
 
 import atexit
+import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from voicemill.model.audio.mel import BANDS, FLOOR
 from voicemill.model.data.index import Shard
 from voicemill.model.data.minibatch import Minibatch, Totals
 from voicemill.model.data.plan import Order, Plan, Rows, Source, parts_of
@@ -112,6 +114,7 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
     content = torch.zeros(rows, examples[0].content.shape[1], frames)
     wave = torch.zeros(rows, frames * HOP) if examples[0].wave is not None else None
     f0 = torch.zeros(rows, frames) if examples[0].f0 is not None else None
+    mel = torch.full((rows, BANDS, frames), math.log(FLOOR)) if examples[0].mel is not None else None
     bounds = torch.zeros(*phones.shape, 2, dtype=torch.int64) if examples[0].bounds is not None else None
     for row, item in enumerate(examples):
         phones[row, : len(item.phones)] = torch.from_numpy(item.phones)
@@ -120,6 +123,8 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
             wave[row, : len(item.wave)] = torch.from_numpy(item.wave)
         if f0 is not None and item.f0 is not None:
             f0[row, : item.frames] = torch.from_numpy(item.f0)
+        if mel is not None and item.mel is not None:
+            mel[row, :, : item.frames] = _tensor(item.mel).T
         if bounds is not None and item.bounds is not None:
             bounds[row, : len(item.phones)] = torch.from_numpy(item.bounds)
     return Minibatch(
@@ -134,6 +139,7 @@ def batch_of(examples: Sequence[Example], seeds: Sequence[int], totals: Totals) 
         wave=wave,
         f0=f0,
         bounds=bounds,
+        mel=mel,
     )
 
 

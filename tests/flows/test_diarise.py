@@ -49,7 +49,7 @@ def test_only_the_speaker_is_kept_of_a_mixed_recording(cli: Any, tmp_path: Path)
         soundfile.write(inbox / ANN / f"{number}.flac", wave_of(file), 16_000)
     pairs = [file for pair in zip(ann[6:9], bob[6:9], strict=True) for file in pair]
     turns = write_talk(inbox / ANN / "talk.flac", pairs)
-    told = write_talk(inbox / BOB / "told.flac", [bob[0], ann[0], bob[1]])
+    told = write_talk(inbox / BOB / "told.flac", [bob[0], ann[9], bob[1]])
     overlap = Turn(told[0].stop - 32_000, told[0].stop, ANN)
     (inbox / BOB / "told.rttm").write_text(write_rttm("told", [*told, overlap]))
     (inbox / "metadata.csv").write_text(f"file,language,mixed\n{ANN}/talk.flac,en,true\n{BOB}/told.flac,en,\n")

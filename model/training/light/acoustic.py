@@ -59,7 +59,7 @@ class LightAcousticObjective:
             )
         self.system, self.settings = system, settings
         aligned = settings.durations == "alignment"
-        self.needs = frozenset({"wave", "bounds"} if aligned else {"wave"})
+        self.needs = frozenset({"mel", "bounds"} if aligned else {"mel"})
         near = f"the forced alignment within {settings.tolerance} frames, where there is one, and by search inside it"
         self.notes = (*notes, f"durations by {near if aligned else 'search alone'}")
         self.modules: dict[str, nn.Module] = {LIGHT: system.acoustic}

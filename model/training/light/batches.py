@@ -9,10 +9,13 @@ from voicemill.storage.errors import ConfigError
 
 
 def log_mels(batch: Minibatch, mel: LogMel) -> Tensor:
-    """Return log-mels float32 [batch, 128, frames]: each row as it is computed alone, the floor after its end.
+    """Return log-mels float32 [batch, 128, frames]: those of the corpus, or else each row as it is computed alone, the
+    floor after its end.
 
-    Raises ConfigError where the minibatch has no waves.
+    Raises ConfigError where the minibatch has neither log-mels nor waves.
     """
+    if batch.mel is not None:
+        return batch.mel
     wave = waves(batch)
     return mel.to(wave.device).from_spectrogram(mel.spectrogram(wave, batch.lengths))
 

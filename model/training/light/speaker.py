@@ -69,7 +69,7 @@ class LightSpeakerObjective:
 
     network: str = LIGHT_SPEAKER
     rounds: tuple[str, ...] = (LIGHT_SPEAKER,)
-    needs: frozenset[str] = frozenset({"wave"})
+    needs: frozenset[str] = frozenset({"mel"})
 
     def __init__(
         self, system: LightSystem, speakers: Sequence[str], settings: LightSpeakerSettings, notes: Sequence[str] = ()

@@ -1,5 +1,6 @@
 """The loader: the same batches whoever reads them, wherever they start."""
 
+import math
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from voicemill.model.data.minibatch import Minibatch
 from voicemill.model.data.reader import Reader
 from voicemill.model.data.stream import Share, steps
 from voicemill.model.settings.training import DataSettings, Phase
+from voicemill.storage.corpus.tensors import decode
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.errors import ConfigError, NoData
 
@@ -135,10 +137,28 @@ def test_memory_is_bounded_by_the_windows(corpus: CorpusVersion) -> None:
     held = []
     for _ in islice(steps(made.spec, Share(), 0, reader=reader), epochs(made, 2)):
         held.append(reader.groups)
-    assert len(made.index.shards) * 4 == 48
+    assert len(made.index.shards) * 5 == 60
     assert plan.lanes == 3
-    assert max(held) <= 3 * 3 * 4  # lanes x shards of a window (the last one may join it) x files
-    assert max(held) > 4
+    assert max(held) <= 3 * 3 * 5  # lanes x shards of a window (the last one may join it) x files
+    assert max(held) > 5
+
+
+def test_log_mels_are_those_of_the_corpus_or_else_come_from_the_waves(corpus: CorpusVersion) -> None:
+    made = loader(corpus).with_needs(frozenset({"mel"}))
+    batch = next(made.training())[0]
+    assert batch.wave is None
+    assert batch.mel is not None
+    assert batch.mel.shape == (len(batch), 128, batch.content.shape[-1])
+    stored = {row["id"]: row for row in corpus.features("mel").to_pylist()}
+    for name, length, mel in zip(batch.ids, batch.lengths.tolist(), batch.mel, strict=True):
+        values = decode(stored[name]["data"], stored[name]["frames"], 128)[:length]
+        np.testing.assert_array_equal(mel[:, :length].numpy(), values.T.astype(np.float32))
+        assert (mel[:, length:] == math.log(1e-5)).all()
+    shards = tuple(replace(shard, mel="") for shard in made.index.shards)
+    older = replace(made, index=replace(made.index, shards=shards), spec=replace(made.spec, shards=shards))
+    batch = next(older.with_needs(frozenset({"mel"})).training())[0]
+    assert batch.mel is None
+    assert batch.wave is not None
 
 
 def test_the_validation_set(corpus: CorpusVersion) -> None:

@@ -32,8 +32,8 @@ def found(corpus: CorpusVersion) -> Index:
 def test_values_are_those_of_the_corpus(corpus: CorpusVersion, found: Index) -> None:
     reader = Reader(found.shards, READ)
     rows = corpus.utterances(["id", "speaker", "audio", "start", "stop"]).to_pylist()
-    tables = zip(rows, corpus.features("content").to_pylist(), corpus.features("f0").to_pylist(), strict=True)
-    for number, (row, content, pitch) in enumerate(tables):
+    features = [corpus.features(name).to_pylist() for name in ("content", "f0", "mel")]
+    for number, (row, content, pitch, mel) in enumerate(zip(rows, *features, strict=True)):
         made = decode_example(reader.raw(int(found.shard[number]), int(found.row[number])))
         frames = (row["stop"] - row["start"]) // 640
         assert (made.id, made.speaker, made.frames) == (row["id"], row["speaker"], frames)
@@ -45,6 +45,7 @@ def test_values_are_those_of_the_corpus(corpus: CorpusVersion, found: Index) -> 
         )
         f0 = decode(pitch["data"], pitch["frames"], 1)[:, 0]
         np.testing.assert_array_equal(made.f0, f0[::2][:frames])
+        np.testing.assert_array_equal(made.mel, decode(mel["data"], mel["frames"], 128)[:frames])
         assert (made.f0.dtype, made.wave.dtype, made.phones.dtype) == (np.float32, np.float32, np.int64)  # type: ignore[union-attr]
 
 
@@ -63,7 +64,7 @@ def test_bounds_of_phones_are_those_of_the_shard(found: Index, tmp_path: Path) -
 
 def test_only_what_is_needed_is_read(found: Index) -> None:
     made = decode_example(Reader(found.shards, ()).raw(0, 0))
-    assert (made.wave, made.f0, made.bounds) == (None, None, None)
+    assert (made.wave, made.f0, made.bounds, made.mel) == (None, None, None, None)
     reader = Reader(found.shards, {"f0"})
     assert reader.raw(0, 0).audio is None
     assert all(
@@ -79,9 +80,9 @@ def test_row_groups_are_let_go(found: Index) -> None:
     for shard in range(4):
         reader.raw(shard, 0)
         reader.raw(shard, 3)
-    assert reader.groups == 4 * 4
+    assert reader.groups == 4 * 5
     reader.keep([1, 2, 77])
-    assert reader.groups == 2 * 4
+    assert reader.groups == 2 * 5
     reader.keep([])
     assert reader.groups == 0
     assert reader.raw(0, 0).id == found.ids[0].decode()

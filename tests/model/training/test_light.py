@@ -321,7 +321,7 @@ def test_durations_follow_the_forced_alignment() -> None:
     placed = replace(heard, bounds=bounds)
     objective = made("acoustic")
     assert isinstance(objective, LightAcousticObjective)
-    assert objective.needs == {"wave", "bounds"}
+    assert objective.needs == {"mel", "bounds"}
     assert any(abs(at - middle) > 5 for at, middle in zip(held(objective, heard), middles, strict=True))
     objective.settings = objective.settings.model_copy(update={"tolerance": tolerance})
     before, after = trained(objective, placed, 12, 1e-2)
@@ -333,7 +333,7 @@ def test_durations_follow_the_forced_alignment() -> None:
         assert float(said[row, : count // 2].sum()) > 1.2 * float(said[row, count // 2 : count].sum())
 
     alone = LightAcousticObjective(objective.system, LightAcousticSettings(durations="search"))
-    assert alone.needs == {"wave"}
+    assert alone.needs == {"mel"}
     assert held(alone, placed) == held(alone, heard) == held(objective, heard)
     assert "search alone" in alone.notes[-1]
 

@@ -18,14 +18,15 @@ from voicemill.storage.audio.reading import open_audio
 from voicemill.storage.errors import AudioError, ConfigError, InboxError
 from voicemill.storage.files import place, temporary_path
 from voicemill.storage.inbox.inbox import Inbox
+from voicemill.storage.inbox.languages import TaggedFile, tagged_files
 from voicemill.storage.inbox.listing import AUDIO, extension, unfit_name, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, unfit_speaker
 from voicemill.storage.inbox.names import Beside, beside, caseless, speaker_name
 from voicemill.storage.inbox.transcripts.rttm import RTTM
 from voicemill.storage.keys import file_digest
 
-BesideOf = Callable[[Path], Mapping[str, Beside]]
-"""Folder -> what `_files_beside` finds there."""
+FolderFiles = tuple[Mapping[str, Beside], Mapping[str, list[TaggedFile]]]
+"""Ending -> transcripts or turns beside recordings; stem -> transcripts with a language in their names."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _bring(
     inbox: Inbox,
     folder: Path,
     sizes: dict[int, list[str]],
-    beside_of: Callable[[Path], dict[str, Beside]],
+    beside_of: Callable[[Path], FolderFiles],
 ) -> Arrival:
     if reason := _refusal(source):
         return Arrival(str(source), "refused", detail=reason)
@@ -151,19 +152,24 @@ def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
-def _files_beside(folder: Path) -> dict[str, Beside]:
-    """Ending -> transcripts or turns beside the recordings of a folder, by the rules of a scan."""
+def _files_beside(folder: Path) -> FolderFiles:
+    """Transcripts and turns beside the recordings of a folder, by the rules of a scan."""
     names = os.listdir(folder)
     stems = {without_extension(name) for name in names if extension(name) in AUDIO}
-    return {ending: beside(stems, names, ending) for ending in (*SIDECARS, RTTM)}
+    files = {ending: beside(stems, names, ending) for ending in (*SIDECARS, RTTM)}
+    return files, tagged_files(stems, names, SIDECARS)
 
 
-def _own(source: Path, files: Mapping[str, Beside]) -> Iterator[tuple[Path, str]]:
-    """Transcript and turns of a recording, each with its ending in small letters."""
+def _own(source: Path, folder: FolderFiles) -> Iterator[tuple[Path, str]]:
+    """Transcript (or all those with a language in their names) and turns of a recording, each with its ending."""
+    files, tagged = folder
     stem = without_extension(source.name)
     texts = ((*files[end].own[stem], end) for end in SIDECARS if stem in files[end].own)
     if text := min(texts, key=lambda match: match[0], default=None):
         yield source.parent / text[1], text[2]
+    else:
+        for file in tagged.get(stem, ()):
+            yield source.parent / file.path, file.ending
     if stem in files[RTTM].own:
         yield source.parent / files[RTTM].own[stem][1], RTTM
 

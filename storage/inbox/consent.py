@@ -5,8 +5,8 @@ recordings; `voicemill consent grant|withdraw` appends to `<store>/consents.json
 counts; in the table a "no" counts, unless a "yes" of the same name has a later date. A withdrawal by the command beats
 any grant of the CSV; a grant by the command beats a "no" of the CSV, unless the CSV dates that "no" later, or the grant
 has a date to come, which a clock wrote that was ahead. Without a record there is no consent. A "no" of a near-equal
-name holds a speaker too, until a later grant names that speaker. A refusal may stand in what cannot be read: a damaged
-line of the command withdraws what it may have withdrawn, and a table that cannot be read whole is an error.
+name holds a speaker too (`names.py`), until a later grant names that speaker. A refusal may stand in what cannot be
+read: a damaged line of the command withdraws what it may have, and a table that cannot be read whole is an error.
 """
 
 import json
@@ -26,14 +26,14 @@ from voicemill.storage.inbox.consent_table import (
     TableRow,
     contradictions,
     find_table,
-    is_after,
     read_table,
     standing_refusal,
     tables_elsewhere,
 )
+from voicemill.storage.inbox.consent_words import is_after
 from voicemill.storage.inbox.inbox import Inbox
 from voicemill.storage.inbox.listing import Listing, Problem, first_problems
-from voicemill.storage.inbox.names import Slips, folded, speaker_name
+from voicemill.storage.inbox.names import Slips, folded, near_keys, speaker_name
 from voicemill.storage.store import Store
 
 Action = Literal["grant", "withdraw"]
@@ -78,7 +78,7 @@ class Consents:
     unread: bool = False
     """Whether a refusal of a speaker without a record may stand in what was not read."""
     refusals: Mapping[str, tuple[tuple[str, Decision], ...]] = field(default_factory=dict)
-    """Folded name -> names of this fold that have refused, and their decisions."""
+    """Key of near-equal names -> those that have refused, and their decisions."""
     now: str = ""
 
     @property
@@ -93,16 +93,15 @@ class Consents:
         consent = decision.consent if decision else NO_RECORD
         if not consent.withdrawn and (other := self._near_refusal(name, decision)):
             record = other[1].consent.record  # without the name, which stays out of the tables
-            return Consent(
-                False, f"{record}, of a name that is nearly this one: a grant of this very name ends it", True
-            )
+            record = f"{record}, of a name that is nearly this one: a grant of this very name ends it"
+            return Consent(False, record, True)
         if assumed and not self.unread and not consent.granted and not consent.withdrawn:
             return Consent(True, f"assumed: {assumed}")
         return consent
 
     def _near_refusal(self, name: str, own: Decision | None) -> tuple[str, Decision] | None:
         """The first refusal of a near-equal name that no later grant of this name answers."""
-        near = self.refusals.get(folded(name), ())
+        near = (row for key in sorted(near_keys(name, by_letters=True)) for row in self.refusals.get(key, ()))
         return next((row for row in near if row[0] != name and not self._answers(own, row[1])), None)
 
     def _answers(self, grant: Decision | None, refusal: Decision) -> bool:
@@ -231,11 +230,12 @@ def read_consents(
         unread = Consent(False, f"{commands.unread} cannot be read and may refuse it", True)
         decisions |= dict.fromkeys(by_table.keys() - by_command.keys(), Decision(unread, "consents.jsonl"))
     refusals: dict[str, dict[str, Decision]] = defaultdict(dict)
+    present = {speaker_name(name) for name in speakers}
     for speaker, decision in sorted(decisions.items()):
         if decision.consent.withdrawn:
             names = {speaker}.union(*(row.readings for row in by_table.get(speaker, []) if not row.granted))
-            for name in names:
-                refusals[folded(name)][speaker] = decision
+            for key in set().union(*(near_keys(name, by_letters=speaker not in present) for name in names)):
+                refusals[key][speaker] = decision
     consents = Consents(
         decisions=decisions,
         unread=bool(commands.unread),

@@ -10,9 +10,9 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from voicemill.storage.errors import ConfigError
+from voicemill.storage.inbox.consent_words import NO, YES, date_of, is_after, reason_ended
 from voicemill.storage.inbox.decoding import (
     SEPARATOR_NAMES,
     Decoded,
@@ -24,17 +24,16 @@ from voicemill.storage.inbox.decoding import (
 )
 from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox
 from voicemill.storage.inbox.listing import Listing, Problem
-from voicemill.storage.inbox.names import caseless, speaker_name
+from voicemill.storage.inbox.names import caseless, means_everyone, names_in, speaker_name
 
 CONSENTS = "consents.csv"
 """Name of the table at the inbox root."""
 LATEST = "9999"
 """Time of a refusal whose date is not understood: no grant is later."""
 
-_YES = frozenset({"yes", "y", "true", "1", "granted", "grant"})
-_NO = frozenset({"no", "n", "false", "0", "withdrawn", "withdraw", "refused"})
-_ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?")
-_LOOKALIKE = re.compile(r"consents?\.(csv|tsv|txt|xlsx?|ods)")
+_LOOKALIKE = re.compile(
+    r"consents?\.txt|(?:.*[^a-z])?consents?(?:[^a-z].*)?\.(?:csv|tsv|psv|json|xls[xm]?|ods|numbers)"
+)
 _EXPECTED = (
     "expected: a first line that names the columns speaker and consent (optional: date, note), separated by commas, "
     "semicolons, tabs or bars, then a row a line, as anna,yes"
@@ -160,53 +159,46 @@ def _row(
     Raises:
         ValueError: it may refuse somebody, and whom cannot be told.
     """
+    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") and char != "\t" for char in "".join(cells)):
+        raise ValueError("a control character in it, which may part two rows")
     if len(cells) <= max(names.index("speaker"), names.index("consent")):
         raise ValueError(f"{len(cells)} cells, the header has {len(names)}")
     if any(cell.strip() for cell in cells[len(names) :]) and names[-1] != "note":
         raise ValueError(f"{len(cells)} cells, the header has {len(names)} (a name with the separator needs quotes)")
     cell = dict(zip(names, cells, strict=False))
     value = speaker_name(cell["consent"]).lower()
-    speaker, granted = speaker_name(cell["speaker"]), value in _YES
+    speaker, ended = speaker_name(cell["speaker"]), reason_ended(cell)
+    granted = value in YES and not ended
     if not speaker:
         if granted:
             return [], ["no speaker"]
         raise ValueError("a refusal without a speaker")
-    messages = []
-    if value not in _YES | _NO:
+    if not granted and speaker not in speakers and means_everyone(speaker):
+        raise ValueError(f"a refusal of {speaker!r}: give each speaker a row")
+    messages = [f"consent of {speaker!r} is {value!r}, but {ended}: taken as no"] if ended and value in YES else []
+    if value not in YES | NO:
         others = (speaker_name(text).lower() for name, text in zip(names, cells, strict=False) if name != "consent")
-        if len(cells) != len(names) or _NO & set(others):
+        if len(cells) != len(names) or NO & set(others):
             raise ValueError(f"consent is {value!r}, not yes or no, and a cell beside it may be the answer")
         messages.append(f"consent of {speaker!r} is {value!r}, not yes or no: taken as no")
     lost = "\ufffd" in speaker or ("?" in speaker and speaker not in speakers)
     if not granted and (lost or any(unicodedata.category(char) == "Cc" for char in speaker)):
         raise ValueError(f"a refusal of {speaker!r}: characters of the name were lost when the file was saved")
-    time, known = _time(cell.get("date", ""))
+    time, known = date_of(cell.get("date", ""))
     if not known:
         messages.append(f"the date {cell['date'].strip()!r} is not ISO 8601, as 2026-03-31: its order is not known")
         time = "" if granted else LATEST
     note = speaker_name(",".join(cells[names.index("note") :]) if names[-1] == "note" else cell.get("note", ""))
+    listed = [] if speaker in speakers else names_in(cell["speaker"])
     row = TableRow(
         line=line,
         speaker=speaker,
-        readings=frozenset([speaker] if granted else map(speaker_name, decoded.readings(cell["speaker"]))),
+        readings=frozenset([speaker] if granted else [*map(speaker_name, decoded.readings(cell["speaker"])), *listed]),
         granted=granted,
         time=time,
         note=note,
     )
     return [row], messages
-
-
-def _time(text: str) -> tuple[str, bool]:
-    """Date of a row, in UTC where it has a zone; False where it is none that can be compared."""
-    text = text.strip().replace(" ", "T")
-    if not text or not _ISO.fullmatch(text):
-        return "", not text
-    if re.search(r"(Z|[+-]\d\d:?\d\d)$", text[10:]):
-        try:
-            return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds"), True
-        except (ValueError, OverflowError):
-            return "", False
-    return text, True
 
 
 def _counter(speakers: Collection[str]) -> "_Known":
@@ -263,9 +255,3 @@ def standing_refusal(rows: list[TableRow], now: str) -> TableRow | None:
     grants = [row.time for row in rows if row.granted and row.time and (not now or row.time <= now)]
     standing = [row for row in refusals if not row.time or not any(is_after(time, row.time) for time in grants)]
     return max(standing, key=lambda row: (row.time, row.line), default=None)
-
-
-def is_after(time: str, other: str) -> bool:
-    """Whether `time` is later; compared to the precision of the coarser of the two (a day, or a second)."""
-    size = min(len(time), len(other))
-    return time[:size] > other[:size] if other else bool(time)

@@ -7,35 +7,35 @@
 | tables of all layouts, and those beside `wav.scp` | rows of the speaker, and of the files above |
 | `languages.csv` | rows of the speaker's folders, where nothing is left in them |
 | `consents.csv` | rows that grant; one that refuses stays, because without it an assumed consent would apply |
-| turns of other recordings | the speaker's name, which a neutral one replaces: who speaks when still counts there |
+| turns, WebVTT, TextGrids of others | the speaker's name, which a neutral one replaces: who speaks when still counts |
 
 Links go with the file that they lead to. The plan is made first and carried out in an order that a kill does not harm:
 tables, then what lies beside the audio, the audio last, by which a repetition finds the rest again.
 """
 
-import csv
 import os
 import posixpath
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from voicemill.storage.errors import ConfigError, InboxError
 from voicemill.storage.files import whole_file
 from voicemill.storage.inbox.consent_table import CONSENTS, without_grants
-from voicemill.storage.inbox.decoding import lines_of, without_lines
-from voicemill.storage.inbox.folder_languages import LANGUAGES
+from voicemill.storage.inbox.decoding import decode_table, lines_of, without_lines
 from voicemill.storage.inbox.inbox import Inbox
+from voicemill.storage.inbox.languages import LANGUAGES, folder_key, folder_rows, tagged_files
 from voicemill.storage.inbox.layouts import MetadataFile, folder_speaker, metadata_rows
 from voicemill.storage.inbox.listing import AUDIO, Listing, everything, extension, without_extension
 from voicemill.storage.inbox.metadata import SIDECARS, read_metadata
-from voicemill.storage.inbox.names import beside, composed, speaker_name
+from voicemill.storage.inbox.names import beside, caseless, composed, speaker_name
+from voicemill.storage.inbox.transcripts.columnar import COLUMNAR, without_rows
 from voicemill.storage.inbox.transcripts.kaldi import TABLES as KALDI_TABLES
 from voicemill.storage.inbox.transcripts.rows import MetadataRow
-from voicemill.storage.inbox.transcripts.rttm import RTTM, without_voice
+from voicemill.storage.inbox.transcripts.rttm import RTTM
+from voicemill.storage.inbox.transcripts.voices import VOICED, without_voice
 from voicemill.storage.keys import file_digest
 
 _BY_NEWLINE = (".list", ".scp", ".jsonl", ".json", ".jsonl.gz", ".json.gz", ".ctm", ".trans.txt")
@@ -138,13 +138,15 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
         before, file = _read(inbox, path), (inbox.root / path).resolve()
         if lines and not any((inbox.root / other).resolve() == file for other in rewritten):
             try:
-                rewritten[path] = before, without_lines(before, path, lines, split)
+                columnar = path.lower().endswith(COLUMNAR)
+                after = without_rows(before, lines) if columnar else without_lines(before, path, lines, split)
+                rewritten[path] = before, after
             except ValueError as error:
                 raise _unsearched(path, str(error)) from error
     for path in listing.others:
-        if path.lower().endswith(RTTM) and path not in texts | linked:
+        if path.lower().endswith(VOICED) and path not in texts | linked:
             before = _read(inbox, path)
-            if (after := without_voice(before, speaker, speaker_name)) != before:
+            if (after := _without_voice(before, f".{extension(path)}", speaker)) != before:
                 rewritten[path] = before, after
     try:
         if table := without_grants(inbox, listing, speaker):
@@ -152,6 +154,16 @@ def plan_erasure(inbox: Inbox, speaker: str, known: Bytes) -> Erasure:
     except ConfigError as error:
         raise _unsearched(CONSENTS, str(error)) from error
     return Erasure(inbox, rewritten, (*sorted((texts | linked) - audio), *sorted(audio)))
+
+
+def _without_voice(data: bytes, ending: str, speaker: str) -> bytes:
+    """A file with a neutral name for the voice, in its own encoding; as it is where it cannot be read, as by a scan."""
+    try:
+        decoded = decode_table(data)
+    except ValueError:
+        return data
+    text = without_voice(decoded.text, ending, speaker, speaker_name)
+    return data if text == decoded.text else decoded.mark + text.encode(decoded.encoding)
 
 
 def _owners(inbox: Inbox, listing: Listing) -> Iterator[tuple[str, str]]:
@@ -211,6 +223,8 @@ def _beside(inbox: Inbox, audio: Iterable[str]) -> Iterator[str]:
         recordings = stems.union(without_extension(path) for path in paths if extension(path) in AUDIO)
         for files in (beside(recordings, paths, ending) for ending in (*SIDECARS, RTTM)):
             yield from (path for stem in stems for path in files.all_of(stem))
+        tagged = tagged_files(recordings, paths, SIDECARS)
+        yield from (file.path for stem in stems for file in tagged.get(stem, ()))
 
 
 def _table_lines(
@@ -239,13 +253,14 @@ def _table_lines(
     remaining = {entry.path for entry in listing.audio} - audio
     in_use = {composed(posixpath.dirname(path)) + "/" for path in remaining}
 
-    def of_folder(row: Mapping[str, str]) -> bool:
-        folder = composed(posixpath.normpath(row.get("folder", "").replace("\\", "/"))).strip("/")
-        used = any(path.startswith(f"{folder}/") for path in in_use)
-        return speaker_name(folder.partition("/")[0]) == speaker and not used
-
-    if LANGUAGES in listing.others:
-        yield LANGUAGES, _lines_of_records(_read(inbox, LANGUAGES), of_folder), partial(str.splitlines, keepends=True)
+    for table in (path for path in listing.others if caseless(path) == LANGUAGES):
+        try:
+            stated = list(folder_rows(_read(inbox, table), {speaker}))
+        except ValueError as error:
+            raise _unsearched(table, str(error)) from error
+        folders = [(line, folder_key(folder)) for line, folder, _ in stated]
+        lost = {f for _, f in folders if not any(path.startswith(f"{f}/") for path in in_use)}
+        yield table, {n for n, f in folders if f in lost and f.partition("/")[0] == speaker}, lines_of
 
 
 def _concerns(source: MetadataFile, row: MetadataRow, speaker: str, audio: set[str]) -> bool:
@@ -270,22 +285,6 @@ def _lines_of_keys(data: bytes, keys: set[str], speaker: str) -> set[int]:
         key, value = (*line.strip().split(maxsplit=1), "", "")[:2]
         if key and (key in keys or speaker_name(value) == speaker):
             lines.add(number)
-    return lines
-
-
-def _lines_of_records(data: bytes, goes: Callable[[Mapping[str, str]], bool]) -> set[int]:
-    """Lines of the records of a CSV with a header for which this holds; none in a file that a scan cannot read."""
-    lines: set[int] = set()
-    try:
-        rows = csv.reader(data.decode("utf-8-sig").splitlines())
-        header = [name.strip().lower() for name in next(rows, [])]
-        start = rows.line_num + 1
-        for row in rows:
-            if goes(dict(zip(header, row, strict=False))):
-                lines.update(range(start, rows.line_num + 1))
-            start = rows.line_num + 1
-    except (csv.Error, UnicodeDecodeError):
-        pass
     return lines
 
 

@@ -21,6 +21,7 @@ from voicemill.storage.inbox.listing import (
 )
 from voicemill.storage.inbox.names import caseless, composed, speaker_name
 from voicemill.storage.inbox.recordings import AUDIO_FOLDERS, Match, Recordings, clean_path
+from voicemill.storage.inbox.transcripts.columnar import COLUMNAR, read_columnar
 from voicemill.storage.inbox.transcripts.delimited import read_delimited, read_list
 from voicemill.storage.inbox.transcripts.kaldi import TRANS, read_ctm, read_trans, read_wav_scp
 from voicemill.storage.inbox.transcripts.manifests import looks_like_manifest, read_manifest, recordings_in
@@ -34,8 +35,9 @@ MOST_CELLS = 100_000
 _OTHERS = "consents.csv languages.csv clip_durations.tsv reported.tsv validated_sentences.tsv unvalidated_sentences.tsv"
 NOT_METADATA = frozenset(_OTHERS.split())
 """Tables that describe something else, two of ours and four of Common Voice."""
-_NAMED = re.compile(r"(metadata|filelist|transcripts?)([_.-].*)?\.(csv|tsv|psv|txt)|.*[_-]filelist\.txt", re.I)
+_NAMED = re.compile(r"(metadata|filelist|transcripts?)([_.-].*)?\.(csv|tsv|psv|txt|parquet)|.*[_-]filelist\.txt", re.I)
 """Names that promise a table about recordings: if it cannot be read, a speaker's name may stand in it."""
+_LISTS = re.compile(r"(train|val|valid|validation|dev|test|ood)([_-]?(list|texts|set))?\.txt", re.I)  # StyleTTS 2, ...
 _TABLES, _MANIFESTS = ("csv", "tsv", "psv"), (".json", ".jsonl", ".jsonl.gz", ".json.gz")
 
 
@@ -259,7 +261,7 @@ def metadata_rows(
 
 
 def _kind(path: str, stems: set[str]) -> str:
-    """Who reads a file: "cells", "list", "kaldi", "trans", "ctm", "manifest", "parquet"; "" = it is no metadata."""
+    """Who reads a file: "cells", "list", "kaldi", "trans", "ctm", "manifest", "columnar"; "" = it is no metadata."""
     name = caseless(path.rpartition("/")[2])
     if name in NOT_METADATA:
         return ""
@@ -269,12 +271,13 @@ def _kind(path: str, stems: set[str]) -> str:
         return "trans"
     if name.endswith(_MANIFESTS):
         return "manifest"
-    if name == "metadata.parquet":
-        return "parquet"
+    if name.endswith(COLUMNAR):
+        return "columnar"
     if (suffix := extension(name)) in ("list", "ctm"):
         return suffix
     beside = caseless(without_extension(path)) in stems
-    return "cells" if suffix in _TABLES or (_NAMED.fullmatch(name) and not beside) else ""
+    named = _NAMED.fullmatch(name) or _LISTS.fullmatch(name)
+    return "cells" if suffix in _TABLES or (named and not beside) else ""
 
 
 def _rows_of(source: MetadataFile, kind: str) -> list[MetadataRow]:
@@ -283,9 +286,9 @@ def _rows_of(source: MetadataFile, kind: str) -> list[MetadataRow]:
     Raises:
         OSError, ValueError: it cannot be read.
     """
-    if kind == "parquet":
-        raise ValueError("Parquet is not read: write it as metadata.csv, by pandas.read_parquet(...).to_csv(...)")
     data = source.read(source.path)
+    if kind == "columnar":
+        return list(read_columnar(source, data))
     plain = kind == "manifest" and not source.path.lower().endswith(".gz")
     if plain and data.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1] not in (b"{", b"["):
         return []

@@ -2,18 +2,21 @@
 
 A speaker's name is compared in one form everywhere: NFC, without format characters (Unicode category Cf), each run of
 white space as one space; case is kept. Names that differ in case or compatibility form only are near-equal: they stay
-two speakers, but a "no" of one holds the other. A path means the file of exactly that path, else the one in another
-Unicode form, else the one in another case, and the latter two only where there is one alone.
+two speakers, but a "no" of one holds the other. A "no" of a name that nobody in the inbox has holds those who have its
+letters: without accents, punctuation, white space and leading zeros. A path means the file of exactly that path, else
+the one in another Unicode form, else the one in another case, and the latter two only where there is one alone.
 Sources: Unicode Standard Annex 15 (normalisation forms), Unicode Standard 3.13, D146 (NFKC_Casefold).
 """
 
 import difflib
+import html
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from urllib.parse import unquote
 
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Characters without a glyph outside the category Cf: joiners of graphemes, fillers, variation selectors."""
@@ -35,6 +38,56 @@ def folded(name: str) -> str:
         name = _INVISIBLE.sub("", unicodedata.normalize("NFD", name)).casefold()
         name = unicodedata.normalize("NFKC", name)
     return speaker_name(name.casefold())
+
+
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_LOOKALIKES = str.maketrans("аеорсухіјѕԁһкмтнвοανικρτυχγıøłđðæœ", "aeopcyxijsdhkmthboavikptuxyiolddao")
+"""Letters of Cyrillic and Greek that look like Latin ones, and Latin ones without a decomposition."""
+_WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae", "œ": "oe"})
+
+
+@lru_cache(maxsize=1 << 16)
+def letters_of(name: str) -> frozenset[str]:
+    """Letters and digits of the ways in which people and programs write one name: `Smith, Anna`, `anna_smith`, `./007`.
+
+    Without case, accents, punctuation, white space, and the escapes of HTML and addresses; the last part of a path;
+    digits without leading zeros and without the `.0` that a table of numbers adds; ä as a and as ae. Empty where the
+    name has neither letter nor digit.
+    """
+    name = html.unescape(unquote(name))
+    last = next((part for part in reversed(re.split(r"[/\\]", name)) if re.search(r"\w", part)), "")
+    last = re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", last)
+    first, comma, rest = last.partition(",")
+    orders = [last, f"{rest} {first}"] if comma else [last]
+    keys = set()
+    for text in map(folded, orders):
+        whole = unicodedata.normalize("NFC", text)
+        for written in (whole, whole.translate(_WRITTEN_OUT)):
+            plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", written)).translate(_LOOKALIKES)
+            plain = re.sub(r"(?<!\d)0+(?=\d)", "", plain)
+            keys.add("".join(char for char in plain if char.isalnum() or unicodedata.category(char)[0] == "M"))
+    return frozenset(keys - {""})
+
+
+def near_keys(name: str, *, by_letters: bool) -> set[str]:
+    """Keys of which near-equal names share one; `by_letters`: also names of the same letters and digits."""
+    return {folded(name), *(f" {key}" for key in letters_of(name) if by_letters)}
+
+
+_ALL = "* all any everyone everybody alle tous todos 所有人 全部 全体 все"
+_EVERYONE = frozenset(_ALL.split())
+_AND = re.compile(r"\s*[,;&/+|、]\s*|\s+(?:and|und|et|y|e|和)\s+", re.IGNORECASE)
+
+
+def names_in(cell: str) -> list[str]:
+    """Names that a cell lists (`anna, bob`, `anna & bob`); [] where it holds one name."""
+    parts = [name for part in _AND.split(cell) if (name := speaker_name(part))]
+    return parts if len(parts) > 1 else []
+
+
+def means_everyone(name: str) -> bool:
+    """Whether a word in the place of a name means all speakers."""
+    return folded(name) in _EVERYONE
 
 
 def one_edit_apart(one: str, other: str) -> bool:

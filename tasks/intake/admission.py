@@ -9,6 +9,7 @@ from voicemill.storage.corpus.table_rows import UploadRow
 from voicemill.storage.forgetting.held_voices import IN_TABLES, HeldVoice
 from voicemill.storage.forgetting.tombstones import Tombstones
 from voicemill.storage.inbox.consent import Consent, Consents
+from voicemill.storage.inbox.layouts import folder_speaker
 from voicemill.storage.inbox.listing import Problem
 from voicemill.storage.inbox.metadata import LONGEST_NAME, Metadata
 from voicemill.storage.inbox.names import Slips
@@ -42,7 +43,8 @@ def without_doubt(
     """Uploads whose speaker is known, or may only be one who may be prepared, and rows of the others, which are held.
 
     A row or file of metadata names these and cannot be read: for the folder's speaker they would escape the refusal of
-    another. Of a table that is read and not understood each cell may be the speaker, but nobody whose name it lacks.
+    another. Of a table that is read and not understood each cell may be the speaker, but nobody whose name it lacks. In
+    the folder of a speaker who refused, the speaker whom metadata names needs a consent on record, not an assumed one.
     """
     reasons = dict(about.doubtful)
     refused = {name for name, consent in consents.consents.by_speaker.items() if not consent.granted}
@@ -61,6 +63,11 @@ def without_doubt(
             clear[id(possible)] = certain and not (refused and near)
         if not clear[id(possible)]:
             reasons.setdefault(path, possible.reason)
+    for upload in uploads:
+        other = folder_speaker(upload.path) != upload.speaker and consents.of(folder_speaker(upload.path)).withdrawn
+        if other and not consents.consents.of(upload.speaker).granted:
+            message = "its folder is that of a speaker who refused, and the speaker in its metadata has no record"
+            reasons.setdefault(upload.path, message)
     held = [
         excluded_row(upload, UploadState.HELD, reasons[upload.path], Reason.UNKNOWN_SPEAKER.value)
         for upload in uploads

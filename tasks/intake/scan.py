@@ -20,13 +20,17 @@ from voicemill.storage.forgetting import held_voices, tombstones
 from voicemill.storage.inbox import consent
 from voicemill.storage.inbox.consent import Consent
 from voicemill.storage.inbox.consent_table import CONSENTS
-from voicemill.storage.inbox.folder_languages import LANGUAGES, FolderLanguages, read_folder_languages
 from voicemill.storage.inbox.inbox import MOST_TABLE, Inbox, download_path
-from voicemill.storage.inbox.languages import normalise_language
-from voicemill.storage.inbox.layouts import PossibleSpeakers, decode_text, folder_speaker
+from voicemill.storage.inbox.languages import (
+    LANGUAGES,
+    FolderLanguages,
+    normalise_language,
+    read_folder_languages,
+)
+from voicemill.storage.inbox.layouts import PossibleSpeakers, folder_speaker
 from voicemill.storage.inbox.listing import Listing, Problem, first_problems, without_extension
-from voicemill.storage.inbox.metadata import SIDECARS, TIMED, Metadata, read_metadata
-from voicemill.storage.inbox.names import Beside, beside, caseless, speaker_name
+from voicemill.storage.inbox.metadata import TIMED, Metadata, read_metadata
+from voicemill.storage.inbox.names import caseless, speaker_name
 from voicemill.storage.inbox.transcripts.rows import Description
 from voicemill.storage.inbox.transcripts.rttm import RTTM
 from voicemill.storage.outcomes import Reason, UploadState
@@ -41,6 +45,7 @@ from voicemill.tasks.intake.admission import (
     select_uploads,
     without_doubt,
 )
+from voicemill.tasks.intake.beside import FilesBeside, files_beside
 from voicemill.tasks.intake.listing_cache import FileReader, ListingCache
 from voicemill.tasks.intake.passages import TimedText, timed_text
 
@@ -134,10 +139,10 @@ def scan(
     memory = ListingCache.load(store, box.id)
     unsafe = about.refused | listing.refused
     reader = FileReader(box, store, memory, problems)
-    folders = read_folder_languages(_table(box, listing, LANGUAGES, "it states no language", problems) or _NO_FOLDERS)
+    folders = _folder_languages(box, listing, problems)
     problems += folders.problems
     default = _language(language) or settings.default_language
-    files = _files_beside(listing, problems)
+    files = files_beside(listing, problems)
     uploads, failed, sidecars = _read_all(listing, about, unsafe, reader, (folders, default), files)
     corpus = {row.sha256: row.speaker for row in known if row.batch}
     policy = ConsentPolicy(consents, assume_consent)
@@ -157,7 +162,7 @@ def scan(
     about_audio = (
         len(about.files)
         + len(set(sidecars.values()))
-        + len({path for _, path in files[RTTM].own.values()})
+        + len({path for _, path in files.of[RTTM].own.values()})
         + sum(caseless(path) in (CONSENTS, LANGUAGES) for path in listing.others)
     )
     return ScanResult(
@@ -198,10 +203,10 @@ def _read_all(
     refused: Mapping[str, str],
     reader: FileReader,
     languages: tuple[FolderLanguages, str],
-    files: Mapping[str, Beside],
+    files: FilesBeside,
 ) -> tuple[list[Upload], list[UploadRow], dict[str, str]]:
     """Every audio file as an upload, rows of those that cannot be read, and upload path -> path of its sidecar."""
-    turn_files = files[RTTM]
+    turn_files = files.of[RTTM]
     mixed = {*turn_files.own, *(stem for stems in turn_files.unclear.values() for stem in stems)}
     uploads: list[Upload] = []
     failed: list[UploadRow] = []
@@ -212,9 +217,10 @@ def _read_all(
         described, text = about.descriptions.get(entry.path, Description()), ""
         stem = without_extension(entry.path)
         turns = reader.turns(entry, listing.others[turn_files.own[stem][1]]) if stem in turn_files.own else ()
-        texts = (files[end].own[stem] for end in SIDECARS if stem in files[end].own)
+        stated = described.language or languages[0].of(entry.path) or languages[1]
+        sidecar, language = files.transcript(stem, stated, reader.problems)
         speaker, passages = described.speaker or folder_speaker(entry.path), described.passages
-        if sidecar := min(texts, key=lambda match: match[0], default=(0, ""))[1]:
+        if sidecar:
             sidecars[entry.path] = sidecar
             if not sidecar.lower().endswith(TIMED):
                 text = reader.sidecar(listing.others[sidecar])
@@ -228,7 +234,7 @@ def _read_all(
             speaker=speaker,
             path=entry.path,
             size=entry.size,
-            language=described.language or languages[0].of(entry.path) or languages[1],
+            language=language,
             text=described.text or text,
             mixed=described.mixed or stem in mixed,
             turns=turns,
@@ -258,29 +264,15 @@ def _read_all(
     return uploads, failed, sidecars
 
 
-def _files_beside(listing: Listing, problems: list[Problem]) -> dict[str, Beside]:
-    """Ending -> transcripts or turns beside the audio; `problems` receives those that belong to none for certain."""
-    stems = {without_extension(entry.path) for entry in listing.audio}
-    files = {ending: beside(stems, listing.others, ending) for ending in (*SIDECARS, RTTM)}
-    for found in files.values():
-        for path, near in sorted(found.unclear.items()):
-            names = ", ".join(stem.rpartition("/")[2] for stem in near)
-            problems.append(Problem(path, 0, f"not used: it differs from the name of {names} and is not the only one"))
-    return files
-
-
-_NO_FOLDERS = "folder,language"
-
-
-def _table(box: Inbox, listing: Listing, name: str, without: str, problems: list[Problem]) -> str | None:
-    """Text of a table at the inbox root; None without it, or with the problem and its consequence noted."""
-    if name not in listing.others:
-        return None
+def _folder_languages(box: Inbox, listing: Listing, problems: list[Problem]) -> FolderLanguages:
+    """Languages of the folders, by the table at the inbox root; of none without it, or where it cannot be read."""
+    path = next((path for path in sorted(listing.others) if caseless(path) == LANGUAGES), "")
     try:
-        return decode_text(box.read_bytes(name, MOST_TABLE))
+        names = {folder_speaker(entry.path) for entry in listing.audio}
+        return read_folder_languages(box.read_bytes(path, MOST_TABLE), names) if path else FolderLanguages()
     except (OSError, ValueError) as error:
-        problems.append(Problem(name, 0, f"{error}: {without}"))
-        return None
+        problems.append(Problem(path, 0, f"{error}: it states no language"))
+        return FolderLanguages()
 
 
 def _language(language: str) -> str:

@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from voicemill.storage.inbox.transcripts.columns import KNOWN, column_name, is_header, roles_of, value
-from voicemill.storage.inbox.transcripts.inference import LJSPEECH, Layout, infer_layout
+from voicemill.storage.inbox.transcripts.inference import LJSPEECH, PHONES, Layout, infer_layout
 from voicemill.storage.inbox.transcripts.rows import FALSE, TRUE, Description, MetadataRow, Source, seconds
 
 SEPARATORS = ("|", "\t", ",", ";")
 QUOTING = (",", ";")
 """Separators whose tables are CSV."""
+_NUMBERS = re.compile(r"\s*\d+(?:\s+\d+)*\s*")
 MOST_BROKEN, MOST_LINES = 1000, 1000
 """Rows with broken quotes after which a CSV is given up, and lines of one row."""
 SHOWN = 200
@@ -96,6 +97,10 @@ def _without_header(source: Source, lines: Sequence[str], first: int) -> Iterato
     for separator in SEPARATORS:
         if separator in lines[first]:
             tables[separator] = list(_rows(_Silent(), lines, first, separator, (), False, plain=True))
+    if not tables and all(
+        source.names_audio(lines[at].strip()) for at in range(first, len(lines)) if lines[at].strip()
+    ):
+        return  # a list of files, as so-vits-svc writes it, which says nothing about them
     layouts = {sep: infer_layout(source, [cells for *_, cells in rows]) for sep, rows in tables.items()}
     certain = [sep for sep, layout in layouts.items() if layout]
     if len(certain) != 1:
@@ -110,6 +115,9 @@ def _without_header(source: Source, lines: Sequence[str], first: int) -> Iterato
     separator = certain[0]
     layout = layouts[separator] or ()
     widths = (2, 3) if layout == LJSPEECH else (len(layout),)
+    if PHONES in layout and "text" not in layout:
+        message = "its texts are phones, which are passed over: give the words, or let them be recognised"
+        source.problem(0, message, always=True)
     for line, stop, cells in _rows(source, lines, first, separator, widths, "speaker" in layout, plain=True):
         yield _inferred(layout, line, stop, cells)
 
@@ -124,16 +132,17 @@ def _inferred(layout: Layout, line: int, stop: int, cells: list[str]) -> Metadat
 
 
 def read_list(source: Source, text: str) -> Iterator[MetadataRow]:
-    """Rows of GPT-SoVITS: path, speaker, language and text between exactly three bars."""
+    """Rows of GPT-SoVITS, `path|speaker|language|text`, or of Bert-VITS2, with phones, tones and word2ph behind it."""
     for number, line in enumerate(text.split("\n"), 1):
         cells = line.rstrip("\r").split("|")
         if not line.strip():
             continue
-        if len(cells) != 4:
-            source.problem(number, f"{len(cells)} fields, a .list has path|speaker|language|text: not used")
+        if len(cells) != 4 and not (len(cells) == 7 and _NUMBERS.fullmatch(cells[5]) and _NUMBERS.fullmatch(cells[6])):
+            expected = "a .list has path|speaker|language|text, and Bert-VITS2's |phones|tones|word2ph behind it"
+            source.problem(number, f"{len(cells)} fields, {expected}: not used")
             source.doubt(number, cells)
             continue
-        file, speaker, language, words = cells
+        file, speaker, language, words = cells[:4]
         yield MetadataRow(line=number, stop=number + 1, file=file, description=Description(speaker, language, words))
 
 

@@ -1,10 +1,12 @@
 """Layout of a table without a header, where its cells and the recordings leave no doubt about it.
 
 Five layouts are known: `file|text` (piper, LJSpeech without a second text), `id|raw|normalised` (LJSpeech),
-`file|speaker|text` (piper, VITS), `file|text|speaker` (Coqui's order) and `file|speaker|language|text` (GPT-SoVITS).
+`file|speaker|text` (piper, VITS), `file|text|speaker` (Coqui's order) and `file|speaker|language|text` (GPT-SoVITS);
+`file|phones|number` (StyleTTS 2) and `file|speaker|{phones}|text` (FastSpeech 2) have phones where others have a text.
 Method: a layout is possible where every column is what the layout says. A column of languages holds codes; one of
 speakers holds names (short, no marks of a sentence); one of texts holds a sentence somewhere; the two texts of LJSpeech
-share their words. One possible layout is taken; none or several are no answer: then nothing is read.
+share their words; phones are letters of the IPA. One possible layout is taken; none or several are no answer: then
+nothing is read. One number for all speakers is no name: then the folder is the speaker.
 """
 
 import re
@@ -14,8 +16,10 @@ from typing import Literal
 
 from voicemill.storage.inbox.transcripts.rows import Source
 
-Role = Literal["file", "speaker", "language", "text"]
+Role = Literal["file", "speaker", "language", "text", "phones"]
 Layout = tuple[Role | None, ...]
+PHONES: Role = "phones"
+"""A column of phones, which is no text."""
 LJSPEECH: Layout = ("file", "text", "text")
 """Of its two texts the second one counts, where a row has it."""
 
@@ -35,6 +39,8 @@ all_yue all_ko auto_yue zh-cn zh-tw en-us en-gb zho eng jpn kor deu
 LANGUAGES = frozenset(_CODES.split())
 _SENTENCE = re.compile(r"[.!?;:。！？；：，、…][\s\"'”」』]*$|[,.!?;]\s|[。！？；，、]")
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_IPA = re.compile("[\u0250-\u02af\u02c8\u02cc\u02d0\u1d7b\u1d4a]")
+_BRACED = re.compile(r"\{[A-Z0-9a-z ]+\}")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -52,7 +58,12 @@ def infer_layout(source: Source, rows: Sequence[Sequence[str]]) -> Layout | None
         return None
     columns = [[row[at].strip() for row in rows] for at in range(width)]
     possible = {2: _two, 3: _three, 4: _four}[width](source, columns)
-    return possible[0] if len(possible) == 1 else None
+    if len(possible) != 1:
+        return None
+    return tuple(
+        None if role == "speaker" and len(set(column)) == 1 and column[0].isdigit() else role
+        for role, column in zip(possible[0], columns, strict=True)
+    )
 
 
 def _two(source: Source, columns: list[list[str]]) -> list[Layout]:
@@ -60,6 +71,8 @@ def _two(source: Source, columns: list[list[str]]) -> list[Layout]:
     filled = [cell for cell in cells if cell]
     bare = all("." not in name and "/" not in name and "\\" not in name for name in names)
     speakers = bool(filled) and (all(map(source.is_speaker, filled)) or (_repeats(filled) and all(map(_name, filled))))
+    if _phones(filled):
+        return [("file", PHONES)]
     return [("file", "text")] if not speakers and (_texts(filled) or (bare and _words(filled))) else []
 
 
@@ -68,6 +81,10 @@ def _three(source: Source, columns: list[list[str]]) -> list[Layout]:
     pairs = [(a, b) for a, b in zip(second, third, strict=True) if a or b]
     shared = [share for a, b in pairs if a and b and (share := _shared(a, b)) is not None]
     possible: list[Layout] = []
+    numbers = all(cell.isdigit() for cell in third if cell) and any(third)
+    if _phones([cell for cell in second if cell]) or (numbers and _texts([cell for cell in second if cell])):
+        role: Role = PHONES if _phones([cell for cell in second if cell]) else "text"
+        return [("file", role, "speaker" if numbers or _speakers(source, third, second) else None)]
     if not any(third) and _words(second):
         return [("file", "text", None)]
     short = [len(a) / len(b) for a, b in pairs if a and b]
@@ -82,6 +99,8 @@ def _three(source: Source, columns: list[list[str]]) -> list[Layout]:
 
 def _four(source: Source, columns: list[list[str]]) -> list[Layout]:
     _, second, third, fourth = columns
+    if all(_BRACED.fullmatch(cell) for cell in third):
+        return [("file", "speaker", PHONES, "text")]
     languages = all(cell.lower().replace("_", "-") in LANGUAGES or cell.lower() in LANGUAGES for cell in third)
     return [("file", "speaker", "language", "text")] if languages and _speakers(source, second, fourth, True) else []
 
@@ -104,6 +123,11 @@ def _name(cell: str) -> bool:
 def _texts(cells: Sequence[str]) -> bool:
     """Whether a column holds texts: a tenth of its cells, and one at least, can be no name."""
     return sum(not _name(cell) for cell in cells) >= max(1, len(cells) // 10)
+
+
+def _phones(cells: Sequence[str]) -> bool:
+    """Whether a column is written in phones: nearly all cells have letters that only the IPA has."""
+    return bool(cells) and sum(bool(_IPA.search(cell)) for cell in cells) >= 0.9 * len(cells)
 
 
 def _words(cells: Sequence[str]) -> bool:

@@ -9,8 +9,7 @@ Source: NIST, "The 2009 (RT-09) Rich Transcription Meeting Recognition Evaluatio
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.records import Turn
@@ -86,21 +85,3 @@ def write_rttm(recording: str, turns: Iterable[Turn]) -> str:
 
 def _word(name: str) -> str:
     return "_".join(name.split()) or "_"
-
-
-def without_voice(data: bytes, speaker: str, speaker_name: Callable[[str], str]) -> bytes:
-    """Turns in which a neutral name stands for the speaker's; the same bytes where the speaker does not occur."""
-    try:
-        lines = data.decode("utf-8-sig").splitlines(keepends=True)
-    except UnicodeDecodeError:
-        return data
-    names = {speaker, "_".join(speaker.split())}
-    parts = [re.split(r"(\s+)", line) for line in lines]
-    voices = {speaker_name(part[14]) for part in parts if len(part) > 14}
-    number = next(n for n in range(1, len(voices) + 2) if f"forgotten-{n}" not in voices)
-    if not voices & names:
-        return data
-    for part in parts:
-        if len(part) > 14 and speaker_name(part[14]) in names:
-            part[14] = f"forgotten-{number}"
-    return "".join("".join(part) for part in parts).encode()

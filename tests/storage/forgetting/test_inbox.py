@@ -9,6 +9,8 @@ import sys
 import unicodedata
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from support import factories as f
 from support import kill_points
@@ -382,3 +384,29 @@ def test_files_below_1100_folders_are_erased(tmp_path: Path) -> None:
     assert plan.deleted == ((deep / "a.wav").relative_to(inbox).as_posix(),)
     plan.carry_out()
     assert [path.name for path in inbox.iterdir()] == ["bob"]
+
+
+VTT = "WEBVTT\n\n00:00.000 --> 00:01.000\n<v {who}>{text}</v>\n<v.loud ann>words of others</v>\n"
+GRID = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nname = "{who} - words"\nname = "ann - words"\n'
+
+
+def test_voices_of_others_recordings_languages_in_names_and_packed_tables(tmp_path: Path) -> None:
+    """What the speaker says in a recording of another stays there, under a neutral name: that recording stays too."""
+    inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
+    write(inbox / WHO / "1.wav", b"1" * 100)
+    write(inbox / "ann" / "a.wav", b"2" * 100)
+    for path in ("1.en.vtt", "1.de.srt", "1.en-US.sdh.vtt", "1.zh.txt"):
+        write(inbox / WHO / path, TEXT.encode())
+    write(inbox / "ann" / "a.vtt", VTT.format(who=WHO, text="hello").encode("utf-16"))
+    write(inbox / "ann" / "a.TextGrid", GRID.format(who=unicodedata.normalize("NFD", WHO)).encode())
+    table = pyarrow.table({"file": ["ann/a.wav", "lost.wav"], "text": [OTHER, TEXT], "speaker": ["ann", WHO]})
+    pyarrow.parquet.write_table(table, inbox / "metadata.parquet", compression="ZSTD")
+    write(inbox / "languages.csv", f"folder;language\n{WHO};en\nann;de\n".encode("cp1252"))
+    receipt = forget_speaker(store, WHO, created=f.WHEN, inbox=inbox)
+    assert receipt.mentions == ()
+    left = everything(inbox)
+    assert sorted(left) == ["ann/a.TextGrid", "ann/a.vtt", "ann/a.wav", "languages.csv", "metadata.parquet"]
+    assert left["ann/a.vtt"].decode("utf-16") == VTT.format(who="forgotten-1", text="hello")
+    assert left["ann/a.TextGrid"].decode() == GRID.format(who="forgotten-1")
+    assert left["languages.csv"] == b"folder;language\nann;de\n"
+    assert pyarrow.parquet.read_table(inbox / "metadata.parquet").to_pylist() == table.slice(0, 1).to_pylist()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from voicemill.storage.inbox import consent
-from voicemill.storage.inbox.folder_languages import LANGUAGES, read_folder_languages
 from voicemill.storage.inbox.inbox import MOST_METADATA, Inbox
+from voicemill.storage.inbox.languages import LANGUAGES, read_folder_languages
 from voicemill.storage.inbox.listing import MOST_PROBLEMS
 from voicemill.storage.inbox.metadata import Metadata, read_metadata
 from voicemill.storage.inbox.transcripts.delimited import MOST_BROKEN, MOST_LINES

@@ -123,3 +123,85 @@ def test_what_cannot_be_text_is_refused(tmp_path: Path) -> None:
     for data in (b"speaker,consent\nanna,\0no\n", "speaker,consent\nanna,no\n".encode("utf-16")[:-1], b"\x81\x00\x01"):
         with pytest.raises(ConfigError, match=r"^consents\.csv"):
             read_table(data)
+
+
+@pytest.mark.parametrize(
+    ("refused", "speaker"),
+    [
+        ("anna.", "anna"), ("./anna", "anna"), ("anna/", "anna"), ("#anna", "anna"), ("'anna'", "anna"),
+        ("anna smith", "anna_smith"), ("anna-smith", "anna smith"), ("Smith, Anna", "Anna Smith"),
+        ("smith_anna", "smith anna"), ("Jose", "José"), ("JOSE\u0301", "jose"), ("Mueller", "Müller"),
+        ("Muller", "Müller"), ("Soren", "Søren"), ("\u0430nna", "anna"), ("ｓｐｋ１", "spk-1"), ("7", "007"),
+        ("1.0", "1"), ("spk7", "spk07"), ("Jos&eacute;", "José"), ("Jos%C3%A9", "José"),
+        ("李 雷", "李雷"), ("anna; bob", "bob"), ("bob & anna", "anna"),
+        ("anna und bob", "bob"), ("bob/anna", "anna"),
+    ],
+)  # fmt: skip
+def test_a_no_of_a_name_that_nobody_has_holds_those_of_its_letters(store: Store, refused: str, speaker: str) -> None:
+    table = f'speaker,consent\n"{refused}",no\ncarl,yes\n'
+    consents = consent.read_consents(store, table, speakers=[speaker, "carl", "dora"])
+    assert [consents.of(who, "assumed").granted for who in (speaker, "carl", "dora")] == [False, True, True]
+    assert repr(speaker) in "".join(map(str, consents.problems))
+    later = f'speaker,consent,date\n"{refused}",no,2024-01-01\n{speaker},yes,2025-01-01\n'
+    assert consent.read_consents(store, later, speakers=[speaker]).of(speaker).granted
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("anna", "hanna"), ("s1", "s2"), ("spk10", "spk1"), ("anna", "annab"), ("李雷", "李蕾"), ("かき", "かぎ")],
+)
+def test_a_no_of_another_name_holds_nobody(store: Store, one: str, other: str) -> None:
+    consents = consent.read_consents(store, f"speaker,consent\n{one},no\n", speakers=[other])
+    assert consents.of(other, "assumed").granted
+
+
+def test_of_two_speakers_of_the_same_letters_each_has_a_consent_of_its_own(store: Store) -> None:
+    consents = consent.read_consents(store, "speaker,consent\nJose,no\n", speakers=["Jose", "José"])
+    assert [consents.of(who, "assumed").granted for who in ("Jose", "José")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "granted"),
+    [
+        ("speaker,consent,revoked", "anna,yes,true", False),
+        ("speaker,consent,revoked", "anna,yes,false", True),
+        ("speaker,consent,Withdrawn on", "anna,yes,2024-05-01", False),
+        ("speaker,consent,withdrawn", "anna,yes,", True),
+        ("speaker,consent,opt-out", "anna,yes,x", False),
+        ("speaker,consent,Widerruf", "anna,yes,ja", False),
+        ("speaker,consent,撤回", "anna,yes,是", False),
+        ("speaker,consent,expires", "anna,yes,2020-05-01", False),
+        ("speaker,consent,expires", "anna,yes,2999-05-01", True),
+        ("speaker,consent,valid until", "anna,yes,31.12.2020", False),
+        ("speaker,consent,valid_from", "anna,yes,2020-01-01", True),
+        ("speaker,consent,consent_2026", "anna,yes,no", False),
+        ("speaker,consent,consent_2026", "anna,yes,nein", False),
+        ("speaker,consent,consent_date", "anna,yes,2020-01-01", True),
+        ("speaker,consent,note", "anna,yes,withdrew by phone in May", False),
+        ("speaker,consent,note", "anna,yes,hat die Einwilligung zurückgezogen", False),
+        ("speaker,consent,note", "anna,yes,by mail", True),
+        ("speaker,consent,age", "anna,yes,34", True),
+        ("note,consent,speaker", "x,no,anna", False),
+        *((f"speaker{tab}consent", f"anna{tab}{no}", False) for tab in "\t;" for no in ("nein", "否", "0", "revoked")),
+    ],
+)
+def test_a_no_in_any_column_and_word_counts(store: Store, header: str, row: str, granted: bool) -> None:
+    table = f"\ufeff{header}\r\n{row}\r\n".encode()
+    assert consent.read_consents(store, table, speakers=["anna"]).of("anna", "assumed").granted is granted
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("speaker,consent\n*,no\n", "give each speaker a row"),
+        ("speaker,consent\nalle,nein\n", "give each speaker a row"),
+        ("speaker,consent,note\nbob,yes,x\x0canna,no\n", "control character"),
+        ("speaker,consent,note\nbob,yes,x\u2028anna,no\n", "control character"),
+        ('speaker,consent,note\nanna,no,"she said\nno"\n', "quote is not closed"),
+        ("Sprecher;Einwilligung\nanna;nein\n", "names no columns"),
+        ("speaker，consent\nanna，no\n", "names no columns"),
+    ],
+)
+def test_what_may_hide_a_no_stops_the_refresh(store: Store, table: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        consent.read_consents(store, table, speakers=["anna", "bob"])

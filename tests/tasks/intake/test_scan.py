@@ -384,7 +384,10 @@ def test_a_consent_table_that_leaves_the_inbox_or_is_there_twice_stops_the_refre
     assert states(look(inbox, store)) == {"anna/a.wav": "held"}
 
 
-@pytest.mark.parametrize("name", ["bob/consents.csv", "Consents.txt", "consent.csv", "consents.xlsx"])
+@pytest.mark.parametrize(
+    "name",
+    ["bob/consents.csv", "Consents.txt", "consent.csv", "consents.xlsx", "consents (1).csv", "x_consents-2.json"],
+)
 def test_beside_a_table_of_consents_under_another_name_none_is_assumed(inbox: Path, store: Store, name: str) -> None:
     """A refusal may stand in it."""
     for number, speaker in enumerate(("anna", "bob")):
@@ -637,3 +640,44 @@ def test_metadata_then_the_folder_then_the_option_then_the_setting_state_the_lan
     assert languages(language="Mandarin") == {"anna/0.wav": "fr", "anna/1.wav": "de", "ben/0.wav": "zh"}
     with pytest.raises(ConfigError, match="--language: 'klingonish!'"):
         languages(language="klingonish!")
+
+
+CUE = "WEBVTT\n\n00:00.000 --> 00:00.100\n{}\n"
+
+
+def test_of_transcripts_in_several_languages_the_spoken_one_counts(inbox: Path, store: Store) -> None:
+    """A translation is no transcript: it is named and not used; the only language that there is is then stated."""
+    for number, name in enumerate(("a", "b", "c", "d", "e")):
+        put(inbox / "ann" / f"{name}.wav", number)
+    for name in ("a.en.vtt", "b.en.vtt", "b.de.vtt", "c.de.vtt", "d.de.vtt", "e.en.forced.vtt", "d.vtt"):
+        (inbox / "ann" / name).write_text(CUE.format(name))
+
+    def texts(language: str) -> dict[str, tuple[str, str]]:
+        uploads = look(inbox, store, language=language).uploads
+        return {upload.path[4]: (upload.language, upload.text) for upload in uploads}
+
+    assert texts("") == {
+        "a": ("en", "a.en.vtt"), "b": ("", ""), "c": ("de", "c.de.vtt"), "d": ("", "d.vtt"), "e": ("", ""),
+    }  # fmt: skip
+    assert texts("en") == {
+        "a": ("en", "a.en.vtt"), "b": ("en", "b.en.vtt"), "c": ("en", ""), "d": ("en", "d.vtt"), "e": ("en", ""),
+    }  # fmt: skip
+    said = [str(problem) for problem in look(inbox, store).problems]
+    assert said == [
+        "ann/b.de.vtt: not used: it is open which language is spoken: state it, as --language or in languages.csv",
+        "ann/b.en.vtt: not used: it is open which language is spoken: state it, as --language or in languages.csv",
+        "ann/e.en.forced.vtt: not used: it has only what is in another language",
+    ]
+
+
+@pytest.mark.parametrize(("granted", "state"), [("", "held"), ("bob,yes\n", "")])
+def test_metadata_takes_nobody_out_of_the_folder_of_a_refusal(
+    inbox: Path, store: Store, granted: str, state: str
+) -> None:
+    put(inbox / "anna" / "1.wav")
+    put(inbox / "carl" / "1.wav", 1)
+    (inbox / "metadata.csv").write_text("file,speaker,text\nanna/1.wav,bob,yes\ncarl/1.wav,bob,yes\n")
+    (inbox / "consents.csv").write_text(f"speaker,consent\nanna,no\n{granted}")
+    result = look(inbox, store)
+    assert states(result) == {"anna/1.wav": state, "carl/1.wav": ""}
+    assert "anna" not in "".join(row.detail for row in result.others)

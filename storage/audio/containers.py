@@ -39,6 +39,8 @@ class Container:
     MP3 and AAC without a tag have no magic, only frames that a decoder must find."""
     short: str = ""
     """Message if the file ends before the length its header states, with both lengths; "" = complete."""
+    unindexed: bool = False
+    """Whether it is an MP4 without `moov`, which a recorder writes last: where its frames lie stands nowhere else."""
 
 
 def libav_options() -> dict[str, str]:
@@ -59,8 +61,9 @@ def identify(path: Path) -> Container:
         kind = kind_of(head)
         file.seek(0)
         missing = _MEASURES[kind](file, size) if kind in _MEASURES else 0
+        unindexed = kind == "mp4" and not any(name == b"moov" for name, *_ in _boxes(file, size))
     short = f"its header asks for {size + missing} bytes, the file has {size}" if missing > SLACK else ""
-    return Container(kind, short)
+    return Container(kind, short, unindexed)
 
 
 def kind_of(head: bytes) -> str:
@@ -152,20 +155,30 @@ def _sph(file: BinaryIO, size: int) -> int:
     return 0 if b"shorten" in fields.get(b"sample_coding", b"") else stated - size
 
 
-def _mp4(file: BinaryIO, size: int) -> int:
-    """Bytes missing after the last box of the top level."""
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, position and length of the boxes of the top level of an MP4; the last may be cut off."""
     at = 0
     for _ in _parts():
         if at + 8 > size:
-            break
+            return
         file.seek(at)
         length, name = struct.unpack(">I4s", file.read(8))
         if length == 1 and len(wide := file.read(8)) == 8:
             (length,) = struct.unpack(">Q", wide)
+        yield name, at, length
+        if length < 8 or not name.isascii():
+            return
+        at += length
+
+
+def _mp4(file: BinaryIO, size: int) -> int:
+    """Bytes missing after the last box of the top level."""
+    missing = -size
+    for name, at, length in _boxes(file, size):
         if length < 8 or not name.isascii():
             return 0
-        at += length
-    return at - size
+        missing = at + length - size
+    return missing
 
 
 def _matroska(file: BinaryIO, size: int) -> int:

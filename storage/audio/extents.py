@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from voicemill.storage.audio.containers import OPEN, SLACK, kind_of
+from voicemill.storage.audio.headers import caf
 
 MOST_CHUNKS = 100_000
 _W64_CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
@@ -272,4 +273,4 @@ def _au(file: BinaryIO, start: int, stop: int) -> Parsed | None:
     return start + offset, stated, (frame, channels, kind), header, True
 
 
-_PARSERS = {"wav": _riff, "w64": _w64, "aiff": _aiff, "au": _au}
+_PARSERS = {"wav": _riff, "w64": _w64, "aiff": _aiff, "au": _au, "caf": caf}

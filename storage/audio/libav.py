@@ -8,7 +8,7 @@ from voicemill.storage.audio.budget import Budget, WatchedFile
 from voicemill.storage.audio.containers import Container, libav_options
 from voicemill.storage.audio.libav_damage import Reader
 from voicemill.storage.audio.links import Link, Window
-from voicemill.storage.audio.mpeg import frames_from, stated_frames, without_tags
+from voicemill.storage.audio.mpeg import frames_from, stated_frames, without_tags, without_zeros
 from voicemill.storage.audio.signal.chunks import Chunk, Note, Source
 from voicemill.storage.errors import AudioError
 from voicemill.storage.outcomes import Reason
@@ -26,6 +26,7 @@ def open_libav(
 
     with path.open("rb") as tags:
         end, stated = without_tags(tags, link.start, link.stop), stated_frames(tags, link.start, link.stop)
+        filled = without_zeros(tags, link.start, end)
     raw = stack.enter_context(path.open("rb"))
     size = path.stat().st_size
     file = WatchedFile(raw if (link.start, link.stop) == (0, size) else Window(raw, link.start, link.stop), budget)
@@ -42,7 +43,7 @@ def open_libav(
             context.options = {"err_detect": "crccheck+explode"}
         rate, channels = int(context.sample_rate or 0), int(context.channels or 0)
     except (av.error.FFmpegError, ValueError) as error:
-        return None, str(error)
+        return None, getattr(error, "strerror", None) or str(error)  # without the path
     if not rate or not channels:
         return None, "its audio stream states no rate or no channels"
     names = demuxer.format.name.split(",")
@@ -63,10 +64,10 @@ def open_libav(
         with path.open("rb") as other:
             other.seek(link.start + first)
             like = other.read(4)
-            yield from frames_from(other, link.start + at, end, like)
+            yield from frames_from(other, link.start + at, filled, like)
 
     def blocks() -> Iterator[Chunk]:
-        size = end - link.start
+        size = filled - link.start
         reader = Reader(
             demuxer=demuxer,
             stream=stream,

@@ -199,6 +199,11 @@ class Reader:
         if not self.good_frames:
             raise AudioError(Reason.DAMAGED, self.message or "the decoder found no packet that it can decode")
         if not self.timed and not self.seconds:
+            rest = self.wasted + max(self.size - self.end, 0) if self.frames and self.end is not None else 0
+            held = rest * self._seconds_of_a_byte()
+            if held > max(self.step / self.rate, TOLERANCE):  # without a clock nothing tells the one from the other
+                text = f"{rest} bytes at its end hold no frame: they are foreign, or {held:.2f} s were lost there"
+                self.notes.append(Note(text))
             self.wasted = 0
             yield from self._by_bytes()
             return

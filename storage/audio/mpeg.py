@@ -152,3 +152,15 @@ def without_tags(file: BinaryIO, start: int, stop: int) -> int:
         else:
             break
     return max(stop, start)
+
+
+def without_zeros(file: BinaryIO, start: int, stop: int) -> int:
+    """End of the bytes that are not zero: a recorder may have reserved more than it wrote."""
+    while stop > start:
+        begin = max(stop - _PIECE, start)
+        file.seek(begin)
+        data = file.read(stop - begin).rstrip(b"\0")
+        if data:
+            return begin + len(data)
+        stop = begin
+    return stop

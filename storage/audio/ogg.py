@@ -61,10 +61,27 @@ def pages(file: Any, size: int) -> Iterator[Page]:
             continue
         if not stray:
             stray = True
-            yield Page(base + at, False, True)
+            cut = base + len(data) >= size and _is_cut(data, at)  # its header tells how far it went
+            granule = int.from_bytes(data[at + 6 : at + 14], "little", signed=True) if cut else -1
+            yield Page(base + at, False, True, granule if before <= granule <= before + FURTHEST else -1)
         place = data.find(b"OggS", at + 1)
         end = len(data) if base + len(data) >= size else max(len(data) - 3, at + 1)
         at = place if place >= 0 else end
+
+
+def _is_cut(data: bytes, at: int) -> bool:
+    """Whether the page at a position ends behind the last byte of the file."""
+    segments = data[at + 26] if data[at : at + 5] == b"OggS\0" and len(data) >= at + 27 else -1
+    table = data[at + 27 : at + 27 + segments]
+    return segments >= 0 and (len(table) < segments or at + 27 + segments + sum(table) > len(data))
+
+
+def rate_of(head: bytes) -> int:
+    """Positions a second of the stream whose first page these bytes are; 0 = unknown."""
+    body = head[27 + head[26] :] if len(head) > 27 else b""
+    if body.startswith(b"OpusHead"):
+        return 48_000
+    return int.from_bytes(body[12:16], "little") if body.startswith(b"\x01vorbis") and len(body) >= 16 else 0
 
 
 def _page_length(data: bytes, at: int) -> int:

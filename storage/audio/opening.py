@@ -10,11 +10,13 @@ from voicemill.storage.audio.containers import Container, identify
 from voicemill.storage.audio.libav import open_libav, tracks_of
 from voicemill.storage.audio.links import Link, find_links, find_start
 from voicemill.storage.audio.mpeg import is_adts, is_mpeg
+from voicemill.storage.audio.ogg import rate_of
 from voicemill.storage.audio.signal.chunks import Chunk, Note, Source, checked, lost
 from voicemill.storage.audio.sndfile import KINDS, open_sndfile
 from voicemill.storage.audio.tracks import best_track
 from voicemill.storage.errors import AudioError
 from voicemill.storage.outcomes import Reason
+from voicemill.storage.units import RATE
 
 _TRACKED = ("mp4", "matroska", "")
 """Kinds of containers that may hold several audio streams; "" = those without a known magic."""
@@ -54,7 +56,7 @@ def open_links(path: Path, stack: ExitStack, budget: Budget, whole: bool) -> Sou
         links = links[1:]
         first, message = _try(path, links[0], container, stack, budget, notes)
     if first is None:
-        raise error or _unopened(container, message)
+        raise _with_length(path, links[0], error or _unopened(container, message))
     if len(links) > 1:
         notes.append(Note(f"{len(links)} recordings joined end to end"))
     opened = first
@@ -128,7 +130,20 @@ def _behind(chunks: Iterator[Chunk], done: int) -> Iterator[Chunk]:
         done = 0
 
 
+def _with_length(path: Path, link: Link, error: AudioError) -> AudioError:
+    """The error with the length that the pages of an Ogg state: all of it is lost."""
+    if link.kind == "ogg" and link.granule and not error.samples:
+        with path.open("rb") as file:
+            file.seek(link.start)
+            rate = rate_of(file.read(4096))
+        error.samples = round(link.granule * RATE / rate) if rate > 0 else 0
+    return error
+
+
 def _unopened(container: Container, message: str) -> AudioError:
+    if container.kind == "mp4" and container.unindexed:
+        why = "its index (moov) is missing: without it nobody can tell where a frame begins and how it is coded"
+        return AudioError(Reason.TRUNCATED if container.short else Reason.DAMAGED, f"mp4: {why}")
     if container.short:
         return AudioError(Reason.TRUNCATED, f"{container.kind}: {container.short}")
     if container.kind:

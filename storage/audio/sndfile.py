@@ -9,6 +9,7 @@ import numpy as np
 
 from voicemill.storage.audio.containers import Container
 from voicemill.storage.audio.extents import true_extent
+from voicemill.storage.audio.headers import flac_header
 from voicemill.storage.audio.links import Link, Window
 from voicemill.storage.audio.signal.chunks import READ, Chunk, Note, Source
 from voicemill.storage.outcomes import Reason
@@ -18,6 +19,11 @@ _LOSSY = ("vorbis", "opus", "gsm", "adpcm", "mpeg", "vox", "dwvw")
 
 Continue = Callable[[int], Iterator[Chunk]]
 """Decode the same link from a frame on with another decoder."""
+
+
+def _flac_header(path: Path, link: Link) -> tuple[int, bytes] | None:
+    with path.open("rb") as file:
+        return flac_header(file, link.start, link.stop)
 
 
 def open_sndfile(
@@ -42,6 +48,9 @@ def open_sndfile(
         stated = "no length" if extent.stated < 0 else f"{extent.stated} bytes of samples"
         if extent.stated != extent.stop - extent.start:
             notes.append(Note(f"its header states {stated}, {extent.stop - extent.start} were found and read"))
+    elif link.kind == "flac" and (right := _flac_header(path, link)):
+        source = Window(stack.enter_context(path.open("rb")), link.start + len(right[1]), link.stop, right[1])
+        notes.append(Note(f"its header states {right[0]} samples, more were found and read"))
     elif (link.start, link.stop) != (0, size):
         source = Window(stack.enter_context(path.open("rb")), link.start, link.stop)
     try:

@@ -29,7 +29,7 @@ from voicemill.storage.records import Decoded, Upload
 from voicemill.storage.units import Samples, Seconds, to_samples, to_seconds
 from voicemill.tasks.contract.stage import Audio, Discard, Inputs, Stage, StageSettings
 
-VERSION = 2
+VERSION = 3
 
 MOST_GROWTH = 256
 """Bytes of samples for each byte of the file that are stored at once; Opus at 6 kbit/s has 170, FLAC of silence 39,000.

@@ -26,6 +26,13 @@ SOUND = re.compile(
 """Sounds that words in square brackets annotate; other words, as in `[that] works`, are read."""
 CODE = re.compile(r"[A-Z]{2,}(?:[_ -][A-Z]+)*|[a-z]+(?:_[a-z]+)+")
 ENCLOSED = re.compile("[①-⒛⓪-⓿❶-➓㉈-㉏㉑-㉟㊱-㊿]|[0-9]\ufe0f?\u20e3")
+_LETTERS, _NUMERALS = "I II III IV V VI VII VIII IX X XI XII", "一 二 三 四 五 六 七 八 九 十 十一 十二"
+_ROMAN = dict(zip(_LETTERS.split(), _NUMERALS.split(), strict=True))
+ROMAN = re.compile(
+    r"(?<=第)(?:VIII|VII|VI|V|IV|IX|III|II|I|XII|XI|X)(?=[一-鿿])"
+    r"|(?<![A-Za-z0-9])(?:VIII|VII|VI|IV|IX|III|II)(?=[级級型期类類度章]|世(?!界))"
+)
+"""Roman numerals in letters that count something in Chinese: 第IV章, II型."""
 INVISIBLE = re.compile("[^\x20-\x7e一-鿿]")
 
 
@@ -34,6 +41,7 @@ def spoken_only(text: str) -> str:
     if text.isascii() and not re.search(r"[<\[\x7f]", text):
         return text
     text = INVISIBLE.sub(lambda m: "" if unicodedata.category(m[0]) == "Cf" else m[0], text)
+    text = ROMAN.sub(lambda m: _ROMAN[m[0]], text)
     text = ENCLOSED.sub(_enclosed, re.sub(r"№\s?", "No. ", text)).replace("\u20e3", "")
     before = None
     while before != text:

@@ -14,7 +14,7 @@ from voicemill.model.text.symbols import SYMBOLS
 from voicemill.storage.keys import digest
 
 VERSIONS: Mapping[str, int] = MappingProxyType(
-    {"frontend": 2, "sentences": 1, "bert": 1, "zh": 2, "en": 2, "ja": 1, "ko": 1, "yue": 1}
+    {"frontend": 2, "sentences": 1, "bert": 1, "zh": 3, "en": 3, "ja": 1, "ko": 1, "yue": 1}
 )
 """Part of the front end -> its version. Raise it when the same text gives other phones (a language; `frontend`: the
 runs of languages in a text), other pieces (`sentences`) or other features (`bert`)."""

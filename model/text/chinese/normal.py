@@ -28,8 +28,24 @@ MARK = re.escape(STRENGTH)
 JOINT, SQUARE, CUBE = "\ue001", "\ue002", "\ue003"
 """Stand-ins from the private use area: a hyphen inside a Latin word; raised 2 and 3, which NFKC would lower."""
 
+ROMAN = ("一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二")
+"""Roman numerals of one character each, from 1."""
+
 BEFORE_NFKC = str.maketrans(
-    {"，": "、", "…": "⋯", "〇": "零", "℃": "°C", "℉": "°F", "²": SQUARE, "³": CUBE, "’": "'", "∶": ":", "∞": "无穷大"}
+    {chr(0x2160 + at): numeral for at, numeral in enumerate(ROMAN)}
+    | {chr(0x2170 + at): numeral for at, numeral in enumerate(ROMAN)}
+    | {
+        "，": "、",
+        "…": "⋯",
+        "〇": "零",
+        "℃": "°C",
+        "℉": "°F",
+        "²": SQUARE,
+        "³": CUBE,
+        "’": "'",
+        "∶": ":",
+        "∞": "无穷大",
+    }
 )
 UPPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789负")
 GREEK = {

@@ -159,6 +159,8 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         (r"(?<![\d.第])([0-9][05])(?=后(?![天来年续方面]))", lambda m: digits(m[1])),
         (r"(?<![\d.])(985|211)(?=高校|大学|院校|工程|[、/和及]\d)|(?<![\d.])(996)(?=工作制|加班|福报)",
          lambda m: digits(m[0])),
+        (r"(?<![\d./])(1[0-2]|[1-9])/(3[01]|[12]\d|[1-9])(?=放假|起(?!码)|开始|当天|当晚|上午|下午|晚上?|早上|凌晨|之前|以前|截止|到期)",
+         lambda m: f"{int(m[1])}月{int(m[2])}日"),
         # telephones
         (rf"(?<![\d.,])(?P<before>){EMERGENCY}(?={LINES})", _telephone),
         (rf"(?P<before>{CALLS}){EMERGENCY}(?![\d.,多余]|{MEASURED})", _telephone),
@@ -216,6 +218,7 @@ RULES: list[tuple[re.Pattern[str], Callable[[Match[str]], str]]] = [
         (rf"(?<=\d)([百千万亿]*{WORDED})/(?=小时|分钟?|秒|[天日周月年人次个件斤克升米吨亩只瓶盒箱包套间晚位份张公千平立毫])",
          lambda m: m[1] + "每"),
         (r"(?<=[元块])/(?:(kg|g|L|m2|h)(?![A-Za-z])|(?=[一-鿿]))", lambda m: "每" + UNITS.get(m[1] or "", "")),
+        (r"(?<=\d秒)(\d\d?)(?!\d|\.\d|[一-鿿])", lambda m: digits(m[1])),
         (r"(?<=\d[米块])(\d\d?)(?![\d.])(?=[,.、。!?;]|$)", lambda m: digits(m[1])),
         (r"(?<=[一-鿿])~(?=\d)|(?<=\d/\d)~(?=\d)", lambda m: "到"),
         (r"(?<=[里米])/时(?!间)", lambda m: "每小时"),

@@ -40,10 +40,20 @@ FINAL = frozenset(entries("jr sr esq etc inc corp co ltd bros ave blvd rd hwy de
 CAPITAL_ONLY = frozenset(entries("co mon wed mar sec min max al ed est fig apt ext rd"))
 """Words of `SHORT` that are also words or names at the end of a sentence."""
 
+_DAYS = tuple(
+    (rf"\b{short}(?:\.,?|,)(?=\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|\d))", f"{day},")
+    for short, day in (
+        ("Mon", "monday"), ("Tues?", "tuesday"), ("Wed", "wednesday"), ("Thu(?:rs?)?", "thursday"), ("Fri", "friday"),
+        ("Sat", "saturday"), ("Sun", "sunday"),
+    )
+)  # fmt: skip
+"""Days of the week in front of a date."""
+
 DOTTED = (
     (r"\be\.\s?g\.,?", "for example"), (r"\bi\.\s?e\.,?", "that is"), (r"\bPh\.\s?D\b\.?", "P H D"),
     (r"\b(?:[Nn]os?|NO)\.\s?(?=\d)", "number "), (r"\bpp\.\s?(?=\d)", "pages "), (r"\bp\.\s?(?=\d)", "page "),
-    (r"\bch\.\s?(?=\d)", "chapter "), (r"\bw/o\b", "without"), (r"\bw/(?=\s)", "with"), (r"(?i)\bwi-fi\b", "wifi"),
+    (r"\bch\.\s?(?=\d)", "chapter "), *_DAYS,
+    (r"\bw/o\b", "without"), (r"\bw/(?=\s)", "with"), (r"(?i)\bwi-fi\b", "wifi"),
 )  # fmt: skip
 
 SAID = {
@@ -66,7 +76,8 @@ EMPHASIS = frozenset(
 """Words of two or three letters that are emphasised, not spelt, in capitals."""
 
 SIGNS = (
-    (r"\s*&\s*", " and "), (r"\s*(?<=\w)@\s*", " at "), (r"#\s?(?=\d)", "number "), (r"#(?=[A-Za-z])", "hashtag "),
+    (r"\s*&\s*", " and "), (r"\s*(?<=\w)@\s*", " at "), (r"(?<!\S)@(?=[A-Za-z_])", "at "),
+    (r"(?<=\d)\s?[xX]\s?(?=\d)", " by "), (r"#\s?(?=\d)", "number "), (r"#(?=[A-Za-z])", "hashtag "),
     (r"(?<=\d)\s*\+\s*(?=\d)", " plus "), (r"(?<=\w)\s\+\s(?=\w)", " plus "), (r"(?<=\d)\+", " plus"),
     (r"\s*=\s*", " equals "), (r"(?<=\d)\s*[×*]\s*(?=\d)", " times "), (r"(?<=\d)\s*÷\s*(?=\d)", " divided by "),
     (r"(?<=\d)\s-\s(?=\d)", " minus "), (r"\s*<\s*", " less than "), (r"\s*>\s*", " greater than "),

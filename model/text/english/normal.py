@@ -70,6 +70,7 @@ def _pass(text: str) -> str:
 
 def plain(text: str) -> str:
     """Replace letters and signs by their ASCII counterparts; ², ³, °, currencies and … stay."""
+    text = re.sub(r"(?<=[0-9A-Za-z)])\^[({]?([-−]?)(\d{1,3})[)}]?", _power, text)
     text = re.sub("(?<=[0-9A-Za-z)])(⁻?)([⁰¹²³⁴-⁹]{2,}|[⁰¹⁴-⁹]|(?<=⁻)[²³])", _power, text)
     text = re.sub("(?<=\\d)(?=[½⅓⅔¼¾⅛⅜⅝⅞])", " ", text)
     text = re.sub("[½⅓⅔¼¾⅛⅜⅝⅞]", lambda m: FRACTIONS[m[0]], text)

@@ -66,7 +66,8 @@ def _month(m: Match) -> str:
 def _day_first(m: Match) -> str:
     words = f"{ordinal(m['day'])} of {MONTH_OF[m['month'].lower()]}"
     words = words if m["the"] else "the " + words
-    return (m["the"] or "") + words + (f", {year(m['year'])}" if m["year"] else "")
+    stop = "." if m[0].endswith(".") and not m.string[m.end() :].strip() else ""
+    return (m["the"] or "") + words + (f", {year(m['year'])}" if m["year"] else "") + stop
 
 
 def _time(m: Match) -> str:
@@ -75,6 +76,20 @@ def _time(m: Match) -> str:
     if not minute or int(minute) == 0:
         return hour + (tail or (" o'clock" if 1 <= int(m["hour"]) <= 12 else " hundred hours"))
     return hour + " " + (digits(minute, "oh") if minute[0] == "0" else cardinal(minute)) + tail
+
+
+def _duration(m: Match) -> str:
+    """Hours, minutes and seconds: 2:05:40 is two oh five forty."""
+    return " ".join([cardinal(m["hour"]), *(_pair(m[part]) for part in ("minute", "second"))])
+
+
+def _pair(pair: str) -> str:
+    """Two digits as they are said in times and numbers of rooms: 05 is oh five, 00 is hundred's "oh oh"."""
+    return digits(pair, "oh") if pair[0] == "0" else cardinal(pair)
+
+
+def _room(m: Match) -> str:
+    return m["before"] + cardinal(m["floor"]) + " " + ("hundred" if m["rest"] == "00" else _pair(m["rest"]))
 
 
 def _money(m: Match) -> str:
@@ -181,6 +196,8 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (rf"(?i)\b{MONTH}\s+(?P<day>\d\d?)(?:st|nd|rd|th)?(?:,?\s+{YEAR}(?!\d))?(?![\d:%]|[.,]\d)", _date),
     (rf"(?i)\b(?P<the>the\s+)?(?P<day>\d\d?)(?:st|nd|rd|th)?\s+(?:of\s+)?{MONTH}(?:,?\s+{YEAR}(?!\d))?(?!\w)",
      _day_first),
+    (r"(?<![\w.:])12:00(?=\s(?:noon|midnight)\b)", lambda m: "twelve"),
+    (r"(?<![\w.:])(?P<hour>\d{1,2}):(?P<minute>[0-5]\d):(?P<second>[0-5]\d)(?![\d:])", _duration),
     (r"(?<![\w.:])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?:\s?(?P<half>[aApP])\.?\s?[mM]\b)?(?![\d:])", _time),
     (r"(?<![\w.:])(?P<hour>1?\d)(?P<minute>)\s?(?P<half>[aApP])\.?\s?[mM]\b", _time),
     (rf"(?P<minus>(?<!\w)[-−])?(?<![\w.,$£€¥₹₩]){AMOUNT}(?:\s?(?P<scale>[kKmMbB]|thousand|million|billion|trillion))?"
@@ -233,19 +250,26 @@ RULES: tuple[tuple[str, Callable[[Match], str]], ...] = (
     (r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-])", lambda m: " ".join(cardinal(n) for n in m[0].split("-"))),
     (rf"(?<![\w.-])(?P<low>{NUMBER})\s?(?:-|–)\s?(?P<high>{NUMBER})(?![\w-])", _range),
     (r"(?<![\w.:])(?P<low>\d{1,3}):(?P<high>\d{1,3})(?![\w:])", _range),
+    (r"(?i)\b(?P<before>(?:room|suite|apartment|route|highway)\s)(?P<floor>[1-9])(?P<rest>\d\d)\b(?![.,:-]\d)", _room),
+    (r"(?<![\w.,-])(?P<year>1\d{3})(?=\s?(?:AD|BC|BCE|CE|A D|B C)\b)", lambda m: year(m["year"])),
     (rf"(?<![\w.,/+=$-]){YEAR}(?![\w%/]|[.,]\d){NO_YEAR}", lambda m: year(m["year"])),
     (rf"(?<![\w.,])[-−]{NUMBER}", lambda m: decimal(m[0])),
     (r"(?<![\w])\.\d+", lambda m: decimal(m[0])),
     (r"\d+(?:\.\d+){2,}", lambda m: " point ".join(cardinal(n) for n in m[0].split("."))),
     (NUMBER, _bare),
 )  # fmt: skip
-QUANTITY_RANGE = re.compile(r"([$£€]\d[\d,.]*[kKmMbB]?|\d[%$£€]|:\d\d(?:\s?[ap]m)?)\s?[-–]\s?(?=[$£€]?\d)")
+QUANTITY_RANGE = re.compile(
+    r"([$£€]\d[\d,.]*[kKmMbB]?|\d[%$£€]|:\d\d(?:\s?[ap]m)?|\d\s?[ap]m)\s?[-–]\s?(?=[$£€]?\d)", re.I
+)
 """The first of two amounts, shares or times with a dash between them: 7:30-9:00."""
+PRICE_RANGE = re.compile(r"([$£€])(\d[\d,]*(?:\.\d+)?)\s?[-–]\s?(\d[\d,]*(?:\.\d+)?)(?![\d%$£€]|\s?[-–/]\s?\d)")
+"""Two prices with one sign: $5-10."""
 _COMPILED = tuple((re.compile(pattern), words) for pattern, words in RULES)
 
 
 def spell_out(text: str) -> str:
     """Replace every number of `text`, with its date, currency or unit, by words between spaces; no digit remains."""
+    text = PRICE_RANGE.sub(r"\2 to \1\3", text)
     text = QUANTITY_RANGE.sub(r"\1 to ", text)
     for pattern, words in _COMPILED:
         text = pattern.sub(lambda m, words=words: f" {words(m)} ", text)  # type: ignore[misc]

@@ -22,7 +22,8 @@ UNITS = {
     "cm³": "cubic centimeter", "μm": "micrometer", "μg": "microgram", "μs": "microsecond", "μL": "microliter",
     "ns": "nanosecond", "Ω": "ohm", "kΩ": "kilohm", "MΩ": "megohm", "mV": "millivolt", "kV": "kilovolt",
     "mA": "milliamp", "mW": "milliwatt", "MPa": "megapascal", "mmHg": "millimeter of mercury",
-    "bpm": "beat per minute", "USD": "U S dollar", "EUR": "euro", "GBP": "pound", "JPY": "yen", "CNY": "yuan",
+    "bpm": "beat per minute", "bps": "basis point",
+    "USD": "U S dollar", "EUR": "euro", "GBP": "pound", "JPY": "yen", "CNY": "yuan",
     "RMB": "yuan", "KM": "kilometer", "KG": "kilogram",
 }  # fmt: skip
 PARTS = UNITS | {

@@ -9,6 +9,7 @@ from voicemill.model.text.chinese.front_end import normalise, pinyin
 from voicemill.model.text.frontend import phonemes
 
 TABLE = runpy.run_path(str(Path(__file__).with_name("found_sentences.py")))
+INVENTED = runpy.run_path(str(Path(__file__).with_name("invented_sentences.py")))["SPOKEN"]
 SPOKEN = [pytest.param(*case, id=case[1]) for cases in TABLE["SPOKEN"].values() for case in cases]
 
 
@@ -18,6 +19,13 @@ def test_there_are_a_hundred_and_fifty_of_them() -> None:
 
 @pytest.mark.parametrize(("language", "text", "normal"), SPOKEN)
 def test_what_is_spoken(language: str, text: str, normal: str) -> None:
+    reading = phonemes(text, language)
+    assert reading.normalised == normal
+    assert reading.unknown == ()
+
+
+@pytest.mark.parametrize(("language", "text", "normal"), INVENTED)
+def test_what_users_write(language: str, text: str, normal: str) -> None:
     reading = phonemes(text, language)
     assert reading.normalised == normal
     assert reading.unknown == ()

@@ -30,6 +30,8 @@ PINNED = {
     ("zh", 1): "42a1b382a10074fb",
     ("en", 2): "34b7476b41528778",
     ("zh", 2): "1a6ee38275c1655c",
+    ("en", 3): "34b7476b41528778",
+    ("zh", 3): "1a6ee38275c1655c",
     ("ko", 1): "f9f8d8367a34d9a9",
 }
 """Language and version -> digest of the phones of `TEXTS`."""

@@ -17,7 +17,8 @@ _ENDED = (
     r"revo[kc]|withdr[ae]w|refus|declin|den(?:y|ied)|opt(?:ed)?[ _-]?out|cancel|object(?:s|ed|ion)|widerr|zur.ckgezog|"
     r"abgelehn|撤回|撤销|撤銷|拒绝|拒絕|不同意|取消"
 )
-_END_COLUMN, _END_NOTE = re.compile(_ENDED + r"|retract|terminat|ended", re.I), re.compile(_ENDED + "|no longer", re.I)
+_END_COLUMN = re.compile(_ENDED + r"|retract|terminat|\bended", re.I)
+_END_NOTE = re.compile(_ENDED + "|no longer", re.I)
 _UNTIL = re.compile(r"expir|until|valid(?!.*from)|end[ _-]?date|bis$|到期", re.I)
 _ABOUT = re.compile(r"date|form|file|by|from|id|doc|link|url|time|source|sign|where|note|text|name|type|given at", re.I)
 """Columns named after the consent that hold no answer."""

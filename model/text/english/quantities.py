@@ -84,7 +84,7 @@ def _duration(m: Match) -> str:
 
 
 def _pair(pair: str) -> str:
-    """Two digits as they are said in times and numbers of rooms: 05 is oh five, 00 is hundred's "oh oh"."""
+    """Two digits as they are said in times and numbers of rooms: 05 is oh five, 15 is fifteen."""
     return digits(pair, "oh") if pair[0] == "0" else cardinal(pair)
 
 

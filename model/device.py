@@ -60,7 +60,7 @@ def convolves_bf16_faster() -> bool:
     """Whether this CPU computes convolutions in bfloat16 faster than in float32.
 
     AMX does, and avx512_bf16 of AMD does, in half the time. An Intel Xeon whose hypervisor hides AMX has avx512_bf16
-    too, and takes 1.3 to 1.9 times as long with it (kernels 3 to 11, 16 to 256 channels).
+    too, and takes 1.3 to 1.8 times as long with it (kernels 3 to 11, 16 to 256 channels).
     """
     return bool(first_flag("amx_bf16", "bf16") or (first_flag("avx512_bf16") and first_flag("AuthenticAMD")))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from voicemill.flows.plans.speak import VoiceSource
-    from voicemill.model.speaking.voice import Piece
+    from voicemill.model.speaking.pieces import Piece, Speech
     from voicemill.model.voices.opening import AnyVoice
     from voicemill.storage.corpus.artifacts import Wave
 
@@ -65,10 +65,30 @@ def speak(
     top_p: Annotated[float, typer.Option(help="Sample among the codes that hold this share of probability")] = 1.0,
     temperature: Annotated[float, typer.Option(help="Sampling temperature; higher is more varied")] = 1.0,
     repetition_penalty: Annotated[float, typer.Option(help="Penalty on repeated codes; 1 = none")] = 1.35,
-    pause: Annotated[float, typer.Option(help="Silence after each piece of the text, seconds")] = 0.3,
-    stream: Annotated[bool, typer.Option("--stream", help="Write each piece as soon as it is synthesised")] = False,
+    pause: Annotated[
+        float, typer.Option(help="Silence after each piece of the text, seconds; [pause:0.5s] in the text sets one")
+    ] = 0.3,
+    split: Annotated[
+        Literal["sentence", "punctuation", "none"],
+        typer.Option(help="Where the text is cut into pieces: after sentences, after commas too, or nowhere"),
+    ] = "sentence",
+    sentences: Annotated[int, typer.Option(help="Sentences in a piece, as far as they fit into --longest")] = 1,
+    longest: Annotated[int, typer.Option(help="Longest piece, characters; not with --split none")] = 120,
+    stream: Annotated[bool, typer.Option("--stream", help="Write sound as soon as it is synthesised")] = False,
+    look_ahead: Annotated[
+        float | None,
+        typer.Option(
+            help="Start the sound while s1 still speaks: s2 reads this many seconds ahead, 0 to 10, such as .32"
+        ),
+    ] = None,
+    times: Annotated[
+        Literal["pieces", "words", "characters"],
+        typer.Option(help="Times in --json and --srt; words: English, Chinese, German; characters: estimated in words"),
+    ] = "pieces",
+    srt: Annotated[Path | None, typer.Option(help="Write subtitles, one for each of --times")] = None,
     precision: Annotated[
-        str, typer.Option(help="auto, float32, bfloat16 or int8 (fastest); with ONNX also float16")
+        str,
+        typer.Option(help="auto, float32, bfloat16 or int8 (fastest on most CPUs, rougher); with ONNX also float16"),
     ] = "auto",
     device: Annotated[Device, typer.Option(help="auto, cpu or cuda")] = "auto",
     watermark: Annotated[int, typer.Option(help="Payload of the inaudible watermark, 0 to 65535")] = 0,
@@ -83,7 +103,9 @@ def speak(
     from voicemill.flows.plans.speak import VoiceChoice, source_of
     from voicemill.model.s1.generate import Sampling
     from voicemill.model.speaking.options import SpeakOptions
+    from voicemill.model.speaking.pieces import Speech
     from voicemill.model.speaking.voice import Voice
+    from voicemill.model.text.sentences import Cutting
     from voicemill.model.voices.opening import open_voice
     from voicemill.storage.errors import ConfigError
 
@@ -94,7 +116,9 @@ def speak(
         noise_scale=noise_scale,
         seed=seed,
         sampling=Sampling(top_k, top_p, temperature, repetition_penalty),
+        cutting=Cutting(longest=longest, method=split, sentences=sentences),
         pause_s=pause,
+        look_ahead_s=look_ahead,
         watermark=None if no_watermark else watermark,
     )
     sentence = _text(text)
@@ -131,17 +155,16 @@ def speak(
     result: dict[str, object]
     if stream or out == "-":
         chunks = speaking.stream(sentence, like, options)
-        first, seconds = _stream(chunks, out, loaded)
-        pieces, result = chunks.pieces, {"first_audio_s": round(first, 3)}
+        first, wave = _stream(chunks, out, loaded)
+        speech, result = Speech(wave, chunks.pieces), {"first_audio_s": round(first, 3)}
     else:
         from voicemill.storage.voices.notice import write_speech
 
-        speech = speaking.speak(sentence, like, options)
+        speech, result = speaking.speak(sentence, like, options), {}
         write_speech(out, speech.wave, speech.rate)
-        seconds, pieces, result = speech.seconds, speech.pieces, {}
-    _warn(pieces)
-    took, load = time.perf_counter() - loaded, loaded - began
-    result |= {"entry": source.entry, "pieces": [asdict(piece) for piece in pieces]}
+    _warn(speech.pieces)
+    took, load, seconds = time.perf_counter() - loaded, loaded - began, speech.seconds
+    result |= {"entry": source.entry, "pieces": _timed(speech, language, times, srt)}
     result |= {"out": out, "seconds": round(seconds, 3), "load_s": round(load, 2), "speak_s": round(took, 2)}
     result["real_time_factor"] = round(took / seconds, 3)
     terminal = sys.stderr if out == "-" else sys.stdout
@@ -150,6 +173,24 @@ def speak(
         return
     pace = f"{seconds:.2f} s of speech in {took:.2f} s ({took / seconds:.2f} of real time), loaded in {load:.1f} s"
     print(f"{out}: {pace}", file=terminal)
+
+
+def _timed(speech: "Speech", language: str, times: str, subtitles: Path | None) -> list[dict[str, object]]:
+    """Records of the pieces with their words or characters, for --json; writes the subtitles."""
+    from voicemill.model.speaking.times import Timed, character_times, srt, word_times
+
+    pieces: list[dict[str, object]] = [asdict(piece) for piece in speech.pieces]
+    cues = [Timed(piece.text, piece.start, piece.stop) for piece in speech.pieces]
+    if times != "pieces":
+        words = word_times(speech, language)
+        parts = words if times == "words" else tuple(character_times(own) for own in words)
+        pieces = [piece | {times: [asdict(part) for part in own]} for piece, own in zip(pieces, parts, strict=True)]
+        cues = [cue for own, piece in zip(parts, cues, strict=True) for cue in own or (piece,)]
+        if not all(words):
+            print("voicemill: a piece without word times: see --times in model/README.md", file=sys.stderr)
+    if subtitles:
+        subtitles.write_text(srt(cues), encoding="utf-8")
+    return pieces
 
 
 def _adapted(
@@ -186,30 +227,30 @@ def _warn(pieces: "Sequence[Piece]") -> None:
             print(f"voicemill: {piece.text[:60]!r}: left out: {' '.join(piece.unknown)}", file=sys.stderr)
 
 
-def _stream(chunks: "Iterator[Wave]", out: str, began: float) -> tuple[float, float]:
-    """Write chunks as they come; returns seconds until the first one, and seconds of speech."""
+def _stream(chunks: "Iterator[Wave]", out: str, began: float) -> tuple[float, "Wave"]:
+    """Write chunks as they come; returns seconds until the first one, and all of them joined."""
     import numpy as np
 
     from voicemill.storage.units import RATE
     from voicemill.storage.voices.notice import write_blocks
 
     first = 0.0
+    written: list[Wave] = []
 
     def timed() -> "Iterator[Wave]":
         nonlocal first
         for chunk in chunks:
             first = first or time.perf_counter() - began
+            written.append(chunk)
             yield chunk
 
     if out != "-":
-        count = write_blocks(Path(out), timed(), RATE)
-        return first, count / RATE
-    count = 0
+        write_blocks(Path(out), timed(), RATE)
+        return first, np.concatenate(written)
     for chunk in timed():
         sys.stdout.buffer.write((np.clip(chunk, -1, 1) * 32767).astype("<i2").tobytes())
         sys.stdout.buffer.flush()
-        count += len(chunk)
-    return first, count / RATE
+    return first, np.concatenate(written)
 
 
 def _text(text: str) -> str:

@@ -1,6 +1,6 @@
 """The graphs of s2 under ONNX Runtime, with the interface of a synthesizer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -113,7 +113,7 @@ class OnnxSynthesizer:
         """[batch, samples] -> [batch, frames x hop], 0 behind the end."""
         return torch.nn.functional.pad(wave, (0, z.shape[-1] * self.config.hop - wave.shape[-1]))
 
-    def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]:
+    def stream(self, z: Tensor | Iterable[Tensor], ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]:
         """See `Synthesizer.stream`."""
         yield from windows(self, z, ge, frames_per_chunk)
 

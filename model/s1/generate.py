@@ -16,7 +16,7 @@ the limit, where callers therefore lose the first new code, and 0 without a prom
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -168,6 +168,22 @@ def stream(
             piece = []
     if piece:
         yield torch.tensor(piece, dtype=torch.int64)
+
+
+def each_code(
+    engine: Engine, prefix: Prefix, sampling: Sampling, seed: int, max_codes: int = MAX_CODES
+) -> Generator[int, None, Continuation]:
+    """Yield the codes of `generate` one by one, each when it is asked for; return all of them with the reason.
+
+    Raises as `generate`.
+    """
+    codes: list[int] = []
+    stop = Stop.LIMIT
+    for step in _steps(engine, [prefix], sampling, [seed], max_codes):
+        codes += step.codes.values()
+        yield from step.codes.values()
+        stop = step.stopped.get(0, stop)
+    return Continuation(torch.tensor(codes, dtype=torch.int64), stop)
 
 
 def _steps(

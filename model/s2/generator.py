@@ -6,7 +6,7 @@ twice. With v2's sizes the margins are 32 and 11 frames to each side, so a first
 of the generator.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -156,25 +156,39 @@ class Renderer(Protocol):
     def dec(self) -> Any: ...
 
 
-def windows(renderer: Renderer, z: Tensor, ge: Tensor, frames_per_chunk: int) -> Iterator[Tensor]:
+def windows(renderer: Renderer, z: Tensor | Iterable[Tensor], ge: Tensor, frames_per_chunk: int) -> Iterator[Tensor]:
     """Yield pieces [batch, up to frames_per_chunk x hop] of the waveform of a latent [batch, hidden, frames], in order.
+
+    A latent may come in blocks of frames, each taken when a piece needs it: the margins of both networks behind the end
+    of that piece.
 
     Raises ConfigError for less than one frame per chunk.
     """
     if frames_per_chunk < 1:
         raise ConfigError(f"frames_per_chunk = {frames_per_chunk}: expected at least 1 (20 ms)")
-    reach, margin, hop, total = context(renderer.config), renderer.flow.context, renderer.config.hop, z.shape[-1]
-    ready = z[..., :0]  # inverse of the flow, from frame `first` on
-    first = done = 0
-    for start in range(0, total, frames_per_chunk):
+    reach, margin, hop = context(renderer.config), renderer.flow.context, renderer.config.hop
+    blocks = iter([z] if isinstance(z, Tensor) else z)
+    latent = next(blocks)
+    ready = latent[..., :0]  # inverse of the flow, from frame `first` on
+    first = start = done = 0
+    ended = False
+    while True:
+        while not ended and latent.shape[-1] < start + frames_per_chunk + reach + margin:
+            block = next(blocks, None)
+            ended = block is None
+            latent = latent if block is None else torch.cat((latent, block), -1)
+        total = latent.shape[-1]
+        if start >= total:
+            return
         stop = min(start + frames_per_chunk, total)
         needed = min(stop + reach, total)
         if needed > done:
             left = max(0, done - margin)
-            window = z[..., left : needed + margin]
+            window = latent[..., left : needed + margin]
             fresh = renderer.flow(window, mask(None, window), ge, inverse=True)
             ready, done = torch.cat((ready, fresh[..., done - left : needed - left]), -1), needed
         left = max(0, start - reach)
         ready, first = ready[..., left - first :], left
         wave = renderer.dec(ready, ge)[:, 0]
         yield wave[:, (start - left) * hop : (stop - left) * hop]
+        start = stop

@@ -1,6 +1,6 @@
 """Preparation of a loaded synthesizer for inference: training parts removed, weight norm folded, generator packed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -37,7 +37,7 @@ class Synthesis(Protocol):
 
     def waveform(self, z: Tensor, ge: Tensor) -> Tensor: ...
 
-    def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]: ...
+    def stream(self, z: Tensor | Iterable[Tensor], ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]: ...
 
 
 def prepare(synthesizer: Synthesizer, placement: Placement, eight_bits: bool = False) -> Synthesizer:

@@ -1,6 +1,6 @@
 """The synthesizer of GPT-SoVITS v2 (VITS with a quantized content input): codes, phones and a voice to a waveform."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -171,9 +171,10 @@ class Synthesizer(nn.Module):  # type: ignore[misc]  # torch is not followed
         z = self.flow(z, mask(lengths, z), ge, inverse=True)
         return self.dec(z, ge, None if lengths is None else mask(lengths, z))[:, 0]
 
-    def stream(self, z: Tensor, ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]:
+    def stream(self, z: Tensor | Iterable[Tensor], ge: Tensor, frames_per_chunk: int = 50) -> Iterator[Tensor]:
         """Yield `waveform` piece by piece, float32 [batch, up to frames_per_chunk x hop]; joined they equal it within
-        1e-5. Each piece is computed with the frames to both sides that flow and generator reach."""
+        1e-5. Each piece is computed with the frames to both sides that flow and generator reach. `z`: the latent, or
+        its blocks in order, each taken when a piece needs it."""
         yield from windows(self, z, ge, frames_per_chunk)
 
     def decode(

@@ -1,11 +1,13 @@
 """Speech of a text from the speech of its pieces, for every kind of voice: cut, synthesise each piece, join, mark.
 
-The pieces are synthesised one by one, with a pause behind each. A voice passes a function that synthesises one piece
-to `speak_pieces` and `stream_pieces`; both give the same samples, the watermark included.
+The pieces are synthesised one by one, with a pause behind each; `[pause:0.5s]` in the text ends a piece and sets its
+pause. A voice passes a function that synthesises one piece to `speak_pieces` and `stream_pieces`; both give the same
+samples, the watermark included.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +27,9 @@ from voicemill.storage.units import RATE, Seconds
 FEWEST = 6
 """Number of phones below which a text gets a dot in front, which keeps s1 from swallowing it."""
 ENDS = ".!?…,;:。！？，；："
+PAUSE = re.compile(r"\[pause:([^\]]*)\]", re.IGNORECASE)
+PAUSE_LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(s|ms)\s*", re.IGNORECASE)
+LONGEST_PAUSE: Seconds = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,21 @@ class Line:
     """int64 [phones]."""
     bert: Tensor
     """float32 [1024, phones]."""
+    before_s: Seconds = 0.0
+    """Silence before the piece: a pause that the text begins with."""
+    after_s: Seconds | None = None
+    """Silence behind it that the text states; None = that of the options."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class PieceAudio:
     """Speech of one piece."""
 
     chunks: Iterator[Wave]
     """float32 [samples] each, 32 kHz, in order, each computed on demand."""
-    codes: int
-    ended: str
+    codes: int = 0
+    """See `Piece`; set when `chunks` has ended, at the latest. So is `ended`."""
+    ended: str = ""
 
 
 SpeakPiece: TypeAlias = Callable[[int, Line], PieceAudio]
@@ -102,14 +112,45 @@ SpeakPiece: TypeAlias = Callable[[int, Line], PieceAudio]
 
 def lines_of(text: str, options: SpeakOptions, bert: BertFeatures | None = None) -> list[Line]:
     """Pieces of a text as model input. Raises ConfigError where nothing in it can be read."""
-    language = language_of(text, options.language)
-    lines = [line_of(piece, language, bert) for piece in cut(text, options.cutting) if piece.strip()]
-    lines = [line for line in lines if any(phone not in ENDS for phone in line.reading.phones)]
+    language = language_of(PAUSE.sub(" ", text), options.language)
+    lines: list[Line] = []
+    before = 0.0
+    for part, pause in _stretches(text):
+        own = [line_of(piece, language, bert) for piece in cut(part, options.cutting) if piece.strip()]
+        own = [line for line in own if any(phone not in ENDS for phone in line.reading.phones)]
+        if own and before:
+            own[0], before = replace(own[0], before_s=before), 0.0
+        lines += own
+        if pause is None:
+            continue
+        if lines:
+            stated = 0.0 if own else lines[-1].after_s or 0.0
+            lines[-1] = replace(lines[-1], after_s=stated + pause)
+        else:
+            before += pause
     if not lines:
         raise ConfigError(  # the message is stored, so it leaves out the text, which may be a speaker's own
             f"nothing to say: the text of {len(text)} characters has no word that can be read in {language}"
         )
     return lines
+
+
+def _stretches(text: str) -> Iterator[tuple[str, Seconds | None]]:
+    """Stretches of a text between its pauses, each with the pause behind it, None behind the last.
+
+    Raises ConfigError for a pause that is not written as in `PAUSE`, or is longer than `LONGEST_PAUSE`.
+    """
+    at = 0
+    for match in PAUSE.finditer(text):
+        stated = PAUSE_LENGTH.fullmatch(match[1])
+        seconds = float(stated[1]) / (1000 if stated[2].lower() == "ms" else 1) if stated else -1.0
+        if not 0 <= seconds <= LONGEST_PAUSE:
+            raise ConfigError(
+                f"the text has {match[0][:40]!r}: expected [pause:0.5s] or [pause:500ms], 0 to {LONGEST_PAUSE:g} s"
+            )
+        yield text[at : match.start()], seconds
+        at = match.end()
+    yield text[at:], None
 
 
 def line_of(text: str, language: str, bert: BertFeatures | None = None) -> Line:
@@ -137,9 +178,10 @@ def speak_pieces(lines: list[Line], options: SpeakOptions, speak: SpeakPiece) ->
     for number, line in enumerate(lines):
         audio = speak(number, line)
         wave = np.concatenate(list(audio.chunks))
-        pieces.append(_piece(line, audio, at, len(wave)))
-        waves += [wave, _pause(options)]
-        at += len(wave) + len(waves[-1])
+        before, after = _pauses(line, options)
+        pieces.append(_piece(line, audio, at + len(before), len(wave)))
+        waves += [before, wave, after]
+        at += sum(map(len, waves[-3:]))
     joined = np.concatenate(waves)
     if options.watermark is not None:
         marker = Embedder(options.watermark)
@@ -157,14 +199,16 @@ def _chunks(lines: list[Line], options: SpeakOptions, speak: SpeakPiece, pieces:
     marker = None if options.watermark is None else Embedder(options.watermark)
     at = 0
     for number, line in enumerate(lines):
-        audio, start = speak(number, line), at
+        before, after = _pauses(line, options)
+        yield from _mark(marker, before)
+        start = at = at + len(before)
+        audio = speak(number, line)
         for chunk in audio.chunks:
             at += len(chunk)
             yield from _mark(marker, chunk)
         pieces.append(_piece(line, audio, start, at - start))
-        pause = _pause(options)
-        at += len(pause)
-        yield from _mark(marker, pause)
+        at += len(after)
+        yield from _mark(marker, after)
     if marker and len(rest := marker.finish()):
         yield rest
 
@@ -182,8 +226,10 @@ def _piece(line: Line, audio: PieceAudio, at: int, samples: int) -> Piece:
     )
 
 
-def _pause(options: SpeakOptions) -> Wave:
-    return np.zeros(round(options.pause_s * RATE), np.float32)
+def _pauses(line: Line, options: SpeakOptions) -> tuple[Wave, Wave]:
+    """Silence before and behind a piece."""
+    after = options.pause_s if line.after_s is None else line.after_s
+    return np.zeros(round(line.before_s * RATE), np.float32), np.zeros(round(after * RATE), np.float32)
 
 
 def _mark(marker: Embedder | None, wave: Wave) -> Iterator[Wave]:

@@ -1,5 +1,6 @@
 """Cuts long text into pieces for one synthesis each: whole sentences where possible, and nothing lost.
 
+A piece is a sentence, or several; a part of a sentence between commas; or the whole text (`Cutting.method`).
 Cuts follow the marks that end a sentence in Chinese or English (closing quotes and brackets stay with them),
 never inside a number (3.14), an address, an abbreviation (Dr., e.g., U.S.), a quotation or brackets that close soon. A
 piece shorter than `shortest` joins a neighbour; one longer than `longest` is cut again after commas, then between
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, TypeAlias, get_args
 
 from voicemill.model.text.english.abbreviations import SHORT, TITLES
 from voicemill.storage.errors import ConfigError
@@ -19,6 +21,8 @@ ENDS = "。！？!?…．；;\n"
 CLOSING = "”’」』】）)]》〉\"'"
 PAIRS = {"“": "”", "「": "」", "『": "』", "（": "）", "(": ")", "【": "】", "《": "》", "[": "]"}
 COMMAS = "，、,：:—–"
+COMMA = re.compile(rf"[{COMMAS}](?!\d)[{re.escape(CLOSING)}]*\s*")
+Method: TypeAlias = Literal["sentence", "punctuation", "none"]
 DOTTED = frozenset({"st", "dr", *TITLES, *SHORT})
 COUNTERS = frozenset({"no", "nos", "pp", "p", "ch", "fig", "vol", "sec", "art"})
 """Abbreviations only before a number: No. 5."""
@@ -31,8 +35,13 @@ OPENERS = r"\s+[\"“(]?(?:The|He|She|It|We|They|You|I|In|On|At|A|An|But|And|The
 
 @dataclass(frozen=True)
 class Cutting:
-    """Lengths of pieces, characters."""
+    """Method of cutting, and lengths of pieces in characters."""
 
+    method: Method = "sentence"
+    """sentence: a piece is `sentences` sentences. punctuation: it also ends after every comma or colon. none: the whole
+    text is one piece, whatever its length."""
+    sentences: int = 1
+    """Number of sentences in a piece, 1 or more; fewer where they would exceed `longest`."""
     shortest: int = 5
     """Shorter pieces join a neighbour. Default 5: GPT-SoVITS v2."""
     longest: int = 120
@@ -43,16 +52,28 @@ class Cutting:
     def __post_init__(self) -> None:
         if not 0 < self.shortest <= self.longest:
             raise ConfigError(f"sentences: 0 < shortest ({self.shortest}) <= longest ({self.longest}) must hold")
+        if self.sentences < 1:
+            raise ConfigError(f"sentences = {self.sentences}: expected 1 or more in a piece")
+        if self.method not in get_args(Method):
+            raise ConfigError(f"cutting.method = {self.method!r}: expected {', '.join(get_args(Method))}")
+        if self.sentences > 1 and self.method != "sentence":
+            raise ConfigError(f"sentences = {self.sentences} with method {self.method!r}: they need method 'sentence'")
 
 
 def cut(text: str, cutting: Cutting | None = None) -> tuple[str, ...]:
-    """Pieces of a text in order; joined they are the text, to the character. No piece is longer than `longest`.
+    """Pieces of a text in order; joined they are the text, to the character. No piece is longer than `longest`, unless
+    the method is none.
 
     A piece is shorter than `shortest` only where it would exceed `longest` with either neighbour, or where the whole
     text is. "" has no pieces.
     """
     cutting = cutting or Cutting()
-    pieces = [part for piece in _sentences(text, cutting) for part in _split(piece, cutting.longest)]
+    if cutting.method == "none":
+        return (text,) if text else ()
+    pieces = _sentences(text, cutting)
+    if cutting.method == "punctuation":
+        pieces = [part for piece in pieces for part in _after_commas(piece)]
+    pieces = [part for piece in _grouped(pieces, cutting) for part in _split(piece, cutting.longest)]
     return tuple(_merged(pieces, cutting))
 
 
@@ -110,10 +131,27 @@ def _dot_ends(text: str, at: int) -> bool:
     return not re.match(r"\s+[a-z]", behind)
 
 
+def _grouped(sentences: list[str], cutting: Cutting) -> Iterator[str]:
+    """Join up to `cutting.sentences` sentences in a row, as long as they fit."""
+    group, count = "", 0
+    for sentence in sentences:
+        if count == cutting.sentences or (count and len(group) + len(sentence) > cutting.longest):
+            yield group
+            group, count = "", 0
+        group, count = group + sentence, count + 1
+    if group:
+        yield group
+
+
+def _after_commas(piece: str) -> list[str]:
+    ends = [match.end() for match in COMMA.finditer(piece)]
+    return [piece[start:stop] for start, stop in pairwise([0, *ends, len(piece)]) if start < stop]
+
+
 def _split(piece: str, longest: int) -> Iterator[str]:
     """Cut a piece to at most `longest` characters: after the last fitting comma, else between words, else anywhere."""
     while len(piece) > longest:
-        commas = [m.end() for m in re.finditer(rf"[{COMMAS}](?!\d)[{re.escape(CLOSING)}]*\s*", piece[: 2 * longest])]
+        commas = [m.end() for m in COMMA.finditer(piece[: 2 * longest])]
         spaces = [m.end() for m in re.finditer(r"\s+", piece[: longest + 1])]
         fitting = ([at for at in found if longest // 4 <= at <= longest] for found in (commas, spaces))
         at = next((found[-1] for found in fitting if found), longest)

@@ -47,6 +47,28 @@ def test_a_small_pair_speaks_with_mfcc_and_with_adapters(here: Any, root: Path, 
     assert len(heard["anna"]) != len(heard["plain"]) or np.abs(heard["anna"] - heard["plain"]).max() > 0.01
 
 
+def test_pauses_pieces_and_subtitles(here: Any, root: Path, tmp_path: Path) -> None:
+    text = "It rains, he waits. Go on.[pause:0.7s] Why not? They left."
+    cutting = ("--text", text, "--split", "punctuation", "--pause", 0.2)
+    more = (*cutting, "--times", "words", "--look-ahead", 0.32)
+    said = json.loads(here(*arguments(root, tmp_path / "x.wav", *more, "--json", "--srt", tmp_path / "x.srt")).out)
+    pieces = said["pieces"]
+    assert [piece["text"] for piece in pieces] == ["It rains,", "he waits.", "Go on.", "Why not?", "They left."]
+    starts = [piece["start"] for piece in pieces[1:]]
+    gaps = [start - piece["stop"] for start, piece in zip(starts, pieces, strict=False)]
+    assert gaps == pytest.approx([0.2, 0.2, 0.7, 0.2], abs=1e-4)
+    for piece in pieces:  # the voice is noise: where the aligner finds a path at all, its words lie in the piece
+        for word in piece["words"]:
+            assert piece["start"] - 0.001 <= word["start"] <= word["stop"] <= piece["stop"] + 0.001
+    blocks = (tmp_path / "x.srt").read_text("utf-8").strip().split("\n\n")
+    assert len(blocks) == sum(max(1, len(piece["words"])) for piece in pieces)
+    assert blocks[0].startswith("1\n00:00:00,")
+    streamed = here(*arguments(root, tmp_path / "y.wav", *more, "--json", "--stream", "--srt", tmp_path / "y.srt"))
+    assert json.loads(streamed.out)["pieces"] == pieces
+    assert (tmp_path / "y.srt").read_text("utf-8") == (tmp_path / "x.srt").read_text("utf-8")
+    assert np.abs(soundfile.read(tmp_path / "y.wav")[0] - soundfile.read(tmp_path / "x.wav")[0]).max() < 1e-3
+
+
 def test_what_does_not_fit_is_said_in_one_line(here: Any, root: Path, tmp_path: Path) -> None:
     write_s1(tmp_path / "other.safetensors", prefix="other.")
     base = ("--s1", tmp_path / "other.safetensors")

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import time
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from voicemill.model.device import Placement, can_pack
 from voicemill.model.s2.eight_bit import NARROWEST, ZERO, Bytes, EightBitBlock, has_fast_bytes, peaks
+from voicemill.model.s2.generator import context
 from voicemill.model.s2.inference import prepare
 from voicemill.model.s2.packed import Packed, PackedBlock, PackedGenerator, padded_length, phases
 from voicemill.model.s2.synthesizer import Synthesizer
@@ -90,6 +92,25 @@ def test_rows_and_streams_of_a_prepared_one(small: Synthesizer, dtype: torch.dty
     assert loudness(batch[1, : alone.shape[1]] - alone[0]) < bound * loudness(alone)
     assert batch[1, alone.shape[1] :].eq(0).all()
     assert loudness(parts - whole) < bound * loudness(whole)
+
+
+def test_a_stream_takes_a_block_of_the_latent_when_a_piece_needs_it(small: Synthesizer) -> None:
+    model = ready(small, torch.float32)
+    z, ge = inp("z", (1, small.config.hidden, 200)), inp("ge", (1, small.config.style, 1))
+    behind = context(small.config) + model.flow.context
+    taken: list[int] = []
+
+    def blocks() -> Iterator[Tensor]:
+        for block in z.split(10, -1):
+            taken.append(block.shape[-1])
+            yield block
+
+    with torch.inference_mode():
+        stream = model.stream(blocks(), ge, 9)
+        parts = [next(stream)]
+        assert 9 + behind <= sum(taken) < 9 + behind + 10
+        parts += stream
+        torch.testing.assert_close(torch.cat(parts, 1), model.waveform(z, ge), atol=1e-5, rtol=0)
 
 
 def test_rounded_lengths() -> None:

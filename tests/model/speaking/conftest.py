@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.tiny_speech_models import ENCODER_DIMS, tiny_encoder
 from support.tiny_voice import SPEAKING_S1, SPEAKING_S2, tiny_s1, tiny_s2
 
@@ -30,6 +31,15 @@ def voice(hubert: Path) -> Voice:
     s1, s2 = tiny_s1(SPEAKING_S1, eos=2), tiny_s2(S2, posterior=False)
     plain = place("cpu", "float32")
     return Voice(engine(s1, "reference"), prepare(s2, plain), Encoder.load(hubert, -1, plain))
+
+
+@pytest.fixture(scope="session")
+def silent_eos(voice: Voice) -> Voice:
+    """The voice with an s1 that never ends by itself."""
+    s1 = tiny_s1(SPEAKING_S1, eos=2)
+    with torch.no_grad():
+        s1.ar_predict_layer.weight[-1] = 0  # a logit of 0 is not among the 15 highest
+    return Voice(engine(s1, "reference"), voice.s2, voice.content)
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,81 @@ def test_the_first_chunk_comes_before_the_rest_is_computed(
     assert rest > 4
 
 
+LONG = replace(OPTIONS, max_codes=100, language="en", watermark=None)
+SENTENCE = "The quick brown fox jumps over the lazy dog and nobody minds"
+
+
+@pytest.mark.parametrize(("chunk_s", "look_ahead_s"), [(0.1, 0.32), (0.5, 0.0), (10.0, 0.32)])
+def test_the_stream_with_a_look_ahead_is_the_speech_with_it(
+    silent_eos: Voice, reference: Reference, chunk_s: float, look_ahead_s: float
+) -> None:
+    options = replace(LONG, chunk_s=chunk_s, look_ahead_s=look_ahead_s)
+    text = f"{SENTENCE}. Good morning."
+    stream = silent_eos.stream(text, reference, options)
+    joined = np.concatenate(list(stream))
+    speech = silent_eos.speak(text, reference, options)
+    assert len(joined) == len(speech.wave)
+    assert np.abs(joined - speech.wave).max() < 1e-4
+    assert stream.pieces == speech.pieces
+    assert {piece.codes for piece in speech.pieces} == {100}
+
+
+def test_a_stream_with_a_look_ahead_begins_before_s1_has_ended(
+    silent_eos: Voice, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first half second needs 34 codes and the look-ahead, 8 codes here; s1 generates 100."""
+    options = replace(LONG, look_ahead_s=0.32)
+    steps: list[int] = []
+    begin = silent_eos.s1.begin
+
+    def counted(prefixes: Any, room: int) -> Any:
+        decoding: Any = begin(prefixes, room)
+        advance = decoding.advance
+        decoding.advance = lambda codes: (steps.append(1), advance(codes))[1]
+        return decoding
+
+    monkeypatch.setattr(silent_eos.s1, "begin", counted)
+    stream = silent_eos.stream(SENTENCE, reference, options)
+    first = next(stream)
+    assert len(first) == options.chunk_s * RATE
+    assert len(steps) == 41  # the first of the 42 codes needs no step
+    assert sum(len(chunk) for chunk in stream) + len(first) == 100 * 1280 + round(0.3 * RATE)
+    assert len(steps) == 99
+
+
+def test_a_look_ahead_beyond_the_piece_reads_all_of_it(silent_eos: Voice, reference: Reference) -> None:
+    """Then one block is the whole piece; without noise both ways give the same."""
+    quiet = replace(LONG, noise_scale=0.0)
+    whole, ahead = (
+        silent_eos.speak(SENTENCE, reference, replace(quiet, look_ahead_s=look_ahead_s)).wave
+        for look_ahead_s in (None, 10.0)
+    )
+    np.testing.assert_allclose(ahead, whole, atol=1e-5)
+
+
+def test_pauses_in_the_text(voice: Voice, reference: Reference) -> None:
+    text = "[pause:0.25s] Good morning.[PAUSE: 750 ms] The fox jumps, [pause:1s] ... [pause:.5s] and [pause:0s] sleeps."
+    options = replace(OPTIONS, max_codes=12, language="en", watermark=None)
+    speech = voice.speak(text, reference, options)
+    assert [piece.text for piece in speech.pieces] == ["Good morning.", "The fox jumps,", "and", "sleeps."]
+    starts = [piece.start for piece in speech.pieces]
+    before = [0.0, *(piece.stop for piece in speech.pieces)]
+    assert [start - stop for start, stop in zip(starts, before, strict=False)] == pytest.approx([0.25, 0.75, 1.5, 0])
+    assert speech.seconds == pytest.approx(speech.pieces[-1].stop + 0.3)
+    for piece in speech.pieces:
+        assert speech.wave[round(piece.start * RATE) : round(piece.stop * RATE)].any()
+    assert not speech.wave[: RATE // 4].any()
+    stream = voice.stream(text, reference, options)
+    np.testing.assert_allclose(np.concatenate(list(stream)), speech.wave, atol=1e-4)
+    assert stream.pieces == speech.pieces
+
+
+@pytest.mark.parametrize("tag", ["[pause:]", "[pause:2]", "[pause:-1s]", "[pause:61s]", "[pause:soon]"])
+def test_a_pause_that_cannot_be_read(voice: Voice, reference: Reference, tag: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected \[pause:0.5s\] or \[pause:500ms\], 0 to 60 s"):
+        voice.speak(f"Good {tag} morning.", reference, OPTIONS)
+
+
 def test_a_stream_leaves_the_mode_of_its_caller_alone(voice: Voice, reference: Reference) -> None:
     stream = voice.stream("Good morning.", reference, SpeakOptions(language="en", max_codes=20, chunk_s=0.1))
     next(stream)
@@ -192,7 +267,16 @@ def test_a_text_without_words(voice: Voice, reference: Reference, text: str) -> 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"speed": 0.1}, {"noise_scale": -1}, {"seed": -1}, {"pause_s": 9}, {"max_codes": 0}, {"chunk_s": 0}],
+    [
+        {"speed": 0.1},
+        {"noise_scale": -1},
+        {"seed": -1},
+        {"pause_s": 9},
+        {"max_codes": 0},
+        {"chunk_s": 0},
+        {"look_ahead_s": 11},
+        {"look_ahead_s": 0.4, "speed": 1.5},
+    ],
     ids=str,
 )
 def test_an_option_out_of_its_range(wrong: dict[str, float]) -> None:

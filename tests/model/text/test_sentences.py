@@ -1,6 +1,8 @@
 """Long text is cut where a reader pauses, and its pieces joined are the text."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,6 +50,44 @@ def test_overlong_sentences_are_cut_at_commas_then_at_words_then_anywhere() -> N
     assert cut("It is 1,000,000,000,000 or so.", small) == ("It is ", "1,000,000,000,000 ", "or so.")
 
 
+PARAGRAPH = "It rains, and he waits. Dr. Smith paid $3,500: all of it! 天黑了，他走。Why?"
+
+
+def test_pieces_by_the_method() -> None:
+    def by(**settings: Any) -> tuple[str, ...]:
+        return cut(PARAGRAPH, Cutting(shortest=1, **settings))
+
+    sentences = ("It rains, and he waits. ", "Dr. Smith paid $3,500: all of it! ", "天黑了，他走。", "Why?")
+    assert by() == sentences
+    assert by(sentences=2) == (sentences[0] + sentences[1], sentences[2] + sentences[3])
+    assert by(sentences=3) == (sentences[0] + sentences[1] + sentences[2], sentences[3])
+    assert by(sentences=3, longest=60) == (sentences[0] + sentences[1], sentences[2] + sentences[3])
+    assert by(method="punctuation") == (
+        "It rains, ",
+        "and he waits. ",
+        "Dr. Smith paid $3,500: ",
+        "all of it! ",
+        "天黑了，",
+        "他走。",
+        "Why?",
+    )
+    assert by(method="none", longest=10) == (PARAGRAPH,)
+    assert cut("", Cutting(method="none")) == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"sentences": 0}, "expected 1 or more"),
+        ({"method": "words"}, "expected sentence, punctuation, none"),
+        ({"method": "none", "sentences": 2}, "they need method 'sentence'"),
+    ],
+)
+def test_a_cutting_that_contradicts_itself(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Cutting(**wrong)
+
+
 TEXT = st.lists(
     st.one_of(
         st.sampled_from(
@@ -59,9 +99,10 @@ TEXT = st.lists(
 ).map("".join)
 
 
-@given(TEXT, st.integers(1, 12), st.integers(0, 60))
-def test_the_pieces_are_the_text(text: str, shortest: int, more: int) -> None:
+@given(TEXT, st.integers(1, 12), st.integers(0, 60), st.sampled_from([1, 2, 5, "punctuation"]))
+def test_the_pieces_are_the_text(text: str, shortest: int, more: int, by: int | str) -> None:
     cutting = Cutting(shortest=shortest, longest=shortest + more)
+    cutting = replace(cutting, sentences=by) if isinstance(by, int) else replace(cutting, method="punctuation")
     pieces = cut(text, cutting)
     assert "".join(pieces) == text
     assert all(0 < len(piece) <= cutting.longest for piece in pieces)

@@ -282,6 +282,8 @@ def digest_of(spec: RunSpec) -> str:
     bytes_of = {name: file_digest(Path(path)) for name, path in files.items() if path}
     unused_fields = {"networks"} if teach else {"networks", "teach"}
     phase = spec.settings.phases[spec.phase].model_dump(mode="json", exclude=unused_fields)
+    if not phase["cooldown"]:
+        del phase["cooldown"]  # trainings that began before there was one go on
     return digest([spec.version, spec.network, spec.phase, phase, settings, sorted(spec.speakers), bytes_of])
 
 

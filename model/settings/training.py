@@ -151,6 +151,9 @@ class Phase(FrozenSettings):
     """Optimiser steps."""
     rate: float = Field(gt=0)
     """Learning rate."""
+    cooldown: Share = 0.0
+    """Share of the steps, the last ones, over which the rate falls linearly to 0 (Hägele et al. 2024, "Scaling laws and
+    compute-optimal training beyond fixed training durations"); 0 = constant, as GPT-SoVITS."""
     mix: dict[Literal["target", "others", "all"], Share] = Field({"all": 1.0})
     """Share of the examples by source: the target speakers, all other speakers, or all."""
     adapt: Adaptation = Adaptation()

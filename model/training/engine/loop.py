@@ -50,7 +50,9 @@ class Training:
         self.settings = spec.settings.loop
         self.phase: Phase = spec.settings.phases[spec.phase]
         self.checkpoints = Checkpoints(folder / "checkpoints", self.settings.keep, self._warn)
-        self.stepper = Stepper(ranks, objective, self.settings, self.phase.rate)
+        falls_from = round(self.phase.steps * (1 - self.phase.cooldown))
+        steps = self.phase.steps if self.phase.cooldown else 0
+        self.stepper = Stepper(ranks, objective, self.settings, self.phase.rate, falls_from, steps)
         self.step = 0
         self.stopping = Stopping(self.settings.patience)
         self.book: Logbook | None = None

@@ -105,8 +105,19 @@ class Feed:
 class Stepper:
     """Computes steps with the modules of an objective and their optimisers."""
 
-    def __init__(self, ranks: Ranks, objective: Objective, settings: LoopSettings, rate: float) -> None:
+    def __init__(
+        self,
+        ranks: Ranks,
+        objective: Objective,
+        settings: LoopSettings,
+        rate: float,
+        falls_from: int = 0,
+        steps: int = 0,
+    ) -> None:
+        """`falls_from`: step after which the rate falls linearly, to reach 0 behind the last of `steps`; both 0 =
+        constant."""
         self.ranks, self.objective, self.settings, self.rate = ranks, objective, settings, rate
+        self._falls_from, self._steps = falls_from, steps
         for module in objective.modules.values():
             ranks.put(module)
         self.optimisers = objective.optimisers(rate)
@@ -116,8 +127,11 @@ class Stepper:
         }
 
     def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step: it rises over the first `warmup` steps, then is constant."""
-        return self.rate * min(1.0, step / self.settings.warmup) if self.settings.warmup else self.rate
+        """Return the learning rate of a step: it rises over the first `warmup` steps, then is constant until it
+        falls."""
+        rate = self.rate * min(1.0, step / self.settings.warmup) if self.settings.warmup else self.rate
+        fallen = step - self._falls_from
+        return rate if fallen <= 0 or not self._steps else rate * (1 - fallen / (self._steps + 1 - self._falls_from))
 
     def step(self, number: int, feed: Feed) -> StepOutcome:
         """Compute step `number`, counted from 1.

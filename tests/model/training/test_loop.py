@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,18 @@ def test_the_learning_rate_warms_up_and_groups_are_scaled(tmp_path: Path) -> Non
     saved = torch.load(tmp_path / "checkpoints/step-00000008/tensors.pt", weights_only=True)
     assert [group["lr"] for group in saved["optimisers"]["s2"]["param_groups"]] == pytest.approx([5e-3, 1e-2])
     assert built.objective is not None
+
+
+def test_the_learning_rate_falls_to_0_behind_the_last_step(tmp_path: Path) -> None:
+    """Constant for six steps, then 4/5 to 1/5 of it, also where the training is continued in the middle of the fall."""
+    what = spec(steps=10, checkpoint_every=2)
+    phases = {name: phase.model_copy(update={"cooldown": 0.4}) for name, phase in what.settings.phases.items()}
+    what = replace(what, settings=what.settings.model_copy(update={"phases": phases}))
+    what.write(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path, crashes_at=9)
+    assert trained(tmp_path) == 0
+    assert [line.rate for line in progress(tmp_path)] == pytest.approx([1e-2] * 6 + [8e-3, 6e-3, 4e-3, 2e-3])
 
 
 def test_tensorboard_has_curves_sounds_and_images_and_no_step_twice(undisturbed: Path, tmp_path: Path) -> None:

@@ -46,9 +46,10 @@ def demo_corpus(
     seed: Annotated[int, typer.Option(help="Seed of the sentences")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill an inbox with sentences that a neural voice speaks, with transcripts.
+    """Fill an inbox with speech of a neural voice.
 
-    A corpus to train a small voice on: `voicemill refresh`, then `voicemill train --config light --speaker joe`.
+    Sentences with transcripts, a corpus to train a small voice on: `voicemill refresh`, then `voicemill train --config
+    light --speaker joe`.
     """
     import torch
 

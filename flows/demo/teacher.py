@@ -4,7 +4,7 @@ Method: VITS (Kim et al. 2021) as one ONNX graph, computed by ONNX Runtime: numb
 reads texts with espeak-ng; here our own front end does, whose ARPAbet phones are written in the symbols that espeak-ng
 gives for American English. So the teacher says exactly the phones that a student of the corpus learns, abbreviations
 and numbers included, and nothing under GPL runs.
-Cost: .2 s of processor for a second of speech (`tests/bench/teacher.py`).
+Cost: see the row of the teacher in `tests/bench/voices.py`.
 """
 
 import json

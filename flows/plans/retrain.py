@@ -282,9 +282,17 @@ def digest_of(spec: RunSpec) -> str:
     bytes_of = {name: file_digest(Path(path)) for name, path in files.items() if path}
     unused_fields = {"networks"} if teach else {"networks", "teach"}
     phase = spec.settings.phases[spec.phase].model_dump(mode="json", exclude=unused_fields)
-    if not phase["cooldown"]:
-        del phase["cooldown"]  # trainings that began before there was one go on
+    _drop_defaults(phase, settings)
     return digest([spec.version, spec.network, spec.phase, phase, settings, sorted(spec.speakers), bytes_of])
+
+
+def _drop_defaults(phase: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Remove later settings that have their defaults: trainings that began before they existed are found again."""
+    light = settings.get("light", {"vocoder": {}})
+    later = ((phase, "cooldown", 0.0), (light, "encoder", "ecapa"), (light["vocoder"], "network", "hifigan"))
+    for section, name, default in later:
+        if section.get(name) == default:
+            del section[name]
 
 
 def stem_of(network: Network) -> str:

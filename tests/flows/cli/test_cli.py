@@ -153,7 +153,7 @@ def test_the_json_of_every_command_is_tested() -> None:
     """Commands not in JSON_CALLS are tested in files of their own, such as test_refresh.py and test_promote.py."""
     have = {words for words, command in commands() if any("--json" in p.opts for p in command.params)}
     elsewhere = {("refresh",), ("forget",), ("speak",), ("train",), ("up",), ("upload",), ("distill",), ("compress",)}
-    elsewhere |= {("evaluate",), ("ab",), ("produce",), ("aligner", "train")}
+    elsewhere |= {("evaluate",), ("ab",), ("produce",), ("aligner", "train"), ("demo-corpus",)}
     elsewhere |= {("voices", word) for word in ("list", "show", "promote", "retire", "rollback")}
     assert have == JSON_CALLS.keys() | elsewhere
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def test_phones_in_the_symbols_of_espeak() -> None:
     assert ipa(phonemes("The water is better, Thomas!", "en")) == "ðə wˈɔːɾɚ ˈɪz bˈɛɾɚ, tˈɑːməs!"
     with pytest.raises(ConfigError, match="not all English"):
         ipa(phonemes("Hello 世界。", "auto"))
+
+
+@needs_teacher
+def test_the_command(cli: Any, tmp_path: Path) -> None:
+    made = cli("demo-corpus", "--inbox", tmp_path / "inbox", "--hours", "0.001", "--json").json
+    assert made["speaker"] == SPEAKER
+    assert made["spoken_now"] == made["recordings"] == len(list((tmp_path / "inbox" / SPEAKER).glob("*.flac")))
+    again = cli("demo-corpus", "--inbox", tmp_path / "inbox", "--hours", "0.001").out
+    assert "0 of them spoken now" in " ".join(again.split())
 
 
 @needs_teacher

@@ -1,4 +1,4 @@
-"""`voicemill speak`: synthesise a text in the voice of a reference recording."""
+"""`voicemill speak`: synthesise a text in the voice of a reference recording, or in the voice that is shipped."""
 
 import sys
 import time
@@ -25,9 +25,12 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def speak(
-    reference: Annotated[list[Path], typer.Option(help="Recording of the voice, 3 to 10 s; repeatable")],
     text: Annotated[str, typer.Option(help="Text to speak; @FILE reads it from a file")],
     out: Annotated[str, typer.Option(help=".wav, .flac or .ogg file; - writes 16-bit samples at 32 kHz to stdout")],
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recording of the voice, 3 to 10 s; repeatable. A light voice of one speaker needs none"),
+    ] = None,
     store: Annotated[str, typer.Option(help="Voice: folder of a store that has it")] = "",
     voice: Annotated[str, typer.Option(help="Name of the voice in the store. Default: its only one")] = "",
     kind: Annotated[str, typer.Option(help="Lane in the store: trained, student, light or compressed")] = "",
@@ -143,7 +146,7 @@ def speak(
         speaking = _adapted(source, adapter, engine, device, how)
     else:
         speaking = open_voice(source.weights, **how, device=device, engine=engine)
-    recordings, spoken_language = [str(path) for path in reference], reference_language or language
+    recordings, spoken_language = [str(path) for path in reference or []], reference_language or language
     if speaker_embedding:
         if not isinstance(speaking, Voice):
             raise ConfigError("--speaker-embedding is for s2 of v2Pro: a light voice embeds the recording itself")

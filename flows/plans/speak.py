@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from voicemill.model.voices.shipped import SHIPPED
 from voicemill.storage.errors import ConfigError
 from voicemill.storage.store import Store
 from voicemill.storage.voices import registry
@@ -39,10 +40,10 @@ WAYS = "--s1 and --s2, --light, --onnx, or --store (with --voice)"
 
 
 def source_of(choice: VoiceChoice) -> VoiceSource:
-    """Return the weights that the options name.
+    """Return the weights that the options name, those of the shipped voice where they name none.
 
     Raises:
-        ConfigError: no voice is named, or more than one.
+        ConfigError: more than one voice is named, or an entry without its store.
         Retired: the entry is retired, and the options do not allow that.
         StoreError: the store, voice or entry does not exist, or the entry is damaged.
     """
@@ -50,8 +51,8 @@ def source_of(choice: VoiceChoice) -> VoiceSource:
     named = {stem: path for stem, path in files.items() if path is not None}
     from_store = bool(choice.voice or choice.store)
     given = [f"--{stem}" for stem in named] + (["--voice and --store"] if from_store else [])
-    if not given:
-        raise ConfigError(f"no voice is named: give {WAYS}")
+    if not given and not (choice.kind or choice.number):
+        return VoiceSource({"onnx": SHIPPED}, "", "")
     if (len(given) > 1 and named.keys() != {"s1", "s2"}) or (from_store and named):
         raise ConfigError(f"{', '.join(given)} name several voices: give one of {WAYS}")
     if not from_store:

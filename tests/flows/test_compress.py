@@ -96,7 +96,7 @@ def test_every_engine_speaks(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ((), "no voice is named: give --s1 and --s2, --light, --onnx, or --store"),
+        (("--number", "2"), "--kind and --number choose an entry of a store"),
         (("--s1", "a.ckpt"), "--s2 is missing"),
         (("--s1", "a", "--s2", "b", "--onnx", "c"), "--s1, --s2, --onnx name several voices"),
         (("--light", "a", "--store", "b"), "--light, --voice and --store name several voices"),

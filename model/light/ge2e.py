@@ -6,18 +6,14 @@ is a third smaller. Its weights come with the extra `models`; a voice with a def
 
 from collections.abc import Sequence
 
-import numpy as np
-import soxr
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
+from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.embedded import SPEAKER
 from voicemill.model.light.config import Ge2eConfig
-from voicemill.model.speaker.encoder import RATE as ENCODER_RATE
 from voicemill.model.speaker.encoder import Encoder
 from voicemill.storage.corpus.artifacts import Wave
-from voicemill.storage.units import RATE
 
 WEIGHTS = "pretrained.pt"
 
@@ -37,6 +33,4 @@ class Ge2e(nn.Module):  # type: ignore[misc]  # torch is not followed
         """
         if not self._encoder:
             self._encoder.append(Encoder.load(SPEAKER.path(WEIGHTS)))
-        low = [np.asarray(soxr.resample(wave, RATE, ENCODER_RATE), np.float32) for wave in waves]
-        means = [windows.mean(0) for windows in self._encoder[0].embed_windows(low)]
-        return normalize(torch.from_numpy(np.stack(means)), dim=-1)
+        return torch.from_numpy(self._encoder[0].embed_segments([to_16_khz(wave) for wave in waves]))

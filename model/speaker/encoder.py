@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from voicemill.model.speaker.comparison import unit
 from voicemill.storage.corpus.artifacts import Wave
 
 Vectors = NDArray[np.float32]
@@ -85,6 +86,11 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not followed
             flat = torch.cat([flat, flat.new_zeros(short, WINDOW, BANDS)])
             vectors: Vectors = torch.cat([self(part) for part in flat.split(BATCH)]).numpy()
         return np.split(vectors[: len(flat) - short], np.cumsum([len(part) for part in mels])[:-1])
+
+    def embed_segments(self, waves: Iterable[Wave]) -> Vectors:
+        """Vectors float32 [segments, 256], of length 1, of float32 [samples], 16 kHz: means of their windows."""
+        means = [windows.mean(0) for windows in self.embed_windows(waves)]
+        return unit(np.stack(means)) if means else np.zeros((0, DIMS), np.float32)
 
 
 def window_starts(samples: int, step: int = STEP) -> NDArray[np.int64]:

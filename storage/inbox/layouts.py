@@ -261,7 +261,7 @@ def metadata_rows(
 
 
 def _kind(path: str, stems: set[str]) -> str:
-    """Who reads a file: "cells", "list", "kaldi", "trans", "ctm", "manifest", "columnar"; "" = it is no metadata."""
+    """Reader of a file: "cells", "list", "kaldi", "trans", "ctm", "manifest", "columnar"; "" = it is no metadata."""
     name = caseless(path.rpartition("/")[2])
     if name in NOT_METADATA:
         return ""

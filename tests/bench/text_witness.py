@@ -239,7 +239,7 @@ def quantiles(rows: Iterable[Judged]) -> str:
 
 
 def few(clips: Iterable[CutRecording], most: int) -> list[CutRecording]:
-    """At most so many recordings of each speaker, spread over those that there are."""
+    """Evenly spread recordings of each speaker, so many at most."""
     by_speaker: dict[str, list[CutRecording]] = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)

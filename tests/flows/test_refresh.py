@@ -222,7 +222,7 @@ def test_a_power_cut_before_the_first_publish_costs_the_damaged_outputs(cli, ref
 
 
 def test_a_refresh_makes_damaged_shards_again(cli, refreshed, copied: RefreshedStore) -> None:
-    """What is missing or cut short it sees itself; a flipped bit the check sees, which sets the shard aside."""
+    """A refresh sees files that are missing or cut short; the check sees a flipped bit, and sets the shard aside."""
     store = Store.open(copied.store)
     shards = {path: path.read_bytes() for path in sorted(store.tables.rglob("*.parquet"))}
 

@@ -21,7 +21,7 @@ Layout = tuple[Role | None, ...]
 PHONES: Role = "phones"
 """A column of phones, which is no text."""
 LJSPEECH: Layout = ("file", "text", "text")
-"""Of its two texts the second one counts, where a row has it."""
+"""Two texts, as written and as spoken: the second one counts where a row has it."""
 
 SAMPLE = 2000
 """Rows that are looked at."""

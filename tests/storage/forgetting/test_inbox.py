@@ -391,7 +391,7 @@ GRID = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nname = "{who} - w
 
 
 def test_voices_of_others_recordings_languages_in_names_and_packed_tables(tmp_path: Path) -> None:
-    """What the speaker says in a recording of another stays there, under a neutral name: that recording stays too."""
+    """The words of a speaker in the recording of another stay there, under a neutral name: that recording stays too."""
     inbox, store = tmp_path / "inbox", Store.open(tmp_path / "store", create=True)
     write(inbox / WHO / "1.wav", b"1" * 100)
     write(inbox / "ann" / "a.wav", b"2" * 100)

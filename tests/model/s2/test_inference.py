@@ -162,7 +162,7 @@ def test_rows_and_streams_in_bytes(wide: Synthesizer) -> None:
 @bytes_only
 @pytest.mark.parametrize("dilation", [1, 3, 5])
 def test_a_new_length_compiles_no_kernel_for_each_sample(dilation: int) -> None:
-    """A new length compiles in milliseconds; with time as the height of a picture oneDNN took a second for each of 36."""
+    """A new length compiles in milliseconds; with time as the height of a picture it took a second for each of 36."""
     torch.manual_seed(dilation)
     layer = Bytes(torch.randn(64, 64, 3), torch.zeros(64), dilation)
     x = torch.randint(0, 255, (1, 64, 1, 12_000), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)

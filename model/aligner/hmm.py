@@ -88,8 +88,7 @@ def align_all(scores: Sequence[Floats], texts: Sequence[Chain]) -> list[Ints]:
     best = np.full((clips, size), -np.inf, np.float32)
     best[:, :2] = emitted[0, :, :2]
     moves = np.zeros((frames, clips, size), np.int8)
-    ends = np.empty((frames, clips, size), np.float32)
-    ends[0] = best
+    lengths, ends = np.array([len(own) for own in scores]), best.copy()
     step, jump = np.full_like(best, -np.inf), np.full_like(best, -np.inf)
     limit = np.full((clips, size), LONG, np.int32)
     for clip, text in enumerate(texts):
@@ -106,10 +105,12 @@ def align_all(scores: Sequence[Floats], texts: Sequence[Chain]) -> list[Ints]:
         best = np.where(further, jump, best) + emitted[frame]
         stayed = np.where(moved | further, 1, stayed + 1)
         moves[frame] = np.where(further, 2, moved)
-        ends[frame] = best
+        ended = lengths == frame + 1
+        if ended.any():
+            ends[ended] = best[ended]
     paths = []
     for clip, (own, text) in enumerate(zip(scores, texts, strict=True)):
-        last = ends[len(own) - 1, clip, : len(text.states)]
+        last = ends[clip, : len(text.states)]
         at = len(last) - 1 if last[-1] >= last[-2] else len(last) - 2
         path = np.empty(len(own), np.int64)
         for frame in range(len(own) - 1, -1, -1):

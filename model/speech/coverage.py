@@ -41,10 +41,13 @@ class Part:
         return not self.phones and (self.score < PAUSE or full)
 
 
-def uncovered(parts: Iterable[Part]) -> Iterator[tuple[Frames, Frames]]:
-    """Stretches of speech without a word, in order. That of a stretched word is counted at its end."""
+def uncovered(parts: Iterable[Part], word: float = WORD) -> Iterator[tuple[Frames, Frames]]:
+    """Stretches of speech without a word, in order. That of a stretched word is counted at its end.
+
+    `word`: score under which a word that lasts too long is one, as the aligner scores.
+    """
     for part in parts:
-        if part.phones and part.score < WORD and part.stop - part.start > LONGEST * part.phones:
+        if part.phones and part.score < word and part.stop - part.start > LONGEST * part.phones:
             yield part.start + LONGEST * part.phones, part.stop
         elif part.is_full:
             yield part.start, part.stop

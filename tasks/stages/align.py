@@ -2,24 +2,22 @@
 
 What: forced alignment of the text that `transcribe` gives with the kept segments. Engine `ctc`: a wav2vec 2.0 model for
 each language (model/speech/ctc.py), or a small aligner that `voicemill aligner train` makes from the corpus. Engine
-`pocketsphinx`: English, and Chinese and German by the nearest English phones, with the model in its wheel. English is
-aligned as the front end of training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole
-upload is aligned with its kept segments end to end; a word belongs to the segment that holds most of it. A text that
-does not fit its audio has status `failed` and a reason: that of another recording, words missing, or words too many
-(model/speech/text_fit.py). Cost: the emissions of a ctc model, or pocketsphinx, 10 x real time a core. On a CPU rows
-do not depend on the batch.
+`pocketsphinx`: English, and German by the nearest English phones, with the model in its wheel; `phones`: Chinese by
+those that Whisper's encoder hears (tasks/contract/embedded_aligners.py). English is aligned as
+the front end of training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole upload is
+aligned with its kept segments end to end; a word belongs to the segment that holds most of it. A text that does not fit
+its audio has status `failed` and a reason (model/speech/text_fit.py). Cost: the emissions of a ctc model; pocketsphinx,
+10 x real time a core; the encoder. On a CPU rows do not depend on the batch.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from voicemill.model.speech.arpabet import LANGUAGES
 from voicemill.model.speech.pronunciation import VERSION as PRONUNCIATION
 from voicemill.model.speech.text_fit import VERSION as FIT
 from voicemill.model.speech.text_fit import FitSettings, check_rate
@@ -29,6 +27,7 @@ from voicemill.model.text.versions import VERSIONS as FRONT_END
 from voicemill.storage.outcomes import Failure
 from voicemill.storage.records import Aligned, Segment, Transcript
 from voicemill.storage.units import RATE, Seconds
+from voicemill.tasks.contract import embedded_aligners as embedded
 from voicemill.tasks.contract.ctc_engine import CtcEngine, gpu_mb, locate, model_digest
 from voicemill.tasks.contract.models import Resources
 from voicemill.tasks.contract.signal import ListenTo, inputs_for, segment_reader
@@ -36,21 +35,21 @@ from voicemill.tasks.contract.stage import Inputs, Stage, StageSettings, guarded
 
 if TYPE_CHECKING:
     from voicemill.model.speech.ctc_path import Emission
-    from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 
-VERSION = PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"] + FIT
+VERSION = PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"] + FIT + embedded.VERSION
 """Grows with the versions of what reads and judges the texts."""
 
 GROUP: Seconds = 300.0
 """Audio whose emissions are held at once: 700 MB for a model with 12,000 characters."""
-Engine = Literal["ctc", "pocketsphinx"]
+Engine = Literal["ctc"] | embedded.Engine
 
 
 class Settings(FitSettings, StageSettings):
     """Engine for each language, and the limits beyond which a text is refused."""
 
     engine: Literal["auto", "ctc", "pocketsphinx", "off"] = "auto"
-    """auto = ctc for the languages in `models`, else pocketsphinx for en, de, zh; others get no word times."""
+    """auto = ctc for the languages in `models`, else what is embedded for en, de, zh; pocketsphinx = of this, it alone;
+    others get no word times."""
     models: dict[str, str] = Field(default_factory=dict)
     """Language -> model of engine ctc: a torchaudio bundle, a hub id, a local folder, or the folder that `voicemill
     aligner train` writes. Default none: what is embedded needs no download."""
@@ -69,11 +68,16 @@ class Settings(FitSettings, StageSettings):
             raise ValueError("align.engine = 'ctc' needs align.models, as {en = 'WAV2VEC2_ASR_BASE_960H'}")
         return self
 
+    @property
+    def hears(self) -> bool:
+        """Whether texts may be judged by Whisper's encoder."""
+        return self.engine == "auto"
+
     def engine_for(self, language: str) -> Engine | None:
         """Engine that aligns this language; None = there is none."""
         if self.engine in ("auto", "ctc") and language in self.models:
             return "ctc"
-        return "pocketsphinx" if self.engine in ("auto", "pocketsphinx") and language in LANGUAGES else None
+        return embedded.engine_for(language, hears=self.hears) if self.engine in ("auto", "pocketsphinx") else None
 
 
 class Aligner:
@@ -89,6 +93,7 @@ class Aligner:
             self._texts[row.upload].append(row)
         options = settings.model_dump(include={"device", "precision", "batch_s"})
         self._ctc = CtcEngine(inputs, settings.models, **options)
+        self._embedded = embedded.EmbeddedAligners(inputs, hears=settings.hears)
 
     def group(self, uploads: Iterable[str]) -> Iterator[Aligned | Failure]:
         """Rows of some uploads, upload after upload; their emissions are computed together."""
@@ -120,31 +125,24 @@ class Aligner:
         return sum(segment.stop - segment.start for segment in self._segments[upload]) / RATE
 
     def _align(self, unit: Unit, emissions: Mapping[Segment, "Emission"]) -> list[Aligned]:
-        settings = self._settings
-        is_ctc = settings.engine_for(unit.language) == "ctc"
+        is_ctc = self._settings.engine_for(unit.language) == "ctc"
 
         def align(part: Unit) -> Alignment:
-            return self._by_ctc(part, emissions) if is_ctc else self._by_pocketsphinx(part)
+            return self._by_ctc(part, emissions) if is_ctc else self._by_embedded(part)
 
         try:
             placed = align(unit)
         except Unalignable as error:
             return failed_rows(unit, str(error), None if is_ctc else align)
-        return distribute(unit, placed, settings.fit_limits(is_ctc=is_ctc, is_recognised=unit.is_recognised))
+        return distribute(unit, placed, self._settings.fit_limits(is_ctc=is_ctc, is_recognised=unit.is_recognised))
 
     def _rated(self, row: Aligned) -> Aligned:
         segment = next(segment for segment in self._segments[row.upload] if segment.index == row.index)
         return check_rate(row, segment.stop - segment.start, self._settings.rate_limits)
 
-    def _by_pocketsphinx(self, unit: Unit) -> Alignment:
+    def _by_embedded(self, unit: Unit) -> Alignment:
         wave = np.concatenate([self._read(segment) for segment in unit.segments])
-        return self._pocket.align(wave, unit.words, unit.language)
-
-    @cached_property
-    def _pocket(self) -> "PocketsphinxAligner":
-        from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
-
-        return self._inputs.model(("align", "pocketsphinx"), PocketsphinxAligner)
+        return self._embedded.align(wave, unit.words, unit.language)
 
     def _by_ctc(self, unit: Unit, emissions: Mapping[Segment, "Emission"]) -> Alignment:
         if any(segment not in emissions for segment in unit.segments):
@@ -173,8 +171,9 @@ def _files(settings: Settings) -> dict[str, Path]:
 
 
 def models(settings: Settings) -> Mapping[str, str]:
-    """Digest of every ctc model that these settings can load."""
-    return {f"models.{language}": model_digest(path, language) for language, path in _files(settings).items()}
+    """Digest of every ctc model that these settings can load, and of Whisper where it judges texts."""
+    own = {f"models.{language}": model_digest(path, language) for language, path in _files(settings).items()}
+    return {**own, **embedded.models(hears=settings.hears)}
 
 
 def resources(settings: Settings) -> Resources:

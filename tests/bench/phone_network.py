@@ -7,131 +7,80 @@ count a fifth as examples of those. A posterior over the frequency of its phone 
 of a state (Bourlard and Morgan 1994).
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from content import phones_of
 from cut_speech import CutRecording
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from voicemill.model.aligner import hmm
+from voicemill.model.aligner.hmm import Floats, Ints
+from voicemill.model.aligner.phone_network import FLOOR, LAYER, PRIOR, Inventory, state_scores, windows
 from voicemill.model.audio.resampling import to_16_khz
 from voicemill.model.content.whisper import WhisperEncoder
 from voicemill.model.device import place
-from voicemill.model.speech.arpabet import TABLES
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
-from voicemill.model.speech.pronunciation import pronounce
 from voicemill.model.speech.words import Unalignable, split
 
 ENGLISH = "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 ARPABET = {phone: number for number, phone in enumerate(ENGLISH.split())}
-LAYER, HIDDEN, EPOCHS, ROUNDS = 4, 128, 12, 2
-PRIOR, FLOOR, WILD = 0.5, -12.0, 1.0
-"""Power of a phone's frequency; least log posterior; how much worse than the best phone an unknown one is."""
+HIDDEN, EPOCHS, ROUNDS = 128, 12, 2
 BORROWED, DECAY = 0.2, 1e-3
 """Weight of English frames, and of the squared weights of a regression."""
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-
-
-def windows(states: Floats) -> Floats:
-    """Three neighbouring states for each frame, float32 [frames, 384] -> [frames, 1152]."""
-    padded = np.pad(states, ((1, 1), (0, 0)), mode="edge")
-    return np.concatenate([padded[at : at + len(states)] for at in range(3)], 1)
-
-
-def hidden_layer(inputs: Floats, labels: Ints) -> tuple[Callable[[Floats], Floats], torch.nn.Module, Floats]:
-    """From windows to hidden units [frames, HIDDEN]; the layer of English phones on them; log frequencies of these."""
-    torch.manual_seed(0)
-    x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
-    mean, scale = x.mean(0), x.std(0) + 1e-3
-    body = torch.nn.Sequential(torch.nn.Dropout(0.15), torch.nn.Linear(x.shape[1], HIDDEN), torch.nn.ReLU())
-    head = torch.nn.Linear(HIDDEN, len(ARPABET))
-    parameters = [*body.parameters(), *head.parameters()]
-    optimizer, steps = torch.optim.AdamW(parameters, 1e-3, weight_decay=1e-3), EPOCHS * (len(x) // 256)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for _ in range(steps):
-        some = torch.randint(0, len(x), (256,))
-        units = functional.dropout(body((x[some] - mean) / scale), 0.3)
-        optimizer.zero_grad()
-        functional.cross_entropy(head(units), y[some], label_smoothing=0.02).backward()
-        optimizer.step()
-        schedule.step()
-    body.eval()
-
-    def units_of(rows: Floats) -> Floats:
-        with torch.no_grad():
-            units: Floats = body((torch.from_numpy(rows) - mean) / scale).numpy()
-        return units
-
-    counts = np.bincount(labels, minlength=len(ARPABET)) + 1.0
-    return units_of, head, np.log(counts / counts.sum()).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """Phones of a language for the HMM: a rime with a nasal is two, its vowel and its nasal; `ts` is `t` and `s`."""
+class Hidden:
+    """The hidden layer, with its inputs as they are, and the English phones on it."""
 
-    parts: Mapping[str, tuple[str, ...]]
-    """Phone of `pronunciation` -> its phones here."""
-    alike: Mapping[str, frozenset[str]]
-    """Phone here -> English phones that sound alike."""
+    weights: Floats
+    """float32 [1152, HIDDEN]."""
+    bias: Floats
+    head: torch.nn.Module
+    """From hidden units to logits of `ARPABET`."""
+    frequencies: Floats
+    """Natural logs of the shares of the English phones."""
+
+    def units(self, rows: Floats) -> Floats:
+        """float32 [frames, 1152] -> [frames, HIDDEN]."""
+        return np.maximum(rows @ self.weights + self.bias, 0)
 
     @classmethod
-    def of(cls, language: str) -> "Inventory":
-        parts: dict[str, tuple[str, ...]] = {}
-        alike: dict[str, set[str]] = defaultdict(set)
-        for phone, text in TABLES[language].items():
-            readings = [reading.split() for reading in text.split("|")]
-            nasal = {reading[-1] for reading in readings} & {"N", "NG"}
-            if phone == "ts":
-                parts[phone] = ("t", "s")
-                continue
-            if nasal and len(readings[0]) == 2:
-                parts[phone] = (phone, f"-{readings[0][-1]}")
-                alike[parts[phone][1]] |= nasal
-                alike[phone] |= {reading[0] for reading in readings}
-                continue
-            parts[phone] = (phone,)
-            alike[phone] |= {part for reading in readings for part in reading}
-        return cls(parts, {phone: frozenset(names) for phone, names in alike.items()})
-
-    def numbers(self, words: Sequence[str], language: str) -> list[list[int]]:
-        """Numbers of the phones of each word; one past the last for a phone that is not of this language."""
-        number = {phone: at for at, phone in enumerate(self.alike)}
-        return [
-            [number.get(part, len(number)) for phone in phones for part in self.parts.get(phone, ("",))]
-            for phones in pronounce(words, language)
-        ]
-
-    def shares(self) -> Floats:
-        """Share of each phone here in a frame of an English phone, float32 [English phones, 1 + phones]."""
-        table = np.zeros((len(ARPABET), 1 + len(self.alike)), np.float32)
-        table[0, 0] = 1
-        for at, names in enumerate(self.alike.values(), 1):
-            for name in names:
-                table[ARPABET[name], at] = 1
-        return table / np.maximum(table.sum(1, keepdims=True), 1)
+    def train(cls, inputs: Floats, labels: Ints) -> "Hidden":
+        """Train on windows of English, float32 [frames, 1152], and the phone of each."""
+        torch.manual_seed(0)
+        x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
+        mean, scale = x.mean(0), x.std(0) + 1e-3
+        body = torch.nn.Sequential(torch.nn.Dropout(0.15), torch.nn.Linear(x.shape[1], HIDDEN), torch.nn.ReLU())
+        head = torch.nn.Linear(HIDDEN, len(ARPABET))
+        parameters = [*body.parameters(), *head.parameters()]
+        optimizer, steps = torch.optim.AdamW(parameters, 1e-3, weight_decay=1e-3), EPOCHS * (len(x) // 256)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
+        for _ in range(steps):
+            some = torch.randint(0, len(x), (256,))
+            units = functional.dropout(body((x[some] - mean) / scale), 0.3)
+            optimizer.zero_grad()
+            functional.cross_entropy(head(units), y[some], label_smoothing=0.02).backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad():
+            weights = body[1].weight.T / scale[:, None]
+            bias = body[1].bias - mean @ weights
+        counts = np.bincount(labels, minlength=len(ARPABET)) + 1.0
+        return cls(weights.numpy(), bias.numpy(), head, np.log(counts / counts.sum()).astype(np.float32))
 
 
-def states_of(scores: Floats) -> Floats:
-    """Scores of phones [frames at 50 Hz, 1 + phones] -> of the states of `hmm` [frames at 100 Hz, 1 + 3 phones]."""
-    wide = np.concatenate([scores[:, :1], np.repeat(scores[:, 1:], hmm.STATES, 1)], 1)
-    return np.repeat(wide, 2, 0).astype(np.float32)
-
-
-def with_wild(scores: Floats) -> Floats:
-    """`scores` with the states of a phone that is not known."""
-    wild = scores[:, 1:].max(1, keepdims=True) - np.float32(WILD)
-    return np.concatenate([scores, np.repeat(wild, hmm.STATES, 1)], 1)
-
-
-def likelihoods(logs: Floats, frequencies: Floats) -> Floats:
-    return np.maximum(logs, np.float32(FLOOR)) - np.float32(PRIOR) * frequencies
+def shares(inventory: Inventory) -> Floats:
+    """Share of each phone of a language in a frame of an English phone, float32 [English phones, 1 + phones]."""
+    table = np.zeros((len(ARPABET), 1 + len(inventory.alike)), np.float32)
+    table[0, 0] = 1
+    for at, names in enumerate(inventory.alike.values(), 1):
+        for name in names:
+            table[ARPABET[name], at] = 1
+    return table / np.maximum(table.sum(1, keepdims=True), 1)
 
 
 class Regression:
@@ -164,11 +113,17 @@ class Regression:
         self.frequencies = np.log(counts / counts.sum()).astype(np.float32)
 
     def scores(self, units: Floats) -> Floats:
-        """float32 [frames at 50 Hz, HIDDEN] -> [frames at 100 Hz, states]."""
+        """`state_scores` of hidden units, float32 [frames at 50 Hz, HIDDEN]."""
         with torch.no_grad():
             rows = torch.from_numpy((units - self.mean) / self.scale)
             logs = torch.log_softmax(rows @ self.weights + self.bias, 1).numpy()
-        return states_of(likelihoods(logs, self.frequencies))
+        return state_scores(logs, self.frequencies)
+
+    def table(self) -> dict[str, Floats]:
+        """Weights and bias on plain hidden units, and frequencies, as the product's file holds them."""
+        weights = self.weights.detach().numpy() / self.scale[:, None]
+        bias = self.bias.detach().numpy() - self.mean @ weights
+        return {"weights": weights, "bias": bias, "frequencies": self.frequencies}
 
 
 def labels_of(scores: Floats, numbers: Sequence[Sequence[int]]) -> Ints | None:
@@ -176,18 +131,17 @@ def labels_of(scores: Floats, numbers: Sequence[Sequence[int]]) -> Ints | None:
     text = hmm.chain(numbers)
     if hmm.shortest(text) + 2 > len(scores):
         return None
-    states = text.states[hmm.align(with_wild(scores), text)][::2]
+    states = text.states[hmm.align(scores, text)][::2]
     phones = np.where(states == hmm.SILENCE, 0, (states - 1) // hmm.STATES + 1)
-    return np.where(states < scores.shape[1], phones, -1)
+    return np.where(states < scores.shape[1] - hmm.STATES, phones, -1)
 
 
 @dataclass(frozen=True)
 class Ears:
-    """Hidden units of every recording, the English layer, and English frames as examples for other languages."""
+    """Hidden units of every recording, and English frames as examples for other languages."""
 
+    hidden: Hidden
     units: Mapping[str, Floats]
-    head: torch.nn.Module
-    frequencies: Floats
     english: Floats
     phones: Ints
 
@@ -195,7 +149,7 @@ class Ears:
         """The regression of a language from right texts."""
         inventory = Inventory.of(language)
         model = Regression(inventory, self.english.mean(0), self.english.std(0) + np.float32(1e-3))
-        borrowed = inventory.shares()[self.phones]
+        borrowed = shares(inventory)[self.phones]
         for number in range(rounds):
             rows, labels = [], []
             for clip in clips:
@@ -209,16 +163,16 @@ class Ears:
         return model
 
     def borrowed(self, units: Floats, inventory: Inventory) -> Floats:
-        """Scores of the phones of a language by the English ones that sound alike."""
+        """`state_scores` of the phones of a language by the English ones that sound alike."""
         with torch.no_grad():
-            logs = torch.log_softmax(self.head(torch.from_numpy(units)), 1).numpy()
-        scores = likelihoods(logs, self.frequencies)
-        own = [scores[:, [ARPABET[name] for name in names]].max(1) for names in inventory.alike.values()]
-        return states_of(np.stack([scores[:, 0], *own], 1))
+            logs = torch.log_softmax(self.hidden.head(torch.from_numpy(units)), 1).numpy()
+        logs = np.maximum(logs, np.float32(FLOOR)) - np.float32(PRIOR) * self.hidden.frequencies
+        own = [logs[:, [ARPABET[name] for name in names]].max(1) for names in inventory.alike.values()]
+        return state_scores(np.stack([logs[:, 0], *own], 1), np.zeros(len(own) + 1, np.float32))
 
 
 def listen(clips: Sequence[CutRecording]) -> Ears:
-    """Train the hidden layer on English, and compute its units of all recordings."""
+    """Train the hidden layer on the English recordings, and compute its units of the others."""
     encoder = WhisperEncoder.load(LAYER, normalise=False, placement=place("cpu", "float32"))
     inputs = {c.file: windows(encoder.encode([to_16_khz(np.concatenate(c.waves))])[0]) for c in clips}
     aligner, rows, labels = PocketsphinxAligner(), list[Floats](), list[Ints]()
@@ -230,7 +184,7 @@ def listen(clips: Sequence[CutRecording]) -> Ears:
         rows.append(inputs[clip.file])
         labels.append(np.array([ARPABET[phone] for phone in phones]))
     x, y = np.concatenate(rows), np.concatenate(labels)
-    units_of, head, frequencies = hidden_layer(x, y)
+    hidden = Hidden.train(x, y)
     some = np.random.default_rng(0).permutation(len(x))[:15_000]
-    units = {c.file: units_of(inputs[c.file]) for c in clips if c.language != "en"}
-    return Ears(units=units, head=head, frequencies=frequencies, english=units_of(x[some]), phones=y[some])
+    units = {c.file: hidden.units(inputs[c.file]) for c in clips if c.language != "en"}
+    return Ears(hidden=hidden, units=units, english=hidden.units(x[some]), phones=y[some])

@@ -1,11 +1,11 @@
 """Benchmark of `align` as the witness of a text: right texts, fourteen kinds of wrong ones and joints, in en, zh, de.
 
 `python tests/bench/text_witness.py [most] [language ...]`: the recordings of ../shared/speech with a transcript and up
-to 14 s of speech, cut by `slice`; most: recordings of a speaker, default 30. Each is aligned by pocketsphinx as the
-stage does, with its own text and with wrong ones (`texts`), and judged by the default limits. Printed for every kind:
-the share refused and the share of each reason, among the speakers that the limits were calibrated on (`CALIBRATED`) and
-among the others, who were measured once the limits stood. Joints: recordings of one speaker set end to end with known
-pauses (model/aligner/measuring.py), and how far off the words beside them begin and end.
+to 14 s of speech, cut by `slice`; most: recordings of a speaker, default 30. Each is aligned as the stage does by the
+embedded aligners, with its own text and with wrong ones (`texts`), and judged by the default limits. Printed for every
+kind: the share refused and the share of each reason, among the speakers that the limits were calibrated on
+(`CALIBRATED`) and among the others, who were measured once the limits stood. Joints: recordings of one speaker set end
+to end with known pauses (model/aligner/measuring.py), and how far off the words beside them begin and end.
 Table, and bench/text_witness.json. The verdicts on a recording are a line of bench/text_witness.jsonl: a run that was
 stopped goes on there, while the version of the stage and the limits stay the same. The wrong texts of a recording are
 drawn from its name, so they are the same in every run of one selection.
@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from cut_speech import CutRecording, cut_recordings
 
 from voicemill.model.aligner import measuring
+from voicemill.model.aligner.phone_aligner import PhoneAligner
 from voicemill.model.speech.pocketsphinx_aligner import PocketsphinxAligner
 from voicemill.model.speech.text_fit import FitSettings, check_rate
 from voicemill.model.speech.word_placement import Unit, distribute, failed_rows
@@ -34,6 +36,7 @@ from voicemill.storage.corpus.artifacts import Wave
 from voicemill.storage.outcomes import Outcome
 from voicemill.storage.records import Aligned, Segment
 from voicemill.storage.units import RATE
+from voicemill.tasks.contract.embedded_aligners import engine_for
 from voicemill.tasks.stages.align import STAGE
 
 OUT, LINES = Path("bench/text_witness.json"), Path("bench/text_witness.jsonl")
@@ -47,6 +50,13 @@ ALIKE = 0.3
 CALIBRATED = {"aishell_S0150", "kerstin"}
 """Speakers of Chinese and German that the limits were calibrated on; of English it is every other one."""
 Words = Sequence[str]
+
+
+class Places(Protocol):
+    """An aligner."""
+
+    def align(self, wave: Wave, words: Words, language: str) -> Alignment:
+        """Place words on a wave."""
 
 
 def is_calibrated(clip: CutRecording) -> bool:
@@ -92,7 +102,7 @@ def texts(own: CutRecording, others: Sequence[CutRecording], rng: random.Random)
     return {kind: text for kind, text in made.items() if kind == "right" or list(text) != words}
 
 
-def judged(aligner: PocketsphinxAligner, wave: Wave, words: Words, language: str) -> Aligned:
+def judged(aligner: Places, wave: Wave, words: Words, language: str) -> Aligned:
     """Row of the stage for a text of one segment."""
     segment = Segment(upload="u", index=0, start=0, stop=len(wave), outcome=Outcome.KEPT)
     unit = Unit((segment,), tuple(words), language)
@@ -108,7 +118,7 @@ def judged(aligner: PocketsphinxAligner, wave: Wave, words: Words, language: str
     return check_rate(row, len(wave), SETTINGS.rate_limits)
 
 
-def joints(aligner: PocketsphinxAligner, clips: Sequence[CutRecording]) -> dict[str, float]:
+def joints(aligner: Places, clips: Sequence[CutRecording]) -> dict[str, float]:
     """Errors of the words beside known pauses, ms."""
     spoken = []
     for clip in clips:
@@ -166,7 +176,7 @@ class Lines:
         return [Judged(**row | {"measures": tuple(row["measures"])}) for row in self._known[file]]
 
 
-def judgements(aligner: PocketsphinxAligner, clip: CutRecording, clips: Sequence[CutRecording]) -> list[Judged]:
+def judgements(aligner: Places, clip: CutRecording, clips: Sequence[CutRecording]) -> list[Judged]:
     """Verdicts on every text of a recording."""
     wave, rows = np.concatenate(clip.waves), []
     for kind, words in texts(clip, clips, random.Random(clip.file)).items():
@@ -198,9 +208,7 @@ def rates(rows: Iterable[Judged]) -> dict[str, dict[str, float]]:
     }
 
 
-def measured(
-    aligner: PocketsphinxAligner, clips: Sequence[CutRecording], key: str, tell: Callable[[str], None]
-) -> dict:
+def measured(aligner: Places, clips: Sequence[CutRecording], key: str, tell: Callable[[str], None]) -> dict:
     lines, sides = Lines(key), {True: list[Judged](), False: list[Judged]()}
     for clip in clips:
         rows = lines.of(clip.file, lambda clip=clip: judgements(aligner, clip, clips))  # type: ignore[misc]
@@ -248,9 +256,11 @@ def few(clips: Iterable[CutRecording], most: int) -> list[CutRecording]:
 
 def main() -> None:
     most = int(sys.argv[1]) if len(sys.argv) > 1 else MOST
-    aligner, results = PocketsphinxAligner(), {}
+    aligners: dict[str, Places] = {"phones": PhoneAligner(), "pocketsphinx": PocketsphinxAligner()}
+    results = {}
     cut = [clip for clip in cut_recordings() if clip.text and clip.seconds <= LONGEST]
     for language in sys.argv[2:] or LANGUAGES:
+        aligner = aligners[str(engine_for(language, hears=True))]
         clips = few([clip for clip in cut if clip.language == language], most)
         key = f"{STAGE.version} {most} {language} {SETTINGS.model_dump_json()}"
         results[language] = measured(

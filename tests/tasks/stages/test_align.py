@@ -15,6 +15,7 @@ from support.tiny_speech_models import tiny_ctc
 
 from voicemill.flows.demo.voice import RATE as ESPEAK_RATE
 from voicemill.flows.demo.voice import Line, speak
+from voicemill.model.embedded import WHISPER, EmbeddedModel
 from voicemill.model.speech.pronunciation import VERSION as PRONUNCIATION
 from voicemill.model.speech.text_fit import VERSION as FIT
 from voicemill.model.speech.text_fit import FitLimits
@@ -26,6 +27,7 @@ from voicemill.storage.errors import ModelMissing
 from voicemill.storage.outcomes import Failure, Outcome
 from voicemill.storage.records import Aligned, Batch, Decoded, Segment, Transcript, Upload
 from voicemill.storage.units import RATE
+from voicemill.tasks.contract.embedded_aligners import VERSION as EMBEDDED
 from voicemill.tasks.contract.stage import Inputs
 from voicemill.tasks.stages import transcribe
 from voicemill.tasks.stages.align import STAGE, Settings, models, run
@@ -189,12 +191,13 @@ def test_speech_without_a_word_fails_the_segment_that_holds_it() -> None:
 def test_settings_that_contradict() -> None:
     with pytest.raises(ValidationError, match=r"align\.engine.*align\.models"):
         Settings(engine="ctc")
-    assert Settings().engine_for("en") == "pocketsphinx"
-    assert {language: Settings().engine_for(language) for language in ("de", "zh", "fr")} == {
+    assert {language: Settings().engine_for(language) for language in ("en", "de", "zh", "fr")} == {
+        "en": "pocketsphinx",
         "de": "pocketsphinx",
-        "zh": "pocketsphinx",
+        "zh": "phones",
         "fr": None,
     }
+    assert Settings(engine="pocketsphinx").engine_for("zh") == "pocketsphinx"
     assert Settings(models={"de": "x"}).engine_for("de") == "ctc"
     assert Settings(models={"en": "x"}).engine_for("en") == "ctc"
     assert Settings(engine="off").engine_for("en") is None
@@ -207,6 +210,13 @@ def test_a_model_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("VOICEMILL_MODELS", str(tmp_path))
     with pytest.raises(ModelMissing, match=r"align\.models\.de.*some/model.*voicemill models fetch"):
         models(Settings(models={"de": "some/model"}))
+    assert models(Settings()) == {"phones": WHISPER.digest}
+    assert models(Settings(engine="pocketsphinx")) == {}
+
+
+def test_without_whisper_pocketsphinx_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EmbeddedModel, "is_installed", False)
+    assert [Settings().engine_for(language) for language in ("de", "zh")] == ["pocketsphinx"] * 2
     assert models(Settings()) == {}
 
 
@@ -253,7 +263,7 @@ def test_a_number_spans_the_words_that_it_is_read_as(tmp_path: Path) -> None:
     edges = [(word.start, word.stop) for word in spelt.words]
     expected = [*edges[:3], (edges[3][0], edges[7][1]), edges[8], (edges[9][0], edges[11][1])]
     assert [(word.start, word.stop) for word in written.words] == expected
-    assert STAGE.version == PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"] + FIT
+    assert STAGE.version == PRONUNCIATION + FRONT_END["en"] + FRONT_END["zh"] + FIT + EMBEDDED
 
 
 def test_rows_do_not_depend_on_the_batch(tmp_path: Path, said: list[Wave]) -> None:
@@ -329,7 +339,7 @@ def test_ctc_rows(tmp_path: Path, said: list[Wave]) -> None:
         run(made(tmp_path / "strict", waves, uploads[:1], segments[:1]), Settings(models={"de": str(folder)}))
     )
     assert [row.status for row in strict if isinstance(row, Aligned)] == ["failed"]
-    assert set(models(settings)) == {"models.de"}
+    assert set(models(settings)) == {"models.de", "phones"}
 
 
 @pytest.mark.slow

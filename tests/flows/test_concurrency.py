@@ -22,6 +22,7 @@ from support.store_contents import processes
 from support.tiny_voice import VOICE_TOML
 from support.voice_entries import add_entry
 
+from voicemill.flows.demo.voice import RATE, Line, speak
 from voicemill.storage.corpus import versions
 from voicemill.storage.corpus.versions import CorpusVersion
 from voicemill.storage.store import Store
@@ -42,6 +43,11 @@ REFUSALS = (
     "no entry",
 )
 """Words of the messages by which a command may refuse, since another one has just taken away what it works on."""
+SAID = (
+    "harbour", "window", "seven", "yellow", "carpet", "machine", "letters", "morning", "bicycle", "thunder", "garden",
+    "pencil", "orange", "captain", "mountain", "quiet", "village", "forest", "butter", "shadow", "bridge", "winter",
+)  # fmt: skip
+"""Words of the recordings that come."""
 
 
 @dataclass
@@ -118,12 +124,13 @@ class Crowd:
         return any(file.rows for file in self.store.version().shards("utterances", speaker))
 
     def add(self, speaker: str, number: int) -> None:
-        """Put a new recording of bob's voice into the inbox, whole or not at all."""
-        wave, rate = soundfile.read(self.store.inbox / "bob" / "0.wav", dtype="float32")
-        noise = np.random.default_rng(number).normal(0, 0.001, len(wave)).astype("float32")
+        """Put a recording into the inbox, whole or not at all: of other words each time, else it is a repeat."""
+        rng = np.random.default_rng(number)
+        (wave,) = speak([Line(" ".join(rng.choice(SAID, 12)), "en-us+m7")])
+        wave = wave + rng.normal(0, 0.002, len(wave))  # no bytes of a pause are those of another recording
         (self.store.inbox / speaker).mkdir(exist_ok=True)
         path = self.folder / f"new{number}.wav"
-        soundfile.write(path, wave + noise, rate)
+        soundfile.write(path, wave, RATE)
         path.rename(self.store.inbox / speaker / path.name)
 
     @property

@@ -1,4 +1,4 @@
-"""Forced alignment of Chinese and German texts with the phones that Whisper's encoder hears.
+"""Forced alignment of Chinese texts with the phones that Whisper's encoder hears.
 
 What: the best path of a text through the scores of `phone_network`, judged by the path of any phones. The score of a
 word is exp(s / scale), where s is the mean over its frames of the log ratio of the two, at most 0 (Witt and Young
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from voicemill.model.aligner import hmm
-from voicemill.model.aligner.phone_network import Floats, Inventory, PhoneNetwork
+from voicemill.model.aligner.hmm import Floats
+from voicemill.model.aligner.phone_network import Inventory, PhoneNetwork
 from voicemill.model.speech.coverage import Part, uncovered
 from voicemill.model.speech.words import Alignment, Span, Unalignable
 from voicemill.storage.corpus.artifacts import Wave
@@ -24,9 +25,9 @@ FRAME = RATE // 100
 """Samples at 32 kHz in one frame of 10 ms."""
 ENTRY = -1.0
 """Log price of every phone on the path of any phones: without it, it would find more than there are."""
-SCALES = {"zh": 1.85, "de": 2.15}
+SCALES = {"zh": 1.85}
 """Nepers by which a frame falls short of any phones where the score is 1/e."""
-USUAL = {"zh": 0.90, "de": 1.2}
+USUAL = {"zh": 0.90}
 """Phones of a right text for each phone that is heard without it."""
 PAUSE: Frames = 180
 """Frames over which the log ratio of a pause is spread: what sums up to a word is speech, however long the pause."""
@@ -53,7 +54,7 @@ class PhoneAligner:
         return placed(self._heard(wave, language), words, language, len(wave))
 
     def _heard(self, wave: Wave, language: str) -> "Heard":
-        """What is heard in a wave; that of the last one is kept, for several texts of one recording."""
+        """Phones heard in a wave; those of the last one are kept, for several texts of one recording."""
         key = wave.tobytes()
         if self._last is None or self._last[:2] != (language, key):
             if len(wave) < SHORTEST:

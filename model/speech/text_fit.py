@@ -24,13 +24,16 @@ from voicemill.storage.records import Aligned
 from voicemill.storage.settings_file import FrozenSettings
 from voicemill.storage.units import RATE, Samples
 
-VERSION = 1
+VERSION = 2
 """Grows when a text is judged otherwise."""
 RUN = 8
 """Phones of the shortest run of words that is judged: single short words of right texts are reduced or swallowed."""
 WELL, PART = 0.5, 0.3
 """Score of a word that fits, and share of the phones of a text that one run of them makes up where the text is that of
 the audio in part; of a text of another recording it is under 0.25 in 95 of 100."""
+MOSTLY = 0.5
+"""Estimate of the missing share from which a text is incomplete, however badly its few words fit: those of one word are
+stretched over the speech that it lacks."""
 CHARACTER = 2.5
 """Phones of a kana or Chinese character in languages whose words have no phones without an extra library."""
 READ = frozenset({"zh", "en", "ko"})
@@ -152,7 +155,7 @@ def judge(row: Aligned, spans: Sequence[Span], missing: float, limits: FitLimits
     row = replace(row, fit=score, missing=missing, worst_run=run)
     if any(word.stop <= word.start for word in row.words):
         return refuse(row, Reason.UNALIGNED, None, None, "a word has no length")
-    is_part = fitting_part(spans) >= PART
+    is_part = fitting_part(spans) >= PART or missing > max(MOSTLY, limits.missing)
     if score < limits.score and not is_part:
         why = f"a quarter of its words score under {score:.3f}, less than {limits.score:g}: "
         return refuse(row, Reason.UNALIGNED, score, limits.score, f"{why}this is not the text of this audio")

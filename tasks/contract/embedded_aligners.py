@@ -8,6 +8,7 @@ them (model/aligner/phone_aligner.py), where the wheel of that is installed.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from voicemill.model.aligner.phone_network import LANGUAGES as HEARD
 from voicemill.model.embedded import WHISPER
 from voicemill.model.speech.arpabet import LANGUAGES
 from voicemill.model.speech.words import Alignment
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 VERSION = 1
 """Grows when other engines judge a language, or with other weights."""
 Engine = Literal["phones", "pocketsphinx"]
-HEARD = frozenset({"zh"})
-"""Languages whose phones are heard, ISO 639-1. In German, `phones` misses more of the texts with words missing."""
 LONGEST: Seconds = 120.0
 """Longest audio whose phones are aligned with a text: the memory of that grows with its square."""
 

@@ -1,4 +1,4 @@
-"""Phones of Chinese and German heard in the states of Whisper's encoder, for `phone_witness.py`.
+"""Phones of Chinese heard in the states of Whisper's encoder, for `phone_witness.py`.
 
 One hidden layer over three states of the last layer of the embedded Whisper tiny.en is trained on the phones that
 pocketsphinx places in English recordings. On it stands a multinomial regression for each language, trained on right

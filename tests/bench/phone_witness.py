@@ -1,4 +1,4 @@
-"""The network by which `align` judges Chinese and German texts, trained, and measured on what did not teach it.
+"""The network by which `align` judges Chinese texts, trained, and measured on what did not teach it.
 
 `python tests/bench/phone_witness.py [--write]`: the right and wrong texts of `text_witness.py`, judged as the stage
 does, by networks of which none was taught by the recording. Of the speaker with most recordings (`CALIBRATED`) each
@@ -9,7 +9,6 @@ Table, and bench/phone_witness.json.
 """
 
 import json
-import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 import soxr
 from cut_speech import CutRecording, cut_recordings
 from phone_network import Ears, Regression, listen
-from text_witness import CALIBRATED, LONGEST, Judged, Words, few, judged, rates, texts
+from text_witness import CALIBRATED, LONGEST, Judged, Words, few, judgements, rates
 
 from voicemill.flows.demo.voice import RATE as VOICE_RATE
 from voicemill.flows.demo.voice import Line, speak
@@ -32,7 +31,7 @@ from voicemill.storage.units import RATE
 OUT = Path("bench/phone_witness.json")
 MOST, MEASURED, QUARTERS = 14, 75, 4
 """English recordings of a speaker that teach, recordings of a speaker that are measured; parts of a speaker's own."""
-VOICES = {"zh": "cmn", "de": "de"}
+VOICES = {"zh": "cmn"}
 TEACH, MEASURE = ("+m3", "+f1"), ("+m7", "+f4", "+m1", "+Annie")
 SENTENCES = 14
 """Variants of espeak-ng that teach and those that are measured, and the sentences of each."""
@@ -85,21 +84,9 @@ def measured(ears: Ears, language: str, clips: Sequence[CutRecording]) -> dict[s
     chosen = few([clip for clip in people if clip.seconds <= LONGEST], MEASURED)
     for group in (chosen, [clip for clip in clips if clip.speaker in MEASURE]):
         for clip in group:
-            aligner, wave = Taught(ears, models[quarter.get(clip.file, -1)], clip), np.concatenate(clip.waves)
+            aligner = Taught(ears, models[quarter.get(clip.file, -1)], clip)
             side = "calibrated on" if clip.file in quarter else "espeak-ng" if clip.speaker in MEASURE else "others"
-            for kind, words in texts(clip, group, random.Random(clip.file)).items():
-                start, row = time.process_time(), judged(aligner, wave, words, language)
-                result[side].append(
-                    Judged(
-                        file=clip.file,
-                        kind=kind,
-                        reason=row.reason,
-                        detail=row.detail,
-                        measures=(row.fit, row.missing, row.worst_run),
-                        seconds=len(wave) / RATE,
-                        processor_s=time.process_time() - start,
-                    )
-                )
+            result[side] += judgements(aligner, clip, group)
     return result
 
 

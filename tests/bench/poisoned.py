@@ -5,9 +5,8 @@ the files are damaged (no file twice): another speaker's recording, two speakers
 half of the text, speech in a foreign language, a music bed at 5 dB, clipping of 3 % of the samples. A refresh of the
 undamaged recordings with the config `plain` says which of them are usable at all.
 
-A file that stands in the place of another, or behind it, is moved there: in its own folder it is missing, since a
-recording that comes twice is counted once. Clean are the undamaged files of folders with one voice that DNSMOS itself
-gives an OVRL of 2.0 and more.
+A file that stands in the place of another is moved there: in its own folder it is missing. Clean are the undamaged
+files of folders with one voice that DNSMOS itself gives an OVRL of 2.0 and more.
 
 A damaged file counts as found where nothing of it can be trained on as what it claims to be: no utterance of tiers A
 and B is left over the damage, or, where the text was damaged, none with that text. An undamaged file counts as lost
@@ -166,15 +165,11 @@ class Poisoner:
         return Clip(recording, moved[0].text, wave=moved[1]) if moved else None
 
     def two_speakers(self, recording: Recording) -> Clip | None:
+        other = self._other(lambda r: r.language == recording.language and r.speaker != recording.speaker)
         wave, rate = recording.read()
-        if self._files[recording.speaker] < 5 or not 2 <= len(wave) / rate <= 15:
+        if other is None or self._files[recording.speaker] < 5 or not 2 <= len(wave) / rate <= 15:
             return None
-        moved = self._moved_here(
-            lambda r: r.language == recording.language and r.speaker != recording.speaker, recording
-        )
-        if moved is None:
-            return None
-        other, second = moved
+        second = self._at_rate(other, recording)
         text = f"{recording.text} {other.text}" if recording.text and other.text else ""
         return Clip(recording, text, wave=np.concatenate([wave, second]), foreign_from_s=len(wave) / rate)
 

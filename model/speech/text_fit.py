@@ -155,8 +155,8 @@ def judge(row: Aligned, spans: Sequence[Span], missing: float, limits: FitLimits
     row = replace(row, fit=score, missing=missing, worst_run=run)
     if any(word.stop <= word.start for word in row.words):
         return refuse(row, Reason.UNALIGNED, None, None, "a word has no length")
-    is_part = fitting_part(spans) >= PART or missing > max(MOSTLY, limits.missing)
-    if score < limits.score and not is_part:
+    lacks_most = missing > max(MOSTLY, limits.missing)
+    if score < limits.score and not lacks_most and fitting_part(spans) < PART:
         why = f"a quarter of its words score under {score:.3f}, less than {limits.score:g}: "
         return refuse(row, Reason.UNALIGNED, score, limits.score, f"{why}this is not the text of this audio")
     if missing > limits.missing:

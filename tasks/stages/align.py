@@ -3,11 +3,11 @@
 What: forced alignment of the text that `transcribe` gives with the kept segments. Engine `ctc`: a wav2vec 2.0 model for
 each language (model/speech/ctc.py), or a small aligner that `voicemill aligner train` makes from the corpus. Engine
 `pocketsphinx`: English, and German by the nearest English phones, with the model in its wheel; `phones`: Chinese by
-those that Whisper's encoder hears (tasks/contract/embedded_aligners.py). English is aligned as
-the front end of training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole upload is
-aligned with its kept segments end to end; a word belongs to the segment that holds most of it. A text that does not fit
-its audio has status `failed` and a reason (model/speech/text_fit.py). Cost: the emissions of a ctc model; pocketsphinx,
-10 x real time a core; the encoder. On a CPU rows do not depend on the batch.
+those that Whisper's encoder hears (tasks/contract/embedded_aligners.py). English is aligned as the front end of
+training and speaking reads it: `$12.50` spans its five spoken words. A text of a whole upload is aligned with its kept
+segments end to end; a word belongs to the segment that holds most of it. A text that does not fit its audio has status
+`failed` and a reason (model/speech/text_fit.py). Cost: the emissions of a ctc model; pocketsphinx, 10 x real time a
+core; the encoder. On a CPU rows do not depend on the batch.
 """
 
 from collections import defaultdict

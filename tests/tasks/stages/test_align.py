@@ -188,6 +188,19 @@ def test_speech_without_a_word_fails_the_segment_that_holds_it() -> None:
     assert [row.status for row in within] == ["aligned", "aligned"]
 
 
+def test_a_text_that_lacks_most_of_the_speech_is_incomplete_however_it_fits() -> None:
+    (segment,) = segments_of("u", (0, 10 * RATE))
+    unit, limits = Unit((segment,), ("ja", "nein"), "de"), FitLimits(score=0.3, missing=0.2, run=0.2)
+    spans = (Span(0, RATE, 0.1, 2), Span(RATE, 2 * RATE, 0.1, 3))
+
+    def reason(stop: int) -> str:
+        (row,) = distribute(unit, Alignment(spans, uncovered=((2 * RATE, stop),)), limits)
+        return row.reason
+
+    assert reason(10 * RATE) == "text_incomplete"
+    assert reason(6 * RATE) == "unaligned"
+
+
 def test_settings_that_contradict() -> None:
     with pytest.raises(ValidationError, match=r"align\.engine.*align\.models"):
         Settings(engine="ctc")
